@@ -1,0 +1,65 @@
+// An owning array aligned to cache lines and vector registers.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace combiner {
+
+// Elements are zero (all bits) at first. Moves are cheap, copies are explicit (`clone`).
+template <class T>
+class Buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Buffer() = default;
+  explicit Buffer(size_t size) : data_(allocate(size)), size_(size) {
+    std::fill_n(reinterpret_cast<std::byte*>(data_.get()), size * sizeof(T), std::byte{0});
+  }
+  Buffer(Buffer&& other) noexcept
+      : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    data_ = std::move(other.data_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+
+  Buffer clone() const {
+    Buffer copy(size_);
+    std::copy_n(data(), size_, copy.data());
+    return copy;
+  }
+  void fill(T value) { std::fill_n(data(), size_, value); }
+
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  T& operator[](size_t i) { return data_[i]; }
+  const T& operator[](size_t i) const { return data_[i]; }
+  T* begin() { return data(); }
+  T* end() { return data() + size_; }
+  const T* begin() const { return data(); }
+  const T* end() const { return data() + size_; }
+  std::span<T> span() { return {data(), size_}; }
+  std::span<const T> span() const { return {data(), size_}; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(T* p) const { ::operator delete(p, kAlignment); }
+  };
+  static T* allocate(size_t size) {
+    return static_cast<T*>(::operator new(std::max<size_t>(size, 1) * sizeof(T), kAlignment));
+  }
+
+  std::unique_ptr<T[], Free> data_;
+  size_t size_ = 0;
+};
+
+}  // namespace combiner
