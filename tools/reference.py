@@ -1,0 +1,600 @@
+#!/usr/bin/env python3
+"""The whole model in plain NumPy, float64: what the C++ must agree with.
+
+    tools/reference.py MODEL.safetensors DATA.bin [--last N] [--limit N]
+        nats per image and channel, and bits/dim, of the records of a CIFAR-10 binary file
+    tools/reference.py --golden FILE|DIR...
+        checks this program against outputs of the authors' JAX layers (Flax parameter names)
+    tools/reference.py --make DIR
+        writes the test data: small random models, images, and what the models say of them
+    tools/reference.py --verify DIR
+        computes the test data again and compares; checks that no logit sees its own or later bytes
+
+Shapes in comments: H x W x C the image, L = rows x columns the grid of positions, D embed_dim,
+h heads of e = D / h features. One image at a time, every attention as a masked matrix over all
+positions: slow, and easy to believe.
+"""
+
+import argparse
+import json
+import os
+import sys
+from typing import NamedTuple
+
+import numpy as np
+
+import safetensors_numpy
+
+OUTSIDE = 256  # the row of a context table for a neighbour outside the image
+
+
+# ---- Layers -----------------------------------------------------------------------------------
+
+
+def scope(weights, prefix):
+    """The weights under `prefix`, by the rest of their names."""
+    return {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def dense(x, w, name):
+    return x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", 0.0)
+
+
+def layer_norm(x, w, name, epsilon):
+    centred = x - x.mean(-1, keepdims=True)
+    variance = (centred**2).mean(-1, keepdims=True)
+    return centred / np.sqrt(variance + epsilon) * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+
+def relu(x):
+    return np.maximum(x, 0.0)
+
+
+def gelu(x):
+    return 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
+
+
+ACTIVATIONS = {"relu": relu, "gelu": gelu}
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+# ---- Attention: a list of parts that share one softmax ------------------------------------------
+
+
+class Part(NamedTuple):
+    keys: np.ndarray  # [h, K, e]
+    values: np.ndarray  # [h, K, e]
+    support: np.ndarray  # [L, K], true where a position may attend a key
+
+
+def attend(queries, parts):
+    """[h, L, e]: each position's average of the values it supports, over all parts."""
+    support = np.concatenate([part.support for part in parts], axis=1)
+    keys = np.concatenate([part.keys for part in parts], axis=1)
+    values = np.concatenate([part.values for part in parts], axis=1)
+    heads = []
+    for q, k, v in zip(queries, keys, values):
+        scores = np.where(support, q @ k.T, -np.inf)
+        heads.append(np.exp(log_softmax(scores)) @ v)
+    return np.stack(heads)
+
+
+def split_heads(x, num_heads):  # [L, D] -> [h, L, e]
+    return x.reshape(len(x), num_heads, -1).transpose(1, 0, 2)
+
+
+def join_heads(x):  # [h, L, e] -> [L, D]
+    return x.transpose(1, 0, 2).reshape(x.shape[1], -1)
+
+
+class AttentionInput(NamedTuple):
+    a: np.ndarray  # [L, D], the normalised block input
+    q: np.ndarray  # [h, L, e], scaled by 1 / sqrt(e)
+    k: np.ndarray  # [h, L, e]
+    v: np.ndarray  # [h, L, e]
+    row: np.ndarray  # [L], each position's row
+    column: np.ndarray  # [L]
+
+
+def full_parts(x, w, config):
+    """Ordinary causal attention."""
+    i = np.arange(len(x.a))
+    return [Part(x.k, x.v, i[None, :] <= i[:, None])]
+
+
+def axial_rowmajor_parts(x, w, config):
+    """My row up to me, and from each row above its summary at my column."""
+    same_row = x.row[None, :] == x.row[:, None]
+    same_column = x.column[None, :] == x.column[:, None]
+    not_right = x.column[None, :] <= x.column[:, None]
+    above = x.row[None, :] < x.row[:, None]
+
+    # The summary at a position attends the position's whole row, which is complete when a later
+    # row looks at it.
+    values = attend(x.q, [Part(x.k, x.v, same_row)])
+    hidden = dense(join_heads(values), w, "attention.summary_output") + x.a
+    hidden = layer_norm(hidden, w, "attention.summary_norm", config["norm_epsilon"])
+    keys = split_heads(dense(hidden, w, "attention.summary_key"), config["num_heads"])
+    return [Part(x.k, x.v, same_row & not_right), Part(keys, values, same_column & above)]
+
+
+VARIANTS = {"axial_rowmajor": axial_rowmajor_parts, "full": full_parts}
+
+
+def attention(a, w, config, variant):
+    """[L, D] -> [L, D]"""
+    heads = config["num_heads"]
+    _, columns = grid(config)
+    x = AttentionInput(
+        a=a,
+        q=split_heads(dense(a, w, "attention.query"), heads) / np.sqrt(a.shape[1] / heads),
+        k=split_heads(dense(a, w, "attention.key"), heads),
+        v=split_heads(dense(a, w, "attention.value"), heads),
+        row=np.arange(len(a)) // columns,
+        column=np.arange(len(a)) % columns,
+    )
+    out = attend(x.q, VARIANTS[variant](x, w, config))
+    return dense(join_heads(out), w, "attention.output")
+
+
+# ---- Embedding, blocks, head --------------------------------------------------------------------
+
+
+def grid(config):
+    """(rows, columns) of the positions."""
+    image = config["image"]
+    per_pixel = image["channels"] if config["tokens"] == "subpixel" else 1
+    return image["height"], image["width"] * per_pixel
+
+
+def layer_variants(config):
+    names = config["attention"]
+    return [names] * config["num_layers"] if isinstance(names, str) else names
+
+
+def pixel_embedding(image, config, weights):
+    """[H W, D]: what each pixel sees of the pixels before it through tables and stem."""
+    height, width, channels = image.shape
+    pixels = image.reshape(-1, channels)
+    outside = np.full((width, channels), OUTSIDE)
+    neighbours = {
+        "previous": np.concatenate([outside[:1], pixels[:-1]]),  # in raster order
+        "above": np.concatenate([outside, pixels[:-width]]),
+    }
+    x = np.zeros((height * width, config["embed_dim"]))
+    for name in config["context"]:
+        for c in range(channels):
+            x += weights[f"embed.{name}.{c}.weight"][neighbours[name][:, c]]
+    if config["stem"]:
+        x += stem(image, weights["embed.stem.weight"]).reshape(x.shape)
+    return x
+
+
+def strictly_earlier(rows, columns):
+    """[rows, columns]: the taps of the stem's window that lie before its pixel in raster order."""
+    earlier = np.ones((rows, columns), bool)
+    earlier[-1, columns // 2 :] = False
+    return earlier
+
+
+def stem(image, weight):
+    """[H, W, D]: a convolution over earlier pixels; its fourth input channel marks the inside."""
+    height, width, _ = image.shape
+    _, _, rows, columns = weight.shape
+    planes = np.concatenate([image / 127.5 - 1.0, np.ones((height, width, 1))], axis=2)
+    side = columns // 2
+    padded = np.pad(planes, ((rows - 1, 0), (side, side), (0, 0)))
+    x = np.zeros((height, width, len(weight)))
+    for r, c in np.argwhere(strictly_earlier(rows, columns)):
+        x += padded[r : r + height, c : c + width] @ weight[:, :, r, c].T
+    return x
+
+
+def position_embedding(config, weights):
+    """[L, D]"""
+    rows, columns = grid(config)
+    if config["position"] == "learned":
+        return weights["embed.position.weight"]
+    if config["position"] == "axial":
+        by_row = weights["embed.position.row.weight"]
+        by_column = weights["embed.position.column.weight"]
+        return (by_row[:, None] + by_column[None, :]).reshape(rows * columns, -1)
+    half = config["embed_dim"] // 2  # sinusoidal
+    frequencies = np.exp(-np.arange(half) * np.log(10000.0) / (half - 1))
+    angles = np.arange(rows * columns)[:, None] * frequencies
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+
+
+def embedding(image, config, weights):
+    """[L, D]"""
+    x = pixel_embedding(image, config, weights)
+    if config["tokens"] == "subpixel":
+        seen = np.concatenate([[config["start_token"]], image.reshape(-1)[:-1]])
+        x = weights["embed.token.weight"][seen] + np.repeat(x, image.shape[2], axis=0)
+    return x + position_embedding(config, weights)
+
+
+def block(x, w, config, variant):
+    epsilon = config["norm_epsilon"]
+    x = x + attention(layer_norm(x, w, "norm1", epsilon), w, config, variant)
+    hidden = dense(layer_norm(x, w, "norm2", epsilon), w, "mlp.up")
+    return x + dense(ACTIVATIONS[config["activation"]](hidden), w, "mlp.down")
+
+
+def head(x, image, config, weights):
+    """[H W C, vocabulary]: the logits of each byte, in raster order."""
+    if config["tokens"] == "subpixel":
+        return dense(x, weights, "head")
+    pixels = image.reshape(-1, image.shape[2])
+    logits = []
+    for c in range(image.shape[2]):
+        if c > 0:
+            x = x + weights[f"head.embed.{c - 1}.weight"][pixels[:, c - 1]]
+        hidden = gelu(dense(x, weights, f"head.{c}.hidden"))
+        logits.append(dense(hidden, weights, f"head.{c}.output"))
+    return np.stack(logits, axis=1).reshape(image.size, -1)
+
+
+def forward(image, config, weights):
+    """Logits [H W C, vocabulary] of an image [H, W, C] of whole numbers."""
+    image = image.astype(np.int64)
+    x = embedding(image, config, weights)
+    for n, variant in enumerate(layer_variants(config)):
+        x = block(x, scope(weights, f"blocks.{n}."), config, variant)
+    x = layer_norm(x, weights, "norm", config["norm_epsilon"])
+    return head(x, image, config, weights)
+
+
+def nats(logits, image):
+    """[H, W, C]: -log p of each byte given all before it."""
+    return -log_softmax(logits)[np.arange(image.size), image.reshape(-1)].reshape(image.shape)
+
+
+# ---- Model files --------------------------------------------------------------------------------
+
+
+def weight_shapes(config):
+    """Every tensor of a model file, by name."""
+    rows, columns = grid(config)
+    channels, dim, hidden = config["image"]["channels"], config["embed_dim"], config["mlp_dim"]
+    shapes = {}
+
+    def add_norm(name):
+        shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = (dim,)
+
+    def add_dense(name, size_out, size_in):
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (size_out, size_in), (size_out,)
+
+    if config["tokens"] == "subpixel":
+        shapes["embed.token.weight"] = (max(256, config["start_token"] + 1), dim)
+    for name in config["context"]:
+        for c in range(channels):
+            shapes[f"embed.{name}.{c}.weight"] = (OUTSIDE + 1, dim)
+    if config["stem"]:
+        window = config["stem"]
+        shapes["embed.stem.weight"] = (dim, channels + 1, window["rows"], window["columns"])
+    if config["position"] == "learned":
+        shapes["embed.position.weight"] = (rows * columns, dim)
+    elif config["position"] == "axial":
+        shapes["embed.position.row.weight"] = (rows, dim)
+        shapes["embed.position.column.weight"] = (columns, dim)
+
+    for n, variant in enumerate(layer_variants(config)):
+        add_norm(f"blocks.{n}.norm1")
+        for name in ("query", "key", "value", "output"):
+            shapes[f"blocks.{n}.attention.{name}.weight"] = (dim, dim)
+        if variant == "axial_rowmajor":
+            shapes[f"blocks.{n}.attention.summary_output.weight"] = (dim, dim)
+            shapes[f"blocks.{n}.attention.summary_key.weight"] = (dim, dim)
+            add_norm(f"blocks.{n}.attention.summary_norm")
+        add_norm(f"blocks.{n}.norm2")
+        add_dense(f"blocks.{n}.mlp.up", hidden, dim)
+        add_dense(f"blocks.{n}.mlp.down", dim, hidden)
+
+    add_norm("norm")
+    if config["tokens"] == "subpixel":
+        add_dense("head", 256, dim)
+    else:
+        for c in range(channels):
+            add_dense(f"head.{c}.hidden", dim, dim)
+            add_dense(f"head.{c}.output", 256, dim)
+        for c in range(channels - 1):
+            shapes[f"head.embed.{c}.weight"] = (256, dim)
+    return shapes
+
+
+def load_model(path):
+    """(config, weights in float64)"""
+    tensors, metadata = safetensors_numpy.read(path)
+    config = json.loads(metadata.get("config", "{}"))
+    if config.get("format") != "combiner-1":
+        raise ValueError(f"{path}: no config of format combiner-1 in the metadata")
+    for variant in layer_variants(config):
+        if variant not in VARIANTS:
+            raise ValueError(f"{path}: attention {variant}; known are {', '.join(VARIANTS)}")
+    expected = weight_shapes(config)
+    for name in sorted(expected.keys() | tensors.keys()):
+        found = tensors[name].shape if name in tensors else "missing"
+        if found != expected.get(name):
+            raise ValueError(f"{path}: tensor {name} is {found}, expected {expected.get(name)}")
+    return config, {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+
+
+def evaluate(model_path, data_path, last, limit):
+    config, weights = load_model(model_path)
+    shape = tuple(config["image"][k] for k in ("channels", "height", "width"))
+    content = np.fromfile(data_path, np.uint8)
+    if content.size == 0 or content.size % (1 + np.prod(shape)):
+        raise ValueError(f"{data_path}: {content.size} bytes are no records of a label and an"
+                         f" image of {shape}")
+    records = content.reshape(-1, 1 + np.prod(shape))
+    first = max(0, len(records) - last) if last else 0
+    images = records[first:, 1:].reshape(-1, *shape).transpose(0, 2, 3, 1)[:limit]
+
+    total = 0.0
+    for k, image in enumerate(images):
+        channels = nats(forward(image, config, weights), image).sum((0, 1))
+        total += channels.sum()
+        figures = " ".join(f"{x:.4f}" for x in channels)
+        print(f"record {first + k}: {figures} nats", flush=True)
+    print(f"{len(images)} images, {total / np.log(2.0) / images.size:.4f} bits/dim")
+
+
+# ---- The authors' golden files ------------------------------------------------------------------
+
+
+def from_flax(tensors, metadata):
+    """(config, weights) under our names from a golden file's parameters."""
+    layers = int(metadata["num_layers"])
+    config = {
+        "image": {"height": int(metadata["rows"]), "width": int(metadata["cols"]), "channels": 1},
+        "tokens": "subpixel",
+        "embed_dim": int(metadata["emb_dim"]),
+        "num_layers": layers,
+        "num_heads": int(metadata["num_heads"]),
+        "attention": metadata["attention"],
+        "activation": metadata["activation"],
+        "position": metadata["position"],
+        "context": [],
+        "stem": None,
+        "norm_epsilon": float(metadata["norm_epsilon"]),
+        "start_token": int(metadata["start_token"]),
+    }
+    dim = config["embed_dim"]
+    weights = {"embed.token.weight": tensors["params/Embed_0/embedding"].astype(np.float64)}
+
+    def norm(ours, theirs):
+        weights[f"{ours}.weight"] = tensors[f"{theirs}/scale"].astype(np.float64)
+        weights[f"{ours}.bias"] = tensors[f"{theirs}/bias"].astype(np.float64)
+
+    def attention_kernel(ours, theirs):  # [in, heads, head_dim] or [heads, head_dim, out]
+        kernel = tensors[f"{theirs}/kernel"].reshape(dim, dim)
+        weights[f"{ours}.weight"] = kernel.T.astype(np.float64)
+
+    def biased(ours, theirs):
+        weights[f"{ours}.weight"] = tensors[f"{theirs}/kernel"].T.astype(np.float64)
+        weights[f"{ours}.bias"] = tensors[f"{theirs}/bias"].astype(np.float64)
+
+    root = "params/AutoregTransformer_0"
+    for n in range(layers):
+        ours, theirs = f"blocks.{n}", f"{root}/transformer_layer_{n}"
+        flax_attention = f"{theirs}/_SelfAttAxialRowmajor_0"
+        norm(f"{ours}.norm1", f"{theirs}/LayerNorm_0")
+        for name in ("query", "key", "value"):
+            attention_kernel(f"{ours}.attention.{name}", f"{flax_attention}/{name}")
+        attention_kernel(f"{ours}.attention.summary_output", f"{flax_attention}/DenseGeneral_0")
+        attention_kernel(f"{ours}.attention.summary_key", f"{flax_attention}/DenseGeneral_1")
+        attention_kernel(f"{ours}.attention.output", f"{flax_attention}/DenseGeneral_2")
+        norm(f"{ours}.attention.summary_norm", f"{flax_attention}/LayerNorm_0")
+        norm(f"{ours}.norm2", f"{theirs}/LayerNorm_1")
+        biased(f"{ours}.mlp.up", f"{theirs}/MlpBlock_0/Dense_0")
+        biased(f"{ours}.mlp.down", f"{theirs}/MlpBlock_0/Dense_1")
+    norm("norm", f"{root}/LayerNorm_0")
+    biased("head", f"{root}/Dense_0")
+    return config, weights
+
+
+def relative_error(actual, expected):
+    return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+
+
+def check_golden(paths):
+    """Prints a line a file; true if all agree to float32's rounding."""
+    files = []
+    for path in paths:
+        inside = sorted(os.listdir(path)) if os.path.isdir(path) else [None]
+        files += [os.path.join(path, f) if f else path for f in inside
+                  if f is None or f.endswith(".safetensors")]
+    all_ok = bool(files)
+    for path in files:
+        tensors, metadata = safetensors_numpy.read(path)
+        if metadata.get("attention") != "axial_rowmajor":
+            print(f"{path}: FAIL, attention {metadata.get('attention')} is not axial_rowmajor")
+            all_ok = False
+            continue
+        config, weights = from_flax(tensors, metadata)
+        images = tensors["golden/tokens"].reshape(-1, *grid(config), 1)
+        logits = np.stack([forward(image, config, weights) for image in images])
+        losses = np.stack([nats(l, image).reshape(-1) for l, image in zip(logits, images)])
+        logit_error = relative_error(logits, tensors["golden/logits"])
+        nll_error = np.abs(losses - tensors["golden/nll_nats"]).max()
+        ok = logit_error < 1e-6 and nll_error < 1e-5
+        all_ok = all_ok and ok
+        print(f"{path}: relative logit error {logit_error:.2e}, largest nll error {nll_error:.2e}"
+              f" {'ok' if ok else 'FAIL'}")
+    return all_ok
+
+
+# ---- Test data ----------------------------------------------------------------------------------
+
+MAKE_COMMAND = "tools/reference.py --make tests/data/golden"
+
+
+def case(image, tokens, position, attention, context=(), stem=None, activation="gelu",
+         start_token=None, embed_dim=16, num_heads=2, mlp_dim=24, norm_epsilon=1e-6):
+    return {
+        "format": "combiner-1",
+        "image": dict(zip(("height", "width", "channels"), (*image, 3))),
+        "tokens": tokens,
+        "embed_dim": embed_dim,
+        "num_layers": 2,
+        "num_heads": num_heads,
+        "mlp_dim": mlp_dim,
+        "attention": attention,
+        "activation": activation,
+        "position": position,
+        "context": list(context),
+        "stem": dict(zip(("rows", "columns"), stem)) if stem else None,
+        "norm_epsilon": norm_epsilon,
+        "start_token": start_token,
+    }
+
+
+# Odd sizes and head widths on purpose; an epsilon of 1e-3 shows where it goes, 1e-6 cannot.
+CASES = {
+    "pixel_rowmajor_all": case((5, 7), "pixel", "axial", "axial_rowmajor",
+                               context=("previous", "above"), stem=(4, 7)),
+    "pixel_rowmajor_plain": case((3, 5), "pixel", "learned", "axial_rowmajor",
+                                 context=("previous",), num_heads=4),
+    "pixel_full_stem": case((6, 4), "pixel", "sinusoidal", "full", stem=(2, 3),
+                            activation="relu"),
+    "pixel_mixed": case((3, 6), "pixel", "axial", ["axial_rowmajor", "full"],
+                        context=("above", "previous"), mlp_dim=32, norm_epsilon=1e-3),
+    "subpixel_rowmajor": case((5, 4), "subpixel", "sinusoidal", "axial_rowmajor",
+                              activation="relu", start_token=0, embed_dim=24, num_heads=3),
+    "subpixel_context": case((5, 3), "subpixel", "axial", "axial_rowmajor",
+                             context=("previous", "above"), stem=(3, 5), start_token=256,
+                             norm_epsilon=1e-3),
+    "subpixel_full": case((3, 5), "subpixel", "learned", "full", start_token=256,
+                          embed_dim=12, mlp_dim=20),
+}
+F32_CASES = {"pixel_rowmajor_plain"}  # the others are stored as BF16
+
+
+def random_weights(config, rng):
+    """Scaled so that neither logits nor attention are flat."""
+    weights = {}
+    for name, shape in weight_shapes(config).items():
+        draw = rng.standard_normal(shape)
+        if name.endswith("bias"):
+            draw *= 0.1
+        elif name == "embed.stem.weight":
+            draw *= 1.5 / np.sqrt(np.prod(shape[1:])) * strictly_earlier(*shape[2:])
+        elif "embed." in name:
+            draw *= 0.5
+        elif len(shape) == 1:  # a norm's
+            draw = 1.0 + 0.2 * draw
+        else:
+            draw *= 1.5 / np.sqrt(shape[1])
+        weights[name] = draw
+    return weights
+
+
+def outputs(images, config, weights):
+    """(logits [N, L, 256] or [N, L, 3, 256], nats [N, H, W, 3])"""
+    flat = [forward(image, config, weights) for image in images]
+    rows, columns = grid(config)
+    per_position = (3, 256) if config["tokens"] == "pixel" else (256,)
+    logits = np.stack(flat).reshape(len(images), rows * columns, *per_position)
+    return logits, np.stack([nats(l, image) for l, image in zip(flat, images)])
+
+
+def make(folder):
+    os.makedirs(folder, exist_ok=True)
+    for seed, (name, config) in enumerate(CASES.items()):
+        rng = np.random.default_rng(seed)
+        path = os.path.join(folder, f"{name}.safetensors")
+        safetensors_numpy.write(path, random_weights(config, rng), {"config": json.dumps(config)},
+                                "F32" if name in F32_CASES else "BF16")
+        config, weights = load_model(path)  # exactly what is stored
+        shape = [config["image"][k] for k in ("height", "width", "channels")]
+        images = rng.integers(0, 256, (2, *shape), np.uint8)
+        logits, losses = outputs(images, config, weights)
+        safetensors_numpy.write(os.path.join(folder, f"{name}.golden.safetensors"),
+                                {"pixels": images, "logits": logits, "nats": losses},
+                                {"command": MAKE_COMMAND})
+
+
+def causality_fault(image, config, weights):
+    """Changes every byte in turn; says where a logit sees what it must not, or misses a byte."""
+    if config["stem"]:  # what stands in the masked taps, zero in a file, must not matter
+        taps = weights["embed.stem.weight"]
+        noise = np.linspace(-1.0, 1.0, len(taps)).reshape(-1, 1, 1, 1)
+        weights = {**weights, "embed.stem.weight": np.where(taps == 0.0, noise, taps)}
+    before = forward(image, config, weights)
+    # A model with neither tokens nor the previous pixel sees some neighbours only in later rows.
+    sees_all = config["tokens"] == "subpixel" or "previous" in config["context"]
+    for t in range(image.size):
+        changed = image.copy()
+        changed.reshape(-1)[t] ^= 0x80
+        difference = np.abs(forward(changed, config, weights) - before).max(-1)
+        if difference[: t + 1].max() > 1e-12:  # room for sums in another order
+            return f"byte {t} changes logits at or before it"
+        later = difference[t + 1 :] > 1e-12
+        if later.size and not (later.all() if sees_all else later.any()):
+            return f"byte {t} is not seen by the logits after it"
+    return None
+
+
+def verify(folder):
+    """Prints a line a case; true if all agree to float32's rounding and are causal."""
+    all_ok = True
+    for name, config in CASES.items():
+        stored_config, weights = load_model(os.path.join(folder, f"{name}.safetensors"))
+        stored, _ = safetensors_numpy.read(os.path.join(folder, f"{name}.golden.safetensors"))
+        logits, losses = outputs(stored["pixels"], stored_config, weights)
+        logit_error = relative_error(logits, stored["logits"])
+        nats_error = relative_error(losses, stored["nats"])
+        faults = []
+        if stored_config != config:
+            faults.append("the stored config is not this program's")
+        if not (logit_error < 1e-6 and nats_error < 1e-6):
+            faults.append("the stored outputs are not this program's")
+        fault = causality_fault(stored["pixels"][0], config, weights)
+        if fault:
+            faults.append(fault)
+        all_ok = all_ok and not faults
+        print(f"{name}: relative error of logits {logit_error:.2e}, of nats {nats_error:.2e},"
+              f" {'FAIL: ' + '; '.join(faults) if faults else 'causal, ok'}")
+    return all_ok
+
+
+def positive(text):
+    value = int(text)
+    if value <= 0:
+        raise ValueError
+    return value
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", metavar="MODEL.safetensors")
+    parser.add_argument("data", nargs="?", metavar="DATA.bin")
+    parser.add_argument("--last", type=positive, metavar="N", help="only the file's last N records")
+    parser.add_argument("--limit", type=positive, metavar="N", help="the first N of those")
+    parser.add_argument("--golden", nargs="+", metavar="PATH")
+    parser.add_argument("--make", metavar="DIR")
+    parser.add_argument("--verify", metavar="DIR")
+    options = parser.parse_args()
+    try:
+        if options.golden:
+            sys.exit(0 if check_golden(options.golden) else 1)
+        elif options.make:
+            make(options.make)
+        elif options.verify:
+            sys.exit(0 if verify(options.verify) else 1)
+        elif options.data:
+            evaluate(options.model, options.data, options.last, options.limit)
+        else:
+            parser.error("nothing to do: give MODEL and DATA, or --golden, --make or --verify")
+    except (OSError, ValueError) as error:
+        sys.exit(f"reference.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Reads and writes safetensors files with NumPy: F32, BF16, I32 and U8 tensors, text metadata.
+
+The layout is the header's length (8 bytes, little endian), a JSON header naming each tensor's
+dtype, shape and byte range, then the bytes.
+"""
+
+import json
+import math
+import os
+import struct
+
+import numpy as np
+
+STORED = {"F32": "<f4", "BF16": "<u2", "I32": "<i4", "U8": "u1"}  # a BF16 is kept as its bits
+
+
+def read(path):
+    """Returns (tensors, metadata): arrays by name and strings by key. BF16 is widened to float32.
+
+    Raises ValueError for what is not a safetensors file of the dtypes above.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    if len(content) < 8:
+        raise ValueError(f"{path}: {len(content)} bytes are too few for a safetensors file")
+    (length,) = struct.unpack_from("<Q", content)
+    if length > len(content) - 8:
+        raise ValueError(f"{path}: the header's length {length} passes the end of the file")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        metadata = header.pop("__metadata__", {})
+        entries = [(k, v["dtype"], v["shape"], v["data_offsets"]) for k, v in header.items()]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: malformed header: {error}") from error
+    data = memoryview(content)[8 + length :]
+    tensors = {}
+    for name, dtype, shape, (begin, end) in entries:
+        if dtype not in STORED:
+            raise ValueError(f"{path}: tensor {name} is {dtype}; known are {', '.join(STORED)}")
+        size = math.prod(shape) * np.dtype(STORED[dtype]).itemsize
+        if not (0 <= begin <= end <= len(data) and end - begin == size):
+            raise ValueError(f"{path}: tensor {name} of {size} bytes has offsets {begin}..{end}"
+                             f" in {len(data)} bytes")
+        array = np.frombuffer(data[begin:end], STORED[dtype]).reshape(shape)
+        if dtype == "BF16":
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        tensors[name] = array
+    return tensors, metadata
+
+
+def write(path, tensors, metadata, float_dtype="F32"):
+    """Writes `tensors` beside `path` and renames; floats as `float_dtype`, F32 or BF16."""
+    encoded = []
+    for name, array in tensors.items():
+        if array.dtype.kind == "f":
+            dtype, array = float_dtype, array.astype(np.float32)
+            if dtype == "BF16":
+                array = bfloat16_bits(array)
+        else:
+            dtype = {"int32": "I32", "uint8": "U8"}[array.dtype.name]
+        encoded.append((name, dtype, array.astype(STORED[dtype])))
+    encoded.sort(key=lambda entry: (-entry[2].itemsize, entry[0]))  # keeps every tensor aligned
+
+    header, end = {"__metadata__": metadata}, 0
+    for name, dtype, array in encoded:
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+
+    temporary = f"{path}.tmp"
+    with open(temporary, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, _, array in encoded:
+            file.write(array.tobytes())
+    os.replace(temporary, path)
+
+
+def bfloat16_bits(array):
+    """The upper halves of finite float32 values, rounded to nearest, ties to even."""
+    bits = array.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
