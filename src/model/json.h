@@ -1,0 +1,20 @@
+// Strict JSON for the files that describe a model.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace combiner {
+
+using Json = nlohmann::json;
+
+// Parses the JSON text of one value. Refuses what JSON itself leaves open: a key that comes twice
+// in one object, and nesting deeper than any of our files needs. `source` names the text in
+// messages. Throws Error.
+Json parse_json(std::string_view text, std::string_view source);
+
+// The value as JSON text for a message, on one line, cut short if long.
+std::string shown(const Json& value);
+
+}  // namespace combiner
