@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/activation.h"
+
 namespace combiner {
 
 // How an image is cut into the positions that the transformer visits.
@@ -14,7 +16,6 @@ enum class Tokens {
   pixel,     // one position a pixel: rows x columns
 };
 enum class Attention { axial_rowmajor, full };
-enum class Activation { relu, gelu };
 enum class Position {
   sinusoidal,  // fixed, over the raster index
   learned,     // a row for each position

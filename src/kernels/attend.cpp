@@ -1,0 +1,265 @@
+#include "kernels/attend.h"
+
+#include <algorithm>
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/attend.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// A block of queries whose logits stay in the nearest cache.
+constexpr int64_t kQueryBlock = 16;
+
+struct Tiling {
+  int64_t keys, head_dim;  // rounded up to whole vectors
+};
+
+HWY_INLINE int64_t RoundUp(int64_t n) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  return (n + lanes - 1) / lanes * lanes;
+}
+
+// Rows of `width` elements as floats, times `scale`, in rows of `stride`; the rest of a row is zero.
+template <class T>
+void PackRows(const T* from, int64_t from_stride, int64_t rows, int64_t width, float scale,
+              float* HWY_RESTRICT to, int64_t stride) {
+  for (int64_t i = 0; i < rows; ++i) {
+    ScaleToFloat(from + i * from_stride, width, scale, to + i * stride);
+    std::fill(to + i * stride + width, to + (i + 1) * stride, 0.0f);
+  }
+}
+
+// The transpose of packed rows: [rows, width] with `stride` to [width, columns], columns >= rows,
+// zero past `rows`.
+void TransposePacked(const float* HWY_RESTRICT from, int64_t rows, int64_t width, int64_t stride,
+                     float* HWY_RESTRICT to, int64_t columns) {
+  for (int64_t d = 0; d < width; ++d) {
+    float* HWY_RESTRICT row = to + d * columns;
+    for (int64_t j = 0; j < rows; ++j) row[j] = from[j * stride + d];
+    std::fill(row + rows, row + columns, 0.0f);
+  }
+}
+
+// Keys visible to query i of the tile.
+template <class T>
+int64_t VisibleKeys(const AttentionTile<T>& tile, int64_t i) {
+  if (tile.visible.first >= tile.keys) return tile.keys;
+  return std::clamp<int64_t>(tile.visible.first + tile.visible.step * i, 0, tile.keys);
+}
+
+template <class T>
+void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+            AttentionScratch& scratch) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  // Queries are in order of visible keys, so the last sees the most.
+  const int64_t keys = tile.queries > 0 ? VisibleKeys(tile, tile.queries - 1) : 0;
+  const int64_t padded_keys = RoundUp(keys);
+  const int64_t head_dim = tile.head_dim;
+  const int64_t padded_dim = RoundUp(head_dim);
+
+  float* query = scratch.reserve(static_cast<size_t>(
+      (kQueryBlock + keys * 2) * padded_dim + (head_dim + kQueryBlock) * padded_keys +
+      kQueryBlock * padded_dim));
+  float* key = query + kQueryBlock * padded_dim;
+  float* value = key + keys * padded_dim;
+  float* key_transposed = value + keys * padded_dim;
+  float* probability = key_transposed + head_dim * padded_keys;
+  float* mean = probability + kQueryBlock * padded_keys;
+
+  PackRows(tile.key, tile.key_stride, keys, head_dim, 1.0f, key, padded_dim);
+  TransposePacked(key, keys, head_dim, padded_dim, key_transposed, padded_keys);
+  PackRows(tile.value, tile.value_stride, keys, head_dim, 1.0f, value, padded_dim);
+
+  for (int64_t first = 0; first < tile.queries; first += kQueryBlock) {
+    const int64_t block = std::min(kQueryBlock, tile.queries - first);
+    const int64_t block_keys = VisibleKeys(tile, first + block - 1);
+    const int64_t block_columns = RoundUp(block_keys);
+    PackRows(tile.query + first * tile.query_stride, tile.query_stride, block, head_dim, tile.scale,
+             query, padded_dim);
+    TileProduct<false>(block, block_columns, head_dim, query, padded_dim, 1, key_transposed,
+                       padded_keys, probability, padded_keys);
+
+    float maximum[kQueryBlock], sum[kQueryBlock];
+    for (int64_t i = 0; i < block; ++i) {
+      const int64_t visible = VisibleKeys(tile, first + i);
+      float* row = probability + i * padded_keys;
+      std::fill(row + visible, row + block_columns, -HUGE_VALF);
+      auto vmax = hn::Set(d, -HUGE_VALF);
+      for (int64_t j = 0; j < visible; j += lanes) vmax = hn::Max(vmax, hn::Load(d, row + j));
+      maximum[i] = visible > 0 ? hn::GetLane(hn::MaxOfLanes(d, vmax)) : 0.0f;
+      auto vsum = hn::Zero(d);
+      const auto m = hn::Set(d, maximum[i]);
+      for (int64_t j = 0; j < block_columns; j += lanes) {
+        const auto p = FastExp(d, hn::Sub(hn::Load(d, row + j), m));
+        hn::Store(p, d, row + j);
+        vsum = hn::Add(vsum, p);
+      }
+      sum[i] = hn::GetLane(hn::SumOfLanes(d, vsum));
+    }
+    TileProduct<false>(block, padded_dim, block_keys, probability, padded_keys, 1, value, padded_dim,
+                       mean, padded_dim);
+
+    for (int64_t i = 0; i < block; ++i) {
+      float* out = output.out + (first + i) * output.out_stride;
+      float& lse = output.lse[(first + i) * output.lse_stride];
+      if (VisibleKeys(tile, first + i) == 0) {
+        if (merge == Merge::replace) {
+          std::fill_n(out, head_dim, 0.0f);
+          lse = -HUGE_VALF;
+        }
+        continue;
+      }
+      const float part_lse = maximum[i] + std::log(sum[i]);
+      if (merge == Merge::replace || lse == -HUGE_VALF) {
+        lse = part_lse;
+        WeightedSum(mean + i * padded_dim, 1.0f / sum[i], out, 0.0f, head_dim, out);
+      } else {
+        const float high = std::max(lse, part_lse);
+        const float merged = high + std::log(std::exp(lse - high) + std::exp(part_lse - high));
+        const float old_weight = std::exp(lse - merged);
+        lse = merged;
+        WeightedSum(mean + i * padded_dim, std::exp(maximum[i] - merged), out, old_weight, head_dim,
+                    out);
+      }
+    }
+  }
+}
+
+template <class T>
+void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
+                    const AttentionGradient& gradient, AttentionScratch& scratch) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t keys = tile.queries > 0 ? VisibleKeys(tile, tile.queries - 1) : 0;
+  if (keys == 0) return;
+  const int64_t padded_keys = RoundUp(keys);
+  const int64_t head_dim = tile.head_dim;
+  const int64_t padded_dim = RoundUp(head_dim);
+
+  float* key = scratch.reserve(static_cast<size_t>(3 * keys * padded_dim + 2 * head_dim * padded_keys +
+                                                   2 * kQueryBlock * padded_keys +
+                                                   3 * kQueryBlock * padded_dim));
+  float* d_key = key + keys * padded_dim;
+  float* d_value = d_key + keys * padded_dim;
+  float* key_transposed = d_value + keys * padded_dim;
+  float* value_transposed = key_transposed + head_dim * padded_keys;
+  float* probability = value_transposed + head_dim * padded_keys;
+  float* d_logit = probability + kQueryBlock * padded_keys;
+  float* query = d_logit + kQueryBlock * padded_keys;
+  float* d_out = query + kQueryBlock * padded_dim;
+  float* d_query = d_out + kQueryBlock * padded_dim;
+
+  // d_key is free until the loop: the values pass through it to their transpose.
+  PackRows(tile.value, tile.value_stride, keys, head_dim, 1.0f, d_key, padded_dim);
+  TransposePacked(d_key, keys, head_dim, padded_dim, value_transposed, padded_keys);
+  PackRows(tile.key, tile.key_stride, keys, head_dim, 1.0f, key, padded_dim);
+  TransposePacked(key, keys, head_dim, padded_dim, key_transposed, padded_keys);
+  std::fill_n(d_key, 2 * keys * padded_dim, 0.0f);
+
+  for (int64_t first = 0; first < tile.queries; first += kQueryBlock) {
+    const int64_t block = std::min(kQueryBlock, tile.queries - first);
+    const int64_t block_keys = VisibleKeys(tile, first + block - 1);
+    if (block_keys == 0) continue;
+    const int64_t block_columns = RoundUp(block_keys);
+    PackRows(tile.query + first * tile.query_stride, tile.query_stride, block, head_dim, tile.scale,
+             query, padded_dim);
+    PackRows(output.d_out + first * output.d_out_stride, output.d_out_stride, block, head_dim, 1.0f,
+             d_out, padded_dim);
+    TileProduct<false>(block, block_columns, head_dim, query, padded_dim, 1, key_transposed,
+                       padded_keys, probability, padded_keys);
+    TileProduct<false>(block, block_columns, head_dim, d_out, padded_dim, 1, value_transposed,
+                       padded_keys, d_logit, padded_keys);
+    for (int64_t i = 0; i < block; ++i) {
+      const int64_t visible = VisibleKeys(tile, first + i);
+      float* p = probability + i * padded_keys;
+      float* s = d_logit + i * padded_keys;
+      std::fill(p + visible, p + block_columns, -HUGE_VALF);
+      const float query_lse = output.lse[(first + i) * output.lse_stride];
+      const auto lse = hn::Set(d, visible > 0 ? query_lse : 0.0f);
+      const auto delta = hn::Set(d, output.delta[(first + i) * output.delta_stride]);
+      for (int64_t j = 0; j < block_columns; j += lanes) {
+        const auto pj = FastExp(d, hn::Sub(hn::Load(d, p + j), lse));
+        hn::Store(pj, d, p + j);
+        hn::Store(hn::Mul(pj, hn::Sub(hn::Load(d, s + j), delta)), d, s + j);
+      }
+    }
+    TileProduct<false>(block, padded_dim, block_keys, d_logit, padded_keys, 1, key, padded_dim,
+                       d_query, padded_dim);
+    TileProduct<true>(block_keys, padded_dim, block, d_logit, 1, padded_keys, query, padded_dim,
+                      d_key, padded_dim);
+    TileProduct<true>(block_keys, padded_dim, block, probability, 1, padded_keys, d_out, padded_dim,
+                      d_value, padded_dim);
+    for (int64_t i = 0; i < block; ++i) {
+      float* to = gradient.query + (first + i) * gradient.query_stride;
+      WeightedSum(d_query + i * padded_dim, tile.scale, to, 1.0f, head_dim, to);
+    }
+  }
+  for (int64_t j = 0; j < keys; ++j) {
+    float* to_key = gradient.key + j * gradient.key_stride;
+    WeightedSum(d_key + j * padded_dim, 1.0f, to_key, 1.0f, head_dim, to_key);
+    float* to_value = gradient.value + j * gradient.value_stride;
+    WeightedSum(d_value + j * padded_dim, 1.0f, to_value, 1.0f, head_dim, to_value);
+  }
+}
+
+// Dispatch wants plain functions.
+void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput& output, Merge merge,
+                 AttentionScratch& scratch) {
+  Attend(tile, output, merge, scratch);
+}
+void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
+                    AttentionScratch& scratch) {
+  Attend(tile, output, merge, scratch);
+}
+void AttendBackwardFloat(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
+                         const AttentionGradient& gradient, AttentionScratch& scratch) {
+  AttendBackward(tile, output, gradient, scratch);
+}
+void AttendBackwardBfloat16(const AttentionTile<bfloat16>& tile,
+                            const AttentionOutputGradient& output,
+                            const AttentionGradient& gradient, AttentionScratch& scratch) {
+  AttendBackward(tile, output, gradient, scratch);
+}
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace combiner {
+
+HWY_EXPORT(AttendFloat);
+HWY_EXPORT(AttendBfloat16);
+HWY_EXPORT(AttendBackwardFloat);
+HWY_EXPORT(AttendBackwardBfloat16);
+
+template <>
+void attend(const AttentionTile<float>& tile, const AttentionOutput& output, Merge merge,
+            AttentionScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendFloat)(tile, output, merge, scratch);
+}
+template <>
+void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
+            AttentionScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendBfloat16)(tile, output, merge, scratch);
+}
+template <>
+void attend_backward(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
+                     const AttentionGradient& gradient, AttentionScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendBackwardFloat)(tile, output, gradient, scratch);
+}
+template <>
+void attend_backward(const AttentionTile<bfloat16>& tile, const AttentionOutputGradient& output,
+                     const AttentionGradient& gradient, AttentionScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendBackwardBfloat16)(tile, output, gradient, scratch);
+}
+
+}  // namespace combiner
+#endif  // HWY_ONCE

@@ -1,0 +1,99 @@
+// Softmax attention on one tile, and its gradient. Every attention variant is a list of parts; each
+// part is tiles of this kernel under some strides (paper, eq. 7 and 9: direct keys and abstractions
+// share one softmax).
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "tensor/bfloat16.h"
+#include "tensor/buffer.h"
+
+namespace combiner {
+
+// Which keys each query of a tile attends: the first clamp(first + step * i, 0, keys) of them, for
+// query i. All masks of the project are of this form.
+struct Visible {
+  int64_t first = 0;
+  int64_t step = 0;
+
+  static Visible all() { return {std::numeric_limits<int64_t>::max(), 0}; }
+  // Query i stands at key `offset` + i.
+  static Visible causal(int64_t offset = 0) { return {offset + 1, 1}; }  // keys up to its own
+  static Visible strict(int64_t offset = 0) { return {offset, 1}; }      // keys before its own
+};
+
+// Queries, keys and values of one head: rows of head_dim elements, `..._stride` elements apart.
+// A query's logits are its products with the keys times `scale` (1 / sqrt(head_dim)).
+template <class T>
+struct AttentionTile {
+  const T* query;
+  int64_t query_stride;
+  int64_t queries;
+  const T* key;
+  int64_t key_stride;
+  const T* value;
+  int64_t value_stride;
+  int64_t keys;
+  int64_t head_dim;
+  float scale;
+  Visible visible;
+};
+
+// Per query: out, the softmax-weighted mean of the values (zero where no key is visible), and lse,
+// the log-sum-exp of the logits (-infinity there).
+struct AttentionOutput {
+  float* out;
+  int64_t out_stride;
+  float* lse;
+  int64_t lse_stride;
+};
+
+// What becomes of an output already there: replaced, or merged, as if its keys and the tile's had
+// shared one softmax from the start.
+enum class Merge { replace, merge };
+
+// The gradient's inputs, per query: d_out, the merged lse of all parts, and
+// delta = d_out . out with the merged out.
+struct AttentionOutputGradient {
+  const float* d_out;
+  int64_t d_out_stride;
+  const float* lse;
+  int64_t lse_stride;
+  const float* delta;
+  int64_t delta_stride;
+};
+
+// Where the tile's gradients are added.
+struct AttentionGradient {
+  float* query;
+  int64_t query_stride;
+  float* key;
+  int64_t key_stride;
+  float* value;
+  int64_t value_stride;
+};
+
+// Working memory of the kernels, kept from call to call. One for each thread.
+class AttentionScratch {
+ public:
+  float* reserve(size_t floats) {
+    if (buffer_.size() < floats) buffer_ = Buffer<float>(floats);
+    return buffer_.data();
+  }
+
+ private:
+  Buffer<float> buffer_;
+};
+
+// T is float or bfloat16; all arithmetic is in float.
+template <class T>
+void attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+            AttentionScratch& scratch);
+
+// Recomputes the tile's probabilities from lse, so nothing but lse and out is kept.
+template <class T>
+void attend_backward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
+                     const AttentionGradient& gradient, AttentionScratch& scratch);
+
+}  // namespace combiner

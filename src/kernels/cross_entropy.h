@@ -1,0 +1,19 @@
+// Softmax cross-entropy over rows of logits.
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/bfloat16.h"
+#include "tensor/matrix.h"
+
+namespace combiner {
+
+// nats[i] = -log softmax(logits of row i)[targets[i]]; the rows are of at most 256 logits.
+void cross_entropy(Matrix<const float> logits, const uint8_t* targets, float* nats);
+
+// The same, and d_logits = scale (softmax - one-hot target).
+template <class T>
+void cross_entropy_gradient(Matrix<const float> logits, const uint8_t* targets, float scale,
+                            float* nats, Matrix<T> d_logits);
+
+}  // namespace combiner

@@ -1,0 +1,147 @@
+#include "kernels/rows.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/rows.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class From, class To>
+void Convert(const Matrix<const From>& from, const Matrix<To>& to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < from.rows; ++i) {
+    const From* in = from.row(i);
+    To* out = to.row(i);
+    int64_t j = 0;
+    for (; j + lanes <= from.columns; j += lanes)
+      StoreFloats(d, LoadFloats(d, in + j), out + j);
+    for (; j < from.columns; ++j) StoreOne(OneToFloat(in[j]), out + j);
+  }
+}
+
+template <class T>
+HWY_INLINE void AddTo(const T* from, int64_t count, float* HWY_RESTRICT to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes)
+    hn::StoreU(hn::Add(hn::LoadU(d, to + j), LoadFloats(d, from + j)), d, to + j);
+  for (; j < count; ++j) to[j] += OneToFloat(from[j]);
+}
+
+template <class T>
+void AddColumnSums(const Matrix<const T>& from, float* to) {
+  for (int64_t i = 0; i < from.rows; ++i) AddTo(from.row(i), from.columns, to);
+}
+
+void ConvertToBfloat16(const Matrix<const float>& from, const Matrix<bfloat16>& to) {
+  Convert(from, to);
+}
+void ConvertToFloat(const Matrix<const bfloat16>& from, const Matrix<float>& to) {
+  Convert(from, to);
+}
+void CopyFloat(const Matrix<const float>& from, const Matrix<float>& to) { Convert(from, to); }
+void CopyBfloat16(const Matrix<const bfloat16>& from, const Matrix<bfloat16>& to) {
+  Convert(from, to);
+}
+void AddColumnSumsFloat(const Matrix<const float>& from, float* to) { AddColumnSums(from, to); }
+void AddColumnSumsBfloat16(const Matrix<const bfloat16>& from, float* to) {
+  AddColumnSums(from, to);
+}
+void AddRow(const float* from, int64_t count, float* to) { AddTo(from, count, to); }
+
+void SumRows(const float* const* rows, int64_t number, int64_t count, float* HWY_RESTRICT to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) {
+    auto sum = hn::Zero(d);
+    for (int64_t r = 0; r < number; ++r) sum = hn::Add(sum, hn::LoadU(d, rows[r] + j));
+    hn::StoreU(sum, d, to + j);
+  }
+  for (; j < count; ++j) {
+    float sum = 0.0f;
+    for (int64_t r = 0; r < number; ++r) sum += rows[r][j];
+    to[j] = sum;
+  }
+}
+
+void HeadProducts(const Matrix<const float>& a, const Matrix<const float>& b, int64_t head_dim,
+                  const Matrix<float>& out) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < a.rows; ++i) {
+    for (int64_t h = 0; h < out.columns; ++h) {
+      const float* x = a.row(i) + h * head_dim;
+      const float* y = b.row(i) + h * head_dim;
+      auto sum = hn::Zero(d);
+      int64_t j = 0;
+      for (; j + lanes <= head_dim; j += lanes)
+        sum = hn::MulAdd(hn::LoadU(d, x + j), hn::LoadU(d, y + j), sum);
+      float total = hn::GetLane(hn::SumOfLanes(d, sum));
+      for (; j < head_dim; ++j) total += x[j] * y[j];
+      out.row(i)[h] = total;
+    }
+  }
+}
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace combiner {
+
+HWY_EXPORT(ConvertToBfloat16);
+HWY_EXPORT(ConvertToFloat);
+HWY_EXPORT(CopyFloat);
+HWY_EXPORT(CopyBfloat16);
+HWY_EXPORT(AddColumnSumsFloat);
+HWY_EXPORT(AddColumnSumsBfloat16);
+HWY_EXPORT(AddRow);
+HWY_EXPORT(SumRows);
+HWY_EXPORT(HeadProducts);
+
+template <>
+void convert(Matrix<const float> from, Matrix<bfloat16> to) {
+  HWY_DYNAMIC_DISPATCH(ConvertToBfloat16)(from, to);
+}
+template <>
+void convert(Matrix<const bfloat16> from, Matrix<float> to) {
+  HWY_DYNAMIC_DISPATCH(ConvertToFloat)(from, to);
+}
+template <>
+void convert(Matrix<const float> from, Matrix<float> to) {
+  HWY_DYNAMIC_DISPATCH(CopyFloat)(from, to);
+}
+template <>
+void convert(Matrix<const bfloat16> from, Matrix<bfloat16> to) {
+  HWY_DYNAMIC_DISPATCH(CopyBfloat16)(from, to);
+}
+template <>
+void add_column_sums(Matrix<const float> from, float* to) {
+  HWY_DYNAMIC_DISPATCH(AddColumnSumsFloat)(from, to);
+}
+template <>
+void add_column_sums(Matrix<const bfloat16> from, float* to) {
+  HWY_DYNAMIC_DISPATCH(AddColumnSumsBfloat16)(from, to);
+}
+void sum_rows(std::span<const float* const> rows, std::span<float> to) {
+  HWY_DYNAMIC_DISPATCH(SumRows)
+  (rows.data(), static_cast<int64_t>(rows.size()), static_cast<int64_t>(to.size()), to.data());
+}
+void add_row(std::span<const float> from, float* to) {
+  HWY_DYNAMIC_DISPATCH(AddRow)(from.data(), static_cast<int64_t>(from.size()), to);
+}
+void head_products(Matrix<const float> a, Matrix<const float> b, int64_t head_dim,
+                   Matrix<float> out) {
+  HWY_DYNAMIC_DISPATCH(HeadProducts)(a, b, head_dim, out);
+}
+
+}  // namespace combiner
+#endif  // HWY_ONCE

@@ -1,0 +1,177 @@
+// Pieces that the kernels share, compiled once for each instruction set.
+
+#if defined(COMBINER_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef COMBINER_KERNELS_SIMD_INL_H_
+#undef COMBINER_KERNELS_SIMD_INL_H_
+#else
+#define COMBINER_KERNELS_SIMD_INL_H_
+#endif
+
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "tensor/bfloat16.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// e^x to 2 units in the last place for x <= 88; 0 from about -87.3 down, so -infinity gives 0.
+// 2^n e^r with n = round(x / ln 2), |r| <= ln(2) / 2, and a polynomial of degree 6 for e^r.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V FastExp(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  const V low = hn::Set(d, -87.3f);
+  const V clamped = hn::Max(hn::Min(x, hn::Set(d, 88.3f)), low);
+  const V n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504f)));
+  // ln 2 in two parts, the first with trailing zeros, so that r is exact to the last places.
+  V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), clamped);
+  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
+  V p = hn::Set(d, 1.3888889e-3f);
+  p = hn::MulAdd(p, r, hn::Set(d, 8.3333333e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1666668e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.16666667f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  return hn::IfThenZeroElse(hn::Lt(x, low), hn::Mul(p, hn::BitCast(d, exponent)));
+}
+
+// Up to a vector of elements as floats; lanes past `count` are zero.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const bfloat16* from) {
+  const hn::Rebind<uint16_t, D> du16;
+  const hn::Rebind<uint32_t, D> du32;
+  const auto bits = hn::LoadU(du16, reinterpret_cast<const uint16_t*>(from));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du32, bits)));
+}
+
+template <class D>
+HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, float* to) {
+  hn::StoreU(v, d, to);
+}
+// Rounds to nearest even, as to_bfloat16 does; NaN stays NaN.
+template <class D>
+HWY_INLINE void StoreFloats(D /*d*/, hn::Vec<D> v, bfloat16* to) {
+  const hn::Rebind<uint16_t, D> du16;
+  const hn::Rebind<uint32_t, D> du32;
+  const auto bits = hn::BitCast(du32, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du32, 1));
+  const auto rounded =
+      hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du32, 0x7fff))));
+  const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du32, 0x40));
+  const auto is_nan = hn::RebindMask(du32, hn::IsNaN(v));
+  hn::StoreU(hn::TruncateTo(du16, hn::IfThenElse(is_nan, quiet, rounded)), du16,
+             reinterpret_cast<uint16_t*>(to));
+}
+
+template <class T>
+HWY_INLINE float OneToFloat(T x) {
+  return to_float(x);
+}
+HWY_INLINE void StoreOne(float x, float* to) { *to = x; }
+HWY_INLINE void StoreOne(float x, bfloat16* to) { *to = to_bfloat16(x); }
+
+// to[j] = from[j] * scale.
+template <class T>
+HWY_INLINE void ScaleToFloat(const T* HWY_RESTRICT from, int64_t count, float scale,
+                             float* HWY_RESTRICT to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto s = hn::Set(d, scale);
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes)
+    hn::StoreU(hn::Mul(LoadFloats(d, from + j), s), d, to + j);
+  for (; j < count; ++j) to[j] = OneToFloat(from[j]) * scale;
+}
+
+// out[j] = a[j] * a_weight + b[j] * b_weight; out may be a or b. A weight of zero reads nothing.
+HWY_INLINE void WeightedSum(const float* a, float a_weight, const float* b, float b_weight,
+                            int64_t count, float* out) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto wa = hn::Set(d, a_weight);
+  const auto wb = hn::Set(d, b_weight);
+  int64_t j = 0;
+  if (b_weight == 0.0f) {
+    for (; j + lanes <= count; j += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, a + j), wa), d, out + j);
+    for (; j < count; ++j) out[j] = a[j] * a_weight;
+    return;
+  }
+  for (; j + lanes <= count; j += lanes)
+    hn::StoreU(hn::MulAdd(hn::LoadU(d, a + j), wa, hn::Mul(hn::LoadU(d, b + j), wb)), d, out + j);
+  for (; j < count; ++j) out[j] = a[j] * a_weight + b[j] * b_weight;
+}
+
+// kRows rows and kVectors vectors of columns of TileProduct, held in registers.
+template <bool kAccumulate, int kRows, int kVectors>
+HWY_INLINE void TileProductBlock(int64_t depth, const float* HWY_RESTRICT a, int64_t a_row,
+                                 int64_t a_depth, const float* HWY_RESTRICT b, int64_t b_stride,
+                                 float* HWY_RESTRICT c, int64_t c_stride) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows][kVectors];
+  HWY_UNROLL(8)
+  for (int i = 0; i < kRows; ++i) {
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVectors; ++v)
+      sum[i][v] = kAccumulate ? hn::LoadU(d, c + i * c_stride + v * lanes) : hn::Zero(d);
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    V bk[kVectors];
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVectors; ++v) bk[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
+    HWY_UNROLL(8)
+    for (int i = 0; i < kRows; ++i) {
+      const V aik = hn::Set(d, a[i * a_row + k * a_depth]);
+      HWY_UNROLL(8)
+      for (int v = 0; v < kVectors; ++v) sum[i][v] = hn::MulAdd(aik, bk[v], sum[i][v]);
+    }
+  }
+  HWY_UNROLL(8)
+  for (int i = 0; i < kRows; ++i) {
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[i][v], d, c + i * c_stride + v * lanes);
+  }
+}
+
+template <bool kAccumulate, int kVectors>
+HWY_INLINE void TileProductColumns(int64_t rows, int64_t depth, const float* a, int64_t a_row,
+                                   int64_t a_depth, const float* b, int64_t b_stride, float* c,
+                                   int64_t c_stride) {
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4)
+    TileProductBlock<kAccumulate, 4, kVectors>(depth, a + i * a_row, a_row, a_depth, b, b_stride,
+                                               c + i * c_stride, c_stride);
+  for (; i < rows; ++i)
+    TileProductBlock<kAccumulate, 1, kVectors>(depth, a + i * a_row, a_row, a_depth, b, b_stride,
+                                               c + i * c_stride, c_stride);
+}
+
+// c[rows, columns] (+)= A b, a product of small matrices in cache: A(i, k) = a[i * a_row +
+// k * a_depth], b and c have rows of whole vectors (columns is a multiple of the lanes). The sum
+// over k is in order, whatever the other sizes.
+template <bool kAccumulate>
+HWY_INLINE void TileProduct(int64_t rows, int64_t columns, int64_t depth, const float* a,
+                            int64_t a_row, int64_t a_depth, const float* b, int64_t b_stride,
+                            float* c, int64_t c_stride) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  int64_t j = 0;
+  for (; j + 2 * lanes <= columns; j += 2 * lanes)
+    TileProductColumns<kAccumulate, 2>(rows, depth, a, a_row, a_depth, b + j, b_stride, c + j,
+                                       c_stride);
+  for (; j < columns; j += lanes)
+    TileProductColumns<kAccumulate, 1>(rows, depth, a, a_row, a_depth, b + j, b_stride, c + j,
+                                       c_stride);
+}
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

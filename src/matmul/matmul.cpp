@@ -1,0 +1,267 @@
+#include "matmul/matmul.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <dnnl.hpp>
+#include <unordered_map>
+
+#include "error.h"
+#include "tensor/buffer.h"
+
+namespace combiner {
+namespace {
+
+using Desc = dnnl::memory::desc;
+
+const dnnl::engine& cpu_engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+dnnl::memory::data_type data_type(ElementType type) {
+  return type == ElementType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+}
+
+Desc describe(const Factor& f) {
+  const dnnl::memory::dims strides =
+      f.transposed ? dnnl::memory::dims{1, f.stride} : dnnl::memory::dims{f.stride, 1};
+  return Desc({f.rows, f.columns}, data_type(f.type), strides);
+}
+
+// A oneDNN matmul, under the library's two interfaces (descriptors went with version 3).
+dnnl::matmul::primitive_desc make_matmul(const Desc& a, const Desc& b, const Desc& c,
+                                         const Desc* bias, bool accumulate) {
+  dnnl::primitive_attr attributes;
+  if (accumulate) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    attributes.set_post_ops(sum);
+  }
+#if DNNL_VERSION_MAJOR >= 3
+  if (bias) return {cpu_engine(), a, b, *bias, c, attributes};
+  return {cpu_engine(), a, b, c, attributes};
+#else
+  if (bias) return {dnnl::matmul::desc(a, b, *bias, c), attributes, cpu_engine()};
+  return {dnnl::matmul::desc(a, b, c), attributes, cpu_engine()};
+#endif
+}
+
+// What tells one primitive from another.
+struct Key {
+  int64_t m, n, k, a_stride, b_stride, c_stride;
+  ElementType in, out;
+  bool a_transposed, b_transposed, b_packed, accumulate, bias;
+  bool operator==(const Key&) const = default;
+};
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t h = 0;
+    const auto mix = [&h](uint64_t x) {
+      h = (h ^ x) * 0x9e3779b97f4a7c15u;
+      h ^= h >> 32;
+    };
+    for (const int64_t x : {key.m, key.n, key.k, key.a_stride, key.b_stride, key.c_stride})
+      mix(static_cast<uint64_t>(x));
+    uint64_t bits = 0;
+    for (const bool b : {key.in == ElementType::bf16, key.out == ElementType::bf16,
+                         key.a_transposed, key.b_transposed, key.b_packed, key.accumulate, key.bias})
+      bits = bits * 2 + b;
+    mix(bits);
+    return h;
+  }
+};
+
+void to_float_matrix(const Factor& f, float* out) {
+  const int64_t rows = f.transposed ? f.columns : f.rows;
+  const int64_t columns = f.transposed ? f.rows : f.columns;
+  const auto* data = static_cast<const bfloat16*>(f.data);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) out[i * columns + j] = to_float(data[i * f.stride + j]);
+}
+
+}  // namespace
+
+bool has_native_bf16() {
+  static const bool native = [] {
+    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+    const auto bf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+    return (isa & bf16) == bf16;
+  }();
+  return native;
+}
+
+// ---- Packed weights
+
+// Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), or in a form of oneDNN's
+// own (`memory`).
+struct PackedWeights::Packed {
+  Factor factor;  // [in, out]
+  Buffer<float> plain_copy;
+  dnnl::memory memory;
+};
+
+PackedWeights::PackedWeights(const Factor& view)
+    : packed_(std::make_shared<Packed>(Packed{view, {}, {}})) {}
+
+PackedWeights::PackedWeights(Matrix<const float> weights, ElementType type) {
+  auto packed = std::make_shared<Packed>();
+  const int64_t out = weights.rows;
+  const int64_t in = weights.columns;
+  packed->plain_copy = Buffer<float>(static_cast<size_t>(out * in));
+  for (int64_t i = 0; i < out; ++i)
+    for (int64_t j = 0; j < in; ++j) {
+      const float w = weights.row(i)[j];
+      packed->plain_copy[static_cast<size_t>(i * in + j)] =
+          type == ElementType::bf16 ? to_float(to_bfloat16(w)) : w;
+    }
+  packed->factor = {packed->plain_copy.data(), ElementType::f32, in, out, in, true};
+  const ElementType product_type = has_native_bf16() ? type : ElementType::f32;
+
+  // The layout is asked for at a number of rows typical of the model's products; it depends on the
+  // other two sizes. A plain layout as answer means that there is no packed one: then [out, in] as
+  // stored is best, for with `out` a large power of two the transpose's columns fall on few cache
+  // sets.
+  constexpr int64_t kTypicalRows = 128;
+  const Desc plain_weights = describe(packed->factor);
+  const Desc any({in, out}, data_type(product_type), dnnl::memory::format_tag::any);
+  const auto chosen =
+      make_matmul(Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab),
+                  any, Desc({kTypicalRows, out}, dnnl::memory::data_type::f32,
+                            dnnl::memory::format_tag::ab),
+                  nullptr, false)
+          .weights_desc();
+  const Desc ab({in, out}, data_type(product_type), dnnl::memory::format_tag::ab);
+  const Desc ba({in, out}, data_type(product_type), dnnl::memory::format_tag::ba);
+  const bool is_plain = chosen == ab || chosen == ba;
+  if (!is_plain || product_type == ElementType::bf16) {
+    packed->memory = dnnl::memory(is_plain ? ba : chosen, cpu_engine());
+    dnnl::memory source(plain_weights, cpu_engine(), packed->plain_copy.data());
+    dnnl::stream stream(cpu_engine());
+    dnnl::reorder(source, packed->memory).execute(stream, source, packed->memory);
+    stream.wait();
+    packed->factor.type = product_type;
+    packed->factor.data = nullptr;
+    packed->plain_copy = {};
+  }
+  packed_ = std::move(packed);
+}
+
+int64_t PackedWeights::out() const { return packed_->factor.columns; }
+int64_t PackedWeights::in() const { return packed_->factor.rows; }
+
+// ---- Products
+
+struct Multiplier::State {
+  struct Entry {
+    dnnl::matmul primitive;
+    dnnl::memory a, b, c, bias;
+    std::unordered_map<int, dnnl::memory> arguments;
+  };
+
+  // b's memory is given where it is packed.
+  void run(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
+           bool accumulate, const float* bias) {
+    const Key key{a.rows,   c.columns,    a.columns,    a.stride, packed ? 0 : b.stride,
+                  c.stride, a.type,       c.type,       a.transposed, packed ? false : b.transposed,
+                  packed != nullptr, accumulate, bias != nullptr};
+    auto found = entries.find(key);
+    if (found == entries.end()) found = entries.emplace(key, make(a, b, packed, c, key)).first;
+    Entry& entry = found->second;
+    entry.a.set_data_handle(const_cast<void*>(a.data));
+    entry.c.set_data_handle(c.data);
+    if (packed)
+      entry.arguments[DNNL_ARG_WEIGHTS] = *packed;
+    else
+      entry.b.set_data_handle(const_cast<void*>(b.data));
+    if (bias) entry.bias.set_data_handle(const_cast<float*>(bias));
+    entry.primitive.execute(stream, entry.arguments);
+  }
+
+  Entry make(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
+             const Key& key) {
+    const Desc a_desc = describe(a);
+    const Desc b_desc = packed ? packed->get_desc() : describe(b);
+    const Desc c_desc({c.rows, c.columns}, data_type(c.type), dnnl::memory::dims{c.stride, 1});
+    const Desc bias_desc({1, c.columns}, dnnl::memory::data_type::f32,
+                         dnnl::memory::dims{c.columns, 1});
+    Entry entry;
+    entry.primitive = dnnl::matmul(
+        make_matmul(a_desc, b_desc, c_desc, key.bias ? &bias_desc : nullptr, key.accumulate));
+    entry.a = dnnl::memory(a_desc, cpu_engine(), nullptr);
+    entry.c = dnnl::memory(c_desc, cpu_engine(), nullptr);
+    entry.arguments = {{DNNL_ARG_SRC, entry.a}, {DNNL_ARG_DST, entry.c}};
+    if (!packed) {
+      entry.b = dnnl::memory(b_desc, cpu_engine(), nullptr);
+      entry.arguments[DNNL_ARG_WEIGHTS] = entry.b;
+    }
+    if (key.bias) {
+      entry.bias = dnnl::memory(bias_desc, cpu_engine(), nullptr);
+      entry.arguments[DNNL_ARG_BIAS] = entry.bias;
+    }
+    return entry;
+  }
+
+  // The factor in float, in `scratch`.
+  static Factor in_float(const Factor& f, Buffer<float>& scratch) {
+    if (f.type == ElementType::f32) return f;
+    const auto size = static_cast<size_t>(f.rows * f.columns);
+    if (scratch.size() < size) scratch = Buffer<float>(size);
+    to_float_matrix(f, scratch.data());
+    return {scratch.data(), ElementType::f32,
+            f.rows,         f.columns,
+            f.transposed ? f.rows : f.columns, f.transposed};
+  }
+
+  // Where the processor has no bfloat16 products: the same product in float.
+  void run_in_float(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
+                    bool accumulate, const float* bias) {
+    const Factor a32 = in_float(a, a_scratch);
+    const Factor b32 = packed ? b : in_float(b, b_scratch);
+    if (c.type == ElementType::f32) return run(a32, b32, packed, c, accumulate, bias);
+    const auto size = static_cast<size_t>(c.rows * c.columns);
+    if (c_scratch.size() < size) c_scratch = Buffer<float>(size);
+    const Matrix<float> c32(c_scratch.data(), c.rows, c.columns);
+    auto* out = static_cast<bfloat16*>(c.data);
+    if (accumulate)
+      for (int64_t i = 0; i < c.rows; ++i)
+        for (int64_t j = 0; j < c.columns; ++j) c32.row(i)[j] = to_float(out[i * c.stride + j]);
+    run(a32, b32, packed, Product(c32), accumulate, bias);
+    for (int64_t i = 0; i < c.rows; ++i)
+      for (int64_t j = 0; j < c.columns; ++j) out[i * c.stride + j] = to_bfloat16(c32.row(i)[j]);
+  }
+
+  void check_and_run(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
+                     bool accumulate, const float* bias) {
+    if (a.columns != b.rows || c.rows != a.rows || c.columns != b.columns)
+      throw std::logic_error(fmt::format("product of [{}, {}] and [{}, {}] into [{}, {}]", a.rows,
+                                         a.columns, b.rows, b.columns, c.rows, c.columns));
+    if (c.rows == 0 || c.columns == 0) return;
+    const bool bf16 = a.type == ElementType::bf16 || c.type == ElementType::bf16;
+    if (bf16 && !has_native_bf16()) return run_in_float(a, b, packed, c, accumulate, bias);
+    run(a, b, packed, c, accumulate, bias);
+  }
+
+  dnnl::stream stream{cpu_engine()};
+  std::unordered_map<Key, Entry, KeyHash> entries;
+  Buffer<float> a_scratch, b_scratch, c_scratch;
+};
+
+Multiplier::Multiplier() : state_(std::make_unique<State>()) {}
+Multiplier::~Multiplier() = default;
+Multiplier::Multiplier(Multiplier&&) noexcept = default;
+Multiplier& Multiplier::operator=(Multiplier&&) noexcept = default;
+
+void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate,
+                          const float* bias) {
+  state_->check_and_run(a, b, nullptr, c, accumulate, bias);
+}
+
+void Multiplier::multiply(const Factor& a, const PackedWeights& weights, const Product& c,
+                          bool accumulate, const float* bias) {
+  const PackedWeights::Packed& packed = *weights.packed_;
+  const bool plain = packed.factor.data != nullptr;
+  state_->check_and_run(a, packed.factor, plain ? nullptr : &packed.memory, c, accumulate, bias);
+}
+
+}  // namespace combiner

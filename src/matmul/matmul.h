@@ -1,0 +1,95 @@
+// Matrix products, by oneDNN: no other file knows that library.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "tensor/bfloat16.h"
+#include "tensor/matrix.h"
+
+namespace combiner {
+
+enum class ElementType : uint8_t { f32, bf16 };
+
+template <class T>
+inline constexpr ElementType element_type = ElementType::f32;
+template <>
+inline constexpr ElementType element_type<bfloat16> = ElementType::bf16;
+
+// Whether the processor multiplies bfloat16 matrices faster than float ones. Where it does not,
+// products of bfloat16 matrices are computed in float: the same figures, without the speed.
+bool has_native_bf16();
+
+// A factor of a product: a stored matrix [rows, columns], or its transpose.
+struct Factor {
+  const void* data;
+  ElementType type;
+  int64_t rows, columns;  // of the factor, after the transpose if there is one
+  int64_t stride;         // elements between rows of the stored matrix
+  bool transposed;
+};
+template <class T>
+Factor plain(Matrix<T> m) {
+  return {m.data, element_type<std::remove_const_t<T>>, m.rows, m.columns, m.stride, false};
+}
+template <class T>
+Factor transposed(Matrix<T> m) {
+  return {m.data, element_type<std::remove_const_t<T>>, m.columns, m.rows, m.stride, true};
+}
+
+// A product's place.
+struct Product {
+  void* data;
+  ElementType type;
+  int64_t rows, columns, stride;
+  template <class T>
+  Product(Matrix<T> m)  // NOLINT: a matrix is a product's place
+      : data(m.data), type(element_type<T>), rows(m.rows), columns(m.columns), stride(m.stride) {}
+};
+
+// The weights [out, in] of a dense layer, laid out once as the processor's products like them.
+// Immutable and cheap to copy; may be shared by threads.
+class PackedWeights {
+ public:
+  PackedWeights() = default;
+  // Copies; `weights` may go.
+  PackedWeights(Matrix<const float> weights, ElementType type);
+  // Refers to weights that stay where they are and may change in place between products (training).
+  template <class T>
+  static PackedWeights view(Matrix<T> weights) {
+    return PackedWeights(transposed(weights));
+  }
+
+  int64_t out() const;
+  int64_t in() const;
+
+ private:
+  friend class Multiplier;
+  explicit PackedWeights(const Factor& view);
+  struct Packed;
+  std::shared_ptr<const Packed> packed_;
+};
+
+// Makes products on the calling thread. Keeps the primitives it has made, so one lives as long as
+// its thread's work; not to be used by two threads at once.
+class Multiplier {
+ public:
+  Multiplier();
+  ~Multiplier();
+  Multiplier(Multiplier&&) noexcept;
+  Multiplier& operator=(Multiplier&&) noexcept;
+
+  // c = a b, or c += a b with `accumulate`; then bias [c.columns], if any, is added to every row.
+  // a and b are of one element type; c is float, or of that type too. Accumulated in float.
+  void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false,
+                const float* bias = nullptr);
+  // A dense layer: c = a weights^T.
+  void multiply(const Factor& a, const PackedWeights& weights, const Product& c,
+                bool accumulate = false, const float* bias = nullptr);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace combiner
