@@ -1,0 +1,44 @@
+// A pre-norm transformer block: x += Attention(LayerNorm(x)); x += MLP(LayerNorm(x)).
+#pragma once
+
+#include "kernels/activation.h"
+#include "kernels/layer_norm.h"
+#include "kernels/rows.h"
+#include "model/activations.h"
+#include "model/config.h"
+#include "model/layers.h"
+
+namespace combiner {
+
+// sum = x + layer(in), where `sum` may be x.
+template <class T, class Dense>
+void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, const Dense& layer,
+                  Matrix<float> sum, const float* bias = nullptr) {
+  if (sum.data != x.data) convert<float, float>(x, sum);
+  dense(worker, in, layer, sum, true, bias);
+}
+
+// n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
+// `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended.
+template <class T, class Dense, class Attend>
+void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights,
+                   Matrix<const float> x, Matrix<float> middle, Matrix<float> out,
+                   BlockActivations<T>& act, Worker& worker, Attend&& attend) {
+  const int64_t n = x.rows;
+  const auto epsilon = static_cast<float>(config.norm_epsilon);
+  layer_norm<T>(x, weights.norm1.weight, weights.norm1.bias, epsilon, act.norm1.view(n),
+                act.moments1.data());
+  dense(worker, act.norm1.view(n), weights.query_key_value, act.query_key_value.view(n));
+  attend();
+  convert<float, T>(act.attended.view(n), act.attended_in.view(n));
+  add_residual<T>(worker, x, act.attended_in.view(n), weights.output, middle);
+
+  layer_norm<T>(middle, weights.norm2.weight, weights.norm2.bias, epsilon, act.norm2.view(n),
+                act.moments2.data());
+  dense(worker, act.norm2.view(n), weights.up.weight, act.up.view(n), false, weights.up.bias);
+  activate<T>(config.activation, act.up.view(n), act.activated.view(n));
+  add_residual<T>(worker, middle, act.activated.view(n), weights.down.weight, out,
+                  weights.down.bias);
+}
+
+}  // namespace combiner

@@ -1,0 +1,93 @@
+#include "model/model.h"
+
+#include <algorithm>
+
+#include "kernels/cross_entropy.h"
+#include "model/attention.h"
+#include "model/block.h"
+#include "model/embedding.h"
+
+namespace combiner {
+namespace {
+
+// Positions to a band: enough rows for products at full rate, few enough for the second cache.
+constexpr int64_t kBandPositions = 128;
+
+int64_t band_rows(const ModelConfig& config) {
+  return std::clamp<int64_t>(kBandPositions / config.columns(), 1, config.rows());
+}
+
+}  // namespace
+
+template <class T>
+ParallelForward<T>::ParallelForward(const ModelConfig& config,
+                                    const ModelWeights<PackedWeights>& weights)
+    : config_(config),
+      weights_(weights),
+      band_rows_(band_rows(config)),
+      sinusoids_(sinusoidal_positions(config)),
+      x_(band_rows_ * config.columns(), config.embed_dim),
+      stem_in_(band_rows_ * config.columns(), stem_inputs(config)),
+      block_(config, band_rows_ * config.columns()),
+      head_(config, band_rows_ * config.columns()) {
+  for (const Attention attention : config.attention)
+    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, config)));
+}
+
+template <class T>
+template <class Visit>
+void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
+  for (int64_t row = 0; row < config_.rows(); row += band_rows_) {
+    const int64_t rows = std::min(band_rows_, config_.rows() - row);
+    const int64_t first = row * config_.columns();
+    const int64_t n = rows * config_.columns();
+    const Matrix<float> x = x_.view(n);
+    for (int64_t i = 0; i < n; ++i)
+      embed_position(config_, weights_.embed, sinusoids_, pixels, first + i, x.row(i),
+                     stem_in_.view().row(i));
+    if (config_.stem) dense(worker_, stem_in_.view(n), weights_.embed.stem, x, true);
+    for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
+      block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
+        attend_rows(config_, weights_.blocks[layer], row, rows, block_, states_[layer].data(),
+                    worker_);
+      });
+    head_norm(config_, weights_, x, head_);
+    for (int channel = 0; channel < predictions(config_); ++channel) {
+      if (channel > 0)
+        for (int64_t i = 0; i < n; ++i)
+          head_reveal(weights_.head, channel - 1, i,
+                      pixels[(first + i) * config_.image.channels + channel - 1], head_);
+      head_channel(weights_.head, config_, channel, n, head_, worker_);
+      visit(first, n, channel);
+    }
+  }
+}
+
+template <class T>
+void ParallelForward<T>::nats(const uint8_t* pixels, float* nats) {
+  const int step = predictions(config_);
+  Buffer<uint8_t> targets(static_cast<size_t>(x_.view().rows));
+  Buffer<float> band(targets.size());
+  run(pixels, [&](int64_t first, int64_t n, int channel) {
+    for (int64_t i = 0; i < n; ++i)
+      targets[static_cast<size_t>(i)] = pixels[(first + i) * step + channel];
+    cross_entropy(head_.logits.view(n), targets.data(), band.data());
+    for (int64_t i = 0; i < n; ++i)
+      nats[(first + i) * step + channel] = band[static_cast<size_t>(i)];
+  });
+}
+
+template <class T>
+void ParallelForward<T>::logits(const uint8_t* pixels, float* logits) {
+  const int64_t step = predictions(config_);
+  const int64_t vocab = config_.vocab_size;
+  run(pixels, [&](int64_t first, int64_t n, int channel) {
+    convert<float, float>(head_.logits.view(n), Matrix<float>(logits + (first * step + channel) * vocab,
+                                                n, vocab, step * vocab));
+  });
+}
+
+template class ParallelForward<float>;
+template class ParallelForward<bfloat16>;
+
+}  // namespace combiner

@@ -1,0 +1,63 @@
+// A model ready for likelihood: config, weights, and one image's forward pass.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "model/activations.h"
+#include "model/config.h"
+#include "model/head.h"
+#include "model/layers.h"
+#include "model/parameters.h"
+#include "tensor/buffer.h"
+
+namespace combiner {
+
+// The numbers that matrix products are made with: sums, normalisation, softmax and the loss are
+// always in float.
+enum class Precision { f32, bf16 };
+
+// All weights of a model, in float, as read from a file or trained.
+struct Weights {
+  ModelConfig config;
+  Parameters parameters;
+  Buffer<float> values;  // in the parameters' layout
+
+  explicit Weights(const ModelConfig& config_)
+      : config(config_), parameters(config_), values(parameters.size) {}
+};
+
+// The parallel forward pass of one image at a time, in bands of rows whose activations stay in
+// cache. T is float or bfloat16. Needs the weights' tables and vectors to stay where they are. One
+// for each thread.
+template <class T>
+class ParallelForward {
+ public:
+  ParallelForward(const ModelConfig& config, const ModelWeights<PackedWeights>& weights);
+
+  // nats [height, width, channels]: -log p of each sub-pixel given all before. `pixels` likewise.
+  void nats(const uint8_t* pixels, float* nats);
+
+  // logits [L, predictions, V].
+  void logits(const uint8_t* pixels, float* logits);
+
+ private:
+  // Runs all bands; after each, calls visit(first position, positions, prediction) with the logits
+  // in head_.logits.
+  template <class Visit>
+  void run(const uint8_t* pixels, Visit&& visit);
+
+  const ModelConfig& config_;
+  const ModelWeights<PackedWeights>& weights_;
+  int64_t band_rows_;
+  Buffer<float> sinusoids_;
+  OwnedMatrix<float> x_;
+  OwnedMatrix<T> stem_in_;
+  BlockActivations<T> block_;
+  HeadActivations<T> head_;
+  std::vector<Buffer<T>> states_;  // per layer
+  Worker worker_;
+};
+
+}  // namespace combiner
