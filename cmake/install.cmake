@@ -1,0 +1,27 @@
+# What `cmake --install` puts where: the library, its headers under include/combiner, the program,
+# the models under share/combiner/models, and a package for find_package(combiner).
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+# Headers include each other from include/combiner; others write #include <combiner/...>.
+target_include_directories(combiner INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+install(TARGETS combiner EXPORT combiner
+        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/combiner)
+if(TARGET combiner_program)
+  file(RELATIVE_PATH library_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+  set_target_properties(combiner_program PROPERTIES INSTALL_RPATH "$ORIGIN/${library_from_program}")
+  install(TARGETS combiner_program)
+endif()
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models
+        OPTIONAL FILES_MATCHING PATTERN *.safetensors PATTERN *.md)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/combiner)
+install(EXPORT combiner NAMESPACE combiner:: FILE combinerTargets.cmake DESTINATION ${package_dir})
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/combinerConfig.cmake.in
+                              ${PROJECT_BINARY_DIR}/combinerConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/combinerConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/combinerConfig.cmake
+              ${PROJECT_BINARY_DIR}/combinerConfigVersion.cmake
+        DESTINATION ${package_dir})
