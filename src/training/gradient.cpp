@@ -1,0 +1,228 @@
+#include "training/gradient.h"
+
+#include <algorithm>
+
+#include "kernels/activation.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/layer_norm.h"
+#include "kernels/rows.h"
+#include "model/block.h"
+#include "model/embedding.h"
+
+namespace combiner {
+namespace {
+
+// Positions whose logits and their gradients are held at once.
+constexpr int64_t kHeadPositions = 256;
+
+// A gradient as the products read it: itself, or rounded into `scratch`.
+template <class T>
+Matrix<const T> product_input(Matrix<float> gradient, Matrix<T> scratch) {
+  if constexpr (std::is_same_v<T, float>) {
+    return gradient;
+  } else {
+    convert<float, T>(gradient, scratch);
+    return scratch;
+  }
+}
+
+void clear(Matrix<float> m) { std::fill_n(m.data, m.rows * m.columns, 0.0f); }
+
+}  // namespace
+
+template <class T>
+GradientPass<T>::GradientPass(const ModelConfig& config, const Parameters& parameters,
+                              const float* values, const T* product_values)
+    : config_(config),
+      parameters_(parameters),
+      values_(values),
+      product_values_(product_values),
+      weights_(bind_weights<PackedWeights>(
+          config, parameters, values,
+          [&](size_t offset, int64_t out, int64_t in) {
+            return PackedWeights::view(Matrix<const T>(product_values + offset, out, in));
+          })),
+      sinusoids_(sinusoidal_positions(config)),
+      stem_in_(config.positions(), stem_inputs(config)),
+      d_x_(config.positions(), config.embed_dim),
+      d_norm_(config.positions(), config.embed_dim),
+      d_attended_(config.positions(), config.embed_dim),
+      delta_(config.positions(), config.num_heads),
+      d_query_key_value_(config.positions(), 3 * int64_t{config.embed_dim}),
+      d_activated_(config.positions(), config.mlp_dim),
+      d_x_in_(config.positions(), config.embed_dim),
+      d_query_key_value_in_(config.positions(), 3 * int64_t{config.embed_dim}),
+      d_up_(config.positions(), config.mlp_dim),
+      attention_scratch_(config, config.positions()),
+      head_(config, kHeadPositions),
+      d_logits_(kHeadPositions, config.vocab_size),
+      d_hidden_(kHeadPositions, config.embed_dim),
+      d_head_activated_(kHeadPositions, config.embed_dim),
+      d_head_in_(kHeadPositions, config.embed_dim),
+      d_head_norm_(kHeadPositions, config.embed_dim),
+      targets_(kHeadPositions),
+      nats_(kHeadPositions) {
+  x_.emplace_back(config.positions(), config.embed_dim);
+  for (const Attention attention : config.attention) {
+    middle_.emplace_back(config.positions(), config.embed_dim);
+    x_.emplace_back(config.positions(), config.embed_dim);
+    blocks_.emplace_back(config, config.positions());
+    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, config)));
+  }
+}
+
+template <class T>
+double GradientPass<T>::run(const uint8_t* pixels, float scale, float* gradient) {
+  forward(pixels);
+  const double nats = head(pixels, scale, gradient);
+  for (size_t layer = blocks_.size(); layer-- > 0;) block_backward(layer, gradient);
+  embedding_backward(pixels, gradient);
+  return nats;
+}
+
+template <class T>
+void GradientPass<T>::forward(const uint8_t* pixels) {
+  const Matrix<float> x = x_[0].view();
+  for (int64_t p = 0; p < x.rows; ++p)
+    embed_position(config_, weights_.embed, sinusoids_, pixels, p, x.row(p),
+                   stem_in_.view().row(p));
+  if (config_.stem) dense(worker_, stem_in_.view(), weights_.embed.stem, x, true);
+  for (size_t layer = 0; layer < blocks_.size(); ++layer)
+    block_forward(config_, weights_.blocks[layer], Matrix<const float>(x_[layer].view()),
+                  middle_[layer].view(), x_[layer + 1].view(), blocks_[layer], worker_, [&] {
+                    attend_rows(config_, weights_.blocks[layer], 0, config_.rows(), blocks_[layer],
+                                states_[layer].data(), worker_);
+                  });
+}
+
+// The head forward and backward, leaving the gradient of its input in d_x_.
+template <class T>
+double GradientPass<T>::head(const uint8_t* pixels, float scale, float* gradient) {
+  double total = 0;
+  clear(d_x_.view());
+  const Matrix<float> x = x_.back().view();
+  for (int64_t first = 0; first < x.rows; first += kHeadPositions) {
+    const int64_t n = std::min(kHeadPositions, x.rows - first);
+    head_norm(config_, weights_, Matrix<const float>(x.row_block(first, n)), head_);
+    clear(d_head_norm_.view(n));
+    for (int channel = 0; channel < predictions(config_); ++channel)
+      total += head_channel_gradient(pixels, first, n, channel, scale, gradient);
+    layer_norm_backward(x.row_block(first, n), head_.moments.data(),
+                        values_ + parameters_.norm.weight, d_head_norm_.view(n),
+                        d_x_.view().row_block(first, n), gradient + parameters_.norm.weight,
+                        gradient + parameters_.norm.bias);
+  }
+  return total;
+}
+
+template <class T>
+double GradientPass<T>::head_channel_gradient(const uint8_t* pixels, int64_t first, int64_t n,
+                                              int channel, float scale, float* gradient) {
+  const int step = predictions(config_);
+  const auto value = [&](int64_t i, int c) { return pixels[(first + i) * step + c]; };
+  if (channel > 0)
+    for (int64_t i = 0; i < n; ++i)
+      head_reveal(weights_.head, channel - 1, i, value(i, channel - 1), head_);
+  head_channel(weights_.head, config_, channel, n, head_, worker_);
+
+  for (int64_t i = 0; i < n; ++i) targets_[static_cast<size_t>(i)] = value(i, channel);
+  const Matrix<T> d_logits = d_logits_.view(n);
+  cross_entropy_gradient<T>(head_.logits.view(n), targets_.data(), scale, nats_.data(), d_logits);
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) total += nats_[static_cast<size_t>(i)];
+
+  const int64_t dim = config_.embed_dim;
+  const int64_t vocab = config_.vocab_size;
+  const HeadParameters& p = parameters_.head;
+  const Matrix<float> d_in = d_head_in_.view(n);
+  const auto c = static_cast<size_t>(channel);
+  if (config_.tokens == Tokens::subpixel) {
+    worker_.multiplier.multiply(transposed(d_logits), plain(head_.in.view(n)),
+                                Matrix<float>(gradient + p.subpixel.weight, vocab, dim), true);
+    add_column_sums<T>(d_logits, gradient + p.subpixel.bias);
+    worker_.multiplier.multiply(plain(d_logits), plain(weight(p.subpixel.weight, vocab, dim)),
+                                d_in);
+  } else {
+    worker_.multiplier.multiply(transposed(d_logits), plain(head_.activated.view(n)),
+                                Matrix<float>(gradient + p.output[c].weight, vocab, dim), true);
+    add_column_sums<T>(d_logits, gradient + p.output[c].bias);
+    worker_.multiplier.multiply(plain(d_logits), plain(weight(p.output[c].weight, vocab, dim)),
+                                d_head_activated_.view(n));
+    const Matrix<T> d_hidden = d_hidden_.view(n);
+    activate_backward<T>(Activation::gelu, head_.hidden.view(n), d_head_activated_.view(n),
+                         d_hidden);
+    worker_.multiplier.multiply(transposed(d_hidden), plain(head_.in.view(n)),
+                                Matrix<float>(gradient + p.hidden[c].weight, dim, dim), true);
+    add_column_sums<T>(d_hidden, gradient + p.hidden[c].bias);
+    worker_.multiplier.multiply(plain(d_hidden), plain(weight(p.hidden[c].weight, dim, dim)),
+                                d_in);
+    // The channel saw the embeddings of all channels before it.
+    for (size_t before = 0; before < c; ++before)
+      for (int64_t i = 0; i < n; ++i)
+        add_row({d_in.row(i), static_cast<size_t>(dim)},
+                gradient + p.embed[before] +
+                    static_cast<size_t>(value(i, static_cast<int>(before)) * dim));
+  }
+  add_row({d_in.data, static_cast<size_t>(n * dim)}, d_head_norm_.view().data);
+  return total;
+}
+
+template <class T>
+void GradientPass<T>::block_backward(size_t layer, float* gradient) {
+  const int64_t dim = config_.embed_dim;
+  const int64_t mlp = config_.mlp_dim;
+  const BlockParameters& p = parameters_.blocks[layer];
+  BlockActivations<T>& act = blocks_[layer];
+  const Matrix<float> d_x = d_x_.view();
+  const Matrix<float> d_norm = d_norm_.view();
+  Multiplier& multiplier = worker_.multiplier;
+
+  // x + MLP(LayerNorm(x)), d_x holding the gradient of the sum and then of x.
+  const Matrix<const T> d_out = product_input<T>(d_x, d_x_in_.view());
+  multiplier.multiply(transposed(d_out), plain(act.activated.view()),
+                      Matrix<float>(gradient + p.down.weight, dim, mlp), true);
+  add_column_sums<float>(d_x, gradient + p.down.bias);
+  multiplier.multiply(plain(d_out), plain(weight(p.down.weight, dim, mlp)), d_activated_.view());
+  const Matrix<T> d_up = d_up_.view();
+  activate_backward<T>(config_.activation, act.up.view(), d_activated_.view(), d_up);
+  multiplier.multiply(transposed(d_up), plain(act.norm2.view()),
+                      Matrix<float>(gradient + p.up.weight, mlp, dim), true);
+  add_column_sums<T>(d_up, gradient + p.up.bias);
+  multiplier.multiply(plain(d_up), plain(weight(p.up.weight, mlp, dim)), d_norm);
+  layer_norm_backward(middle_[layer].view(), act.moments2.data(), values_ + p.norm2.weight, d_norm,
+                      d_x, gradient + p.norm2.weight, gradient + p.norm2.bias);
+
+  // x + Attention(LayerNorm(x)), likewise.
+  const Matrix<const T> d_middle = product_input<T>(d_x, d_x_in_.view());
+  multiplier.multiply(transposed(d_middle), plain(act.attended_in.view()),
+                      Matrix<float>(gradient + p.output, dim, dim), true);
+  multiplier.multiply(plain(d_middle), plain(weight(p.output, dim, dim)), d_attended_.view());
+  head_products(d_attended_.view(), act.attended.view(), config_.head_dim(), delta_.view());
+  const Matrix<float> d_query_key_value = d_query_key_value_.view();
+  clear(d_query_key_value);
+  clear(d_norm);
+  attend_backward(config_, config_.attention[layer], p, product_values_, values_, act,
+                  states_[layer].data(), d_attended_.view(), delta_.view(), d_query_key_value,
+                  d_norm, gradient, attention_scratch_, worker_);
+  const Matrix<const T> d_packed = product_input<T>(d_query_key_value, d_query_key_value_in_.view());
+  multiplier.multiply(transposed(d_packed), plain(act.norm1.view()),
+                      Matrix<float>(gradient + p.query, 3 * dim, dim), true);
+  multiplier.multiply(plain(d_packed), plain(weight(p.query, 3 * dim, dim)), d_norm, true);
+  layer_norm_backward(x_[layer].view(), act.moments1.data(), values_ + p.norm1.weight, d_norm, d_x,
+                      gradient + p.norm1.weight, gradient + p.norm1.bias);
+}
+
+template <class T>
+void GradientPass<T>::embedding_backward(const uint8_t* pixels, float* gradient) {
+  embed_backward(config_, parameters_.embed, pixels, d_x_.view(), gradient);
+  if (!config_.stem) return;
+  worker_.multiplier.multiply(
+      transposed(product_input<T>(d_x_.view(), d_x_in_.view())), plain(stem_in_.view()),
+      Matrix<float>(gradient + parameters_.embed.stem, config_.embed_dim, stem_inputs(config_)),
+      true);
+}
+
+template class GradientPass<float>;
+template class GradientPass<bfloat16>;
+
+}  // namespace combiner

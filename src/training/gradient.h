@@ -1,0 +1,70 @@
+// The gradient of an image's nats with respect to every parameter.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/activations.h"
+#include "model/attention.h"
+#include "model/config.h"
+#include "model/head.h"
+#include "model/layers.h"
+#include "model/parameters.h"
+
+namespace combiner {
+
+// Forward and backward passes of one image at a time. T is float or bfloat16, the type that products
+// read; the residual stream, normalisation, softmax and all sums are in float. One for each thread.
+template <class T>
+class GradientPass {
+ public:
+  // `values` is the flat buffer of weights and `product_values` the same weights in T (for float,
+  // `values` itself). Both are read at every run, so may change between runs.
+  GradientPass(const ModelConfig& config, const Parameters& parameters, const float* values,
+               const T* product_values);
+
+  // Returns the image's nats (the sum over all sub-pixels), and adds `scale` times their gradient to
+  // `gradient`, a flat buffer of the parameters' layout. `pixels` is [height, width, channels].
+  double run(const uint8_t* pixels, float scale, float* gradient);
+
+ private:
+  void forward(const uint8_t* pixels);
+  double head(const uint8_t* pixels, float scale, float* gradient);
+  double head_channel_gradient(const uint8_t* pixels, int64_t first, int64_t n, int channel,
+                               float scale, float* gradient);
+  void block_backward(size_t layer, float* gradient);
+  void embedding_backward(const uint8_t* pixels, float* gradient);
+
+  // A weight as products read it, and its gradient's place.
+  Matrix<const T> weight(size_t offset, int64_t out, int64_t in) const {
+    return {product_values_ + offset, out, in};
+  }
+
+  const ModelConfig& config_;
+  const Parameters& parameters_;
+  const float* values_;
+  const T* product_values_;
+  ModelWeights<PackedWeights> weights_;
+  Buffer<float> sinusoids_;
+  Worker worker_;
+
+  // Forward, kept for backward. x_[l] is block l's input, x_[num_layers] the head's.
+  OwnedMatrix<T> stem_in_;
+  std::vector<OwnedMatrix<float>> x_, middle_;
+  std::vector<BlockActivations<T>> blocks_;
+  std::vector<Buffer<T>> states_;
+
+  // Backward. d_x_ is the gradient of the residual stream, in place from the head to the embedding.
+  OwnedMatrix<float> d_x_, d_norm_, d_attended_, delta_, d_query_key_value_, d_activated_;
+  OwnedMatrix<T> d_x_in_, d_query_key_value_in_, d_up_;
+  AttentionBackwardScratch<T> attention_scratch_;
+
+  // The head's, for a part of the positions at a time.
+  HeadActivations<T> head_;
+  OwnedMatrix<T> d_logits_, d_hidden_;
+  OwnedMatrix<float> d_head_activated_, d_head_in_, d_head_norm_;
+  std::vector<uint8_t> targets_;
+  Buffer<float> nats_;
+};
+
+}  // namespace combiner
