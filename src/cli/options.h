@@ -1,0 +1,25 @@
+// Options that several subcommands have, with one meaning everywhere.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+
+#include "model/model.h"
+
+namespace combiner {
+
+// --model FILE; left empty if not given.
+void add_model_option(CLI::App& command, std::string& model);
+
+// --precision auto|f32|bf16; auto, the default, is bf16 where the processor has such products.
+void add_precision_option(CLI::App& command, Precision& precision);
+
+// --threads N, 1 to 1024; by default as many as the process may run at once.
+void add_threads_option(CLI::App& command, int& threads);
+
+// The file given by --model or, without that option, the model that comes with the program, found
+// from the program's own place. Error with the places tried if it isn't there.
+std::filesystem::path find_model(const std::string& model);
+
+}  // namespace combiner
