@@ -1,0 +1,17 @@
+// A data set of pictures, a file each.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "dataset/dataset.h"
+
+namespace combiner {
+
+// The pictures in this order. They are read when asked for: `read` throws an Error for a picture
+// that read_image refuses, or of another size than the options' without `resize`.
+std::unique_ptr<Dataset> open_image_files(std::vector<std::filesystem::path> paths,
+                                          const DatasetOptions& options);
+
+}  // namespace combiner

@@ -1,0 +1,21 @@
+// The one image type: 8-bit RGB.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace combiner {
+
+struct Image {
+  int width = 0;
+  int height = 0;
+  std::vector<uint8_t> pixels;  // [height, width, 3]: red, green, blue
+
+  bool operator==(const Image&) const = default;
+};
+
+// The largest number of pixel bytes an image may have when it is made or written: encoders and
+// resamplers count bytes in an int and need room to double.
+inline constexpr int64_t kMaxImageBytes = int64_t{1} << 29;
+
+}  // namespace combiner

@@ -1,0 +1,117 @@
+#include "dataset/image_files.h"
+
+#include <fstream>
+#include <vector>
+
+#include "catch.h"
+#include "error_of.h"
+#include "image/write_png.h"
+#include "temp_folder.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr DatasetOptions kTrain{.split = Split::train, .width = 2, .height = 2};
+constexpr DatasetOptions kTest{.split = Split::test, .width = 2, .height = 2};
+
+// A square of one value, written as a PNG.
+void write_square(const fs::path& path, int side, uint8_t value) {
+  fs::create_directories(path.parent_path());
+  write_png(path, {side, side, std::vector<uint8_t>(static_cast<size_t>(3 * side * side), value)});
+}
+
+// The first byte of an image of 2 x 2 pixels.
+int first_byte(const Dataset& dataset, int64_t index) {
+  std::vector<uint8_t> pixels(12);
+  dataset.read(index, pixels);
+  return pixels[0];
+}
+
+TEST_CASE("A folder of pictures is both splits, sorted by name") {
+  const TempFolder folder;
+  write_square(folder / "b.png", 2, 20);
+  write_square(folder / "a.png", 2, 10);
+  for (const DatasetOptions& options : {kTrain, kTest}) {
+    const auto dataset = open_dataset(folder.path(), options);
+    CHECK(dataset->size() == 2);
+    CHECK(dataset->width() == 2);
+    CHECK(dataset->height() == 2);
+    CHECK(first_byte(*dataset, 0) == 10);
+    CHECK(first_byte(*dataset, 1) == 20);
+    CHECK(dataset->describe(1) == (folder / "b.png").string());
+  }
+}
+
+TEST_CASE("A single picture is a data set") {
+  const TempFolder folder;
+  write_square(folder / "one.PNG", 2, 33);
+  const auto dataset = open_dataset(folder / "one.PNG", kTest);
+  CHECK(dataset->size() == 1);
+  CHECK(first_byte(*dataset, 0) == 33);
+}
+
+TEST_CASE("A divided folder gives its train and its test pictures") {
+  const TempFolder folder;
+  write_square(folder / "train/a.png", 2, 1);
+  write_square(folder / "val/a.png", 2, 2);
+  CHECK(first_byte(*open_dataset(folder.path(), kTrain), 0) == 1);
+  CHECK(first_byte(*open_dataset(folder.path(), kTest), 0) == 2);
+  write_square(folder / "valid/a.png", 2, 3);
+  CHECK(first_byte(*open_dataset(folder.path(), kTest), 0) == 3);
+  write_square(folder / "test/a.png", 2, 4);
+  CHECK(first_byte(*open_dataset(folder.path(), kTest), 0) == 4);
+}
+
+TEST_CASE("A divided folder without the split is an Error") {
+  const TempFolder folder;
+  write_square(folder / "train/a.png", 2, 1);
+  CHECK_THAT(error_of([&] { open_dataset(folder.path(), kTest); }),
+             contains("has a subfolder train/ and no test split; expected test/, valid/ or val/"));
+  fs::rename(folder / "train", folder / "valid");
+  CHECK_THAT(error_of([&] { open_dataset(folder.path(), kTrain); }),
+             contains("has a subfolder valid/ and no train split; expected train/"));
+}
+
+TEST_CASE("A picture of another size is refused or resampled when it is read") {
+  const TempFolder folder;
+  write_square(folder / "a.png", 2, 10);
+  write_square(folder / "b.png", 6, 20);
+  const auto strict = open_dataset(folder.path(), kTest);
+  CHECK(first_byte(*strict, 0) == 10);
+  const std::string message = error_of([&] { first_byte(*strict, 1); });
+  CHECK_THAT(message, contains("b.png: has 6x6 pixels; expected 2x2, the model's size"));
+  CHECK_THAT(message, contains("--resize"));
+
+  const auto resized = open_dataset(folder.path(), {.width = 2, .height = 2, .resize = true});
+  CHECK(first_byte(*resized, 0) == 10);
+  CHECK(first_byte(*resized, 1) == 20);
+}
+
+TEST_CASE("A damaged picture is an Error when it is read") {
+  const TempFolder folder;
+  write_square(folder / "a.png", 2, 10);
+  std::ofstream(folder / "b.png") << "no picture";
+  const auto dataset = open_dataset(folder.path(), kTest);
+  CHECK(first_byte(*dataset, 0) == 10);
+  CHECK_THAT(error_of([&] { first_byte(*dataset, 1); }), contains("b.png: isn't an image"));
+}
+
+TEST_CASE("A path of no known kind is an Error that lists the kinds") {
+  const TempFolder folder;
+  const auto error = [](const fs::path& path) {
+    return error_of([&] { open_dataset(path, kTest); });
+  };
+  const char* const kinds = "expected CIFAR-10 in its binary version";
+  CHECK_THAT(error(folder.path()), contains(kinds));
+  std::ofstream(folder / "notes.txt") << "text";
+  CHECK_THAT(error(folder.path()), contains(kinds));
+  CHECK_THAT(error(folder / "notes.txt"), contains("notes.txt: isn't a data set of a known kind"));
+  fs::create_directory(folder / "test");
+  CHECK_THAT(error(folder.path()), contains("test: isn't a data set of a known kind"));
+  CHECK_THAT(error(folder / "none"), contains("none: can't open the data set: No such file"));
+}
+
+}  // namespace
+}  // namespace combiner
