@@ -177,13 +177,8 @@ Errors compare(const fs::path& path) {
   Weights weights(golden_config(file));
   import_weights(file, weights);
   const ModelConfig& config = weights.config;
-  const auto bound = bind_weights<PackedWeights>(
-      config, weights.parameters, weights.values.data(),
-      [&](size_t offset, int64_t out, int64_t in) {
-        return PackedWeights(Matrix<const float>(weights.values.data() + offset, out, in),
-                             ElementType::f32);
-      });
-  ParallelForward<float> forward(config, bound);
+  const ModelWeights<PackedWeights> packed = pack_weights(weights, Precision::f32);
+  ParallelForward<float> forward(config, packed);
 
   const TensorView& tokens = file.tensor("golden/tokens");
   if (tokens.dtype != DType::i32) throw Error("golden/tokens is not I32");

@@ -19,6 +19,19 @@ int64_t band_rows(const ModelConfig& config) {
 
 }  // namespace
 
+std::string_view name(Precision precision) {
+  return precision == Precision::bf16 ? "bf16" : "f32";
+}
+
+ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
+  const ElementType type = precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
+  const float* values = weights.values.data();
+  return bind_weights<PackedWeights>(
+      weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
+        return PackedWeights(Matrix<const float>(values + offset, out, in), type);
+      });
+}
+
 template <class T>
 ParallelForward<T>::ParallelForward(const ModelConfig& config,
                                     const ModelWeights<PackedWeights>& weights)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string_view>
 
 #include "model/activations.h"
 #include "model/config.h"
@@ -17,6 +18,8 @@ namespace combiner {
 // The numbers that matrix products are made with: sums, normalisation, softmax and the loss are
 // always in float.
 enum class Precision { f32, bf16 };
+// "f32", "bf16"
+std::string_view name(Precision precision);
 
 // All weights of a model, in float, as read from a file or trained.
 struct Weights {
@@ -27,6 +30,10 @@ struct Weights {
   explicit Weights(const ModelConfig& config_)
       : config(config_), parameters(config_), values(parameters.size) {}
 };
+
+// The weights laid out for products in `precision`, shared by threads. Tables and vectors stay where
+// they lie in `weights`, which must outlive the result.
+ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision);
 
 // The parallel forward pass of one image at a time, in bands of rows whose activations stay in
 // cache. T is float or bfloat16. Needs the weights' tables and vectors to stay where they are. One

@@ -1,0 +1,145 @@
+// combiner eval: bits/dim of a model on a data set.
+
+#include <fmt/format.h>
+
+#include <array>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "dataset/dataset.h"
+#include "error.h"
+#include "likelihood/likelihood.h"
+#include "model/weights_file.h"
+#include "output_file.h"
+
+namespace combiner {
+namespace {
+
+struct EvalOptions {
+  std::string model, data, csv;
+  DatasetOptions dataset;
+  LikelihoodOptions likelihood;
+  bool json = false;
+};
+
+// In double quotes, as a CSV field that may hold anything.
+std::string quoted(const std::string& text) {
+  std::string field = "\"";
+  for (const char c : text) field += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return field + '"';
+}
+
+void write_csv(OutputFile& file, const Likelihood& likelihood, const Dataset& images) {
+  file.write("index,name,nats_r,nats_g,nats_b,bits_per_dim\n");
+  for (const ImageLikelihood& image : likelihood.images)
+    file.write(fmt::format("{},{},{:.4f},{:.4f},{:.4f},{:.6f}\n", image.index,
+                           quoted(images.describe(image.index)), image.nats[0], image.nats[1],
+                           image.nats[2], image.bits_per_dim));
+  file.commit();
+}
+
+void print_json(const std::string& model, const EvalOptions& options,
+                const Likelihood& likelihood) {
+  // A standard error that isn't there (NaN, one image) is written as null.
+  const nlohmann::ordered_json json = {
+      {"bits_per_dim", likelihood.bits_per_dim},
+      {"stderr", likelihood.standard_error},
+      {"bits_per_dim_channels", likelihood.channel_bits_per_dim},
+      {"images", likelihood.images.size()},
+      {"images_per_second", likelihood.images_per_second},
+      {"precision", name(options.likelihood.precision)},
+      {"threads", options.likelihood.threads},
+      {"model", model},
+      {"data", options.data},
+      {"split", options.dataset.split == Split::train ? "train" : "test"},
+  };
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void print_table(const EvalOptions& options, const Likelihood& likelihood) {
+  fmt::print("bits/dim   {:.4f}", likelihood.bits_per_dim);
+  if (likelihood.images.size() > 1) fmt::print(" +- {:.4f}", likelihood.standard_error);
+  const auto& [red, green, blue] = likelihood.channel_bits_per_dim;
+  fmt::print(
+      "\n"
+      "  red      {:.4f}\n"
+      "  green    {:.4f}\n"
+      "  blue     {:.4f}\n"
+      "images     {}\n"
+      "images/s   {:.4g}  ({}, {} threads)\n",
+      red, green, blue, likelihood.images.size(), likelihood.images_per_second,
+      name(options.likelihood.precision), options.likelihood.threads);
+}
+
+void run(EvalOptions options) {
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  const std::string model = find_model(options.model).string();
+  const Weights weights = load_weights(model);
+  options.dataset.width = weights.config.image.width;
+  options.dataset.height = weights.config.image.height;
+  const std::unique_ptr<Dataset> images = open_dataset(options.data, options.dataset);
+  // Opened before the work, so that a path that can't be written is known at once.
+  std::optional<OutputFile> csv;
+  if (!options.csv.empty()) csv.emplace(options.csv);
+
+  int64_t total = 0;
+  Progress progress("images");
+  progress.update(0, 0);
+  const Likelihood likelihood = evaluate(
+      weights, *images, options.likelihood, [&](int64_t done, int64_t count, double bits_per_dim) {
+        total = count;
+        progress.update(done, static_cast<double>(done) / static_cast<double>(count),
+                        fmt::format("{:.4f} bits/dim", bits_per_dim));
+        return !interrupted;
+      });
+  progress.clear();
+
+  if (csv) write_csv(*csv, likelihood, *images);
+  if (options.json)
+    print_json(model, options, likelihood);
+  else
+    print_table(options, likelihood);
+  const auto done = static_cast<int64_t>(likelihood.images.size());
+  if (done < total)
+    throw Error(fmt::format("interrupted: the figures are those of {} of {} images", done, total));
+}
+
+}  // namespace
+
+std::function<void()> eval_command(CLI::App& command) {
+  const auto options = std::make_shared<EvalOptions>();
+  add_model_option(command, options->model);
+  command
+      .add_option("--data", options->data,
+                  "CIFAR-10 folder or .bin file, folder of pictures, or one picture")
+      ->type_name("PATH")
+      ->required();
+  command
+      .add_option_function<std::string>(
+          "--split",
+          [options](const std::string& name) {
+            options->dataset.split = name == "train" ? Split::train : Split::test;
+          },
+          "Which part of the data set, train or test")
+      ->check(CLI::IsMember({"train", "test"}))
+      ->default_str("test");
+  command.add_option("--limit", options->likelihood.limit, "Only the first N images")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--resize", options->dataset.resize,
+                   "Cut and resample pictures of another size to the model's");
+  add_precision_option(command, options->likelihood.precision);
+  add_threads_option(command, options->likelihood.threads);
+  command.add_flag("--json", options->json, "Print JSON");
+  command.add_option("--csv", options->csv, "Also write a row for each image to this file")
+      ->type_name("FILE");
+  return [options] { run(*options); };
+}
+
+}  // namespace combiner

@@ -1,0 +1,150 @@
+// combiner info: what is in a weights file.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/sha256.h"
+#include "model/attention.h"
+#include "model/weights_file.h"
+
+namespace combiner {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct ParameterCounts {
+  size_t embedding = 0, blocks = 0, head = 0;  // the last LayerNorm counts as head's
+  size_t total() const { return embedding + blocks + head; }
+};
+
+ParameterCounts count_parameters(const Parameters& parameters) {
+  ParameterCounts counts;
+  for (const Parameter& parameter : parameters.list) {
+    if (parameter.name.starts_with("embed."))
+      counts.embedding += parameter.size;
+    else if (parameter.name.starts_with("blocks."))
+      counts.blocks += parameter.size;
+    else
+      counts.head += parameter.size;
+  }
+  return counts;
+}
+
+// What sampling holds, in bytes. Activations and other scratch memory, some megabytes to a thread,
+// are not in it.
+struct SamplingMemory {
+  int64_t weights = 0;  // as loaded, in float, and once more packed for products
+  int64_t state = 0;    // of each image: keys, values and summaries of all layers
+
+  int64_t at_batch(int64_t images) const { return weights + images * state; }
+};
+
+SamplingMemory sampling_memory(const Weights& weights, int64_t element_bytes) {
+  SamplingMemory memory;
+  memory.weights = static_cast<int64_t>(weights.values.size() * sizeof(float));
+  struct Uncopied {};
+  bind_weights<Uncopied>(weights.config, weights.parameters, weights.values.data(),
+                         [&](size_t /*offset*/, int64_t out, int64_t in) {
+                           memory.weights += out * in * element_bytes;
+                           return Uncopied{};
+                         });
+  for (const Attention attention : weights.config.attention)
+    memory.state += attention_state_size(attention, weights.config) * element_bytes;
+  return memory;
+}
+
+struct Info {
+  std::string path;
+  ModelConfig config;
+  ParameterCounts parameters;
+  std::set<std::string_view> dtypes;
+  uintmax_t file_bytes = 0;
+  std::string sha256;
+  SamplingMemory f32, bf16;
+};
+
+Info inspect(const std::filesystem::path& path) {
+  const Weights weights = load_weights(path);
+  Info info;
+  info.path = path.string();
+  info.config = weights.config;
+  info.parameters = count_parameters(weights.parameters);
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  for (const TensorView& tensor : file.tensors()) info.dtypes.insert(name(tensor.dtype));
+  info.file_bytes = std::filesystem::file_size(path);
+  info.sha256 = sha256_of_file(path);
+  info.f32 = sampling_memory(weights, sizeof(float));
+  info.bf16 = sampling_memory(weights, sizeof(bfloat16));
+  return info;
+}
+
+void print_json(const Info& info) {
+  const auto memory = [](const SamplingMemory& m) {
+    return Json{{"batch_1", m.at_batch(1)}, {"batch_64", m.at_batch(64)}};
+  };
+  const Json json = {
+      {"model", info.path},
+      {"config", Json::parse(to_json(info.config))},
+      {"positions", info.config.positions()},
+      {"parameters",
+       {{"embedding", info.parameters.embedding},
+        {"blocks", info.parameters.blocks},
+        {"head", info.parameters.head},
+        {"total", info.parameters.total()}}},
+      {"dtypes", info.dtypes},
+      {"file_bytes", info.file_bytes},
+      {"sha256", info.sha256},
+      {"sampling_weights_and_state_bytes",
+       {{"f32", memory(info.f32)}, {"bf16", memory(info.bf16)}}},
+  };
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+void print_table(const Info& info) {
+  const ModelConfig& config = info.config;
+  const auto megabytes = [](int64_t bytes) {
+    return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+  };
+  fmt::print("file         {}\n", info.path);
+  fmt::print("size         {} bytes\n", info.file_bytes);
+  fmt::print("sha256       {}\n", info.sha256);
+  fmt::print("dtype        {}\n", fmt::join(info.dtypes, ", "));
+  fmt::print("parameters   {}\n", info.parameters.total());
+  fmt::print("  embedding  {}\n", info.parameters.embedding);
+  fmt::print("  blocks     {}\n", info.parameters.blocks);
+  fmt::print("  head       {}\n", info.parameters.head);
+  fmt::print("positions    {} an image ({} rows x {} columns)\n", config.positions(), config.rows(),
+             config.columns());
+  fmt::print("memory to sample: weights and attention state, without scratch\n");
+  for (const int64_t batch : {1, 64})
+    fmt::print("  batch {:<4} {} in f32, {} in bf16\n", batch, megabytes(info.f32.at_batch(batch)),
+               megabytes(info.bf16.at_batch(batch)));
+  fmt::print("config       {}\n", to_json(config));
+}
+
+}  // namespace
+
+std::function<void()> info_command(CLI::App& command) {
+  struct Options {
+    std::string model;
+    bool json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  add_model_option(command, options->model);
+  command.add_flag("--json", options->json, "Print JSON");
+  return [options] {
+    const Info info = inspect(find_model(options->model));
+    options->json ? print_json(info) : print_table(info);
+  };
+}
+
+}  // namespace combiner

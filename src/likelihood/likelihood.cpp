@@ -1,0 +1,140 @@
+#include "likelihood/likelihood.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+#include <numbers>
+
+#include "error.h"
+#include "tensor/thread_team.h"
+
+namespace combiner {
+namespace {
+
+constexpr size_t kChannels = 3;
+
+void check_fit(const ModelConfig& config, const Dataset& images) {
+  if (config.image.channels != kChannels)
+    throw Error(fmt::format("the model's images have {} channels, expected {}: data sets are RGB",
+                            config.image.channels, kChannels));
+  if (config.image.width != images.width() || config.image.height != images.height())
+    throw Error(
+        fmt::format("the model takes images of {}x{} pixels, the data set has {}x{}; open "
+                    "it at the model's size, resizing if need be",
+                    config.image.width, config.image.height, images.width(), images.height()));
+  if (images.size() == 0) throw Error("the data set has no images");
+}
+
+// Nats to bits, for each of `dims` sub-pixels.
+double bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * dims); }
+
+// One thread's way from an image's number to its likelihood.
+template <class T>
+class Evaluator {
+ public:
+  Evaluator(const ModelConfig& config, const ModelWeights<PackedWeights>& weights,
+            const Dataset& images)
+      : images_(images),
+        forward_(config, weights),
+        pixels_(static_cast<size_t>(config.dims())),
+        nats_(pixels_.size()) {}
+
+  ImageLikelihood operator()(int64_t index) {
+    images_.read(index, pixels_);
+    forward_.nats(pixels_.data(), nats_.data());
+    ImageLikelihood image{.index = index};
+    for (size_t i = 0; i < nats_.size(); ++i) image.nats[i % kChannels] += nats_[i];
+    const double sum = image.nats[0] + image.nats[1] + image.nats[2];
+    if (!std::isfinite(sum))
+      throw Error(
+          fmt::format("{}: the model gives this image a likelihood of {} nats, expected a "
+                      "finite number; its weights may be too large",
+                      images_.describe(index), sum));
+    image.bits_per_dim = bits_per_dim(sum, static_cast<int>(nats_.size()));
+    return image;
+  }
+
+ private:
+  const Dataset& images_;
+  ParallelForward<T> forward_;
+  std::vector<uint8_t> pixels_;
+  std::vector<float> nats_;
+};
+
+// The images' likelihoods by index; less than `count` of them if on_image stops it.
+template <class T>
+std::vector<ImageLikelihood> evaluate_images(const ModelConfig& config,
+                                             const ModelWeights<PackedWeights>& weights,
+                                             const Dataset& images, int64_t count, int threads,
+                                             const OnImage& on_image) {
+  std::vector<Evaluator<T>> evaluators;
+  for (int rank = 0; rank < threads; ++rank) evaluators.emplace_back(config, weights, images);
+
+  std::vector<std::optional<ImageLikelihood>> results(static_cast<size_t>(count));
+  std::atomic<bool> stopped{false};
+  std::mutex mutex;  // of what follows, and on_image
+  int64_t done = 0;
+  double sum = 0;
+  ThreadTeam(threads).for_each(count, [&](int rank, int64_t index) {
+    if (stopped) return;
+    const ImageLikelihood result = evaluators[static_cast<size_t>(rank)](index);
+    const std::lock_guard lock(mutex);
+    results[static_cast<size_t>(index)] = result;
+    sum += result.bits_per_dim;
+    ++done;
+    if (!on_image(done, count, sum / static_cast<double>(done))) stopped = true;
+  });
+
+  std::vector<ImageLikelihood> finished;
+  for (const auto& result : results)
+    if (result) finished.push_back(*result);
+  return finished;
+}
+
+// Sums in the order of the images, so that the threads' order doesn't show.
+Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double seconds) {
+  Likelihood likelihood;
+  const auto count = static_cast<double>(images.size());
+  double sum = 0;
+  std::array<double, kChannels> nats{};
+  for (const ImageLikelihood& image : images) {
+    sum += image.bits_per_dim;
+    for (size_t c = 0; c < kChannels; ++c) nats[c] += image.nats[c];
+  }
+  likelihood.bits_per_dim = sum / count;
+  double squares = 0;
+  for (const ImageLikelihood& image : images)
+    squares += std::pow(image.bits_per_dim - likelihood.bits_per_dim, 2);
+  likelihood.standard_error = std::sqrt(squares / (count - 1) / count);
+  for (size_t c = 0; c < kChannels; ++c)
+    likelihood.channel_bits_per_dim[c] =
+        bits_per_dim(nats[c] / count, dims / static_cast<int>(kChannels));
+  likelihood.images_per_second = count / seconds;
+  likelihood.images = std::move(images);
+  return likelihood;
+}
+
+}  // namespace
+
+Likelihood evaluate(const Weights& weights, const Dataset& images, const LikelihoodOptions& options,
+                    const OnImage& on_image) {
+  const ModelConfig& config = weights.config;
+  check_fit(config, images);
+  const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
+  const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
+  const ModelWeights<PackedWeights> packed = pack_weights(weights, options.precision);
+
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<ImageLikelihood> results =
+      options.precision == Precision::bf16
+          ? evaluate_images<bfloat16>(config, packed, images, count, threads, on_image)
+          : evaluate_images<float>(config, packed, images, count, threads, on_image);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return summarise(std::move(results), config.dims(), elapsed.count());
+}
+
+}  // namespace combiner

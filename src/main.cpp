@@ -1,0 +1,13 @@
+#include "cli/commands.h"
+#include "cli/program.h"
+
+int main(int argc, char** argv) {
+  using namespace combiner;
+  return run_program(
+      {
+          {"eval", "Measure a model's bits/dim on images", eval_command},
+          {"info", "Describe a model: its config, size and memory", info_command},
+          {"train", "Train a model on images", train_command},
+      },
+      argc, argv);
+}
