@@ -1,0 +1,269 @@
+#include "reference_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace combiner::reference {
+namespace {
+
+using Vector = std::vector<double>;
+using Vectors = std::vector<Vector>;  // one for each position
+
+struct Model {
+  const ModelConfig& config;
+  const Parameters& parameters;
+  const double* values;
+
+  size_t dim() const { return static_cast<size_t>(config.embed_dim); }
+  size_t vocab() const { return static_cast<size_t>(config.vocab_size); }
+  size_t columns() const { return static_cast<size_t>(config.columns()); }
+  size_t positions() const { return static_cast<size_t>(config.positions()); }
+};
+
+// ---- Layers
+
+// Row `row` of a table [rows, x.size()], added to x.
+void add_table_row(const Model& m, size_t table, size_t row, Vector& x) {
+  for (size_t j = 0; j < x.size(); ++j) x[j] += m.values[table + row * x.size() + j];
+}
+
+void add(const Vector& from, Vector& to) {
+  for (size_t j = 0; j < to.size(); ++j) to[j] += from[j];
+}
+
+// weight [out, x.size()] times x.
+Vector dense(const Model& m, size_t weight, size_t out, const Vector& x) {
+  Vector y(out, 0.0);
+  for (size_t o = 0; o < out; ++o)
+    for (size_t i = 0; i < x.size(); ++i) y[o] += m.values[weight + o * x.size() + i] * x[i];
+  return y;
+}
+
+Vector dense(const Model& m, const DenseParameters& layer, size_t out, const Vector& x) {
+  Vector y = dense(m, layer.weight, out, x);
+  for (size_t o = 0; o < out; ++o) y[o] += m.values[layer.bias + o];
+  return y;
+}
+
+Vector layer_norm(const Model& m, const NormParameters& norm, const Vector& x) {
+  const auto count = static_cast<double>(x.size());
+  double mean = 0, variance = 0;
+  for (const double value : x) mean += value / count;
+  for (const double value : x) variance += (value - mean) * (value - mean) / count;
+  Vector y(x.size());
+  for (size_t j = 0; j < x.size(); ++j)
+    y[j] = (x[j] - mean) / std::sqrt(variance + m.config.norm_epsilon) * m.values[norm.weight + j] +
+           m.values[norm.bias + j];
+  return y;
+}
+
+double log_sum_exp(const Vector& x) {
+  const double maximum = *std::max_element(x.begin(), x.end());
+  double sum = 0;
+  for (const double value : x) sum += std::exp(value - maximum);
+  return maximum + std::log(sum);
+}
+
+// ---- Attention
+
+// Keys and values of all heads that a position attends, whatever part they belong to.
+struct Support {
+  std::vector<const Vector*> keys, values;
+
+  void add(const Vector& key, const Vector& value) {
+    keys.push_back(&key);
+    values.push_back(&value);
+  }
+};
+
+// The query's attention over its support: one softmax a head.
+Vector attend(const Model& m, const Vector& query, const Support& support) {
+  const auto head_dim = static_cast<size_t>(m.config.head_dim());
+  Vector out(query.size(), 0.0);
+  for (size_t head = 0; head < query.size(); head += head_dim) {
+    Vector scores;
+    for (const Vector* key : support.keys) {
+      double score = 0;
+      for (size_t j = head; j < head + head_dim; ++j) score += query[j] * (*key)[j];
+      scores.push_back(score / std::sqrt(static_cast<double>(head_dim)));
+    }
+    const double lse = log_sum_exp(scores);
+    for (size_t k = 0; k < scores.size(); ++k)
+      for (size_t j = head; j < head + head_dim; ++j)
+        out[j] += std::exp(scores[k] - lse) * (*support.values[k])[j];
+  }
+  return out;
+}
+
+// Each position's attention in one block; `in` is the normalised block input.
+Vectors attention(const Model& m, Attention variant, const BlockParameters& block,
+                  const Vectors& in) {
+  const size_t dim = m.dim();
+  const size_t columns = m.columns();
+  Vectors query, key, value;
+  for (const Vector& a : in) {
+    query.push_back(dense(m, block.query, dim, a));
+    key.push_back(dense(m, block.key, dim, a));
+    value.push_back(dense(m, block.value, dim, a));
+  }
+
+  // A position's summary of its whole row, for the later rows at its column.
+  Vectors summary_key(in.size()), summary_value(in.size());
+  if (variant == Attention::axial_rowmajor)
+    for (size_t i = 0; i < in.size(); ++i) {
+      Support row;
+      for (size_t j = i / columns * columns; j < (i / columns + 1) * columns; ++j)
+        row.add(key[j], value[j]);
+      summary_value[i] = attend(m, query[i], row);
+      Vector sum = dense(m, block.summary_output, dim, summary_value[i]);
+      add(in[i], sum);
+      summary_key[i] = dense(m, block.summary_key, dim, layer_norm(m, block.summary_norm, sum));
+    }
+
+  Vectors out;
+  for (size_t i = 0; i < in.size(); ++i) {
+    Support support;
+    for (size_t j = 0; j <= i; ++j) {
+      const bool same_row = j / columns == i / columns;
+      const bool same_column = j % columns == i % columns;
+      if (variant == Attention::full || same_row)
+        support.add(key[j], value[j]);
+      else if (same_column)
+        support.add(summary_key[j], summary_value[j]);
+    }
+    out.push_back(dense(m, block.output, dim, attend(m, query[i], support)));
+  }
+  return out;
+}
+
+// ---- From pixels to logits
+
+// What a position sees of the pixels before its own, through tables of neighbours and the stem.
+void add_neighbours(const Model& m, const uint8_t* pixels, size_t pixel, Vector& x) {
+  const EmbedParameters& embed = m.parameters.embed;
+  const auto channels = static_cast<size_t>(m.config.image.channels);
+  const auto width = static_cast<size_t>(m.config.image.width);
+  const size_t outside = m.vocab();
+  for (size_t c = 0; c < embed.previous.size(); ++c)
+    add_table_row(m, embed.previous[c], pixel >= 1 ? pixels[(pixel - 1) * channels + c] : outside,
+                  x);
+  for (size_t c = 0; c < embed.above.size(); ++c)
+    add_table_row(m, embed.above[c],
+                  pixel >= width ? pixels[(pixel - width) * channels + c] : outside, x);
+  if (!m.config.stem) return;
+
+  const auto [rows, columns] = *m.config.stem;
+  const int row = static_cast<int>(pixel / width);
+  const int column = static_cast<int>(pixel % width);
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < columns; ++j) {
+      const int r = row + i - (rows - 1);
+      const int c = column + j - columns / 2;
+      const bool inside = r >= 0 && c >= 0 && c < m.config.image.width;
+      const bool earlier = r < row || c < column;
+      if (!inside || !earlier) continue;
+      for (size_t channel = 0; channel <= channels; ++channel) {
+        const size_t byte = static_cast<size_t>(r * m.config.image.width + c) * channels + channel;
+        const double in = channel < channels ? pixels[byte] / 127.5 - 1.0 : 1.0;
+        for (size_t d = 0; d < x.size(); ++d) {
+          const size_t plane = d * (channels + 1) + channel;
+          const size_t tap =
+              plane * static_cast<size_t>(rows * columns) + static_cast<size_t>(i * columns + j);
+          x[d] += m.values[embed.stem + tap] * in;
+        }
+      }
+    }
+}
+
+void add_position(const Model& m, size_t position, Vector& x) {
+  const EmbedParameters& embed = m.parameters.embed;
+  if (m.config.position == Position::learned) add_table_row(m, embed.position, position, x);
+  if (m.config.position == Position::axial) {
+    add_table_row(m, embed.row, position / m.columns(), x);
+    add_table_row(m, embed.column, position % m.columns(), x);
+  }
+  if (m.config.position != Position::sinusoidal) return;
+  const size_t half = x.size() / 2;
+  for (size_t k = 0; k < half; ++k) {
+    const double rate = std::pow(10000.0, -static_cast<double>(k) / static_cast<double>(half - 1));
+    x[k] += std::sin(static_cast<double>(position) * rate);
+    x[half + k] += std::cos(static_cast<double>(position) * rate);
+  }
+}
+
+Vectors embedding(const Model& m, const uint8_t* pixels) {
+  Vectors x;
+  for (size_t i = 0; i < m.positions(); ++i) {
+    Vector& xi = x.emplace_back(m.dim(), 0.0);
+    if (m.config.tokens == Tokens::subpixel)
+      add_table_row(m, m.parameters.embed.token,
+                    i > 0 ? pixels[i - 1] : static_cast<size_t>(*m.config.start_token), xi);
+    const auto per_pixel =
+        static_cast<size_t>(m.config.tokens == Tokens::subpixel ? m.config.image.channels : 1);
+    add_neighbours(m, pixels, i / per_pixel, xi);
+    add_position(m, i, xi);
+  }
+  return x;
+}
+
+void add_block(const Model& m, size_t layer, Vectors& x) {
+  const BlockParameters& block = m.parameters.blocks[layer];
+  Vectors in;
+  for (const Vector& xi : x) in.push_back(layer_norm(m, block.norm1, xi));
+  const Vectors attended = attention(m, m.config.attention[layer], block, in);
+  for (size_t i = 0; i < x.size(); ++i) {
+    add(attended[i], x[i]);
+    Vector hidden =
+        dense(m, block.up, static_cast<size_t>(m.config.mlp_dim), layer_norm(m, block.norm2, x[i]));
+    for (double& value : hidden)
+      value = m.config.activation == Activation::gelu ? gelu(value) : std::max(value, 0.0);
+    add(dense(m, block.down, m.dim(), hidden), x[i]);
+  }
+}
+
+// The logits of a position's bytes, given its last block's output.
+Vectors head(const Model& m, const uint8_t* pixels, size_t position, const Vector& x) {
+  const HeadParameters& head = m.parameters.head;
+  Vector h = layer_norm(m, m.parameters.norm, x);
+  if (m.config.tokens == Tokens::subpixel) return {dense(m, head.subpixel, m.vocab(), h)};
+  Vectors logits;
+  for (size_t c = 0; c < head.output.size(); ++c) {
+    if (c > 0) {
+      const size_t before = position * head.output.size() + c - 1;
+      add_table_row(m, head.embed[c - 1], pixels[before], h);
+    }
+    Vector hidden = dense(m, head.hidden[c], m.dim(), h);
+    for (double& value : hidden) value = gelu(value);
+    logits.push_back(dense(m, head.output[c], m.vocab(), hidden));
+  }
+  return logits;
+}
+
+}  // namespace
+
+double gelu(double x) {
+  return 0.5 * x *
+         (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+
+std::vector<std::vector<double>> logits(const ModelConfig& config, const Parameters& parameters,
+                                        std::span<const double> values, const uint8_t* pixels) {
+  const Model m{config, parameters, values.data()};
+  Vectors x = embedding(m, pixels);
+  for (size_t layer = 0; layer < parameters.blocks.size(); ++layer) add_block(m, layer, x);
+  Vectors logits;
+  for (size_t i = 0; i < x.size(); ++i)
+    for (Vector& row : head(m, pixels, i, x[i])) logits.push_back(std::move(row));
+  return logits;
+}
+
+std::vector<double> nats(const ModelConfig& config, const Parameters& parameters,
+                         std::span<const double> values, const uint8_t* pixels) {
+  Vector nats;
+  for (const Vector& row : logits(config, parameters, values, pixels))
+    nats.push_back(log_sum_exp(row) - row[pixels[nats.size()]]);
+  return nats;
+}
+
+}  // namespace combiner::reference

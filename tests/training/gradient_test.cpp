@@ -1,0 +1,256 @@
+#include "training/gradient.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "catch.h"
+#include "kernels/rows.h"
+#include "model/random_model.h"
+#include "reference_model.h"
+
+namespace combiner {
+namespace {
+
+double norm(std::span<const double> x) {
+  return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+}
+
+double total_nats(const Weights& weights, std::span<const double> values,
+                  const std::vector<uint8_t>& pixels) {
+  const std::vector<double> nats =
+      reference::nats(weights.config, weights.parameters, values, pixels.data());
+  return std::accumulate(nats.begin(), nats.end(), 0.0);
+}
+
+// The derivative of the reference's nats when parameter `first` + i moves by direction[i]: a
+// central difference. Its step's square, 1e-12, and the rounding of nats over the step, below 1e-8
+// of a gradient's norm, are nothing beside float's rounding.
+double slope(const Weights& weights, size_t first, std::span<const double> direction,
+             const std::vector<uint8_t>& pixels) {
+  constexpr double kStep = 1e-6;
+  std::vector<double> values = to_doubles(weights);
+  const auto nats_at = [&](double step) {
+    for (size_t i = 0; i < direction.size(); ++i)
+      values[first + i] = weights.values[first + i] + step * direction[i];
+    return total_nats(weights, values, pixels);
+  };
+  return (nats_at(kStep) - nats_at(-kStep)) / (2 * kStep);
+}
+
+// A gradient passes some ten products a block on the way up and twice as many on the way down, and
+// ten in the head. Each rounds a sum of at most `longest` terms at every step; roundings are as
+// good as independent, so such a sum is off by sqrt(longest) units, and the products' errors add
+// up.
+double tolerance(const ModelConfig& config, double unit) {
+  const int longest =
+      std::max({config.embed_dim, config.mlp_dim, config.vocab_size, config.positions()});
+  return (30 * config.num_layers + 10) * std::sqrt(longest) * unit;
+}
+constexpr double kFloatUnit = 0x1p-24;
+
+template <class T>
+std::vector<float> gradient_of(const Weights& weights, const Buffer<T>& product_values,
+                               const std::vector<uint8_t>& pixels) {
+  GradientPass<T> pass(weights.config, weights.parameters, weights.values.data(),
+                       product_values.data());
+  std::vector<float> gradient(weights.values.size());
+  const double nats = pass.run(pixels.data(), 1.0f, gradient.data());
+  CHECK(std::isfinite(nats));
+  return gradient;
+}
+
+std::span<const float> part(const std::vector<float>& gradient, const Parameter& parameter) {
+  return std::span(gradient).subspan(parameter.offset, parameter.size);
+}
+
+// The largest error of any tensor's gradient, relative to that tensor's own norm. (A tensor whose
+// gradient is zero, or next to it, is held against a hundredth of the whole.)
+struct Worst {
+  double error = 0;
+  std::string tensor;
+
+  void add(const Parameter& parameter, double tensor_error, double tensor_norm, double whole) {
+    const double relative = tensor_error / std::max(tensor_norm, 1e-2 * whole);
+    if (relative <= error) return;
+    error = relative;
+    tensor = parameter.name;
+  }
+};
+
+// All parameters, one at a time.
+Worst compare_each(const Weights& weights, const std::vector<float>& gradient,
+                   const std::vector<uint8_t>& pixels) {
+  const double one[] = {1.0};
+  std::vector<double> expected(gradient.size());
+  for (size_t i = 0; i < gradient.size(); ++i) expected[i] = slope(weights, i, one, pixels);
+  const double whole = norm(expected);
+  Worst worst;
+  for (const Parameter& parameter : weights.parameters.list) {
+    const std::span<const float> actual = part(gradient, parameter);
+    std::vector<double> error;
+    for (size_t i = 0; i < parameter.size; ++i)
+      error.push_back(actual[i] - expected[parameter.offset + i]);
+    worst.add(parameter, norm(error),
+              norm(std::span(expected).subspan(parameter.offset, parameter.size)), whole);
+  }
+  return worst;
+}
+
+// Each tensor along a random direction. With signs for a direction the slope, and its error, are
+// about the norm of the gradient and of its error.
+Worst compare_directions(const Weights& weights, const std::vector<float>& gradient,
+                         const std::vector<uint8_t>& pixels, Random& random) {
+  const double whole = norm(std::vector<double>(gradient.begin(), gradient.end()));
+  Worst worst;
+  for (const Parameter& parameter : weights.parameters.list) {
+    const std::span<const float> actual = part(gradient, parameter);
+    std::vector<double> direction;
+    for (size_t i = 0; i < parameter.size; ++i)
+      direction.push_back(random.below(2) == 0 ? -1.0 : 1.0);
+    const double expected = slope(weights, parameter.offset, direction, pixels);
+    const double error =
+        std::inner_product(actual.begin(), actual.end(), direction.begin(), 0.0) - expected;
+    worst.add(parameter, std::abs(error), norm(std::vector<double>(actual.begin(), actual.end())),
+              whole);
+  }
+  return worst;
+}
+
+struct Case {
+  std::string name;
+  ModelConfig config;
+};
+
+// Tiny, with few values a channel so that every row of every table is met.
+ModelConfig tiny(Tokens tokens, Attention attention, int height, int width) {
+  ModelConfig config = small_config(tokens, attention, height, width);
+  config.embed_dim = 8;
+  config.mlp_dim = 11;
+  config.vocab_size = 5;
+  if (tokens == Tokens::subpixel) config.start_token = 5;
+  return config;
+}
+
+std::vector<Case> tiny_cases() {
+  constexpr Attention kRowmajor = Attention::axial_rowmajor;
+  constexpr Attention kFull = Attention::full;
+  std::vector<Case> cases;
+  const auto add = [&](std::string name, ModelConfig config) -> ModelConfig& {
+    return cases.emplace_back(Case{std::move(name), std::move(config)}).config;
+  };
+  add("pixel, row-major, all embeddings", tiny(Tokens::pixel, kRowmajor, 3, 5));
+  {
+    ModelConfig& c = add("pixel, full, sinusoidal", tiny(Tokens::pixel, kFull, 4, 3));
+    c.position = Position::sinusoidal;
+    c.context = {true, false};
+    c.stem.reset();
+  }
+  {
+    ModelConfig& c = add("subpixel, row-major, learned", tiny(Tokens::subpixel, kRowmajor, 3, 2));
+    c.position = Position::learned;
+    c.context = {};
+    c.stem.reset();
+    c.num_heads = 4;
+    c.start_token = 0;
+  }
+  {
+    ModelConfig& c = add("subpixel, both, all embeddings", tiny(Tokens::subpixel, kFull, 2, 3));
+    c.attention = {kRowmajor, kFull};
+    c.norm_epsilon = 1e-3;
+  }
+  add("pixel, relu", tiny(Tokens::pixel, kRowmajor, 3, 4)).activation = Activation::relu;
+  add("one row", tiny(Tokens::pixel, kRowmajor, 1, 6));
+  add("one column", tiny(Tokens::pixel, kRowmajor, 6, 1));
+  add("one pixel", tiny(Tokens::pixel, kRowmajor, 1, 1));
+  return cases;
+}
+
+TEST_CASE("The gradient of every parameter agrees with finite differences") {
+  for (const Case& c : tiny_cases()) {
+    Random random(1);
+    const Weights weights = random_weights(c.config, random);
+    const std::vector<uint8_t> pixels = random_pixels(c.config, random);
+    const Worst worst = compare_each(weights, gradient_of(weights, weights.values, pixels), pixels);
+    INFO(c.name << ": worst tensor " << worst.tensor);
+    CHECK(worst.error < tolerance(c.config, kFloatUnit));
+  }
+}
+
+// More positions than a tile of full attention or a part of the head holds, and all 256 values.
+TEST_CASE("Gradients of a larger image agree with finite differences") {
+  for (const Attention attention : {Attention::axial_rowmajor, Attention::full}) {
+    ModelConfig config = small_config(Tokens::pixel, attention, 6, 50);
+    config.embed_dim = 8;
+    config.mlp_dim = 12;
+    config.num_layers = 1;
+    config.attention = {attention};
+    Random random(2);
+    const Weights weights = random_weights(config, random);
+    const std::vector<uint8_t> pixels = random_pixels(config, random);
+    const Worst worst =
+        compare_directions(weights, gradient_of(weights, weights.values, pixels), pixels, random);
+    INFO(name(attention) << ": worst tensor " << worst.tensor);
+    CHECK(worst.error < tolerance(config, kFloatUnit));
+  }
+}
+
+TEST_CASE("The gradient pass returns the nats and adds the scaled gradient") {
+  const ModelConfig config = tiny(Tokens::pixel, Attention::axial_rowmajor, 3, 5);
+  Random random(3);
+  const Weights weights = random_weights(config, random);
+  const std::vector<uint8_t> pixels = random_pixels(config, random);
+  GradientPass<float> pass(config, weights.parameters, weights.values.data(),
+                           weights.values.data());
+  const size_t size = weights.values.size();
+
+  std::vector<float> first(size), second(size), halved(size, 1.0f);
+  const double nats = pass.run(pixels.data(), 1.0f, first.data());
+  const double expected = total_nats(weights, to_doubles(weights), pixels);
+  CHECK(std::abs(nats - expected) < tolerance(config, kFloatUnit) * expected);
+
+  // Nothing stays behind from one run to the next.
+  pass.run(random_pixels(config, random).data(), 1.0f, second.data());
+  std::fill(second.begin(), second.end(), 0.0f);
+  CHECK(pass.run(pixels.data(), 1.0f, second.data()) == nats);
+  CHECK(first == second);
+
+  pass.run(pixels.data(), 0.5f, halved.data());
+  double error = 0, whole = 0;
+  for (size_t i = 0; i < size; ++i) {
+    error = std::max(error, std::abs(halved[i] - 1.0 - 0.5 * first[i]));
+    whole = std::max(whole, std::abs(0.5 * first[i]) + 1.0);
+  }
+  CHECK(error < tolerance(config, kFloatUnit) * whole);
+}
+
+TEST_CASE("The gradient in bfloat16 is near the one in float") {
+  for (Case& c : tiny_cases()) {
+    c.config.embed_dim = 32;  // narrow layer norms, of a few features, magnify roundings
+    Random random(4);
+    Weights weights = random_weights(c.config, random);
+    const std::vector<uint8_t> pixels = random_pixels(c.config, random);
+    // Weights that bfloat16 holds exactly, so that only what is computed is rounded.
+    const auto size = static_cast<int64_t>(weights.values.size());
+    Buffer<bfloat16> halves(weights.values.size());
+    convert<float, bfloat16>({weights.values.data(), 1, size}, {halves.data(), 1, size});
+    convert<bfloat16, float>({halves.data(), 1, size}, {weights.values.data(), 1, size});
+
+    const std::vector<float> expected = gradient_of(weights, weights.values, pixels);
+    const std::vector<float> actual = gradient_of(weights, halves, pixels);
+    std::vector<double> error;
+    for (size_t i = 0; i < actual.size(); ++i) error.push_back(double{actual[i]} - expected[i]);
+    const double relative =
+        norm(error) / norm(std::vector<double>(expected.begin(), expected.end()));
+    INFO(c.name);
+    // A product's factors are rounded once, its sum is in float: each product adds one unit of
+    // 2^-9. One pixel, whose attention has a single key, passes hardly any.
+    const double products = 30 * c.config.num_layers + 10;
+    CHECK(relative < products * 0x1p-9);
+    CHECK(relative > 0x1p-12);
+  }
+}
+
+}  // namespace
+}  // namespace combiner
