@@ -1,0 +1,41 @@
+// Images drawn from a model.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "image/image.h"
+#include "model/model.h"
+#include "sampling/choice.h"
+
+namespace combiner {
+
+// Which images: `count` of the seed's endless sequence from `first_index` on. Image k of a seed is
+// the same, to the last bit, whatever the count, the batch and the threads.
+struct SampleOptions {
+  int64_t count = 1;
+  int64_t first_index = 0;
+  uint64_t seed = 0;
+  ChoiceOptions choice = {};
+  Precision precision = Precision::f32;
+  int batch = 16;  // images that a thread decodes at once, at most
+  int threads = 1;
+};
+
+// What happens meanwhile; any may be empty. Those that return nothing are called one at a time,
+// from the sampling's threads. What one throws ends the sampling, and sample() throws it.
+struct SampleEvents {
+  // A row of image `index`: pixels [width, 3].
+  std::function<void(int64_t index, int row, std::span<const uint8_t> pixels)> row_done;
+  std::function<void(int64_t index, Image image)> image_done;
+  // Asked before every position of a batch, by all threads; true ends the sampling.
+  std::function<bool()> cancelled;
+};
+
+// Draws the images in batches, each on one thread; fewer images than `batch` go to each where that
+// keeps all threads at work. Returns false if cancelled, true once all images are done. Throws
+// Error if an option makes no sense or the model's images are not of three channels.
+bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events);
+
+}  // namespace combiner

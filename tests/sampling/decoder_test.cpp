@@ -1,0 +1,275 @@
+#include "sampling/decoder.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <fstream>
+#include <string>
+
+#include "catch.h"
+#include "data_folders.h"
+#include "model/golden_cases.h"
+#include "model/random_model.h"
+#include "sampling/teacher_forcing.h"
+
+namespace combiner {
+namespace {
+
+// Decoding and the parallel pass do the same sums in another order: in float, a few dozen roundings
+// of 2^-24 in a row. In bfloat16 the order also decides now and then which of two neighbours, 2^-8
+// apart, a sum is rounded to, at a few places between the image and the logits.
+template <class T>
+constexpr double kLogitTolerance = std::is_same_v<T, float> ? 1e-5 : 0x1p-7;
+// Of the sum of nats, where the differences cancel.
+template <class T>
+constexpr double kNatsTolerance = std::is_same_v<T, float> ? 1e-5 : 1e-4;
+
+template <class T>
+std::vector<float> parallel_logits(const Weights& weights, const std::vector<uint8_t>& image) {
+  const auto packed =
+      pack_weights(weights, std::is_same_v<T, float> ? Precision::f32 : Precision::bf16);
+  std::vector<float> logits(image.size() * static_cast<size_t>(weights.config.vocab_size));
+  ParallelForward<T>(weights.config, packed).logits(image.data(), logits.data());
+  return logits;
+}
+
+double relative_error(std::span<const float> actual, std::span<const float> expected) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(static_cast<double>(actual[i]) - expected[i], 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return std::sqrt(difference / norm);
+}
+
+double sum_of_nats(std::span<const float> logits, const std::vector<uint8_t>& image) {
+  const size_t vocab = logits.size() / image.size();
+  double sum = 0;
+  for (size_t i = 0; i < image.size(); ++i)
+    sum += nats_of(logits.subspan(i * vocab, vocab), image[i]);
+  return sum;
+}
+
+// Each sub-pixel's logits on their own, and the whole image's likelihood.
+template <class T>
+void check_incremental_is_parallel(const Weights& weights,
+                                   std::span<const std::vector<uint8_t>> images) {
+  const auto vocab = static_cast<size_t>(weights.config.vocab_size);
+  const auto decoded = decode_batch<T>(weights, images);
+  for (size_t i = 0; i < images.size(); ++i) {
+    const std::vector<float> expected = parallel_logits<T>(weights, images[i]);
+    REQUIRE(decoded[i].size() == expected.size());
+    double worst = 0;
+    for (size_t at = 0; at < expected.size(); at += vocab)
+      worst = std::max(worst, relative_error(std::span(decoded[i]).subspan(at, vocab),
+                                             std::span(expected).subspan(at, vocab)));
+    INFO("image " << i << ", worst relative error of a sub-pixel's logits " << worst);
+    CHECK(worst < kLogitTolerance<T>);
+    const double nats = sum_of_nats(expected, images[i]);
+    const double error = std::abs(sum_of_nats(decoded[i], images[i]) / nats - 1);
+    CHECK(error < kNatsTolerance<T>);
+  }
+}
+
+// Configurations unlike the golden ones in size and in what they combine.
+std::vector<ModelConfig> odd_configs() {
+  std::vector<ModelConfig> configs;
+  for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
+    for (const Attention attention : {Attention::axial_rowmajor, Attention::full})
+      for (const auto& [height, width] : {std::pair(1, 9), std::pair(7, 1), std::pair(6, 5)})
+        configs.push_back(small_config(tokens, attention, height, width));
+
+  ModelConfig wide = small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 11);
+  wide.embed_dim = 33;
+  wide.num_heads = 3;
+  wide.mlp_dim = 47;
+  wide.num_layers = 3;
+  wide.attention = {Attention::full, Attention::axial_rowmajor, Attention::full};
+  wide.position = Position::learned;
+  wide.context = {false, true};
+  configs.push_back(wide);
+
+  ModelConfig grey = small_config(Tokens::subpixel, Attention::axial_rowmajor, 4, 7);
+  grey.image.channels = 1;
+  grey.vocab_size = 17;
+  grey.start_token = 3;
+  grey.embed_dim = 8;
+  grey.num_heads = 1;
+  grey.activation = Activation::relu;
+  grey.position = Position::sinusoidal;
+  grey.context = {};
+  grey.stem.reset();
+  configs.push_back(grey);
+  return configs;
+}
+
+template <class T>
+struct Batch {
+  const Weights& weights;
+  ModelWeights<PanelWeights> panels =
+      pack_panels(weights, std::is_same_v<T, float> ? Precision::f32 : Precision::bf16);
+  Decoder<T> decoder;
+  std::vector<DecodeState<T>> states;
+
+  Batch(const Weights& weights_, size_t size)
+      : weights(weights_), decoder(weights.config, panels, static_cast<int64_t>(size)) {
+    for (size_t i = 0; i < size; ++i) states.emplace_back(weights.config);
+  }
+};
+
+std::vector<std::vector<uint8_t>> random_images(const ModelConfig& config, size_t count) {
+  Random random(7);
+  std::vector<std::vector<uint8_t>> images;
+  for (size_t i = 0; i < count; ++i) images.push_back(random_pixels(config, random));
+  return images;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("decoder: incremental is parallel, golden models", "", float, bfloat16) {
+  for (const GoldenCase& c : golden_cases()) {
+    INFO(c.name);
+    std::vector<std::vector<uint8_t>> images;
+    for (size_t i = 0; i < c.images(); ++i) {
+      const auto pixels = c.image(c.pixels, i);
+      images.emplace_back(pixels.begin(), pixels.end());
+    }
+    check_incremental_is_parallel<TestType>(c.weights, images);
+  }
+}
+
+TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfloat16) {
+  for (const ModelConfig& config : odd_configs()) {
+    INFO(fmt::format("{} {} {}x{}x{}", name(config.tokens), name(config.attention.front()),
+                     config.image.height, config.image.width, config.image.channels));
+    Random random(1);
+    const Weights weights = random_weights(config, random);
+    check_incremental_is_parallel<TestType>(weights, random_images(config, 2));
+  }
+}
+
+TEMPLATE_TEST_CASE("decoder: a batch changes no bit of an image", "", float, bfloat16) {
+  for (const ModelConfig& config : odd_configs()) {
+    Random random(2);
+    const Weights weights = random_weights(config, random);
+    const auto images = random_images(config, 5);
+    std::vector<std::vector<float>> alone;
+    for (const auto& image : images)
+      alone.push_back(decode_batch<TestType>(weights, std::span(&image, 1)).front());
+    for (size_t batch = 2; batch <= images.size(); ++batch) {
+      const auto together = decode_batch<TestType>(weights, std::span(images).first(batch));
+      for (size_t i = 0; i < batch; ++i) CHECK(together[i] == alone[i]);
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("decoder: the images of a batch may stand at different positions", "", float,
+                   bfloat16) {
+  Random random(3);
+  const Weights weights =
+      random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 4, 3), random);
+  const int64_t positions = weights.config.positions();
+  const auto images = random_images(weights.config, 2);
+  const auto expected = decode_batch<TestType>(weights, images);
+
+  Batch<TestType> batch(weights, 2);
+  std::vector<std::vector<float>> logits(2);
+  const std::span states(batch.states);
+  const std::span<const std::vector<uint8_t>> known(images);
+  decode<TestType>(batch.decoder, states.first(1), known.first(1), 5, logits);
+  decode<TestType>(batch.decoder, states, known, positions - 5, logits);
+  decode<TestType>(batch.decoder, states.last(1), known.last(1), 5, std::span(logits).last(1));
+  CHECK(logits == expected);
+}
+
+TEMPLATE_TEST_CASE("decoder: a clone goes on exactly as the original", "", float, bfloat16) {
+  for (const Attention attention : {Attention::axial_rowmajor, Attention::full}) {
+    Random random(4);
+    const Weights weights = random_weights(small_config(Tokens::pixel, attention, 5, 4), random);
+    const auto images = random_images(weights.config, 2);
+    // The second image is the first one's copy up to the middle of a row, then goes its own way.
+    const int64_t shared = 10;
+    std::vector<std::vector<uint8_t>> branches = {images[0], images[1]};
+    std::copy_n(images[0].begin(), 3 * shared, branches[1].begin());
+    const auto expected = decode_batch<TestType>(weights, branches);
+
+    Batch<TestType> batch(weights, 1);
+    std::vector<std::vector<float>> logits(1);
+    decode<TestType>(batch.decoder, batch.states, branches, shared, logits);
+    batch.states.push_back(batch.states[0].clone());
+    logits.push_back(logits[0]);
+    for (size_t i = 0; i < 2; ++i)
+      decode<TestType>(batch.decoder, std::span(batch.states).subspan(i, 1),
+                       std::span(branches).subspan(i, 1), weights.config.positions() - shared,
+                       std::span(logits).subspan(i, 1));
+    CHECK(logits == expected);
+    CHECK(std::ranges::equal(batch.states[1].pixels, branches[1]));
+  }
+}
+
+TEMPLATE_TEST_CASE("decoder: a state may begin a new image", "", float, bfloat16) {
+  for (const Attention attention : {Attention::axial_rowmajor, Attention::full}) {
+    Random random(5);
+    const Weights weights = random_weights(small_config(Tokens::subpixel, attention, 3, 3), random);
+    const auto images = random_images(weights.config, 2);
+    Batch<TestType> batch(weights, 1);
+    std::vector<std::vector<float>> logits(1);
+    decode<TestType>(batch.decoder, batch.states, images, weights.config.positions() - 2, logits);
+    batch.states[0].position = 0;
+    logits[0].clear();
+    const std::span<const std::vector<uint8_t>> second(&images[1], 1);
+    decode<TestType>(batch.decoder, batch.states, second, weights.config.positions(), logits);
+    CHECK(logits == decode_batch<TestType>(weights, second));
+  }
+}
+
+TEST_CASE("decoder: refuses more images than it was made for, and complete ones") {
+  Random random(6);
+  const Weights weights =
+      random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 2, 2), random);
+  Batch<float> batch(weights, 1);
+  const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
+  for (int i = 0; i < 4; ++i) batch.decoder.step(batch.states, zero);
+  CHECK_THROWS_WITH(batch.decoder.step(batch.states, zero), contains("complete"));
+  batch.states[0].position = 0;
+  batch.states.emplace_back(weights.config);
+  CHECK_THROWS_WITH(batch.decoder.step(batch.states, zero), contains("more images"));
+}
+
+TEST_CASE("decoder: the prototype's likelihood of real images") {
+  const auto folder = shared_folder() / "weights";
+  const auto records = shared_folder() / "data/cifar-10/data_batch_5.bin";
+  if (!std::filesystem::exists(folder) || !std::filesystem::exists(records))
+    SKIP_TEST("no " << folder << " or no " << records);
+  const Weights weights = load_weights(folder / "cifar10-prototype.safetensors");
+
+  // The figures are of the last 500 records; a record is a label and three planes of pixels.
+  constexpr size_t kImages = 4, kPixels = 1024, kRecord = 1 + 3 * kPixels;
+  std::ifstream file(records, std::ios::binary);
+  file.seekg(-500 * static_cast<std::streamoff>(kRecord), std::ios::end);
+  std::vector<std::vector<uint8_t>> images(kImages, std::vector<uint8_t>(3 * kPixels));
+  for (std::vector<uint8_t>& image : images) {
+    std::array<char, kRecord> record;
+    REQUIRE(file.read(record.data(), record.size()));
+    for (size_t i = 0; i < image.size(); ++i)
+      image[i] = static_cast<uint8_t>(record[1 + i % 3 * kPixels + i / 3]);
+  }
+
+  std::ifstream table(folder / "cifar10-prototype-nats.csv");
+  std::string line;
+  std::getline(table, line);
+  const auto logits = decode_batch<float>(weights, images);
+  for (size_t i = 0; i < kImages; ++i) {
+    size_t record;
+    double red, green, blue;
+    char comma;
+    REQUIRE(table >> record >> comma >> red >> comma >> green >> comma >> blue);
+    REQUIRE(record == i);
+    const double expected = red + green + blue;
+    const double error = sum_of_nats(logits[i], images[i]) / expected - 1;
+    INFO("record " << i << ": " << expected << " nats, relative error " << error);
+    CHECK(std::abs(error) < 1e-5);
+  }
+}
+
+}  // namespace combiner
