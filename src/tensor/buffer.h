@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <new>
 #include <span>
@@ -55,6 +56,7 @@ class Buffer {
     void operator()(T* p) const { ::operator delete(p, kAlignment); }
   };
   static T* allocate(size_t size) {
+    if (size > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T)) throw std::bad_alloc();
     return static_cast<T*>(::operator new(std::max<size_t>(size, 1) * sizeof(T), kAlignment));
   }
 

@@ -1,0 +1,230 @@
+// combiner train: a model from a config and images, or more training from a checkpoint.
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "dataset/dataset.h"
+#include "dataset/slice.h"
+#include "error.h"
+#include "likelihood/likelihood.h"
+#include "read_file.h"
+#include "training/run.h"
+
+namespace combiner {
+namespace {
+
+constexpr uint64_t kMostConfigBytes = 1 << 20;
+
+struct TrainOptions {
+  std::string config, data, output, resume, checkpoint, log;
+  bool resize = false;
+  int64_t validation_images = 500;
+  RunOptions run;
+  Precision precision = Precision::f32;
+  int threads = 1;
+
+  // What the command line says of the course of training; the rest is the default's or, when
+  // resuming, the checkpoint's.
+  std::optional<std::string> optimizer;
+  std::optional<int64_t> batch, warmup_steps;
+  std::optional<double> learning_rate, decay_fraction, weight_decay, clip_norm, average_decay;
+  std::optional<bool> flips;
+  std::optional<uint64_t> seed;
+};
+
+TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
+  if (given.optimizer)
+    options.optimizer.kind =
+        *given.optimizer == "muon" ? OptimizerKind::muon : OptimizerKind::adamw;
+  if (given.weight_decay) options.optimizer.weight_decay = static_cast<float>(*given.weight_decay);
+  options.batch = given.batch.value_or(options.batch);
+  options.learning_rate = given.learning_rate.value_or(options.learning_rate);
+  options.warmup_steps = given.warmup_steps.value_or(options.warmup_steps);
+  options.decay_fraction = given.decay_fraction.value_or(options.decay_fraction);
+  options.clip_norm = given.clip_norm.value_or(options.clip_norm);
+  options.average_decay = given.average_decay.value_or(options.average_decay);
+  options.flips = given.flips.value_or(options.flips);
+  options.seed = given.seed.value_or(options.seed);
+  return options;
+}
+
+ModelConfig read_config(const std::string& path) {
+  const std::vector<uint8_t> bytes = read_file(path, kMostConfigBytes);
+  return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+// The config and the course of training, from a checkpoint or from scratch.
+CheckpointHeader plan(const TrainOptions& options) {
+  if (options.resume.empty())
+    return {read_config(options.config), course(options, TrainingOptions())};
+  CheckpointHeader header = read_checkpoint_header(options.resume);
+  header.options = course(options, header.options);
+  if (!options.config.empty() && !(read_config(options.config) == header.config))
+    throw Error(fmt::format("{}: not the config that {} was made with; leave --config out, or train "
+                            "from scratch without --resume",
+                            options.config, options.resume));
+  return header;
+}
+
+std::string beside(const std::string& output, const char* ending) {
+  return std::filesystem::path(output).replace_extension(ending).string();
+}
+
+void run(TrainOptions options) {
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  options.run.weights = options.output;
+  options.run.checkpoint =
+      options.checkpoint.empty() ? beside(options.output, ".checkpoint") : options.checkpoint;
+  options.run.log = options.log.empty() ? beside(options.output, ".csv") : options.log;
+
+  const CheckpointHeader header = plan(options);
+  const ImageShape& image = header.config.image;
+  const std::shared_ptr<const Dataset> all = open_dataset(
+      options.data, {Split::train, image.width, image.height, options.resize});
+  if (all->size() <= options.validation_images)
+    throw Error(fmt::format("{}: {} images, all of them kept apart for validation; set "
+                            "--validation-images below that",
+                            options.data, all->size()));
+  const int64_t training_images = all->size() - options.validation_images;
+  const Slice validation(all, training_images, options.validation_images);
+  Trainer trainer(header.config, header.options,
+                  std::make_shared<const Slice>(all, 0, training_images), options.precision,
+                  options.threads);
+  const double seconds = options.resume.empty() ? 0.0 : trainer.restore(options.resume);
+
+  std::optional<double> last_validation;
+  Progress progress("images");
+  progress.update(trainer.images(), 0);
+  RunHooks hooks;
+  hooks.validate = [&](const Weights& weights) -> std::optional<double> {
+    if (validation.size() == 0) return std::nullopt;
+    const Likelihood likelihood =
+        evaluate(weights, validation, {std::nullopt, options.precision, options.threads},
+                 [&](int64_t, int64_t, double) { return !interrupted; });
+    if (interrupted) return std::nullopt;
+    last_validation = likelihood.bits_per_dim;
+    return last_validation;
+  };
+  hooks.on_step = [&](const RunReport& report) {
+    std::string figure = fmt::format("{:.3f} bits/dim", report.step.bits_per_dim);
+    if (last_validation) figure += fmt::format(", validation {:.4f}", *last_validation);
+    progress.update(report.step.images, report.fraction_done, figure);
+    if (report.validation) {
+      progress.clear();
+      fmt::print(stderr, "step {}, {} images, {:.0f} s: validation {:.4f} bits/dim\n",
+                 report.step.step, report.step.images, report.seconds, *report.validation);
+    }
+    return !interrupted;
+  };
+
+  const RunEnd end = run_training(trainer, seconds, options.run, hooks);
+  progress.clear();
+  if (end == RunEnd::interrupted)
+    throw Error(fmt::format("interrupted at step {}; --resume {} goes on from there",
+                            trainer.steps(), options.run.checkpoint.string()));
+  fmt::print("{}: {} steps, {} images", options.output, trainer.steps(), trainer.images());
+  if (last_validation) fmt::print(", validation {:.4f} bits/dim", *last_validation);
+  fmt::print("\n");
+}
+
+}  // namespace
+
+std::function<void()> train_command(CLI::App& command) {
+  const auto options = std::make_shared<TrainOptions>();
+  const TrainingOptions defaults;
+
+  CLI::Option* config =
+      command.add_option("--config", options->config, "The model to train, a JSON config")
+          ->type_name("FILE");
+  command.add_option("--data", options->data, "CIFAR-10 folder or .bin file, or folder of pictures")
+      ->type_name("PATH")
+      ->required();
+  command
+      .add_option("-o,--output", options->output,
+                  "Weights file to write: the moving average, as BF16")
+      ->type_name("FILE")
+      ->required();
+  CLI::Option* resume =
+      command.add_option("--resume", options->resume, "Go on from this checkpoint")
+          ->type_name("FILE");
+  CLI::Option* steps =
+      command
+          .add_option("--steps", options->run.steps, "Steps to train, those before --resume included")
+          ->check(CLI::PositiveNumber);
+  CLI::Option* minutes =
+      command
+          .add_option("--minutes", options->run.minutes,
+                      "Minutes to train, those before --resume included")
+          ->check(CLI::PositiveNumber);
+  steps->excludes(minutes);
+  command.callback([=] {
+    if (!*config && !*resume) throw CLI::RequiredError("--config or --resume");
+    if (!*steps && !*minutes) throw CLI::RequiredError("--steps or --minutes");
+  });
+
+  command.add_option("--batch", options->batch,
+                     fmt::format("Images a step [{}]", defaults.batch))
+      ->check(CLI::Range(1, 65536));
+  command.add_option("--lr", options->learning_rate,
+                     fmt::format("Learning rate [{}]", defaults.learning_rate))
+      ->check(CLI::PositiveNumber);
+  command.add_option("--warmup", options->warmup_steps,
+                     fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps))
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--decay", options->decay_fraction,
+                     fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
+                                 defaults.decay_fraction))
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--optimizer", options->optimizer,
+                     "muon (on the blocks' matrices, adamw on the rest) or adamw [muon]")
+      ->check(CLI::IsMember({"muon", "adamw"}));
+  command.add_option("--weight-decay", options->weight_decay,
+                     fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay))
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--clip", options->clip_norm,
+                     fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm))
+      ->check(CLI::PositiveNumber);
+  command.add_option("--average", options->average_decay,
+                     fmt::format("Decay of the weights' moving average [{}]",
+                                 defaults.average_decay))
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_flag("--flips,!--no-flips", options->flips,
+                   "Mirror every other image left to right [on]");
+  command.add_option("--seed", options->seed,
+                     fmt::format("Of the first weights and the data's order [{}]", defaults.seed));
+  command.add_flag("--resize", options->resize,
+                   "Cut and resample pictures of another size to the model's");
+
+  command
+      .add_option("--validation-images", options->validation_images,
+                  "Last images of the training set, kept apart to measure on")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      .add_option("--validation-minutes", options->run.validation_minutes,
+                  "Time between measurements")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--checkpoint", options->checkpoint,
+                     "Checkpoint to write; by default beside the weights, .checkpoint")
+      ->type_name("FILE");
+  command
+      .add_option("--checkpoint-minutes", options->run.checkpoint_minutes,
+                  "Time between checkpoints")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--log", options->log, "CSV log to write; by default beside the weights, .csv")
+      ->type_name("FILE");
+  add_precision_option(command, options->precision);
+  add_threads_option(command, options->threads);
+  return [options] { run(*options); };
+}
+
+}  // namespace combiner

@@ -1,0 +1,34 @@
+// The optimiser's element-wise work on flat arrays.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace combiner {
+
+struct AdamSettings {
+  float beta1, beta2, epsilon;
+  // 1 / (1 - beta^step), which undo the averages' start at zero.
+  float correction1, correction2;
+};
+
+// moment1 and moment2 take in gradient * gradient_scale; direction is the step of Adam to subtract,
+// times a learning rate. direction may be gradient.
+void adam_direction(std::span<const float> gradient, float gradient_scale,
+                    const AdamSettings& settings, std::span<float> moment1,
+                    std::span<float> moment2, std::span<float> direction);
+
+// values -= rate * (direction + decay * values).
+void descend(std::span<const float> direction, float rate, float decay, std::span<float> values);
+
+// to = weight * to + (1 - weight) * from.
+void blend(std::span<const float> from, float weight, std::span<float> to);
+
+// a * x + b * y to out, which may be x or y.
+void weighted_sum(float a, std::span<const float> x, float b, std::span<const float> y,
+                  std::span<float> out);
+
+// The sum of squares, in double and in order.
+double sum_of_squares(std::span<const float> values);
+
+}  // namespace combiner

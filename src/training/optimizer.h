@@ -1,0 +1,73 @@
+// How weights follow their gradients: Muon or AdamW, with smooth value tables.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "matmul/matmul.h"
+#include "model/parameters.h"
+#include "tensor/buffer.h"
+#include "tensor/thread_team.h"
+
+namespace combiner {
+
+enum class OptimizerKind {
+  muon,   // on the blocks' matrices; AdamW on all else
+  adamw,  // on everything
+};
+
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::muon;
+  float weight_decay = 0.01f;  // decoupled; on matrices and tables, not on vectors
+  float muon_momentum = 0.95f;
+  float beta1 = 0.9f;
+  float beta2 = 0.99f;
+  float epsilon = 1e-8f;
+};
+
+// What the optimiser remembers of the steps so far, in flat buffers.
+struct OptimizerState {
+  int64_t steps = 0;
+  Buffer<float> moment1, moment2;  // in the parameters' layout; Muon's matrices use only the first
+  Buffer<float> smooth_moment1, smooth_moment2;  // the smooth coefficients', table after table
+};
+
+// Muon: the momentum's direction, made orthogonal by five Newton-Schulz steps and scaled by
+// 0.2 sqrt(max(rows, columns)), so that AdamW's learning rates serve (K. Jordan et al., 2024; the
+// scale of Moonshot AI's report, 2025).
+//
+// Smooth value tables: rows 0..255 of a table stand for ordered values. A table is learned as
+// T[v] = free[v] + sum over k < 32 of cos(pi k (v + 1/2) / 256) coefficient[k], each with AdamW
+// moments of its own. Only T is kept: a step of the coefficients is a step of T, and decay of both
+// parts is decay of T.
+class Optimizer {
+ public:
+  Optimizer(const Parameters& parameters, const OptimizerOptions& options);
+  ~Optimizer();
+
+  // values -= learning_rate times the step for gradient * gradient_scale. Parameters are spread over
+  // the team; the result does not depend on its size.
+  void step(std::span<const float> gradient, float gradient_scale, float learning_rate,
+            std::span<float> values, ThreadTeam& team);
+
+  OptimizerState& state() { return state_; }
+
+ private:
+  struct Scratch;
+  void step_parameter(size_t index, std::span<const float> gradient, float gradient_scale,
+                      float learning_rate, std::span<float> values, Scratch& scratch);
+  void muon_direction(const Parameter& parameter, std::span<const float> gradient,
+                      float gradient_scale, Scratch& scratch);
+  void add_smooth_direction(size_t index, std::span<const float> gradient, float gradient_scale,
+                            Scratch& scratch);
+
+  const Parameters& parameters_;
+  OptimizerOptions options_;
+  OptimizerState state_;
+  std::vector<size_t> smooth_offsets_;  // per parameter, into the smooth moments
+  Buffer<float> cosines_;               // [256, 32]
+  std::vector<Scratch> scratch_;        // per thread
+};
+
+}  // namespace combiner
