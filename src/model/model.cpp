@@ -10,8 +10,9 @@
 namespace combiner {
 namespace {
 
-// Positions to a band: enough rows for products at full rate, few enough for the second cache.
-constexpr int64_t kBandPositions = 128;
+// Positions to a band: enough rows that keys packed for a column of attention serve many queries,
+// few enough that activations stay in cache.
+constexpr int64_t kBandPositions = 512;
 
 int64_t band_rows(const ModelConfig& config) {
   return std::clamp<int64_t>(kBandPositions / config.columns(), 1, config.rows());
