@@ -100,11 +100,11 @@ void run(EvalOptions options) {
       });
   progress.clear();
 
-  if (csv) write_csv(*csv, likelihood, *images);
   if (options.json)
     print_json(model, options, likelihood);
   else
     print_table(options, likelihood);
+  if (csv) write_csv(*csv, likelihood, *images);
   const auto done = static_cast<int64_t>(likelihood.images.size());
   if (done < total)
     throw Error(fmt::format("interrupted: the figures are those of {} of {} images", done, total));
@@ -131,7 +131,7 @@ std::function<void()> eval_command(CLI::App& command) {
       ->default_str("test");
   command.add_option("--limit", options->likelihood.limit, "Only the first N images")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   command.add_flag("--resize", options->dataset.resize,
                    "Cut and resample pictures of another size to the model's");
   add_precision_option(command, options->likelihood.precision);

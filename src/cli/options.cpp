@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "error.h"
 #include "matmul/matmul.h"
@@ -23,6 +24,17 @@ Precision parse_precision(const std::string& name) {
 
 }  // namespace
 
+CLI::Validator at_least_one() {
+  const auto complaint = [](const std::string& text) {
+    int64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, number);
+    const bool good = error == std::errc() && stop == end && number >= 1;
+    return good ? std::string() : fmt::format("{} is not a whole number of 1 or more", text);
+  };
+  return CLI::Validator(complaint, "", "at least one");
+}
+
 void add_model_option(CLI::App& command, std::string& model) {
   command
       .add_option("--model", model, "Weights file (.safetensors); without it, the shipped model")
@@ -30,13 +42,13 @@ void add_model_option(CLI::App& command, std::string& model) {
 }
 
 void add_precision_option(CLI::App& command, Precision& precision) {
+  precision = parse_precision("auto");
   command
       .add_option_function<std::string>(
           "--precision", [&](const std::string& name) { precision = parse_precision(name); },
           "What matrix products are made with; auto is bf16 where the processor has it")
       ->check(CLI::IsMember({"auto", "f32", "bf16"}))
-      ->default_str("auto")
-      ->force_callback();
+      ->default_str("auto");
 }
 
 void add_threads_option(CLI::App& command, int& threads) {

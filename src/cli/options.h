@@ -9,6 +9,9 @@
 
 namespace combiner {
 
+// Accepts whole numbers of 1 or more.
+CLI::Validator at_least_one();
+
 // --model FILE; left empty if not given.
 void add_model_option(CLI::App& command, std::string& model);
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <exception>
 #include <sstream>
+#include <string>
 #include <system_error>
 
 #include "error.h"
@@ -42,9 +43,13 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
     flush_output();
     return 0;
   }
-  const auto chosen = app.get_subcommands();
-  fmt::print(stderr, "combiner: {}\nSee combiner {}--help.\n", end.what(),
-             chosen.empty() ? "" : chosen.front()->get_name() + " ");
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  const std::vector<std::string> unknown = app.remaining();
+  if (chosen.empty() && !unknown.empty())
+    fmt::print(stderr, "combiner: {} is no subcommand\nSee combiner --help.\n", unknown.front());
+  else
+    fmt::print(stderr, "combiner: {}\nSee combiner {}--help.\n", end.what(),
+               chosen.empty() ? "" : chosen.front()->get_name() + " ");
   return kUsage;
 }
 

@@ -27,7 +27,7 @@ struct Likelihood {
 };
 
 struct LikelihoodOptions {
-  std::optional<int64_t> limit;  // only the first images, this many
+  std::optional<int64_t> limit = std::nullopt;  // only the first images, this many
   Precision precision = Precision::f32;
   int threads = 1;  // each has its own images
 };

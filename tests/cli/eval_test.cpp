@@ -1,0 +1,264 @@
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <sstream>
+#include <thread>
+
+#include "catch.h"
+#include "cli/run_program.h"
+#include "image/write_png.h"
+#include "model/golden_cases.h"
+#include "temp_folder.h"
+
+namespace combiner {
+namespace {
+
+using Catch::Matchers::WithinRel;
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+std::string text_of(const fs::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+// A golden model and its images as a folder of pictures.
+struct Golden {
+  GoldenCase expected;
+  TempFolder folder;
+  std::string model, data;
+
+  explicit Golden(const std::string& name) : expected(find(name)) {
+    model = (golden_folder() / (name + ".safetensors")).string();
+    data = (folder / "pictures").string();
+    fs::create_directory(data);
+    const ImageShape& shape = expected.weights.config.image;
+    for (size_t i = 0; i < expected.images(); ++i) {
+      const auto pixels = expected.image(expected.pixels, i);
+      write_png(fs::path(data) / fmt::format("{}, \"{}\".png", i, name),
+                {shape.width, shape.height, {pixels.begin(), pixels.end()}});
+    }
+  }
+
+  double bits_per_dim(size_t image) const {
+    double nats = 0;
+    for (const float value : expected.image(expected.nats, image)) nats += value;
+    return nats / std::numbers::ln2 / static_cast<double>(expected.dims());
+  }
+
+ private:
+  static GoldenCase find(const std::string& name) {
+    for (GoldenCase& golden : golden_cases())
+      if (golden.name == name) return std::move(golden);
+    throw std::runtime_error("no golden case " + name);
+  }
+};
+
+// A model of zeros says that all 256 values are equally likely: 8 bits/dim.
+void save_uniform_model(const fs::path& path, int side, int embed_dim, int layers) {
+  ModelConfig config;
+  config.image = {side, side, 3};
+  config.embed_dim = embed_dim;
+  config.num_layers = layers;
+  config.num_heads = 2;
+  config.mlp_dim = 4 * embed_dim;
+  config.attention.assign(static_cast<size_t>(layers), Attention::axial_rowmajor);
+  config.context.previous = true;
+  save_weights(Weights(config), DType::f32, path);
+}
+
+void write_cifar10(const fs::path& path, size_t records) {
+  std::ofstream(path, std::ios::binary) << std::string(records * 3073, '\0');
+}
+
+TEST_CASE("eval: JSON and CSV say what the golden file says") {
+  for (const char* name : {"pixel_rowmajor_all", "subpixel_context", "pixel_full_stem"}) {
+    INFO(name);
+    const Golden golden(name);
+    const fs::path csv = golden.folder / "images.csv";
+    const ProgramResult result =
+        run_combiner({"eval", "--model", golden.model, "--data", golden.data, "--precision", "f32",
+                      "--json", "--csv", csv.string()});
+    CHECK(result.err.empty());
+    REQUIRE(result.exit_code == 0);
+
+    const Json json = Json::parse(result.out);
+    const double first = golden.bits_per_dim(0), second = golden.bits_per_dim(1);
+    CHECK_THAT(json["bits_per_dim"].get<double>(), WithinRel((first + second) / 2, 1e-6));
+    CHECK_THAT(json["stderr"].get<double>(), WithinRel(std::abs(first - second) / 2, 1e-4));
+    CHECK(json["images"] == 2);
+    CHECK(json["images_per_second"].get<double>() > 0);
+    CHECK(json["precision"] == "f32");
+    CHECK(json["model"] == golden.model);
+    CHECK(json["data"] == golden.data);
+    double channels = 0;
+    for (const Json& bits : json["bits_per_dim_channels"]) channels += bits.get<double>() / 3;
+    CHECK(json["bits_per_dim_channels"].size() == 3);
+    CHECK_THAT(channels, WithinRel((first + second) / 2, 1e-6));
+
+    const std::vector<std::string> rows = lines_of(text_of(csv));
+    REQUIRE(rows.size() == 3);
+    CHECK(rows[0] == "index,name,nats_r,nats_g,nats_b,bits_per_dim");
+    for (size_t i = 0; i < 2; ++i) {
+      const std::string start =
+          fmt::format("{},\"{}/{}, \"\"{}\"\".png\",", i, golden.data, i, name);
+      REQUIRE(rows[i + 1].starts_with(start));
+      double red = 0, green = 0, blue = 0, bits = 0;
+      std::istringstream numbers(rows[i + 1].substr(start.size()));
+      char comma;
+      numbers >> red >> comma >> green >> comma >> blue >> comma >> bits;
+      CHECK_FALSE(numbers.fail());
+      CHECK_THAT(bits, WithinRel(golden.bits_per_dim(i), 1e-5));
+      CHECK_THAT(
+          (red + green + blue) / std::numbers::ln2 / static_cast<double>(golden.expected.dims()),
+          WithinRel(bits, 1e-5));
+    }
+  }
+}
+
+TEST_CASE("eval: the figures do not depend on the threads") {
+  const Golden golden("pixel_mixed");
+  const auto figures = [&](const char* threads) {
+    const ProgramResult result = run_combiner(
+        {"eval", "--model", golden.model, "--data", golden.data, "--threads", threads, "--json"});
+    REQUIRE(result.exit_code == 0);
+    const Json json = Json::parse(result.out);
+    return Json{json["bits_per_dim"], json["stderr"], json["bits_per_dim_channels"]}.dump();
+  };
+  const std::string one = figures("1");
+  CHECK(figures("2") == one);
+  CHECK(figures("7") == one);
+}
+
+TEST_CASE("eval: a table of CIFAR-10 in both precisions, with split and limit") {
+  const TempFolder folder;
+  const std::string model = (folder / "uniform.safetensors").string();
+  save_uniform_model(model, 32, 8, 1);
+  write_cifar10(folder / "data_batch_1.bin", 3);
+  write_cifar10(folder / "test_batch.bin", 2);
+  const auto eval = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"eval", "--model", model, "--data",
+                                          folder.path().string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = run_combiner(arguments);
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.empty());
+    return result.out;
+  };
+  for (const char* precision : {"auto", "f32", "bf16"}) {
+    const std::string table = eval({"--precision", precision});
+    CHECK_THAT(table, contains("bits/dim   8.0000 +- 0.0000\n"));
+    for (const char* channel : {"red", "green", "blue"})
+      CHECK_THAT(table, contains(fmt::format("  {:<8} 8.0000\n", channel)));
+    CHECK_THAT(table, contains("images     2\n"));
+    CHECK_THAT(table, contains("images/s"));
+  }
+  CHECK_THAT(eval({"--split", "train"}), contains("images     3\n"));
+  const std::string one = eval({"--limit", "1"});
+  CHECK_THAT(one, contains("images     1\n"));
+  CHECK_THAT(one, contains("bits/dim   8.0000\n"));  // no standard error of one image
+  const Json json = Json::parse(eval({"--limit", "1", "--json", "--split", "train"}));
+  CHECK(json["stderr"].is_null());
+  CHECK(json["split"] == "train");
+}
+
+TEST_CASE("eval: data that can't be used is refused") {
+  const Golden golden("pixel_mixed");  // 3 x 6 pixels
+  write_png(golden.folder / "large.png", {8, 8, std::vector<uint8_t>(192)});
+  std::ofstream(golden.folder / "half.bin", std::ios::binary) << std::string(4000, 'x');
+  const auto eval = [&](const fs::path& data, std::vector<std::string> more) {
+    more.insert(more.begin(), {"eval", "--model", golden.model, "--data", data.string()});
+    return run_combiner(more);
+  };
+  const auto fails = [&](const fs::path& data, const std::vector<std::string>& more,
+                         const std::string& complaint) {
+    INFO(data);
+    const ProgramResult result = eval(data, more);
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("combiner: "));
+    CHECK_THAT(result.err, contains(data.string()));
+    CHECK_THAT(result.err, contains(complaint));
+  };
+  fails(golden.folder / "absent", {}, "can't open the data set");
+  fails(golden.folder / "large.png", {}, "use --resize");
+  fails(golden.folder / "half.bin", {"--resize"}, "3073");
+
+  const ProgramResult resized = eval(golden.folder / "large.png", {"--resize", "--json"});
+  CHECK(resized.exit_code == 0);
+  CHECK(Json::parse(resized.out)["images"] == 1);
+}
+
+TEST_CASE("eval: a table that can't be written is a failure and leaves nothing") {
+  const Golden golden("pixel_mixed");
+  const auto csv_to = [&](const fs::path& path) {
+    return run_combiner(
+        {"eval", "--model", golden.model, "--data", golden.data, "--csv", path.string()});
+  };
+  const ProgramResult no_folder = csv_to(golden.folder / "absent/images.csv");
+  CHECK(no_folder.exit_code == 1);
+  CHECK(no_folder.out.empty());
+  CHECK_THAT(no_folder.err, contains("can't create the file"));
+  CHECK_FALSE(fs::exists(golden.folder / "absent"));
+
+  // The evaluation fails on its second image: no table of the first.
+  std::ofstream(fs::path(golden.data) / "z.png") << "no picture";
+  const fs::path csv = golden.folder / "images.csv";
+  CHECK(csv_to(csv).exit_code == 1);
+  CHECK(std::distance(fs::directory_iterator(golden.folder.path()), {}) == 1);  // the pictures
+
+  if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
+  fs::remove(fs::path(golden.data) / "z.png");
+  const ProgramResult full = csv_to("/dev/full");
+  CHECK(full.exit_code == 1);
+  CHECK_THAT(full.err, contains("/dev/full: can't write the file"));
+  const ProgramResult full_output =
+      RunningProgram({"eval", "--model", golden.model, "--data", golden.data}, "/dev/full").wait();
+  CHECK(full_output.exit_code == 1);
+  CHECK_THAT(full_output.err, contains("can't write to standard output"));
+}
+
+TEST_CASE("eval: an interrupt keeps what is finished") {
+  const TempFolder folder;
+  const fs::path model = folder / "model.safetensors", data = folder / "images.bin";
+  const fs::path csv_folder = folder / "tables";
+  fs::create_directory(csv_folder);
+  save_uniform_model(model, 32, 64, 4);
+  write_cifar10(data, 5000);  // far longer than the test waits
+  RunningProgram program({"eval", "--model", model.string(), "--data", data.string(), "--csv",
+                          (csv_folder / "images.csv").string(), "--json"});
+  // The table's file, not yet under its name, is there once the evaluation begins.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (fs::is_empty(csv_folder) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+
+  CHECK(result.exit_code == 1);
+  const Json json = Json::parse(result.out);
+  const auto images = json["images"].get<size_t>();
+  CHECK(images >= 1);
+  CHECK(images < 5000);
+  CHECK_THAT(json["bits_per_dim"].get<double>(), WithinRel(8.0, 1e-6));
+  CHECK(result.err == fmt::format("combiner: interrupted: the figures are those of {} of 5000 "
+                                  "images\n",
+                                  images));
+  CHECK(lines_of(text_of(csv_folder / "images.csv")).size() == images + 1);
+}
+
+}  // namespace
+}  // namespace combiner

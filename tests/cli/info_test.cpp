@@ -1,0 +1,81 @@
+#include <fmt/format.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "catch.h"
+#include "cli/run_program.h"
+#include "data_folders.h"
+#include "model/attention.h"
+#include "model/weights_file.h"
+#include "temp_folder.h"
+
+namespace combiner {
+namespace {
+
+using Json = nlohmann::json;
+
+// Its parameters were counted and its sum taken by other programs.
+const std::string kModel = (golden_folder() / "pixel_rowmajor_all.safetensors").string();
+constexpr int64_t kEmbedding = 26656, kBlocks = 4880, kHead = 22096;
+constexpr const char* kSha256 = "d0655856807cf9df59f194209a889477304d79f3d7f541f494683adcad6ad75a";
+
+TEST_CASE("info: as JSON") {
+  const ProgramResult result = run_combiner({"info", "--model", kModel, "--json"});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.empty());
+  const Json json = Json::parse(result.out);
+  CHECK(json["model"] == kModel);
+  CHECK(json["parameters"]["embedding"] == kEmbedding);
+  CHECK(json["parameters"]["blocks"] == kBlocks);
+  CHECK(json["parameters"]["head"] == kHead);
+  CHECK(json["parameters"]["total"] == kEmbedding + kBlocks + kHead);
+  CHECK(json["positions"] == 35);
+  CHECK(json["dtypes"] == Json{"BF16"});
+  CHECK(json["file_bytes"] == std::filesystem::file_size(kModel));
+  CHECK(json["sha256"] == kSha256);
+  CHECK(json["config"]["tokens"] == "pixel");
+  CHECK(json["config"]["embed_dim"] == 16);
+
+  // A batch of 64 holds 63 more images' state than a batch of 1; weights are held as floats anyhow.
+  const ModelConfig config = load_weights(kModel).config;
+  int64_t state = 0;
+  for (const Attention attention : config.attention)
+    state += attention_state_size(attention, config);
+  for (const auto& [precision, bytes] : {std::pair("f32", 4), std::pair("bf16", 2)}) {
+    const Json memory = json["sampling_weights_and_state_bytes"][precision];
+    const auto one = memory["batch_1"].get<int64_t>();
+    CHECK(memory["batch_64"].get<int64_t>() - one == 63 * state * bytes);
+    const int64_t weights = one - state * bytes;
+    CHECK(weights > 4 * (kEmbedding + kBlocks + kHead));
+    CHECK(weights < (4 + bytes) * (kEmbedding + kBlocks + kHead));
+  }
+}
+
+TEST_CASE("info: as a table") {
+  const ProgramResult result = run_combiner({"info", "--model", kModel});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.empty());
+  for (const std::string& part :
+       {fmt::format("parameters   {}\n", kEmbedding + kBlocks + kHead), std::string(kSha256),
+        std::string("dtype        BF16\n"), std::string("positions    35 an image"),
+        std::string("batch 64"), std::string("\"tokens\":\"pixel\"")})
+    CHECK_THAT(result.out, contains(part));
+}
+
+TEST_CASE("info: a file that is no model is refused") {
+  const TempFolder folder;
+  std::ofstream(folder / "notes.txt") << "These are no weights.";
+  for (const auto& [path, complaint] :
+       {std::pair((folder / "absent.safetensors").string(), "No such file"),
+        std::pair((folder / "notes.txt").string(), "header")}) {
+    const ProgramResult result = run_combiner({"info", "--model", path});
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("combiner: " + path));
+    CHECK_THAT(result.err, contains(complaint));
+  }
+}
+
+}  // namespace
+}  // namespace combiner

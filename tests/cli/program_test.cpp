@@ -1,0 +1,112 @@
+// What holds for every subcommand.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "catch.h"
+#include "cli/run_program.h"
+#include "model/weights_file.h"
+#include "temp_folder.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST_CASE("program: --help and --version go to standard output") {
+  const ProgramResult help = run_combiner({"--help"});
+  CHECK(help.exit_code == 0);
+  CHECK(help.err.empty());
+  for (const char* subcommand : {"eval", "info"}) CHECK_THAT(help.out, contains(subcommand));
+
+  const ProgramResult version = run_combiner({"--version"});
+  CHECK(version.exit_code == 0);
+  CHECK(version.err.empty());
+  CHECK(version.out.starts_with("combiner "));
+
+  const ProgramResult eval_help = run_combiner({"eval", "--help"});
+  CHECK(eval_help.exit_code == 0);
+  CHECK(eval_help.err.empty());
+  for (const char* option : {"--model", "--data", "--split", "--limit", "--resize", "--precision",
+                             "--threads", "--json", "--csv"})
+    CHECK_THAT(eval_help.out, contains(option));
+}
+
+TEST_CASE("program: a wrong command line exits with 2 and says what is wrong") {
+  struct WrongUse {
+    std::vector<std::string> arguments;
+    std::string complaint;
+    std::string hint;
+  };
+  const std::vector<WrongUse> wrong = {
+      {{}, "A subcommand is required", "See combiner --help."},
+      {{"paint"}, "paint is no subcommand", "See combiner --help."},
+      {{"eval"}, "--data is required", "See combiner eval --help."},
+      {{"info", "--depth", "3"}, "--depth", "See combiner info --help."},
+      {{"eval", "--data", "x", "--limit", "0"}, "0 is not a whole number of 1 or more", "eval"},
+      {{"eval", "--data", "x", "--limit", "-3"}, "-3 is not a whole number", "eval"},
+      {{"eval", "--data", "x", "--limit", "1.5"}, "1.5 is not a whole number", "eval"},
+      {{"eval", "--data", "x", "--threads", "0"}, "--threads", "eval"},
+      {{"eval", "--data", "x", "--threads", "1025"}, "1 to 1024", "eval"},
+      {{"eval", "--data", "x", "--precision", "f64"}, "f64 not in {auto,f32,bf16}", "eval"},
+      {{"eval", "--data", "x", "--split", "both"}, "both not in {train,test}", "eval"},
+  };
+  for (const WrongUse& use : wrong) {
+    INFO(fmt::format("combiner {}", fmt::join(use.arguments, " ")));
+    const ProgramResult result = run_combiner(use.arguments);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("combiner: "));
+    CHECK_THAT(result.err, contains(use.complaint));
+    CHECK_THAT(result.err, contains(use.hint));
+  }
+}
+
+TEST_CASE("program: output that can't be written is a failure") {
+  if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
+  const ProgramResult help = RunningProgram({"--help"}, "/dev/full").wait();
+  CHECK(help.exit_code == 1);
+  CHECK(help.err.starts_with("combiner: can't write to standard output: "));
+}
+
+TEST_CASE("program: the shipped model is found from the program's own place") {
+  ModelConfig config;
+  config.image = {2, 3, 3};
+  config.embed_dim = 8;
+  config.num_layers = 1;
+  config.num_heads = 2;
+  config.mlp_dim = 8;
+  config.attention = {Attention::full};
+  config.context.previous = true;
+
+  const TempFolder folder;
+  struct Layout {
+    fs::path program, model;
+  };
+  const Layout source_tree = {folder / "tree/build/release/combiner",
+                              folder / "tree/models/cifar10.safetensors"};
+  const Layout installed = {folder / "prefix/bin/combiner",
+                            folder / "prefix/share/combiner/models/cifar10.safetensors"};
+  for (const Layout& layout : {source_tree, installed}) {
+    INFO(layout.program);
+    fs::create_directories(layout.program.parent_path());
+    fs::create_directories(layout.model.parent_path());
+    fs::copy(COMBINER_PROGRAM, layout.program);
+
+    const ProgramResult absent = RunningProgram({"info"}, "", layout.program.string()).wait();
+    CHECK(absent.exit_code == 1);
+    CHECK(absent.out.empty());
+    CHECK_THAT(absent.err, contains(layout.model.string()));
+    CHECK_THAT(absent.err, contains("--model"));
+
+    save_weights(Weights(config), DType::f32, layout.model);
+    const ProgramResult found = RunningProgram({"info"}, "", layout.program.string()).wait();
+    CHECK(found.err.empty());
+    CHECK(found.exit_code == 0);
+    CHECK_THAT(found.out, contains(layout.model.string()));
+  }
+}
+
+}  // namespace
+}  // namespace combiner

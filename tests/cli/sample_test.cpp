@@ -1,0 +1,341 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <thread>
+
+#include "catch.h"
+#include "cli/run_program.h"
+#include "data_folders.h"
+#include "image/contact_sheet.h"
+#include "image/read_image.h"
+#include "model/weights_file.h"
+#include "sampling/sampler.h"
+#include "temp_folder.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kModel = (golden_folder() / "pixel_mixed.safetensors").string();
+constexpr int kWidth = 6, kHeight = 3;
+
+ProgramResult run_sample(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"sample", "--model", kModel, "--precision", "f32"});
+  return run_combiner(arguments);
+}
+
+std::vector<Image> images_of_seed(uint64_t seed, int64_t count) {
+  std::vector<Image> images(static_cast<size_t>(count));
+  SampleEvents events;
+  events.image_done = [&](int64_t index, Image image) {
+    images[static_cast<size_t>(index)] = std::move(image);
+  };
+  sample(load_weights(kModel), {.count = count, .seed = seed}, events);
+  return images;
+}
+
+// Names and bytes of a folder's files.
+std::map<std::string, std::string> files_of(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    std::ostringstream bytes;
+    bytes << std::ifstream(entry.path(), std::ios::binary).rdbuf();
+    files[entry.path().filename().string()] = bytes.str();
+  }
+  return files;
+}
+
+// Tells when something is made in a folder.
+class FolderWatch {
+ public:
+  explicit FolderWatch(const fs::path& folder) : descriptor_(::inotify_init1(IN_CLOEXEC)) {
+    REQUIRE(::inotify_add_watch(descriptor_, folder.c_str(), IN_CREATE) >= 0);
+  }
+  ~FolderWatch() { ::close(descriptor_); }
+  FolderWatch(const FolderWatch&) = delete;
+  FolderWatch& operator=(const FolderWatch&) = delete;
+
+  bool wait() const {
+    pollfd event{descriptor_, POLLIN, 0};
+    return ::poll(&event, 1, 60'000) == 1;
+  }
+
+ private:
+  int descriptor_;
+};
+
+// Takes seconds for an image.
+fs::path save_slow_model(const TempFolder& folder) {
+  ModelConfig config;
+  config.image = {32, 32, 3};
+  config.embed_dim = 256;
+  config.num_layers = 4;
+  config.num_heads = 4;
+  config.mlp_dim = 1024;
+  config.attention.assign(4, Attention::axial_rowmajor);
+  config.context.previous = true;
+  const fs::path path = folder / "slow.safetensors";
+  save_weights(Weights(config), DType::bf16, path);
+  return path;
+}
+
+TEST_CASE("sample: a sheet of the seed's images") {
+  const TempFolder folder;
+  const std::string path = (folder / "sheet.png").string();
+  const std::vector<Image> images = images_of_seed(7, 6);
+  const auto check_sheet = [&](std::vector<std::string> more, size_t count, int rows, int columns,
+                               int scale) {
+    INFO(fmt::format("{}", fmt::join(more, " ")));
+    more.insert(more.end(), {"--seed", "7", "-o", path});
+    const ProgramResult result = run_sample(more);
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.empty());
+    CHECK(result.out.starts_with(fmt::format("{}: {} images of seed 7, ", path, count)));
+    const Image sheet = read_image(path);
+    CHECK(sheet == contact_sheet(std::span(images).first(count), rows, columns, 2, scale));
+    CHECK(files_of(folder.path()).size() == 1);
+  };
+  check_sheet({"-n", "5"}, 5, 2, 3, 1);
+  check_sheet({"-n", "2"}, 2, 1, 2, 1);
+  check_sheet({"-n", "1", "--scale", "5"}, 1, 1, 1, 5);
+  check_sheet({"--grid", "2x3"}, 6, 2, 3, 1);
+  check_sheet({"--grid", "4x2", "-n", "5"}, 5, 4, 2, 1);
+}
+
+TEST_CASE("sample: 16 images if nothing is said, on samples.png") {
+  const TempFolder folder;
+  const ProgramResult help = run_combiner({"sample", "--help"});
+  CHECK_THAT(help.out, contains("samples.png"));
+  const std::string path = (folder / "SHEET.PNG").string();
+  CHECK(run_sample({"-o", path}).exit_code == 0);
+  const Image sheet = read_image(path);
+  CHECK(sheet.width == 4 * kWidth + 5 * 2);
+  CHECK(sheet.height == 4 * kHeight + 5 * 2);
+}
+
+TEST_CASE("sample: a folder of images, the same for all batches and threads") {
+  const TempFolder folder;
+  const std::vector<Image> images = images_of_seed(3, 5);
+  const auto draw = [&](const std::string& name, std::vector<std::string> more) {
+    more.insert(more.end(), {"--seed", "3", "-o", (folder / name).string() + "/"});
+    const ProgramResult result = run_sample(more);
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.empty());
+    return files_of(folder / name);
+  };
+  const auto files = draw("a/b", {"-n", "5"});
+  REQUIRE(files.size() == 5);
+  for (size_t i = 0; i < images.size(); ++i) {
+    const std::string name = fmt::format("{:05}.png", i);
+    REQUIRE(files.contains(name));
+    CHECK(read_image(folder / "a/b" / name) == images[i]);
+  }
+  CHECK(draw("one", {"-n", "5", "--batch", "1", "--threads", "1"}) == files);
+  CHECK(draw("many", {"-n", "5", "--batch", "2", "--threads", "3"}) == files);
+  // Into a folder that is there already, without the slash; the other images stay.
+  const std::string again = (folder / "one").string();
+  CHECK(run_sample({"-n", "2", "--seed", "4", "-o", again}).exit_code == 0);
+  const auto mixed = files_of(again);
+  CHECK(mixed.size() == 5);
+  CHECK(mixed.at("00000.png") != files.at("00000.png"));
+  CHECK(mixed.at("00004.png") == files.at("00004.png"));
+}
+
+TEST_CASE("sample: a random seed is printed and makes the same images again") {
+  const TempFolder folder;
+  const ProgramResult first = run_sample({"-n", "2", "-o", (folder / "a/").string()});
+  const ProgramResult second = run_sample({"-n", "2", "-o", (folder / "b/").string()});
+  CHECK(first.exit_code == 0);
+  REQUIRE(first.err.starts_with("seed "));
+  CHECK(first.err != second.err);
+  CHECK(files_of(folder / "a") != files_of(folder / "b"));
+  const std::string seed = first.err.substr(5, first.err.size() - 6);
+  CHECK_THAT(first.out, contains("2 images of seed " + seed + ","));
+  CHECK(run_sample({"-n", "2", "--seed", seed, "-o", (folder / "c/").string()}).err.empty());
+  CHECK(files_of(folder / "a") == files_of(folder / "c"));
+}
+
+TEST_CASE("sample: temperature, top-k and top-p reach the choice") {
+  const TempFolder folder;
+  const auto draw = [&](const std::string& seed, std::vector<std::string> more) {
+    const std::string path = (folder / "x.png").string();
+    more.insert(more.end(), {"-n", "1", "--seed", seed, "-o", path});
+    CHECK(run_sample(more).exit_code == 0);
+    return read_image(path);
+  };
+  const Image likeliest = draw("1", {"--temperature", "0"});
+  CHECK(draw("2", {"--temperature", "0"}) == likeliest);
+  CHECK(draw("2", {"--top-k", "1"}) == likeliest);
+  CHECK(draw("2", {"--top-p", "1e-6"}) == likeliest);
+  CHECK(draw("2", {}) != likeliest);
+  CHECK(draw("2", {"--top-k", "100"}) != likeliest);
+  CHECK(draw("18446744073709551615", {}) != draw("2", {}));
+}
+
+TEST_CASE("sample: a wrong command line exits with 2, draws and leaves nothing") {
+  const TempFolder folder;
+  const std::string png = (folder / "x.png").string();
+  const std::string inside = (folder / "inside/").string();
+  struct WrongUse {
+    std::vector<std::string> arguments;
+    std::string complaint;
+  };
+  const std::vector<WrongUse> wrong = {
+      {{"-n", "0", "-o", png}, "0 is not a whole number of 1 or more"},
+      {{"-n", "x", "-o", png}, "x is not a whole number"},
+      {{"-n", "2000000", "-o", png}, "2000000 images are too many for a sheet"},
+      {{"--seed", "-1", "-o", png}, "--seed"},
+      {{"--seed", "18446744073709551616", "-o", png}, "--seed"},
+      {{"--temperature", "-0.5", "-o", png}, "temperature is -0.5; expected 0 or"},
+      {{"--temperature", "nan", "-o", png}, "temperature is nan"},
+      {{"--temperature", "warm", "-o", png}, "--temperature"},
+      {{"--top-k", "0", "-o", png}, "top_k is 0; expected 1 to 256"},
+      {{"--top-k", "257", "-o", png}, "top_k is 257"},
+      {{"--top-p", "0", "-o", png}, "top_p is 0; expected above 0"},
+      {{"--top-p", "1.5", "-o", png}, "top_p is 1.5"},
+      {{"--batch", "0", "-o", png}, "0 is not a whole number"},
+      {{"--batch", "3000000000", "-o", png}, "--batch"},
+      {{"--threads", "0", "-o", png}, "--threads"},
+      {{"--precision", "int4", "-o", png}, "--precision"},
+      {{"--grid", "4", "-o", png}, "--grid: 4 is not of the form 4x8"},
+      {{"--grid", "4x", "-o", png}, "--grid: 4x is not"},
+      {{"--grid", "x4", "-o", png}, "--grid: x4 is not"},
+      {{"--grid", "0x4", "-o", png}, "--grid: 0x4 is not"},
+      {{"--grid", "4x4x4", "-o", png}, "--grid: 4x4x4 is not"},
+      {{"--grid", "-2x-2", "-o", png}, "--grid"},
+      {{"--grid", "2x2", "-n", "5", "-o", png}, "--grid: 2x2 has no place for 5 images"},
+      {{"--grid", "2x2", "-o", inside}, "--grid and --scale are for a sheet"},
+      {{"--scale", "2", "-o", inside}, "--grid and --scale are for a sheet"},
+      {{"--scale", "0", "-o", png}, "--scale"},
+      {{"-o", (folder / "x").string()}, "neither ends in .png (a sheet) nor in / (a folder)"},
+      {{"-o", (folder / "x.jpg").string()}, "neither ends in .png"},
+      {{"-o", ""}, "neither ends in .png"},
+      {{"--colour", "-o", png}, "--colour"},
+  };
+  for (const WrongUse& use : wrong) {
+    INFO(fmt::format("combiner sample {}", fmt::join(use.arguments, " ")));
+    const ProgramResult result = run_sample(use.arguments);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("combiner: "));
+    CHECK_THAT(result.err, contains(use.complaint));
+    CHECK_THAT(result.err, contains("See combiner sample --help."));
+  }
+  CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("sample: what can't be written is known before the work") {
+  const TempFolder folder;
+  const std::string slow = save_slow_model(folder).string();
+  std::ofstream(folder / "file") << "text";
+  fs::create_directories(folder / "taken/00000.png");
+  const auto fails = [&](std::vector<std::string> arguments, const std::string& complaint) {
+    arguments.insert(arguments.begin(), {"sample", "--model", slow, "--seed", "1", "-n", "100000"});
+    const auto start = std::chrono::steady_clock::now();
+    const ProgramResult result = run_combiner(arguments);
+    INFO(fmt::format("{}", fmt::join(arguments, " ")));
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("combiner: "));
+    CHECK_THAT(result.err, contains(complaint));
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));  // not a day
+  };
+  fails({"-o", (folder / "absent/x.png").string()}, "absent/x.png: can't create the file");
+  fails({"-o", (folder / "file/x.png").string()}, "file/x.png: can't create the file");
+  fails({"-o", (folder / "file/y/").string()}, "can't make the folder");
+  fails({"-o", (folder / "taken").string()}, "00000.png: is a folder");
+  fails({"-o", (folder / "x.png").string(), "--scale", "64"}, "contact sheet");
+  CHECK_FALSE(fs::exists(folder / "absent"));
+  CHECK_FALSE(fs::exists(folder / "x.png"));
+}
+
+TEST_CASE("sample: a write that fails is a failure") {
+  if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
+  const TempFolder folder;
+  fs::create_directory(folder / "images");
+  fs::create_symlink("/dev/full", folder / "sheet.png");
+  fs::create_symlink("/dev/full", folder / "images/00001.png");
+  for (const fs::path& path : {folder / "sheet.png", folder / "images"}) {
+    const ProgramResult result = run_sample({"-n", "3", "--seed", "1", "-o", path.string()});
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, contains("can't write the file: No space left"));
+  }
+}
+
+TEST_CASE("sample: a model that can't be used is refused") {
+  const TempFolder folder;
+  ModelConfig grey;
+  grey.image = {2, 2, 1};
+  grey.tokens = Tokens::subpixel;
+  grey.start_token = 0;
+  grey.embed_dim = 4;
+  grey.num_layers = 1;
+  grey.num_heads = 1;
+  grey.mlp_dim = 4;
+  grey.attention = {Attention::full};
+  save_weights(Weights(grey), DType::f32, folder / "grey.safetensors");
+  for (const auto& [model, complaint] : {std::pair("grey.safetensors", "1 channel"),
+                                         std::pair("absent.safetensors", "No such file")}) {
+    const ProgramResult result = run_combiner(
+        {"sample", "--model", (folder / model).string(), "-o", (folder / "x.png").string()});
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, contains(complaint));
+    CHECK_FALSE(fs::exists(folder / "x.png"));
+  }
+}
+
+TEST_CASE("sample: an interrupt keeps a folder's finished images") {
+  const TempFolder folder;
+  const std::string slow = save_slow_model(folder).string();
+  const fs::path images = folder / "images";
+  RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "--batch", "1",
+                          "-o", images.string() + "/"});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  while (!fs::exists(images / "00000.png") && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 1);
+  CHECK(result.out.empty());
+  const auto files = files_of(images);
+  CHECK(files.size() >= 1);
+  CHECK(files.size() < 1000);
+  for (const auto& [name, bytes] : files) {
+    CHECK(name.ends_with(".png"));
+    CHECK(read_image(images / name).width == 32);
+  }
+  CHECK(result.err == fmt::format("combiner: interrupted: {} of 1000 images are in {}/\n",
+                                  files.size(), images.string()));
+}
+
+TEST_CASE("sample: an interrupt leaves no part of a sheet") {
+  const TempFolder folder;
+  const std::string slow = save_slow_model(folder).string();
+  const fs::path sheets = folder / "sheets";
+  fs::create_directory(sheets);
+  const FolderWatch watch(sheets);  // the program tries at once whether it can write there
+  RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "-o",
+                          (sheets / "sheet.png").string()});
+  REQUIRE(watch.wait());
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 1);
+  CHECK(result.out.empty());
+  CHECK(result.err == "combiner: interrupted: no sheet is written\n");
+  CHECK(fs::is_empty(sheets));
+}
+
+}  // namespace
+}  // namespace combiner

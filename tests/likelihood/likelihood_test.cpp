@@ -1,0 +1,207 @@
+#include "likelihood/likelihood.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <numeric>
+
+#include "catch.h"
+#include "error_of.h"
+#include "model/golden_cases.h"
+#include "model/random_model.h"
+
+namespace combiner {
+namespace {
+
+using Catch::Matchers::WithinRel;
+
+// Images in memory.
+class MemoryDataset : public Dataset {
+ public:
+  MemoryDataset(int width, int height, std::vector<uint8_t> pixels)
+      : width_(width), height_(height), pixels_(std::move(pixels)) {}
+
+  int64_t size() const override { return static_cast<int64_t>(pixels_.size() / image_bytes()); }
+  int width() const override { return width_; }
+  int height() const override { return height_; }
+  void read(int64_t index, std::span<uint8_t> pixels) const override {
+    const auto first = static_cast<size_t>(index) * image_bytes();
+    std::copy_n(pixels_.begin() + static_cast<std::ptrdiff_t>(first), image_bytes(),
+                pixels.begin());
+  }
+  std::string describe(int64_t index) const override { return fmt::format("picture {}", index); }
+
+ private:
+  size_t image_bytes() const { return static_cast<size_t>(width_ * height_ * 3); }
+
+  int width_, height_;
+  std::vector<uint8_t> pixels_;
+};
+
+struct Case {
+  Weights weights;
+  MemoryDataset images;
+};
+
+Case random_case(int64_t images) {
+  Random random(7);
+  const ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 4);
+  Weights weights = random_weights(config, random);
+  return {std::move(weights),
+          MemoryDataset(4, 5, random.bytes(static_cast<size_t>(images * config.dims())))};
+}
+
+Likelihood evaluate_all(const Case& c, const LikelihoodOptions& options) {
+  return evaluate(c.weights, c.images, options, [](int64_t, int64_t, double) { return true; });
+}
+
+TEST_CASE("likelihood: the golden files' nats, summed") {
+  for (const GoldenCase& golden : golden_cases()) {
+    INFO(golden.name);
+    const ImageShape& shape = golden.weights.config.image;
+    const MemoryDataset images(shape.width, shape.height, golden.pixels);
+    const Likelihood likelihood =
+        evaluate(golden.weights, images, {}, [](int64_t, int64_t, double) { return true; });
+    REQUIRE(likelihood.images.size() == golden.images());
+    double total = 0;
+    for (size_t i = 0; i < golden.images(); ++i) {
+      const std::span<const float> nats = golden.image(golden.nats, i);
+      double sum = 0;
+      for (size_t c = 0; c < 3; ++c) {
+        double channel = 0;
+        for (size_t j = c; j < nats.size(); j += 3) channel += nats[j];
+        CHECK_THAT(likelihood.images[i].nats[c], WithinRel(channel, 1e-6));
+        sum += channel;
+      }
+      const double bits = sum / std::numbers::ln2 / static_cast<double>(golden.dims());
+      CHECK_THAT(likelihood.images[i].bits_per_dim, WithinRel(bits, 1e-6));
+      total += bits;
+    }
+    CHECK_THAT(likelihood.bits_per_dim,
+               WithinRel(total / static_cast<double>(golden.images()), 1e-6));
+  }
+}
+
+TEST_CASE("likelihood: each image is what the forward pass says of it, in either precision") {
+  const Case c = random_case(3);
+  const auto check = [&]<class T>(Precision precision, T) {
+    const Likelihood likelihood = evaluate_all(c, {.precision = precision, .threads = 2});
+    const ModelWeights<PackedWeights> packed = pack_weights(c.weights, precision);
+    ParallelForward<T> forward(c.weights.config, packed);
+    std::vector<uint8_t> pixels(static_cast<size_t>(c.weights.config.dims()));
+    std::vector<float> nats(pixels.size());
+    for (int64_t i = 0; i < 3; ++i) {
+      c.images.read(i, pixels);
+      forward.nats(pixels.data(), nats.data());
+      std::array<double, 3> sums{};
+      for (size_t j = 0; j < nats.size(); ++j) sums[j % 3] += nats[j];
+      CHECK(likelihood.images[static_cast<size_t>(i)].index == i);
+      CHECK(likelihood.images[static_cast<size_t>(i)].nats == sums);
+    }
+    return likelihood.bits_per_dim;
+  };
+  const double f32 = check(Precision::f32, float());
+  const double bf16 = check(Precision::bf16, bfloat16());
+  CHECK(f32 != bf16);
+  CHECK_THAT(f32, WithinRel(bf16, 0.02));
+}
+
+TEST_CASE("likelihood: mean, standard error and channels") {
+  const Case c = random_case(5);
+  const Likelihood likelihood = evaluate_all(c, {});
+  double mean = 0, squares = 0;
+  std::array<double, 3> nats{};
+  for (const ImageLikelihood& image : likelihood.images) {
+    mean += image.bits_per_dim / 5;
+    for (size_t channel = 0; channel < 3; ++channel) nats[channel] += image.nats[channel];
+  }
+  for (const ImageLikelihood& image : likelihood.images)
+    squares += (image.bits_per_dim - mean) * (image.bits_per_dim - mean);
+  CHECK_THAT(likelihood.bits_per_dim, WithinRel(mean, 1e-9));
+  CHECK_THAT(likelihood.standard_error, WithinRel(std::sqrt(squares / 4 / 5), 1e-9));
+  double channels = 0;
+  for (size_t channel = 0; channel < 3; ++channel) {
+    const double bits = nats[channel] / std::numbers::ln2 / (5 * 20);
+    CHECK_THAT(likelihood.channel_bits_per_dim[channel], WithinRel(bits, 1e-9));
+    channels += bits / 3;
+  }
+  CHECK_THAT(channels, WithinRel(mean, 1e-9));
+  CHECK(likelihood.images_per_second > 0);
+}
+
+TEST_CASE("likelihood: the same bits whatever the number of threads") {
+  const Case c = random_case(20);
+  const Likelihood one = evaluate_all(c, {.threads = 1});
+  for (const int threads : {2, 3, 50}) {
+    INFO(threads << " threads");
+    const Likelihood many = evaluate_all(c, {.threads = threads});
+    CHECK(many.bits_per_dim == one.bits_per_dim);
+    CHECK(many.standard_error == one.standard_error);
+    CHECK(many.channel_bits_per_dim == one.channel_bits_per_dim);
+    REQUIRE(many.images.size() == one.images.size());
+    for (size_t i = 0; i < one.images.size(); ++i) {
+      CHECK(many.images[i].index == one.images[i].index);
+      CHECK(many.images[i].nats == one.images[i].nats);
+    }
+  }
+}
+
+TEST_CASE("likelihood: a limit takes the first images, or all there are") {
+  const Case c = random_case(4);
+  const Likelihood all = evaluate_all(c, {});
+  const Likelihood two = evaluate_all(c, {.limit = 2, .threads = 3});
+  REQUIRE(two.images.size() == 2);
+  CHECK(two.images[1].nats == all.images[1].nats);
+  CHECK(evaluate_all(c, {.limit = 100}).images.size() == 4);
+  const Likelihood one = evaluate_all(c, {.limit = 1});
+  CHECK(one.bits_per_dim == all.images[0].bits_per_dim);
+  CHECK(std::isnan(one.standard_error));
+}
+
+TEST_CASE("likelihood: reports each image and stops when told to") {
+  const Case c = random_case(50);
+  std::vector<int64_t> reports;
+  double last_mean = 0;
+  const Likelihood likelihood =
+      evaluate(c.weights, c.images, {.threads = 1}, [&](int64_t done, int64_t total, double mean) {
+        CHECK(total == 50);
+        reports.push_back(done);
+        last_mean = mean;
+        return done < 7;
+      });
+  CHECK(reports == std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7});
+  REQUIRE(likelihood.images.size() == 7);
+  CHECK_THAT(likelihood.bits_per_dim, WithinRel(last_mean, 1e-9));
+
+  const Likelihood many = evaluate(c.weights, c.images, {.threads = 3},
+                                   [&](int64_t done, int64_t, double) { return done < 7; });
+  CHECK(many.images.size() >= 7);
+  CHECK(many.images.size() <= 9);  // those that the other threads had begun
+}
+
+TEST_CASE("likelihood: what can't be evaluated is an Error") {
+  const Case c = random_case(2);
+  const auto fails = [](const Weights& weights, const Dataset& images) {
+    return error_of(
+        [&] { evaluate(weights, images, {}, [](int64_t, int64_t, double) { return true; }); });
+  };
+  CHECK_THAT(fails(c.weights, MemoryDataset(5, 4, std::vector<uint8_t>(60))),
+             contains("takes images of 4x5 pixels, the data set has 5x4"));
+  CHECK_THAT(fails(c.weights, MemoryDataset(4, 5, {})), contains("no images"));
+
+  ModelConfig grey = small_config(Tokens::subpixel, Attention::full, 5, 4);
+  grey.image.channels = 1;
+  CHECK_THAT(fails(Weights(grey), c.images), contains("1 channels, expected 3"));
+
+  // Activations overflow: every later number is infinite or none.
+  Case large = random_case(2);
+  for (float& value : large.weights.values) value = 1e38f;
+  const std::string message = fails(large.weights, large.images);
+  CHECK_THAT(message, contains("picture 0"));
+  CHECK_THAT(message, contains("expected a finite number"));
+}
+
+}  // namespace
+}  // namespace combiner
