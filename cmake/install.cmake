@@ -3,13 +3,17 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
+# Libraries that were found outside the system's folders are found there again.
+set_target_properties(combiner PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+
 # Headers include each other from include/combiner; others write #include <combiner/...>.
 target_include_directories(combiner INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 install(TARGETS combiner EXPORT combiner
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/combiner)
 if(TARGET combiner_program)
   file(RELATIVE_PATH library_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
-  set_target_properties(combiner_program PROPERTIES INSTALL_RPATH "$ORIGIN/${library_from_program}")
+  set_target_properties(combiner_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON
+                        INSTALL_RPATH "$ORIGIN/${library_from_program}")
   install(TARGETS combiner_program)
 endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models

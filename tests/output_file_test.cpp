@@ -1,20 +1,13 @@
 #include "output_file.h"
 
-#include <fstream>
 #include <iterator>
-#include <string>
 
 #include "catch.h"
-#include "error.h"
+#include "file_text.h"
 #include "temp_folder.h"
 
 namespace combiner {
 namespace {
-
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::ptrdiff_t files_in(const std::filesystem::path& folder) {
   return std::distance(std::filesystem::directory_iterator(folder), {});

@@ -3,26 +3,16 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <limits>
 
 #include "catch.h"
 #include "error.h"
+#include "error_of.h"
+#include "file_text.h"
 #include "temp_folder.h"
 
 namespace combiner {
 namespace {
-
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::filesystem::path write_text(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-  return path;
-}
 
 std::string length_bytes(uint64_t length) {
   std::string bytes(sizeof length, '\0');
@@ -35,17 +25,13 @@ std::string file_text(const std::string& header, size_t data_size) {
   return length_bytes(header.size()) + header + std::string(data_size, 'd');
 }
 
-// The message of the Error that opening such a file throws; a failure of the test without one.
+// The message of the Error that opening such a file throws.
 std::string open_error(const std::string& text) {
   const TempFolder folder;
-  try {
-    SafetensorsFile::open(write_text(folder / "bad.safetensors", text));
-  } catch (const Error& error) {
-    CHECK_THAT(error.what(), contains("bad.safetensors: "));
-    return error.what();
-  }
-  FAIL("no Error");
-  return "";
+  const std::filesystem::path path = write_text(folder / "bad.safetensors", text);
+  const std::string message = error_of([&] { SafetensorsFile::open(path); });
+  CHECK_THAT(message, contains("bad.safetensors: "));
+  return message;
 }
 std::string open_error(const std::string& header, size_t data_size) {
   INFO(header.substr(0, 200));
