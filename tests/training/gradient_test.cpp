@@ -244,10 +244,10 @@ TEST_CASE("The gradient in bfloat16 is near the one in float") {
     const double relative =
         norm(error) / norm(std::vector<double>(expected.begin(), expected.end()));
     INFO(c.name);
-    // A product's factors are rounded once, its sum is in float: each product adds one unit of
-    // 2^-9. One pixel, whose attention has a single key, passes hardly any.
+    // A product's factors are rounded once, its sum is in float: every product adds an independent
+    // unit of 2^-8. Four times that leaves room for the norms and softmaxes that magnify it.
     const double products = 30 * c.config.num_layers + 10;
-    CHECK(relative < products * 0x1p-9);
+    CHECK(relative < 4 * std::sqrt(products) * 0x1p-8);
     CHECK(relative > 0x1p-12);
   }
 }

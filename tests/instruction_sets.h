@@ -1,0 +1,31 @@
+// Runs a test of kernels under every instruction set that they were compiled for and the machine
+// has.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "catch.h"
+#include "hwy/highway.h"
+
+namespace combiner {
+
+// While it lives, kernels dispatch to one instruction set.
+class OnlyInstructionSet {
+ public:
+  explicit OnlyInstructionSet(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
+  ~OnlyInstructionSet() { hwy::SetSupportedTargetsForTest(0); }
+  OnlyInstructionSet(const OnlyInstructionSet&) = delete;
+  OnlyInstructionSet& operator=(const OnlyInstructionSet&) = delete;
+};
+
+template <class Test>
+void for_each_instruction_set(const Test& test) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    const OnlyInstructionSet only(target);
+    INFO(hwy::TargetName(target));
+    test();
+  }
+}
+
+}  // namespace combiner

@@ -1,0 +1,141 @@
+#include "kernels/activation.h"
+
+#include <cmath>
+
+#include "catch.h"
+#include "error_bounds.h"
+#include "instruction_sets.h"
+#include "padded_matrix.h"
+#include "reference_model.h"
+
+namespace combiner {
+namespace {
+
+constexpr int64_t kSizes[] = {1, 3, 7, 8, 17, 33};
+constexpr double kGeluScale = 1.5957691216057308;  // 2 sqrt(2 / pi)
+
+// gelu(x) = x gate(x) with gate = 1 / (1 + e^-u), u = kGeluScale (x + 0.044715 x^3).
+double gelu_exponent(double x) { return kGeluScale * (x + 0.044715 * x * x * x); }
+double gate(double x) { return 1 / (1 + std::exp(-gelu_exponent(x))); }
+double gelu(double x) { return x * gate(x); }
+double gelu_slope(double x) {
+  const double du = kGeluScale * (1 + 3 * 0.044715 * x * x);
+  return gate(x) + x * du * gate(x) * (1 - gate(x));
+}
+
+// u is off by five relative units, so e^-u by 5 |u| of them and 4 of its own; the gate by the part
+// 1 - gate of that, and by two of its own. Below e^-87 it stops falling.
+constexpr double kSmallestGate = 2e-38;
+double gate_error(double x) {
+  const double exponential = 5 * std::abs(gelu_exponent(x)) + 4;
+  return gate(x) * kFloatUnit * ((1 - gate(x)) * exponential + 2) + kSmallestGate;
+}
+double gelu_error(double x) { return std::abs(x) * gate_error(x) + kFloatUnit * std::abs(gelu(x)); }
+// gate (1 - gate) is a difference of values up to the gate; x du is off by five units.
+double gelu_slope_error(double x) {
+  const double x_du = std::abs(x) * kGeluScale * (1 + 3 * 0.044715 * x * x);
+  return gate_error(x) * (1 + x_du) +
+         x_du * kFloatUnit * (2 * gate(x) + 6 * gate(x) * (1 - gate(x))) +
+         kFloatUnit * std::abs(gelu_slope(x));
+}
+
+// Values about zero, and at both tails.
+template <class T>
+PaddedMatrix<T> inputs(int64_t rows, int64_t columns) {
+  Random random(1);
+  PaddedMatrix<T> x(rows, columns, random, 3.0);
+  const double special[] = {0.0, -0.0, 1e-30, -1e-30, 10.0, -10.0, 100.0, -100.0, 1e4, -1e4};
+  for (int64_t i = 0; i < rows; ++i) {
+    const size_t which = static_cast<size_t>(i) % std::size(special);
+    x.at(i, i % columns) = from_double<T>(special[which]);
+  }
+  return x;
+}
+
+template <class T>
+void check_activate(int64_t rows, int64_t columns) {
+  const PaddedMatrix<T> x = inputs<T>(rows, columns);
+  PaddedMatrix<T> relu_y(rows, columns), gelu_y(rows, columns);
+  activate<T>(Activation::relu, x.view(), relu_y.view());
+  activate<T>(Activation::gelu, x.view(), gelu_y.view());
+  ErrorBounds bounds;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) {
+      bounds.add(relu_y(i, j), std::max(x(i, j), 0.0), 0.0);
+      const double expected = gelu(x(i, j));
+      const double error = gelu_error(x(i, j));
+      bounds.add(gelu_y(i, j), expected, error + storing_error<T>(std::abs(expected) + error));
+    }
+  INFO(rows << " x " << columns);
+  CHECK(bounds.worst() <= 1.0);
+  CHECK(relu_y.gaps_kept());
+  CHECK(gelu_y.gaps_kept());
+
+  PaddedMatrix<T> in_place = x;
+  activate<T>(Activation::gelu, in_place.view(), in_place.view());
+  bool same = true;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) same = same && in_place(i, j) == gelu_y(i, j);
+  CHECK(same);
+}
+
+TEST_CASE("activate agrees with the plain functions") {
+  for_each_instruction_set([] {
+    for (const int64_t columns : kSizes)
+      for (const int64_t rows : {1, 20}) {
+        check_activate<float>(rows, columns);
+        check_activate<bfloat16>(rows, columns);
+      }
+  });
+}
+
+template <class T>
+void check_backward(int64_t rows, int64_t columns) {
+  Random random(2);
+  const PaddedMatrix<T> x = inputs<T>(rows, columns);
+  const PaddedMatrix<float> d_y(rows, columns, random);
+  PaddedMatrix<T> relu_d_x(rows, columns), gelu_d_x(rows, columns);
+  activate_backward<T>(Activation::relu, x.view(), d_y.view(), relu_d_x.view());
+  activate_backward<T>(Activation::gelu, x.view(), d_y.view(), gelu_d_x.view());
+  ErrorBounds bounds;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) {
+      bounds.add(relu_d_x(i, j), x(i, j) > 0 ? to_float(from_double<T>(d_y(i, j))) : 0.0, 0.0);
+      const double expected = d_y(i, j) * gelu_slope(x(i, j));
+      const double error =
+          std::abs(d_y(i, j)) * gelu_slope_error(x(i, j)) + kFloatUnit * std::abs(expected);
+      bounds.add(gelu_d_x(i, j), expected, error + storing_error<T>(std::abs(expected) + error));
+    }
+  INFO(rows << " x " << columns);
+  CHECK(bounds.worst() <= 1.0);
+  CHECK(relu_d_x.gaps_kept());
+  CHECK(gelu_d_x.gaps_kept());
+}
+
+TEST_CASE("activate_backward agrees with the plain derivatives") {
+  for_each_instruction_set([] {
+    for (const int64_t columns : kSizes)
+      for (const int64_t rows : {1, 20}) {
+        check_backward<float>(rows, columns);
+        check_backward<bfloat16>(rows, columns);
+      }
+  });
+}
+
+TEST_CASE("The plain gelu and its derivative agree with the tanh form and finite differences") {
+  constexpr double kStep = 1e-5;
+  double worst_value = 0, worst_slope = 0;
+  for (double x = -12; x <= 12; x += 0.01) {
+    worst_value = std::max(worst_value, std::abs(gelu(x) - reference::gelu(x)));
+    const double difference =
+        (reference::gelu(x + kStep) - reference::gelu(x - kStep)) / (2 * kStep);
+    worst_slope = std::max(worst_slope, std::abs(gelu_slope(x) - difference));
+  }
+  // Doubles of up to 12 are off by 1e-15.
+  CHECK(worst_value < 1e-14);
+  // That over the step, and the third derivative, about 1, times a sixth of the step's square.
+  CHECK(worst_slope < 1e-9);
+}
+
+}  // namespace
+}  // namespace combiner

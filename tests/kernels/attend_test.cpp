@@ -1,0 +1,268 @@
+#include "kernels/attend.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "attention_case.h"
+#include "catch.h"
+#include "error_bounds.h"
+#include "instruction_sets.h"
+
+namespace combiner {
+namespace {
+
+constexpr double kNothing = -std::numeric_limits<double>::infinity();
+
+// A query's attention over the visible keys of some parts in one softmax, and how far off floats
+// may be.
+struct Attended {
+  std::vector<double> out, out_error;
+  double lse = kNothing, lse_error = 0;
+};
+
+template <class T>
+Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i) {
+  const int64_t head_dim = parts[0]->head_dim();
+  struct Key {
+    const AttentionCase<T>* part;
+    int64_t j;
+    double logit, logit_error;
+  };
+  std::vector<Key> keys;
+  for (const AttentionCase<T>* part : parts)
+    for (int64_t j = 0; j < part->visible_keys(i); ++j)
+      // A sum of head_dim products, after the query's scaling.
+      keys.push_back(
+          {part, j, part->logit(i, j),
+           static_cast<double>(head_dim + 2) * kFloatUnit * part->logit_magnitude(i, j)});
+
+  Attended result;
+  result.out.resize(static_cast<size_t>(head_dim));
+  result.out_error.resize(static_cast<size_t>(head_dim));
+  if (keys.empty()) return result;
+  double maximum = kNothing, size = 0, logit_error = 0;
+  for (const Key& key : keys) {
+    maximum = std::max(maximum, key.logit);
+    size = std::max(size, std::abs(key.logit));
+    logit_error = std::max(logit_error, key.logit_error);
+  }
+  double sum = 0, spread = 0;
+  for (const Key& key : keys) {
+    sum += std::exp(key.logit - maximum);
+    spread += std::exp(key.logit - maximum) * (maximum - key.logit);
+  }
+  result.lse = maximum + std::log(sum);
+  // An exponential is off by 4 u and by the error of its argument; the sum by n u more; a logarithm
+  // turns relative errors into absolute ones. Each part's lse, and each merge of two, is a sum of
+  // numbers of the logits' size.
+  const auto n = static_cast<double>(keys.size());
+  const auto merges = static_cast<double>(parts.size());
+  result.lse_error =
+      logit_error +
+      kFloatUnit * (n + spread / sum + merges * (10 + 3 * (size + std::log(n) + logit_error)));
+  for (const Key& key : keys) {
+    const double weight = std::exp(key.logit - result.lse);
+    const double weight_error = key.logit_error + result.lse_error +
+                                kFloatUnit * (maximum - key.logit + n + 8 + 8 * merges);
+    for (int64_t d = 0; d < head_dim; ++d) {
+      const double value = key.part->value(key.j, d);
+      result.out[static_cast<size_t>(d)] += weight * value;
+      // A weight below the smallest float may be zero.
+      result.out_error[static_cast<size_t>(d)] +=
+          (weight * weight_error + 0x1p-120) * std::abs(value);
+    }
+  }
+  return result;
+}
+
+template <class T>
+double worst_error(const std::vector<const AttentionCase<T>*>& parts, const AttendResult& actual) {
+  ErrorBounds bounds;
+  for (int64_t i = 0; i < parts[0]->queries(); ++i) {
+    const Attended expected = attended(parts, i);
+    bounds.add(actual.lse(i, 0), expected.lse, expected.lse_error);
+    for (int64_t d = 0; d < parts[0]->head_dim(); ++d)
+      bounds.add(actual.out(i, d), expected.out[static_cast<size_t>(d)],
+                 expected.out_error[static_cast<size_t>(d)]);
+  }
+  return bounds.worst();
+}
+
+template <class T>
+std::string describe(const AttentionCase<T>& c) {
+  return std::to_string(c.queries()) + " queries, " + std::to_string(c.keys()) + " keys of " +
+         std::to_string(c.head_dim()) + ", visible " + std::to_string(c.visible.first) + " + " +
+         std::to_string(c.visible.step) + " i";
+}
+
+bool same_row(const AttendResult& a, const AttendResult& b, int64_t i) {
+  bool same = a.lse(i, 0) == b.lse(i, 0);
+  for (int64_t d = 0; d < a.out.view().columns; ++d) same = same && a.out(i, d) == b.out(i, d);
+  return same;
+}
+
+template <class T>
+void check_tiles() {
+  AttentionScratch scratch;
+  for_each_attention_case<T>([&](const AttentionCase<T>& c) {
+    AttendResult result(c.queries(), c.head_dim());
+    attend(c.tile(), result.output(), Merge::replace, scratch);
+    INFO(describe(c));
+    CHECK(worst_error<T>({&c}, result) <= 1.0);
+    CHECK(result.out.gaps_kept());
+    CHECK(result.lse.gaps_kept());
+  });
+}
+
+TEST_CASE("attend agrees with a plain softmax, under every mask") {
+  for_each_instruction_set([] {
+    check_tiles<float>();
+    check_tiles<bfloat16>();
+  });
+}
+
+TEST_CASE("attend gives nothing where no key is visible") {
+  for_each_instruction_set([] {
+    AttentionScratch scratch;
+    Random random(2);
+    // Queries 0 to 2 see nothing; then no keys at all; then no queries.
+    const AttentionCase<float> some(5, 4, 7, Visible::strict(-2), random);
+    AttendResult result(5, 7);
+    attend(some.tile(), result.output(), Merge::replace, scratch);
+    for (int64_t i = 0; i < 3; ++i) {
+      CHECK(result.lse(i, 0) == kNothing);
+      for (int64_t d = 0; d < 7; ++d) CHECK(result.out(i, d) == 0.0);
+    }
+    CHECK(std::isfinite(result.lse(3, 0)));
+
+    const AttentionCase<float> none(5, 0, 7, Visible::all(), random);
+    AttendResult merged = result;
+    attend(none.tile(), merged.output(), Merge::merge, scratch);
+    for (int64_t i = 0; i < 5; ++i) CHECK(same_row(merged, result, i));
+    attend(none.tile(), merged.output(), Merge::replace, scratch);
+    for (int64_t i = 0; i < 5; ++i) CHECK(merged.lse(i, 0) == kNothing);
+
+    const AttentionCase<float> nobody(0, 4, 7, Visible::causal(), random);
+    AttendResult empty(0, 7);
+    attend(nobody.tile(), empty.output(), Merge::replace, scratch);
+  });
+}
+
+template <class T>
+void check_merge() {
+  AttentionScratch scratch;
+  Random random(3);
+  for (const int64_t queries : {1, 17})
+    for (const int64_t keys : {1, 7, 33})
+      for (const int64_t head_dim : {3, 16})
+        for (const Visible& visible : kVisible) {
+          const AttentionCase<T> row(queries, 17, head_dim, Visible::causal(), random);
+          AttentionCase<T> above(queries, keys, head_dim, visible, random);
+          AttentionCase<T> third(queries, 3, head_dim, Visible::strict(-1), random);
+          above.query = row.query;
+          third.query = row.query;
+          AttendResult result(queries, head_dim);
+          attend(row.tile(), result.output(), Merge::replace, scratch);
+          attend(above.tile(), result.output(), Merge::merge, scratch);
+          attend(third.tile(), result.output(), Merge::merge, scratch);
+          INFO(describe(above));
+          CHECK(worst_error<T>({&row, &above, &third}, result) <= 1.0);
+
+          // The other way round the first part, and what is merged into, may be empty.
+          attend(third.tile(), result.output(), Merge::replace, scratch);
+          attend(above.tile(), result.output(), Merge::merge, scratch);
+          attend(row.tile(), result.output(), Merge::merge, scratch);
+          CHECK(worst_error<T>({&row, &above, &third}, result) <= 1.0);
+          CHECK(result.out.gaps_kept());
+        }
+}
+
+TEST_CASE("Merged parts are one softmax over all their keys") {
+  for_each_instruction_set([] {
+    check_merge<float>();
+    check_merge<bfloat16>();
+  });
+}
+
+TEST_CASE("Merging into an empty part replaces it, whatever it holds") {
+  for_each_instruction_set([] {
+    AttentionScratch scratch;
+    Random random(4);
+    const AttentionCase<float> c(3, 5, 9, Visible::all(), random);
+    AttendResult replaced(3, 9), merged(3, 9);
+    attend(c.tile(), replaced.output(), Merge::replace, scratch);
+    for (int64_t i = 0; i < 3; ++i) {
+      merged.lse.at(i, 0) = -HUGE_VALF;
+      for (int64_t d = 0; d < 9; ++d) merged.out.at(i, d) = NAN;
+    }
+    attend(c.tile(), merged.output(), Merge::merge, scratch);
+    for (int64_t i = 0; i < 3; ++i) CHECK(same_row(merged, replaced, i));
+  });
+}
+
+TEST_CASE("Large logits neither overflow nor vanish") {
+  for_each_instruction_set([] {
+    AttentionScratch scratch;
+    Random random(5);
+    for (const double size : {1e2, 1e4, 1e8}) {
+      AttentionCase<float> large(17, 33, 8, Visible::causal(3), random);
+      AttentionCase<float> small(17, 9, 8, Visible::all(), random);
+      large.query = PaddedMatrix<float>(17, 8, random, size);
+      small.query = large.query;
+      small.key = PaddedMatrix<float>(9, 8, random, 1 / size);
+      AttendResult result(17, 8);
+      attend(large.tile(), result.output(), Merge::replace, scratch);
+      INFO("queries of " << size);
+      CHECK(worst_error<float>({&large}, result) <= 1.0);
+      attend(small.tile(), result.output(), Merge::merge, scratch);
+      CHECK(worst_error<float>({&large, &small}, result) <= 1.0);
+      attend(small.tile(), result.output(), Merge::replace, scratch);
+      attend(large.tile(), result.output(), Merge::merge, scratch);
+      CHECK(worst_error<float>({&large, &small}, result) <= 1.0);
+    }
+  });
+}
+
+TEST_CASE("What hidden keys hold does not change a bit") {
+  for_each_instruction_set([] {
+    AttentionScratch scratch;
+    Random random(6);
+    const AttentionCase<float> c(33, 33, 8, Visible::causal(), random);
+    AttendResult before(33, 8);
+    attend(c.tile(), before.output(), Merge::replace, scratch);
+    for (const int64_t from : {1, 7, 16, 20, 32}) {
+      AttentionCase<float> changed = c;
+      for (int64_t j = from; j < 33; ++j)
+        for (int64_t d = 0; d < 8; ++d) {
+          changed.key.at(j, d) = static_cast<float>(random.normal(1e17));
+          changed.value.at(j, d) = static_cast<float>(random.normal(1e37));
+        }
+      AttendResult after(33, 8);
+      attend(changed.tile(), after.output(), Merge::replace, scratch);
+      INFO("keys from " << from);
+      size_t different = 0;
+      for (int64_t i = 0; i < from; ++i)
+        if (!same_row(before, after, i)) ++different;
+      CHECK(different == 0);
+      CHECK(!same_row(before, after, from));
+    }
+  });
+}
+
+TEST_CASE("Scratch of another tile does not matter") {
+  for_each_instruction_set([] {
+    Random random(7);
+    const AttentionCase<float> large(33, 64, 32, Visible::causal(), random);
+    const AttentionCase<float> small(5, 7, 3, Visible::causal(), random);
+    AttentionScratch fresh, used;
+    AttendResult expected(5, 3), actual(5, 3), ignored(33, 32);
+    attend(small.tile(), expected.output(), Merge::replace, fresh);
+    attend(large.tile(), ignored.output(), Merge::replace, used);
+    attend(small.tile(), actual.output(), Merge::replace, used);
+    for (int64_t i = 0; i < 5; ++i) CHECK(same_row(actual, expected, i));
+  });
+}
+
+}  // namespace
+}  // namespace combiner

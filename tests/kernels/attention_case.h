@@ -1,0 +1,89 @@
+// Random tiles of attention, and which of their keys are visible.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/attend.h"
+#include "padded_matrix.h"
+
+namespace combiner {
+
+template <class T>
+struct AttentionCase {
+  PaddedMatrix<T> query, key, value;
+  Visible visible;
+
+  AttentionCase(int64_t queries, int64_t keys, int64_t head_dim, Visible visible_, Random& random)
+      : query(queries, head_dim, random),
+        key(keys, head_dim, random),
+        value(keys, head_dim, random),
+        visible(visible_) {}
+
+  int64_t queries() const { return query.view().rows; }
+  int64_t keys() const { return key.view().rows; }
+  int64_t head_dim() const { return key.view().columns; }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim())); }
+
+  AttentionTile<T> tile() const {
+    return {query.view().data,
+            query.view().stride,
+            queries(),
+            key.view().data,
+            key.view().stride,
+            value.view().data,
+            value.view().stride,
+            keys(),
+            head_dim(),
+            scale(),
+            visible};
+  }
+
+  // Keys that query i attends.
+  int64_t visible_keys(int64_t i) const {
+    if (visible.first > keys()) return keys();  // `all` is further than a sum with it can say
+    return std::clamp<int64_t>(visible.first + visible.step * i, 0, keys());
+  }
+  // A logit, and the sum of its products' magnitudes.
+  double logit(int64_t i, int64_t j) const {
+    double sum = 0;
+    for (int64_t d = 0; d < head_dim(); ++d) sum += query(i, d) * key(j, d);
+    return sum * scale();
+  }
+  double logit_magnitude(int64_t i, int64_t j) const {
+    double sum = 0;
+    for (int64_t d = 0; d < head_dim(); ++d) sum += std::abs(query(i, d) * key(j, d));
+    return sum * scale();
+  }
+};
+
+// Odd sizes, and some about a vector's and a block of queries' (16).
+inline constexpr int64_t kQueryCounts[] = {1, 3, 16, 17, 33};
+inline constexpr int64_t kKeyCounts[] = {1, 3, 8, 17, 33};
+inline constexpr int64_t kHeadDims[] = {1, 3, 8, 17, 32};
+// Of each kind; below, beside and beyond the keys.
+inline const Visible kVisible[] = {Visible::all(),      Visible::causal(),    Visible::causal(5),
+                                   Visible::causal(-4), Visible::causal(100), Visible::strict(),
+                                   Visible::strict(3),  Visible::strict(-20)};
+
+template <class T, class Test>
+void for_each_attention_case(const Test& test) {
+  Random random(1);
+  for (const int64_t queries : kQueryCounts)
+    for (const int64_t keys : kKeyCounts)
+      for (const int64_t head_dim : kHeadDims)
+        for (const Visible& visible : kVisible)
+          test(AttentionCase<T>(queries, keys, head_dim, visible, random));
+}
+
+// What goes with an attend: out and lse, with rows apart.
+struct AttendResult {
+  PaddedMatrix<float> out, lse;
+
+  AttendResult(int64_t queries, int64_t head_dim) : out(queries, head_dim), lse(queries, 1) {}
+  AttentionOutput output() {
+    return {out.view().data, out.view().stride, lse.view().data, lse.view().stride};
+  }
+};
+
+}  // namespace combiner

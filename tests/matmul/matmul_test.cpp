@@ -1,0 +1,160 @@
+#include "matmul/matmul.h"
+
+#include <stdexcept>
+
+#include "catch.h"
+#include "product_bounds.h"
+
+namespace combiner {
+namespace {
+
+struct Shape {
+  int64_t m, k, n;
+};
+constexpr Shape kShapes[] = {{1, 1, 1}, {3, 7, 17}, {33, 17, 1}, {17, 16, 33}, {64, 33, 65}};
+
+// A factor [rows, columns], stored as it is or transposed.
+template <class T>
+struct Stored {
+  PaddedMatrix<T> matrix;
+  bool is_transposed;
+
+  Stored(int64_t rows, int64_t columns, bool is_transposed_, Random& random)
+      : matrix(is_transposed_ ? columns : rows, is_transposed_ ? rows : columns, random),
+        is_transposed(is_transposed_) {}
+
+  Factor factor() const { return is_transposed ? transposed(matrix.view()) : plain(matrix.view()); }
+  double operator()(int64_t i, int64_t j) const {
+    return is_transposed ? matrix(j, i) : matrix(i, j);
+  }
+};
+
+template <class In, class Out>
+void check_products() {
+  Random random(1);
+  Multiplier multiplier;
+  for (const auto& [m, k, n] : kShapes)
+    for (const bool a_transposed : {false, true})
+      for (const bool b_transposed : {false, true})
+        for (const bool accumulate : {false, true})
+          for (const bool with_bias : {false, true}) {
+            const std::vector<float> bias = random.normals(static_cast<size_t>(n));
+            INFO(m << " x " << k << " x " << n << (a_transposed ? ", a transposed" : "")
+                   << (b_transposed ? ", b transposed" : "") << (accumulate ? ", added" : "")
+                   << (with_bias ? ", bias" : ""));
+            // Twice: the second time the primitive is there, and the matrices are elsewhere.
+            for (int time = 0; time < 2; ++time) {
+              const Stored<In> a(m, k, a_transposed, random), b(k, n, b_transposed, random);
+              const PaddedMatrix<Out> before(m, n, random);
+              PaddedMatrix<Out> c = before;
+              multiplier.multiply(a.factor(), b.factor(), c.view(), accumulate,
+                                  with_bias ? bias.data() : nullptr);
+              CHECK(worst_product_error(c, k, a, b, accumulate ? &before : nullptr,
+                                        with_bias ? bias.data() : nullptr) <= 1.0);
+              CHECK(c.gaps_kept());
+            }
+          }
+}
+
+TEST_CASE("Products agree with a plain loop") {
+  SECTION("float") { check_products<float, float>(); }
+  SECTION("bfloat16 into float") { check_products<bfloat16, float>(); }
+  SECTION("bfloat16") { check_products<bfloat16, bfloat16>(); }
+}
+
+template <class Weight, class In, class Out>
+void check_packed() {
+  Random random(2);
+  Multiplier multiplier;
+  for (const auto& [m, k, n] : kShapes)
+    for (const bool accumulate : {false, true})
+      for (const bool with_bias : {false, true}) {
+        const auto weights = std::make_unique<PaddedMatrix<float>>(n, k, random);
+        const PaddedMatrix<float> kept = *weights;
+        const auto weight = [&](int64_t i, int64_t j) {
+          return double{to_float(from_double<Weight>(kept(j, i)))};
+        };
+        const PackedWeights packed(weights->view(), element_type<Weight>);
+        *weights = PaddedMatrix<float>(n, k);  // it was copied
+        CHECK(packed.out() == n);
+        CHECK(packed.in() == k);
+        const Stored<In> a(m, k, false, random);
+        const std::vector<float> bias = random.normals(static_cast<size_t>(n));
+        const PaddedMatrix<Out> before(m, n, random);
+        PaddedMatrix<Out> c = before;
+        multiplier.multiply(a.factor(), packed, c.view(), accumulate,
+                            with_bias ? bias.data() : nullptr);
+        INFO(m << " x " << k << " x " << n << (accumulate ? ", added" : "")
+               << (with_bias ? ", bias" : ""));
+        CHECK(worst_product_error(c, k, a, weight, accumulate ? &before : nullptr,
+                                  with_bias ? bias.data() : nullptr) <= 1.0);
+        CHECK(c.gaps_kept());
+      }
+}
+
+TEST_CASE("Products with packed weights agree with a plain loop") {
+  SECTION("float") { check_packed<float, float, float>(); }
+  SECTION("bfloat16 into float") { check_packed<bfloat16, bfloat16, float>(); }
+  SECTION("bfloat16") { check_packed<bfloat16, bfloat16, bfloat16>(); }
+}
+
+template <class T>
+void check_view() {
+  Random random(3);
+  Multiplier multiplier;
+  PaddedMatrix<T> weights(9, 5, random);
+  const PackedWeights packed = PackedWeights::view(weights.view());
+  CHECK(packed.out() == 9);
+  CHECK(packed.in() == 5);
+  const PaddedMatrix<T> a(3, 5, random);
+  const auto weight = [&](int64_t i, int64_t j) { return weights(j, i); };
+  for (int change = 0; change < 2; ++change) {
+    PaddedMatrix<float> c(3, 9);
+    multiplier.multiply(plain(a.view()), packed, c.view());
+    CHECK(worst_product_error<float>(c, 5, a, weight, nullptr, nullptr) <= 1.0);
+    for (int64_t i = 0; i < 9; ++i)
+      for (int64_t j = 0; j < 5; ++j) weights.at(i, j) = from_double<T>(random.normal());
+  }
+}
+
+TEST_CASE("A view of weights follows their changes") {
+  check_view<float>();
+  check_view<bfloat16>();
+}
+
+TEST_CASE("One multiplier makes products of many shapes and weights in turn") {
+  Random random(4);
+  Multiplier multiplier;
+  const PaddedMatrix<float> first(6, 4, random), second(6, 4, random), a(2, 4, random);
+  const PackedWeights packed_first(first.view(), ElementType::f32);
+  const PackedWeights packed_second(second.view(), ElementType::f32);
+  const auto weight_of = [](const PaddedMatrix<float>& weights) {
+    return [&](int64_t i, int64_t j) { return weights(j, i); };
+  };
+  for (int time = 0; time < 2; ++time) {
+    PaddedMatrix<float> c(2, 6);
+    multiplier.multiply(plain(a.view()), packed_first, c.view());
+    CHECK(worst_product_error<float>(c, 4, a, weight_of(first), nullptr, nullptr) <= 1.0);
+    multiplier.multiply(plain(a.view()), packed_second, c.view());
+    CHECK(worst_product_error<float>(c, 4, a, weight_of(second), nullptr, nullptr) <= 1.0);
+  }
+  Multiplier moved = std::move(multiplier);
+  PaddedMatrix<float> c(2, 6);
+  moved.multiply(plain(a.view()), packed_first, c.view());
+  CHECK(worst_product_error<float>(c, 4, a, weight_of(first), nullptr, nullptr) <= 1.0);
+}
+
+TEST_CASE("Products of no rows do nothing, and sizes that do not fit are refused") {
+  Random random(5);
+  Multiplier multiplier;
+  const PaddedMatrix<float> none(0, 4), a(2, 4, random), b(4, 3, random), wrong(5, 3, random);
+  PaddedMatrix<float> nothing(0, 3), c(2, 3, random), other(3, 3);
+  multiplier.multiply(plain(none.view()), plain(b.view()), nothing.view());
+  CHECK_THROWS_AS(multiplier.multiply(plain(a.view()), plain(wrong.view()), c.view()),
+                  std::logic_error);
+  CHECK_THROWS_AS(multiplier.multiply(plain(a.view()), plain(b.view()), other.view()),
+                  std::logic_error);
+}
+
+}  // namespace
+}  // namespace combiner
