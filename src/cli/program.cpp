@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -30,8 +31,9 @@ void occupy_standard_streams() {
 void flush_output() {
   errno = 0;
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
-    throw Error(
-        fmt::format("can't write to standard output: {}", std::generic_category().message(errno)));
+    throw Error(fmt::format(
+        "can't write to standard output: {}",
+        errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
 }
 
 // Ends what CLI11 ends by an exception: help and version as well as errors.

@@ -67,9 +67,10 @@ CheckpointHeader plan(const TrainOptions& options) {
   CheckpointHeader header = read_checkpoint_header(options.resume);
   header.options = course(options, header.options);
   if (!options.config.empty() && !(read_config(options.config) == header.config))
-    throw Error(fmt::format("{}: not the config that {} was made with; leave --config out, or train "
-                            "from scratch without --resume",
-                            options.config, options.resume));
+    throw Error(
+        fmt::format("{}: not the config that {} was made with; leave --config out, or train "
+                    "from scratch without --resume",
+                    options.config, options.resume));
   return header;
 }
 
@@ -86,12 +87,13 @@ void run(TrainOptions options) {
 
   const CheckpointHeader header = plan(options);
   const ImageShape& image = header.config.image;
-  const std::shared_ptr<const Dataset> all = open_dataset(
-      options.data, {Split::train, image.width, image.height, options.resize});
+  const std::shared_ptr<const Dataset> all =
+      open_dataset(options.data, {Split::train, image.width, image.height, options.resize});
   if (all->size() <= options.validation_images)
-    throw Error(fmt::format("{}: {} images, all of them kept apart for validation; set "
-                            "--validation-images below that",
-                            options.data, all->size()));
+    throw Error(
+        fmt::format("{}: {} images, all of them kept apart for validation; set "
+                    "--validation-images below that",
+                    options.data, all->size()));
   const int64_t training_images = all->size() - options.validation_images;
   const Slice validation(all, training_images, options.validation_images);
   Trainer trainer(header.config, header.options,
@@ -143,7 +145,8 @@ std::function<void()> train_command(CLI::App& command) {
   CLI::Option* config =
       command.add_option("--config", options->config, "The model to train, a JSON config")
           ->type_name("FILE");
-  command.add_option("--data", options->data, "CIFAR-10 folder or .bin file, or folder of pictures")
+  command
+      .add_option("--data", options->data, "CIFAR-10 folder or .bin file, or folder of pictures")
       ->type_name("PATH")
       ->required();
   command
@@ -154,46 +157,50 @@ std::function<void()> train_command(CLI::App& command) {
   CLI::Option* resume =
       command.add_option("--resume", options->resume, "Go on from this checkpoint")
           ->type_name("FILE");
-  CLI::Option* steps =
-      command
-          .add_option("--steps", options->run.steps, "Steps to train, those before --resume included")
-          ->check(CLI::PositiveNumber);
-  CLI::Option* minutes =
-      command
-          .add_option("--minutes", options->run.minutes,
-                      "Minutes to train, those before --resume included")
-          ->check(CLI::PositiveNumber);
+  CLI::Option* steps = command
+                           .add_option("--steps", options->run.steps,
+                                       "Steps to train, those before --resume included")
+                           ->check(CLI::PositiveNumber);
+  CLI::Option* minutes = command
+                             .add_option("--minutes", options->run.minutes,
+                                         "Minutes to train, those before --resume included")
+                             ->check(CLI::PositiveNumber);
   steps->excludes(minutes);
-  command.callback([=] {
+  command.parse_complete_callback([=] {
     if (!*config && !*resume) throw CLI::RequiredError("--config or --resume");
     if (!*steps && !*minutes) throw CLI::RequiredError("--steps or --minutes");
   });
 
-  command.add_option("--batch", options->batch,
-                     fmt::format("Images a step [{}]", defaults.batch))
+  command.add_option("--batch", options->batch, fmt::format("Images a step [{}]", defaults.batch))
       ->check(CLI::Range(1, 65536));
-  command.add_option("--lr", options->learning_rate,
-                     fmt::format("Learning rate [{}]", defaults.learning_rate))
+  command
+      .add_option("--lr", options->learning_rate,
+                  fmt::format("Learning rate [{}]", defaults.learning_rate))
       ->check(CLI::PositiveNumber);
-  command.add_option("--warmup", options->warmup_steps,
-                     fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps))
+  command
+      .add_option("--warmup", options->warmup_steps,
+                  fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps))
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--decay", options->decay_fraction,
-                     fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
-                                 defaults.decay_fraction))
+  command
+      .add_option("--decay", options->decay_fraction,
+                  fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
+                              defaults.decay_fraction))
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--optimizer", options->optimizer,
-                     "muon (on the blocks' matrices, adamw on the rest) or adamw [muon]")
+  command
+      .add_option("--optimizer", options->optimizer,
+                  "muon (on the blocks' matrices, adamw on the rest) or adamw [muon]")
       ->check(CLI::IsMember({"muon", "adamw"}));
-  command.add_option("--weight-decay", options->weight_decay,
-                     fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay))
+  command
+      .add_option("--weight-decay", options->weight_decay,
+                  fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay))
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--clip", options->clip_norm,
-                     fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm))
+  command
+      .add_option("--clip", options->clip_norm,
+                  fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm))
       ->check(CLI::PositiveNumber);
-  command.add_option("--average", options->average_decay,
-                     fmt::format("Decay of the weights' moving average [{}]",
-                                 defaults.average_decay))
+  command
+      .add_option("--average", options->average_decay,
+                  fmt::format("Decay of the weights' moving average [{}]", defaults.average_decay))
       ->check(CLI::Range(0.0, 1.0));
   command.add_flag("--flips,!--no-flips", options->flips,
                    "Mirror every other image left to right [on]");
@@ -212,15 +219,17 @@ std::function<void()> train_command(CLI::App& command) {
                   "Time between measurements")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command.add_option("--checkpoint", options->checkpoint,
-                     "Checkpoint to write; by default beside the weights, .checkpoint")
+  command
+      .add_option("--checkpoint", options->checkpoint,
+                  "Checkpoint to write; by default beside the weights, .checkpoint")
       ->type_name("FILE");
   command
       .add_option("--checkpoint-minutes", options->run.checkpoint_minutes,
                   "Time between checkpoints")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command.add_option("--log", options->log, "CSV log to write; by default beside the weights, .csv")
+  command
+      .add_option("--log", options->log, "CSV log to write; by default beside the weights, .csv")
       ->type_name("FILE");
   add_precision_option(command, options->precision);
   add_threads_option(command, options->threads);

@@ -4,7 +4,6 @@
 #define HWY_TARGET_INCLUDE "kernels/activation.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,8 +41,8 @@ struct Gelu {
   static HWY_INLINE V Slope(D d, V x) {
     const V square = hn::Mul(x, x);
     const V gate = Gate(d, x, square);
-    const V du = hn::Mul(hn::Set(d, kGeluScale), hn::MulAdd(square, hn::Set(d, 3.0f * kGeluCubic),
-                                                            hn::Set(d, 1.0f)));
+    const V du = hn::Mul(hn::Set(d, kGeluScale),
+                         hn::MulAdd(square, hn::Set(d, 3.0f * kGeluCubic), hn::Set(d, 1.0f)));
     const V bend = hn::Mul(hn::Mul(x, du), hn::NegMulAdd(gate, gate, gate));
     return hn::Add(gate, bend);
   }
@@ -88,8 +87,7 @@ void Activate(Activation activation, const Matrix<const T>& x, const Matrix<T>& 
 template <class T>
 void ActivateBackward(Activation activation, const Matrix<const T>& x,
                       const Matrix<const float>& d_y, const Matrix<T>& d_x) {
-  return activation == Activation::relu ? Backward<Relu>(x, d_y, d_x)
-                                        : Backward<Gelu>(x, d_y, d_x);
+  return activation == Activation::relu ? Backward<Relu>(x, d_y, d_x) : Backward<Gelu>(x, d_y, d_x);
 }
 
 void ActivateFloat(Activation a, const Matrix<const float>& x, const Matrix<float>& y) {

@@ -7,7 +7,6 @@
 #define HWY_TARGET_INCLUDE "kernels/attend.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -26,7 +25,8 @@ HWY_INLINE int64_t RoundUp(int64_t n) {
   return (n + lanes - 1) / lanes * lanes;
 }
 
-// Rows of `width` elements as floats, times `scale`, in rows of `stride`; the rest of a row is zero.
+// Rows of `width` elements as floats, times `scale`, in rows of `stride`; the rest of a row is
+// zero.
 template <class T>
 void PackRows(const T* from, int64_t from_stride, int64_t rows, int64_t width, float scale,
               float* HWY_RESTRICT to, int64_t stride) {
@@ -65,9 +65,9 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge m
   const int64_t head_dim = tile.head_dim;
   const int64_t padded_dim = RoundUp(head_dim);
 
-  float* query = scratch.reserve(static_cast<size_t>(
-      (kQueryBlock + keys * 2) * padded_dim + (head_dim + kQueryBlock) * padded_keys +
-      kQueryBlock * padded_dim));
+  float* query = scratch.reserve(static_cast<size_t>((kQueryBlock + keys * 2) * padded_dim +
+                                                     (head_dim + kQueryBlock) * padded_keys +
+                                                     kQueryBlock * padded_dim));
   float* key = query + kQueryBlock * padded_dim;
   float* value = key + keys * padded_dim;
   float* key_transposed = value + keys * padded_dim;
@@ -104,8 +104,8 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge m
       }
       sum[i] = hn::GetLane(hn::SumOfLanes(d, vsum));
     }
-    TileProduct<false>(block, padded_dim, block_keys, probability, padded_keys, 1, value, padded_dim,
-                       mean, padded_dim);
+    TileProduct<false>(block, padded_dim, block_keys, probability, padded_keys, 1, value,
+                       padded_dim, mean, padded_dim);
 
     for (int64_t i = 0; i < block; ++i) {
       float* out = output.out + (first + i) * output.out_stride;
@@ -144,9 +144,9 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
   const int64_t head_dim = tile.head_dim;
   const int64_t padded_dim = RoundUp(head_dim);
 
-  float* key = scratch.reserve(static_cast<size_t>(3 * keys * padded_dim + 2 * head_dim * padded_keys +
-                                                   2 * kQueryBlock * padded_keys +
-                                                   3 * kQueryBlock * padded_dim));
+  float* key = scratch.reserve(
+      static_cast<size_t>(3 * keys * padded_dim + 2 * head_dim * padded_keys +
+                          2 * kQueryBlock * padded_keys + 3 * kQueryBlock * padded_dim));
   float* d_key = key + keys * padded_dim;
   float* d_value = d_key + keys * padded_dim;
   float* key_transposed = d_value + keys * padded_dim;

@@ -6,7 +6,6 @@
 #define HWY_TARGET_INCLUDE "kernels/descent.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();

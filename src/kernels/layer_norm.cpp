@@ -6,7 +6,6 @@
 #define HWY_TARGET_INCLUDE "kernels/layer_norm.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -66,7 +65,8 @@ void LayerNormBfloat16(const Matrix<const float>& x, const float* weight, const 
   LayerNorm(x, weight, bias, epsilon, y, moments);
 }
 
-// With n = (x - mean) / deviation and g = d_y weight: d_x = (g - mean(g) - n mean(g n)) / deviation.
+// With n = (x - mean) / deviation and g = d_y weight: d_x = (g - mean(g) - n mean(g n)) /
+// deviation.
 void LayerNormBackward(const Matrix<const float>& x, const RowMoments* moments, const float* weight,
                        const Matrix<const float>& d_y, const Matrix<float>& d_x, float* d_weight,
                        float* d_bias) {

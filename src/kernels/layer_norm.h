@@ -14,8 +14,8 @@ struct RowMoments {
   float inverse_deviation;
 };
 
-// y = (x - mean) / deviation * weight + bias, per row. y may be x if T is float; `moments`, if given,
-// has an element for each row.
+// y = (x - mean) / deviation * weight + bias, per row. y may be x if T is float; `moments`, if
+// given, has an element for each row.
 template <class T>
 void layer_norm(Matrix<const float> x, const float* weight, const float* bias, float epsilon,
                 Matrix<T> y, RowMoments* moments = nullptr);
@@ -23,6 +23,7 @@ void layer_norm(Matrix<const float> x, const float* weight, const float* bias, f
 // d_x += the gradient through x; d_weight and d_bias += their gradients. The sums over rows are in
 // order.
 void layer_norm_backward(Matrix<const float> x, const RowMoments* moments, const float* weight,
-                         Matrix<const float> d_y, Matrix<float> d_x, float* d_weight, float* d_bias);
+                         Matrix<const float> d_y, Matrix<float> d_x, float* d_weight,
+                         float* d_bias);
 
 }  // namespace combiner

@@ -8,7 +8,8 @@
 #define COMBINER_PANELS_STORAGE_
 namespace combiner {
 
-// A multiple of every instruction set's vector, and enough vectors to hide a multiply-add's latency.
+// A multiple of every instruction set's vector, and enough vectors to hide a multiply-add's
+// latency.
 inline constexpr int64_t kPanelWidth = 32;
 
 // [out / kPanelWidth][in][kPanelWidth], the last panel padded with zeros; in one of the two types.
@@ -26,7 +27,6 @@ struct PanelWeights::Panels {
 #define HWY_TARGET_INCLUDE "kernels/panels.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -79,7 +79,8 @@ HWY_INLINE void PanelRows(int64_t depth, const X* x, int64_t x_stride, const Wei
 }
 
 template <class Y>
-HWY_INLINE void Finish(const float* sum, const float* bias, bool accumulate, int64_t columns, Y* y) {
+HWY_INLINE void Finish(const float* sum, const float* bias, bool accumulate, int64_t columns,
+                       Y* y) {
   for (int64_t j = 0; j < columns; ++j) {
     float value = sum[j];
     if (accumulate) value += OneToFloat(y[j]);

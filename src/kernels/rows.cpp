@@ -4,7 +4,6 @@
 #define HWY_TARGET_INCLUDE "kernels/rows.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -19,8 +18,7 @@ void Convert(const Matrix<const From>& from, const Matrix<To>& to) {
     const From* in = from.row(i);
     To* out = to.row(i);
     int64_t j = 0;
-    for (; j + lanes <= from.columns; j += lanes)
-      StoreFloats(d, LoadFloats(d, in + j), out + j);
+    for (; j + lanes <= from.columns; j += lanes) StoreFloats(d, LoadFloats(d, in + j), out + j);
     for (; j < from.columns; ++j) StoreOne(OneToFloat(in[j]), out + j);
   }
 }

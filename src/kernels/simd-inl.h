@@ -62,8 +62,7 @@ HWY_INLINE void StoreFloats(D /*d*/, hn::Vec<D> v, bfloat16* to) {
   const hn::Rebind<uint32_t, D> du32;
   const auto bits = hn::BitCast(du32, v);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du32, 1));
-  const auto rounded =
-      hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du32, 0x7fff))));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du32, 0x7fff))));
   const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du32, 0x40));
   const auto is_nan = hn::RebindMask(du32, hn::IsNaN(v));
   hn::StoreU(hn::TruncateTo(du16, hn::IfThenElse(is_nan, quiet, rounded)), du16,
@@ -85,8 +84,7 @@ HWY_INLINE void ScaleToFloat(const T* HWY_RESTRICT from, int64_t count, float sc
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto s = hn::Set(d, scale);
   int64_t j = 0;
-  for (; j + lanes <= count; j += lanes)
-    hn::StoreU(hn::Mul(LoadFloats(d, from + j), s), d, to + j);
+  for (; j + lanes <= count; j += lanes) hn::StoreU(hn::Mul(LoadFloats(d, from + j), s), d, to + j);
   for (; j < count; ++j) to[j] = OneToFloat(from[j]) * scale;
 }
 

@@ -64,8 +64,9 @@ struct KeyHash {
     for (const int64_t x : {key.m, key.n, key.k, key.a_stride, key.b_stride, key.c_stride})
       mix(static_cast<uint64_t>(x));
     uint64_t bits = 0;
-    for (const bool b : {key.in == ElementType::bf16, key.out == ElementType::bf16,
-                         key.a_transposed, key.b_transposed, key.b_packed, key.accumulate, key.bias})
+    for (const bool b :
+         {key.in == ElementType::bf16, key.out == ElementType::bf16, key.a_transposed,
+          key.b_transposed, key.b_packed, key.accumulate, key.bias})
       bits = bits * 2 + b;
     mix(bits);
     return h;
@@ -126,10 +127,10 @@ PackedWeights::PackedWeights(Matrix<const float> weights, ElementType type) {
   const Desc plain_weights = describe(packed->factor);
   const Desc any({in, out}, data_type(product_type), dnnl::memory::format_tag::any);
   const auto chosen =
-      make_matmul(Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab),
-                  any, Desc({kTypicalRows, out}, dnnl::memory::data_type::f32,
-                            dnnl::memory::format_tag::ab),
-                  nullptr, false)
+      make_matmul(
+          Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab), any,
+          Desc({kTypicalRows, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab),
+          nullptr, false)
           .weights_desc();
   const Desc ab({in, out}, data_type(product_type), dnnl::memory::format_tag::ab);
   const Desc ba({in, out}, data_type(product_type), dnnl::memory::format_tag::ba);
@@ -162,9 +163,19 @@ struct Multiplier::State {
   // b's memory is given where it is packed.
   void run(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
            bool accumulate, const float* bias) {
-    const Key key{a.rows,   c.columns,    a.columns,    a.stride, packed ? 0 : b.stride,
-                  c.stride, a.type,       c.type,       a.transposed, packed ? false : b.transposed,
-                  packed != nullptr, accumulate, bias != nullptr};
+    const Key key{a.rows,
+                  c.columns,
+                  a.columns,
+                  a.stride,
+                  packed ? 0 : b.stride,
+                  c.stride,
+                  a.type,
+                  c.type,
+                  a.transposed,
+                  packed ? false : b.transposed,
+                  packed != nullptr,
+                  accumulate,
+                  bias != nullptr};
     auto found = entries.find(key);
     if (found == entries.end()) found = entries.emplace(key, make(a, b, packed, c, key)).first;
     Entry& entry = found->second;
@@ -208,9 +219,8 @@ struct Multiplier::State {
     const auto size = static_cast<size_t>(f.rows * f.columns);
     if (scratch.size() < size) scratch = Buffer<float>(size);
     to_float_matrix(f, scratch.data());
-    return {scratch.data(), ElementType::f32,
-            f.rows,         f.columns,
-            f.transposed ? f.rows : f.columns, f.transposed};
+    return {scratch.data(), ElementType::f32, f.rows, f.columns, f.transposed ? f.rows : f.columns,
+            f.transposed};
   }
 
   // Where the processor has no bfloat16 products: the same product in float.

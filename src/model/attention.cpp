@@ -50,21 +50,22 @@ void attend_backward(const ModelConfig& config, Attention attention,
   switch (attention) {
     case Attention::axial_rowmajor:
       return rowmajor::attend_backward(config, parameters, values, norms, act, state, d_attended,
-                                       delta, d_query_key_value, d_norm1, gradient, scratch, worker);
+                                       delta, d_query_key_value, d_norm1, gradient, scratch,
+                                       worker);
     case Attention::full:
       return full::attend_backward(config, act, d_attended, delta, d_query_key_value, worker);
   }
 }
 
-#define COMBINER_INSTANTIATE(T)                                                                   \
-  template void attend_rows(const ModelConfig&, const BlockWeights<PackedWeights>&, int64_t,      \
-                            int64_t, BlockActivations<T>&, T*, Worker&);                          \
-  template void attend_position(const ModelConfig&, const BlockWeights<PanelWeights>&, int64_t,   \
-                                const T*, const T*, float*, T*, SummaryActivations<T>&, Worker&); \
-  template void attend_backward(const ModelConfig&, Attention, const BlockParameters&, const T*,  \
-                                const float*, BlockActivations<T>&, const T*,                     \
-                                Matrix<const float>, Matrix<const float>, Matrix<float>,          \
-                                Matrix<float>, float*, AttentionBackwardScratch<T>&, Worker&)
+#define COMBINER_INSTANTIATE(T)                                                                    \
+  template void attend_rows(const ModelConfig&, const BlockWeights<PackedWeights>&, int64_t,       \
+                            int64_t, BlockActivations<T>&, T*, Worker&);                           \
+  template void attend_position(const ModelConfig&, const BlockWeights<PanelWeights>&, int64_t,    \
+                                const T*, const T*, float*, T*, SummaryActivations<T>&, Worker&);  \
+  template void attend_backward(const ModelConfig&, Attention, const BlockParameters&, const T*,   \
+                                const float*, BlockActivations<T>&, const T*, Matrix<const float>, \
+                                Matrix<const float>, Matrix<float>, Matrix<float>, float*,         \
+                                AttentionBackwardScratch<T>&, Worker&)
 COMBINER_INSTANTIATE(float);
 COMBINER_INSTANTIATE(bfloat16);
 #undef COMBINER_INSTANTIATE

@@ -1,6 +1,6 @@
-// The attention variants. Each is a list of parts: keys, values and which of them a position attends
-// (paper, eq. 7 and 9); every part is tiles of `attend`, and parts merge exactly. A variant has a
-// file of its own; this is what the block, the decoder and the trainer see of it.
+// The attention variants. Each is a list of parts: keys, values and which of them a position
+// attends (paper, eq. 7 and 9); every part is tiles of `attend`, and parts merge exactly. A variant
+// has a file of its own; this is what the block, the decoder and the trainer see of it.
 #pragma once
 
 #include <cstdint>

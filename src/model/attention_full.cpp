@@ -24,8 +24,9 @@ struct State {
   }
 };
 
-// Calls visit(first query, queries, first key, keys, visible) for the tiles of a causal square whose
-// queries are first .. first + count - 1 of the positions; tiles of the same queries in order of keys.
+// Calls visit(first query, queries, first key, keys, visible) for the tiles of a causal square
+// whose queries are first .. first + count - 1 of the positions; tiles of the same queries in order
+// of keys.
 template <class Visit>
 void for_each_tile(int64_t first, int64_t count, Visit&& visit) {
   for (int64_t q = first; q < first + count; q += kTileQueries) {
@@ -55,14 +56,14 @@ void attend_rows(const ModelConfig& config, int64_t first_row, int64_t rows,
   const Matrix<const T> key = state.key;
   const Matrix<const T> value = state.value;
   for (int h = 0; h < config.num_heads; ++h)
-    for_each_tile(first, n, [&](int64_t q, int64_t queries, int64_t k, int64_t keys,
-                                Visible visible) {
-      attend(head_tile(config, h, positions.query.row_block(q - first, queries),
-                       key.row_block(k, keys), value.row_block(k, keys), visible),
-             head_output(config, h, attended.row_block(q - first, queries),
-                         lse.row_block(q - first, queries)),
-             k == 0 ? Merge::replace : Merge::merge, worker.attention);
-    });
+    for_each_tile(first, n,
+                  [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
+                    attend(head_tile(config, h, positions.query.row_block(q - first, queries),
+                                     key.row_block(k, keys), value.row_block(k, keys), visible),
+                           head_output(config, h, attended.row_block(q - first, queries),
+                                       lse.row_block(q - first, queries)),
+                           k == 0 ? Merge::replace : Merge::merge, worker.attention);
+                  });
 }
 
 template <class T>
@@ -95,26 +96,28 @@ void attend_backward(const ModelConfig& config, BlockActivations<T>& act,
   const QueryKeyValue<float> d_positions{d_query_key_value};
   const Matrix<const float> lse = act.lse.view();
   for (int h = 0; h < config.num_heads; ++h)
-    for_each_tile(0, config.positions(), [&](int64_t q, int64_t queries, int64_t k, int64_t keys,
-                                             Visible visible) {
-      const auto of_queries = [&](auto matrix) { return matrix.row_block(q, queries); };
-      const auto of_keys = [&](auto matrix) { return matrix.row_block(k, keys); };
-      combiner::attend_backward(
-          head_tile(config, h, of_queries(positions.query), of_keys(positions.key),
-                    of_keys(positions.value), visible),
-          head_output_gradient(config, h, of_queries(d_attended), of_queries(lse),
-                               of_queries(delta)),
-          head_gradient(config, h, of_queries(d_positions.query), of_keys(d_positions.key),
-                        of_keys(d_positions.value)),
-          worker.attention);
-    });
+    for_each_tile(0, config.positions(),
+                  [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
+                    const auto of_queries = [&](auto matrix) {
+                      return matrix.row_block(q, queries);
+                    };
+                    const auto of_keys = [&](auto matrix) { return matrix.row_block(k, keys); };
+                    combiner::attend_backward(
+                        head_tile(config, h, of_queries(positions.query), of_keys(positions.key),
+                                  of_keys(positions.value), visible),
+                        head_output_gradient(config, h, of_queries(d_attended), of_queries(lse),
+                                             of_queries(delta)),
+                        head_gradient(config, h, of_queries(d_positions.query),
+                                      of_keys(d_positions.key), of_keys(d_positions.value)),
+                        worker.attention);
+                  });
 }
 
-#define COMBINER_INSTANTIATE(T)                                                                  \
-  template void attend_rows(const ModelConfig&, int64_t, int64_t, BlockActivations<T>&, T*,      \
-                            Worker&);                                                            \
-  template void attend_position(const ModelConfig&, int64_t, const T*, float*, T*, Worker&);     \
-  template void attend_backward(const ModelConfig&, BlockActivations<T>&, Matrix<const float>,   \
+#define COMBINER_INSTANTIATE(T)                                                                \
+  template void attend_rows(const ModelConfig&, int64_t, int64_t, BlockActivations<T>&, T*,    \
+                            Worker&);                                                          \
+  template void attend_position(const ModelConfig&, int64_t, const T*, float*, T*, Worker&);   \
+  template void attend_backward(const ModelConfig&, BlockActivations<T>&, Matrix<const float>, \
                                 Matrix<const float>, Matrix<float>, Worker&)
 COMBINER_INSTANTIATE(float);
 COMBINER_INSTANTIATE(bfloat16);

@@ -27,9 +27,9 @@ struct State {
 // Summarises whole rows: norm1 and query_key_value are of their positions, as are the views of the
 // state to fill.
 template <class T, class Dense>
-void summarise(const ModelConfig& config, const BlockWeights<Dense>& weights,
-               Matrix<const T> norm1, QueryKeyValue<const T> positions, Matrix<T> summary_key,
-               Matrix<T> summary_value, SummaryActivations<T>& act, Worker& worker) {
+void summarise(const ModelConfig& config, const BlockWeights<Dense>& weights, Matrix<const T> norm1,
+               QueryKeyValue<const T> positions, Matrix<T> summary_key, Matrix<T> summary_value,
+               SummaryActivations<T>& act, Worker& worker) {
   const int64_t n = norm1.rows;
   const int64_t columns = config.columns();
   for (int64_t first = 0; first < n; first += columns) {
@@ -69,10 +69,10 @@ void attend_rows(const ModelConfig& config, const BlockWeights<PackedWeights>& w
   for (int64_t first = 0; first < n; first += columns) {
     const QueryKeyValue<const T> row = positions.rows(first, columns);
     for (int h = 0; h < config.num_heads; ++h)
-      attend(head_tile(config, h, row.query, row.key, row.value, Visible::causal()),
-             head_output(config, h, attended.row_block(first, columns),
-                         lse.row_block(first, columns)),
-             Merge::replace, worker.attention);
+      attend(
+          head_tile(config, h, row.query, row.key, row.value, Visible::causal()),
+          head_output(config, h, attended.row_block(first, columns), lse.row_block(first, columns)),
+          Merge::replace, worker.attention);
   }
 
   summarise<T>(config, weights, act.norm1.view(n), positions,
@@ -83,12 +83,13 @@ void attend_rows(const ModelConfig& config, const BlockWeights<PackedWeights>& w
   const Matrix<const T> value = state.summary_value;
   for (int64_t c = 0; c < columns; ++c)
     for (int h = 0; h < config.num_heads; ++h)
-      attend(head_tile(config, h, grid_column(positions.query, columns, c, rows),
-                       grid_column(key, columns, c, first_row + rows),
-                       grid_column(value, columns, c, first_row + rows), Visible::strict(first_row)),
-             head_output(config, h, grid_column(attended, columns, c, rows),
-                         grid_column(lse, columns, c, rows)),
-             Merge::merge, worker.attention);
+      attend(
+          head_tile(config, h, grid_column(positions.query, columns, c, rows),
+                    grid_column(key, columns, c, first_row + rows),
+                    grid_column(value, columns, c, first_row + rows), Visible::strict(first_row)),
+          head_output(config, h, grid_column(attended, columns, c, rows),
+                      grid_column(lse, columns, c, rows)),
+          Merge::merge, worker.attention);
 }
 
 template <class T>
@@ -198,15 +199,15 @@ void attend_backward(const ModelConfig& config, const BlockParameters& parameter
   }
 }
 
-#define COMBINER_INSTANTIATE(T)                                                                   \
-  template void attend_rows(const ModelConfig&, const BlockWeights<PackedWeights>&, int64_t,      \
-                            int64_t, BlockActivations<T>&, T*, Worker&);                          \
-  template void attend_position(const ModelConfig&, const BlockWeights<PanelWeights>&, int64_t,   \
-                                const T*, const T*, float*, T*, SummaryActivations<T>&, Worker&); \
-  template void attend_backward(const ModelConfig&, const BlockParameters&, const T*,             \
-                                const float*, BlockActivations<T>&, const T*,                     \
-                                Matrix<const float>, Matrix<const float>, Matrix<float>,          \
-                                Matrix<float>, float*, AttentionBackwardScratch<T>&, Worker&)
+#define COMBINER_INSTANTIATE(T)                                                                    \
+  template void attend_rows(const ModelConfig&, const BlockWeights<PackedWeights>&, int64_t,       \
+                            int64_t, BlockActivations<T>&, T*, Worker&);                           \
+  template void attend_position(const ModelConfig&, const BlockWeights<PanelWeights>&, int64_t,    \
+                                const T*, const T*, float*, T*, SummaryActivations<T>&, Worker&);  \
+  template void attend_backward(const ModelConfig&, const BlockParameters&, const T*,              \
+                                const float*, BlockActivations<T>&, const T*, Matrix<const float>, \
+                                Matrix<const float>, Matrix<float>, Matrix<float>, float*,         \
+                                AttentionBackwardScratch<T>&, Worker&)
 COMBINER_INSTANTIATE(float);
 COMBINER_INSTANTIATE(bfloat16);
 #undef COMBINER_INSTANTIATE

@@ -1,6 +1,6 @@
-// axial_rowmajor, the official code's axial attention. Parts: my row up to myself; the rows above, at
-// my column, each as a summary of its whole row made by the position at my column. A summary's value
-// is that position's unmasked attention over its row; its key is
+// axial_rowmajor, the official code's axial attention. Parts: my row up to myself; the rows above,
+// at my column, each as a summary of its whole row made by the position at my column. A summary's
+// value is that position's unmasked attention over its row; its key is
 // SummaryKey(LayerNorm(SummaryOutput(value) + attention input)).
 #pragma once
 

@@ -19,9 +19,17 @@ template <class T>
 AttentionTile<T> head_tile(const ModelConfig& config, int head, Matrix<const T> query,
                            Matrix<const T> key, Matrix<const T> value, Visible visible) {
   const int64_t at = int64_t{head} * config.head_dim();
-  return {query.data + at, query.stride, query.rows,        key.data + at,           key.stride,
-          value.data + at, value.stride, key.rows,          int64_t{config.head_dim()},
-          attention_scale(config), visible};
+  return {query.data + at,
+          query.stride,
+          query.rows,
+          key.data + at,
+          key.stride,
+          value.data + at,
+          value.stride,
+          key.rows,
+          int64_t{config.head_dim()},
+          attention_scale(config),
+          visible};
 }
 
 // A head's columns of an output [n, D] and its log-sum-exp [n, H].

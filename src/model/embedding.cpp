@@ -8,7 +8,8 @@
 namespace combiner {
 namespace {
 
-// Most rows a position's embedding is a sum of: token, two contexts of four channels, two positions.
+// Most rows a position's embedding is a sum of: token, two contexts of four channels, two
+// positions.
 constexpr size_t kMostRows = 11;
 
 // Row indices of the tables that a position reads, as offsets of a parameter or a pointer's rows.
@@ -95,8 +96,8 @@ Buffer<float> sinusoidal_positions(const ModelConfig& config) {
   Buffer<float> table(static_cast<size_t>(int64_t{config.positions()} * config.embed_dim));
   for (int64_t p = 0; p < config.positions(); ++p)
     for (int64_t k = 0; k < half; ++k) {
-      const double rate = std::exp(static_cast<double>(-k) * std::log(10000.0) /
-                                   static_cast<double>(half - 1));
+      const double rate =
+          std::exp(static_cast<double>(-k) * std::log(10000.0) / static_cast<double>(half - 1));
       float* row = table.data() + p * config.embed_dim;
       row[k] = static_cast<float>(std::sin(static_cast<double>(p) * rate));
       row[half + k] = static_cast<float>(std::cos(static_cast<double>(p) * rate));
@@ -116,9 +117,8 @@ void embed_position(const ModelConfig& config, const EmbedWeights<Dense>& weight
   std::array<const float*, kMostRows> rows;
   size_t count = 0;
   const int64_t dim = config.embed_dim;
-  for_each_table_row(config, weights, pixels, position, [&](const float* table, int64_t row) {
-    rows[count++] = table + row * dim;
-  });
+  for_each_table_row(config, weights, pixels, position,
+                     [&](const float* table, int64_t row) { rows[count++] = table + row * dim; });
   if (config.position == Position::sinusoidal) rows[count++] = positions.data() + position * dim;
   sum_rows({rows.data(), count}, {x, static_cast<size_t>(dim)});
   if (config.stem) fill_stem_window(config, pixels, place_of(config, position), stem_in);

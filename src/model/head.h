@@ -33,11 +33,11 @@ struct HeadActivations {
         logits(n, config.vocab_size) {}
 
   Buffer<RowMoments> moments;
-  OwnedMatrix<float> norm;   // [n, D] LayerNorm(x), plus the embeddings of the channels so far
-  OwnedMatrix<T> in;         // [n, D] the same, as the product reads it
-  OwnedMatrix<T> hidden;     // [n, D] before the GELU
-  OwnedMatrix<T> activated;  // [n, D]
-  OwnedMatrix<float> logits; // [n, V]
+  OwnedMatrix<float> norm;    // [n, D] LayerNorm(x), plus the embeddings of the channels so far
+  OwnedMatrix<T> in;          // [n, D] the same, as the product reads it
+  OwnedMatrix<T> hidden;      // [n, D] before the GELU
+  OwnedMatrix<T> activated;   // [n, D]
+  OwnedMatrix<float> logits;  // [n, V]
 };
 
 // act.norm = LayerNorm(x) of n positions; then call head_channel for c = 0, 1, ...

@@ -20,9 +20,7 @@ int64_t band_rows(const ModelConfig& config) {
 
 }  // namespace
 
-std::string_view name(Precision precision) {
-  return precision == Precision::bf16 ? "bf16" : "f32";
-}
+std::string_view name(Precision precision) { return precision == Precision::bf16 ? "bf16" : "f32"; }
 
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
   const ElementType type = precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
@@ -96,8 +94,9 @@ void ParallelForward<T>::logits(const uint8_t* pixels, float* logits) {
   const int64_t step = predictions(config_);
   const int64_t vocab = config_.vocab_size;
   run(pixels, [&](int64_t first, int64_t n, int channel) {
-    convert<float, float>(head_.logits.view(n), Matrix<float>(logits + (first * step + channel) * vocab,
-                                                n, vocab, step * vocab));
+    convert<float, float>(
+        head_.logits.view(n),
+        Matrix<float>(logits + (first * step + channel) * vocab, n, vocab, step * vocab));
   });
 }
 

@@ -31,8 +31,8 @@ struct Weights {
       : config(config_), parameters(config_), values(parameters.size) {}
 };
 
-// The weights laid out for products in `precision`, shared by threads. Tables and vectors stay where
-// they lie in `weights`, which must outlive the result.
+// The weights laid out for products in `precision`, shared by threads. Tables and vectors stay
+// where they lie in `weights`, which must outlive the result.
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision);
 
 // The parallel forward pass of one image at a time, in bands of rows whose activations stay in

@@ -33,12 +33,12 @@ struct DenseParameters {
 };
 
 struct EmbedParameters {
-  size_t token = 0;                   // subpixel: [max(vocab, start token + 1), D]
-  std::vector<size_t> previous;       // per channel [vocab + 1, D]; none without that context
-  std::vector<size_t> above;          // likewise
-  size_t stem = 0;                    // [D, channels + 1, rows, columns]
-  size_t position = 0;                // learned: [L, D]
-  size_t row = 0, column = 0;         // axial: [rows, D], [columns, D]
+  size_t token = 0;              // subpixel: [max(vocab, start token + 1), D]
+  std::vector<size_t> previous;  // per channel [vocab + 1, D]; none without that context
+  std::vector<size_t> above;     // likewise
+  size_t stem = 0;               // [D, channels + 1, rows, columns]
+  size_t position = 0;           // learned: [L, D]
+  size_t row = 0, column = 0;    // axial: [rows, D], [columns, D]
 };
 
 struct BlockParameters {

@@ -72,9 +72,10 @@ Weights load_weights(const std::filesystem::path& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const auto config_text = file.metadata().find(kConfigKey);
   if (config_text == file.metadata().end())
-    throw Error(fmt::format("{}: no model config: the file's metadata has no key \"{}\"; is this "
-                            "another program's safetensors file?",
-                            path.string(), kConfigKey));
+    throw Error(
+        fmt::format("{}: no model config: the file's metadata has no key \"{}\"; is this "
+                    "another program's safetensors file?",
+                    path.string(), kConfigKey));
   const ModelConfig config = parse_config(config_text->second, path.string());
   Weights weights(config);
 

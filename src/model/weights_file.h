@@ -11,9 +11,9 @@
 
 namespace combiner {
 
-// Reads F32, BF16 or F16 tensors. Throws Error on a malformed file or config; on missing, unknown or
-// wrong-shape tensors (all are named, with expected and actual shapes); on a tensor with a NaN or an
-// infinity; on a stem weight other than zero at a tap that would see the predicted pixel.
+// Reads F32, BF16 or F16 tensors. Throws Error on a malformed file or config; on missing, unknown
+// or wrong-shape tensors (all are named, with expected and actual shapes); on a tensor with a NaN
+// or an infinity; on a stem weight other than zero at a tap that would see the predicted pixel.
 Weights load_weights(const std::filesystem::path& path);
 
 // Writes all tensors as F32 or BF16. Whole or not at all; throws Error if it can't be written.

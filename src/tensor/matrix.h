@@ -26,9 +26,7 @@ struct Matrix {
   Matrix row_block(int64_t first, int64_t count) const {
     return {row(first), count, columns, stride};
   }
-  operator Matrix<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  operator Matrix<const T>() const requires(!std::is_const_v<T>) {
     return {data, rows, columns, stride};
   }
 };

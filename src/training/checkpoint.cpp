@@ -104,8 +104,8 @@ void Trainer::save(const std::filesystem::path& path, double seconds) {
   OptimizerState& state = optimizer_.state();
   std::vector<TensorView> tensors;
   const auto add = [&](const char* name, const Buffer<float>& values) {
-    tensors.push_back({name, DType::f32, {static_cast<int64_t>(values.size())},
-                       std::as_bytes(values.span())});
+    tensors.push_back(
+        {name, DType::f32, {static_cast<int64_t>(values.size())}, std::as_bytes(values.span())});
   };
   add("weights", weights_.values);
   add("average", average_.values);

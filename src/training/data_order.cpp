@@ -17,7 +17,8 @@ DataOrder::Place DataOrder::at(int64_t n) {
     std::iota(permutation_.begin(), permutation_.end(), int64_t{0});
     for (std::size_t i = permutation_.size(); i > 1; --i) {
       const double u = sample_uniform(seed_, shuffle_stream, i);
-      std::swap(permutation_[i - 1], permutation_[static_cast<std::size_t>(u * static_cast<double>(i))]);
+      std::swap(permutation_[i - 1],
+                permutation_[static_cast<std::size_t>(u * static_cast<double>(i))]);
     }
     pass_ = pass;
   }

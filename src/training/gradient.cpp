@@ -37,11 +37,11 @@ GradientPass<T>::GradientPass(const ModelConfig& config, const Parameters& param
       parameters_(parameters),
       values_(values),
       product_values_(product_values),
-      weights_(bind_weights<PackedWeights>(
-          config, parameters, values,
-          [&](size_t offset, int64_t out, int64_t in) {
-            return PackedWeights::view(Matrix<const T>(product_values + offset, out, in));
-          })),
+      weights_(bind_weights<PackedWeights>(config, parameters, values,
+                                           [&](size_t offset, int64_t out, int64_t in) {
+                                             return PackedWeights::view(
+                                                 Matrix<const T>(product_values + offset, out, in));
+                                           })),
       sinusoids_(sinusoidal_positions(config)),
       stem_in_(config.positions(), stem_inputs(config)),
       d_x_(config.positions(), config.embed_dim),
@@ -154,8 +154,7 @@ double GradientPass<T>::head_channel_gradient(const uint8_t* pixels, int64_t fir
     worker_.multiplier.multiply(transposed(d_hidden), plain(head_.in.view(n)),
                                 Matrix<float>(gradient + p.hidden[c].weight, dim, dim), true);
     add_column_sums<T>(d_hidden, gradient + p.hidden[c].bias);
-    worker_.multiplier.multiply(plain(d_hidden), plain(weight(p.hidden[c].weight, dim, dim)),
-                                d_in);
+    worker_.multiplier.multiply(plain(d_hidden), plain(weight(p.hidden[c].weight, dim, dim)), d_in);
     // The channel saw the embeddings of all channels before it.
     for (size_t before = 0; before < c; ++before)
       for (int64_t i = 0; i < n; ++i)
@@ -204,7 +203,8 @@ void GradientPass<T>::block_backward(size_t layer, float* gradient) {
   attend_backward(config_, config_.attention[layer], p, product_values_, values_, act,
                   states_[layer].data(), d_attended_.view(), delta_.view(), d_query_key_value,
                   d_norm, gradient, attention_scratch_, worker_);
-  const Matrix<const T> d_packed = product_input<T>(d_query_key_value, d_query_key_value_in_.view());
+  const Matrix<const T> d_packed =
+      product_input<T>(d_query_key_value, d_query_key_value_in_.view());
   multiplier.multiply(transposed(d_packed), plain(act.norm1.view()),
                       Matrix<float>(gradient + p.query, 3 * dim, dim), true);
   multiplier.multiply(plain(d_packed), plain(weight(p.query, 3 * dim, dim)), d_norm, true);

@@ -13,8 +13,9 @@
 
 namespace combiner {
 
-// Forward and backward passes of one image at a time. T is float or bfloat16, the type that products
-// read; the residual stream, normalisation, softmax and all sums are in float. One for each thread.
+// Forward and backward passes of one image at a time. T is float or bfloat16, the type that
+// products read; the residual stream, normalisation, softmax and all sums are in float. One for
+// each thread.
 template <class T>
 class GradientPass {
  public:
@@ -23,8 +24,8 @@ class GradientPass {
   GradientPass(const ModelConfig& config, const Parameters& parameters, const float* values,
                const T* product_values);
 
-  // Returns the image's nats (the sum over all sub-pixels), and adds `scale` times their gradient to
-  // `gradient`, a flat buffer of the parameters' layout. `pixels` is [height, width, channels].
+  // Returns the image's nats (the sum over all sub-pixels), and adds `scale` times their gradient
+  // to `gradient`, a flat buffer of the parameters' layout. `pixels` is [height, width, channels].
   double run(const uint8_t* pixels, float scale, float* gradient);
 
  private:

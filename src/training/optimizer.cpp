@@ -101,8 +101,7 @@ void Optimizer::muon_direction(const Parameter& parameter, std::span<const float
   const int64_t rows = parameter.shape[0];
   const int64_t columns = parameter.shape[1];
   const int64_t small = std::min(rows, columns);
-  const std::span<float> momentum =
-      state_.moment1.span().subspan(parameter.offset, parameter.size);
+  const std::span<float> momentum = state_.moment1.span().subspan(parameter.offset, parameter.size);
   const float beta = options_.muon_momentum;
   weighted_sum((1.0f - beta) * gradient_scale, gradient, beta, momentum, momentum);
   // Nesterov: the momentum as the next step will see it.

@@ -46,8 +46,8 @@ class Optimizer {
   Optimizer(const Parameters& parameters, const OptimizerOptions& options);
   ~Optimizer();
 
-  // values -= learning_rate times the step for gradient * gradient_scale. Parameters are spread over
-  // the team; the result does not depend on its size.
+  // values -= learning_rate times the step for gradient * gradient_scale. Parameters are spread
+  // over the team; the result does not depend on its size.
   void step(std::span<const float> gradient, float gradient_scale, float learning_rate,
             std::span<float> values, ThreadTeam& team);
 

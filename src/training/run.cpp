@@ -70,8 +70,8 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     RunReport report;
     const Clock::time_point step_start = Clock::now();
     report.step = trainer.step(fraction_done());
-    report.images_per_second = rate.add(static_cast<double>(trainer.options().batch),
-                                        seconds_since(step_start));
+    report.images_per_second =
+        rate.add(static_cast<double>(trainer.options().batch), seconds_since(step_start));
     if (validation_due.passed() || fraction_done() >= 1.0)
       report.validation = hooks.validate(trainer.average());
     report.seconds = elapsed();

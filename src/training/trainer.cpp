@@ -29,12 +29,13 @@ void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
 }  // namespace
 
 double learning_rate(const TrainingOptions& options, int64_t step, double fraction_done) {
-  const double warm = options.warmup_steps > 0
-                          ? std::min(1.0, static_cast<double>(step + 1) /
-                                              static_cast<double>(options.warmup_steps))
-                          : 1.0;
+  const double warm =
+      options.warmup_steps > 0
+          ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps))
+          : 1.0;
   const double left = std::clamp(1.0 - fraction_done, 0.0, 1.0);
-  const double decay = options.decay_fraction > 0 ? std::min(1.0, left / options.decay_fraction) : 1.0;
+  const double decay =
+      options.decay_fraction > 0 ? std::min(1.0, left / options.decay_fraction) : 1.0;
   return options.learning_rate * warm * decay;
 }
 
@@ -114,11 +115,11 @@ StepReport Trainer::step(double fraction_done) {
   report.gradient_norm = std::sqrt(sum_of_squares(gradients_[0].span()));
   report.learning_rate = learning_rate(options_, steps_, fraction_done);
   if (!std::isfinite(report.bits_per_dim) || !std::isfinite(report.gradient_norm))
-    throw Error(fmt::format("training broke down at step {}: the loss is {} bits/dim, the gradient's "
-                            "norm {}; go on from an earlier checkpoint with a lower learning rate "
-                            "than {}",
-                            steps_ + 1, report.bits_per_dim, report.gradient_norm,
-                            options_.learning_rate));
+    throw Error(
+        fmt::format("training broke down at step {}: the loss is {} bits/dim, the gradient's "
+                    "norm {}; go on from an earlier checkpoint with a lower learning rate "
+                    "than {}",
+                    steps_ + 1, report.bits_per_dim, report.gradient_norm, options_.learning_rate));
 
   const double clip = std::min(1.0, options_.clip_norm / std::max(report.gradient_norm, 1e-30));
   optimizer_.step(gradients_[0].span(), static_cast<float>(clip),

@@ -23,8 +23,8 @@ struct TrainingOptions {
   int64_t batch = 4;  // images a step
   double learning_rate = 2e-3;
   int64_t warmup_steps = 100;
-  double decay_fraction = 0.2;  // of the whole training, at its end, in which the rate falls to 0
-  double clip_norm = 1.0;       // the gradient's greatest global norm
+  double decay_fraction = 0.2;   // of the whole training, at its end, in which the rate falls to 0
+  double clip_norm = 1.0;        // the gradient's greatest global norm
   double average_decay = 0.999;  // of the moving average of the weights
   bool flips = true;
   uint64_t seed = 1;
@@ -82,7 +82,7 @@ class Trainer {
   Weights weights_, average_;
   Buffer<bfloat16> product_values_;  // the weights as bfloat16 products read them
   std::variant<std::vector<GradientPass<float>>, std::vector<GradientPass<bfloat16>>>
-      passes_;  // per thread
+      passes_;                            // per thread
   std::vector<Buffer<float>> gradients_;  // per thread; summed into the first
   Optimizer optimizer_;
   DataOrder order_;
