@@ -10,12 +10,12 @@ set_target_properties(combiner PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 target_include_directories(combiner INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 install(TARGETS combiner EXPORT combiner
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/combiner)
-if(TARGET combiner_program)
-  file(RELATIVE_PATH library_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
-  set_target_properties(combiner_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON
-                        INSTALL_RPATH "$ORIGIN/${library_from_program}")
-  install(TARGETS combiner_program)
-endif()
+
+file(RELATIVE_PATH library_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+set_target_properties(combiner_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON
+                      INSTALL_RPATH "$ORIGIN/${library_from_program}")
+install(TARGETS combiner_program)
+
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models
         OPTIONAL FILES_MATCHING PATTERN *.safetensors PATTERN *.md)
 
