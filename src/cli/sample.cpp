@@ -84,7 +84,7 @@ Grid nearly_square(int64_t places) {
   return {static_cast<int>((places + columns - 1) / columns), static_cast<int>(columns)};
 }
 
-// The number of images and, for a sheet, its grid, each from the other if it isn't given.
+// A sheet's grid, and whether there can be such a sheet.
 void complete_sheet(SampleCommandOptions& options) {
   if (!CLI::detail::to_lower(options.output).ends_with(".png"))
     throw CLI::ValidationError(
