@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/sha256.h"
 #include "model/attention.h"
+#include "model/operations.h"
 #include "model/weights_file.h"
 
 namespace combiner {
@@ -100,6 +101,7 @@ void print_json(const Info& info) {
         {"blocks", info.parameters.blocks},
         {"head", info.parameters.head},
         {"total", info.parameters.total()}}},
+      {"product_operations_per_image", product_operations(info.config)},
       {"dtypes", info.dtypes},
       {"file_bytes", info.file_bytes},
       {"sha256", info.sha256},
@@ -124,6 +126,8 @@ void print_table(const Info& info) {
   fmt::print("  head       {}\n", info.parameters.head);
   fmt::print("positions    {} an image ({} rows x {} columns)\n", config.positions(), config.rows(),
              config.columns());
+  fmt::print("products     {:.2f} GFLOP an image, forward\n",
+             static_cast<double>(product_operations(config)) / 1e9);
   fmt::print("memory to sample: weights and attention state, without scratch\n");
   for (const int64_t batch : {1, 64})
     fmt::print("  batch {:<4} {} in f32, {} in bf16\n", batch, megabytes(info.f32.at_batch(batch)),
