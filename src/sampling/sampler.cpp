@@ -11,7 +11,7 @@
 
 #include "error.h"
 #include "sampling/decoder.h"
-#include "sampling/random.h"
+#include "tensor/random.h"
 #include "tensor/thread_team.h"
 
 namespace combiner {
@@ -78,8 +78,8 @@ class BatchSampler {
     for (DecodeState<T>& state : states) state.position = 0;
     const SampleOptions& options = job_.options;
     const auto choose = [&](size_t image, int64_t subpixel, std::span<const float> logits) {
-      const double uniform = sample_uniform(options.seed, static_cast<uint64_t>(first) + image,
-                                            static_cast<uint64_t>(subpixel));
+      const double uniform = counter_uniform(options.seed, static_cast<uint64_t>(first) + image,
+                                             static_cast<uint64_t>(subpixel));
       return choose_value(logits, options.choice, uniform);
     };
     for (int row = 0; row < config_.rows(); ++row) {

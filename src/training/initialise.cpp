@@ -4,7 +4,7 @@
 #include <numbers>
 
 #include "model/embedding.h"
-#include "sampling/random.h"
+#include "tensor/random.h"
 
 namespace combiner {
 namespace {
@@ -14,8 +14,8 @@ constexpr double kTableDeviation = 0.02;
 constexpr uint64_t kStream = ~uint64_t{0};
 
 double normal(uint64_t seed, uint64_t place) {
-  const double radius = std::sqrt(-2.0 * std::log1p(-sample_uniform(seed, kStream, 2 * place)));
-  const double angle = 2.0 * std::numbers::pi * sample_uniform(seed, kStream, 2 * place + 1);
+  const double radius = std::sqrt(-2.0 * std::log1p(-counter_uniform(seed, kStream, 2 * place)));
+  const double angle = 2.0 * std::numbers::pi * counter_uniform(seed, kStream, 2 * place + 1);
   return radius * std::cos(angle);
 }
 

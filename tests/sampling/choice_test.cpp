@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "catch.h"
+#include "chi_square.h"
 #include "error_of.h"
 #include "random.h"
-#include "sampling/chi_square.h"
-#include "sampling/random.h"
+#include "tensor/random.h"
 
 namespace combiner {
 namespace {
@@ -49,7 +49,7 @@ double excess(const std::vector<float>& logits, const ChoiceOptions& options,
               const std::vector<double>& expected) {
   std::vector<int64_t> counts(logits.size());
   for (uint64_t i = 0; i < 40000; ++i)
-    ++counts[choose_value(logits, options, sample_uniform(11, 0, i))];
+    ++counts[choose_value(logits, options, counter_uniform(11, 0, i))];
   return chi_square_excess(counts, expected);
 }
 

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "catch.h"
+#include "chi_square.h"
 #include "error_of.h"
 #include "model/random_model.h"
-#include "sampling/chi_square.h"
 
 namespace combiner {
 namespace {
