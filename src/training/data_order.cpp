@@ -1,5 +1,6 @@
 #include "training/data_order.h"
 
+#include <cstddef>
 #include <numeric>
 #include <utility>
 
