@@ -35,6 +35,16 @@ CLI::Validator at_least_one() {
   return CLI::Validator(complaint, "", "at least one");
 }
 
+uint64_t parse_seed(const std::string& text) {
+  uint64_t seed = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, seed);
+  if (error != std::errc() || stop != end)
+    throw CLI::ValidationError(
+        "--seed", fmt::format("{} is not a whole number from 0 to {}", text, UINT64_MAX));
+  return seed;
+}
+
 void add_model_option(CLI::App& command, std::string& model) {
   command
       .add_option("--model", model, "Weights file (.safetensors); without it, the shipped model")

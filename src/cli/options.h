@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -11,6 +12,10 @@ namespace combiner {
 
 // Accepts whole numbers of 1 or more.
 CLI::Validator at_least_one();
+
+// The whole number of a --seed, 0 to 2^64 - 1; throws CLI::ValidationError on anything else.
+// (CLI11's own reading of unsigned numbers wraps -1 around.)
+uint64_t parse_seed(const std::string& text);
 
 // --model FILE; left empty if not given.
 void add_model_option(CLI::App& command, std::string& model);

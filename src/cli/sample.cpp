@@ -67,17 +67,6 @@ Grid parse_grid(const std::string& text) {
   return grid;
 }
 
-// CLI11's own reading of unsigned numbers wraps -1 around.
-uint64_t parse_seed(const std::string& text) {
-  uint64_t seed = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, seed);
-  if (error != std::errc() || stop != end)
-    throw CLI::ValidationError(
-        "--seed", fmt::format("{} is not a whole number from 0 to {}", text, UINT64_MAX));
-  return seed;
-}
-
 // As many columns as rows, or a little more.
 Grid nearly_square(int64_t places) {
   const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(places))));
