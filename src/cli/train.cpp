@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -15,9 +19,11 @@
 #include "error.h"
 #include "likelihood/likelihood.h"
 #include "read_file.h"
+#include "training/checkpoint.h"
 #include "training/run.h"
 
 namespace combiner {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t kMostConfigBytes = 1 << 20;
@@ -74,17 +80,57 @@ CheckpointHeader plan(const TrainOptions& options) {
   return header;
 }
 
-std::string beside(const std::string& output, const char* ending) {
-  return std::filesystem::path(output).replace_extension(ending).string();
+// runs/a.safetensors to runs/a.csv
+fs::path beside(fs::path weights, const char* ending) {
+  if (weights.extension() == ".safetensors") weights.replace_extension();
+  return weights += ending;
 }
 
-void run(TrainOptions options) {
-  const std::atomic<bool>& interrupted = catch_interrupts();
-  options.run.weights = options.output;
-  options.run.checkpoint =
-      options.checkpoint.empty() ? beside(options.output, ".checkpoint") : options.checkpoint;
-  options.run.log = options.log.empty() ? beside(options.output, ".csv") : options.log;
+// No file may be written over another one that the run reads or writes, but for the checkpoint over
+// the one resumed from.
+void check_files_differ(const TrainOptions& options) {
+  struct NamedFile {
+    std::string_view option;
+    fs::path path;
+  };
+  std::array<NamedFile, 5> files = {{{"--output", options.run.weights},
+                                     {"--log", options.run.log},
+                                     {"--config", options.config},
+                                     {"--checkpoint", options.run.checkpoint},
+                                     {"--resume", options.resume}}};
+  for (NamedFile& file : files) {
+    std::error_code ignored;  // what can't be looked at can't be opened either
+    file.path = fs::is_other(file.path, ignored) ? "" : fs::weakly_canonical(file.path, ignored);
+  }
+  for (size_t i = 0; i < files.size(); ++i)
+    for (size_t j = 0; j < i; ++j) {
+      const bool may_be_same = files[j].option == "--checkpoint" && files[i].option == "--resume";
+      if (files[i].path == files[j].path && !files[i].path.empty() && !may_be_same)
+        throw CLI::ValidationError(fmt::format("{} and {} are the same file, {}", files[j].option,
+                                               files[i].option, files[i].path.string()));
+    }
+}
 
+// Fills in what the command line leaves open, or throws CLI::ParseError if it is wrong.
+void complete(TrainOptions& options) {
+  if (options.config.empty() && options.resume.empty())
+    throw CLI::RequiredError("--config or --resume");
+  if (!options.run.steps && !options.run.minutes) throw CLI::RequiredError("--steps or --minutes");
+  options.run.weights = options.output;
+  options.run.checkpoint = options.checkpoint.empty() ? beside(options.output, ".checkpoint")
+                                                      : fs::path(options.checkpoint);
+  options.run.log = options.log.empty() ? beside(options.output, ".csv") : fs::path(options.log);
+  check_files_differ(options);
+  try {
+    validate(course(options, TrainingOptions()), "command line");
+    validate(options.run);
+  } catch (const Error& error) {
+    throw CLI::ValidationError(error.what());
+  }
+}
+
+void run(const TrainOptions& options) {
+  const std::atomic<bool>& interrupted = catch_interrupts();
   const CheckpointHeader header = plan(options);
   const ImageShape& image = header.config.image;
   const std::shared_ptr<const Dataset> all =
@@ -103,7 +149,7 @@ void run(TrainOptions options) {
 
   std::optional<double> last_validation;
   Progress progress("images");
-  progress.update(trainer.images(), 0);
+  progress.update(trainer.images(), fraction_done(options.run, trainer.steps(), seconds));
   RunHooks hooks;
   hooks.validate = [&](const Weights& weights) -> std::optional<double> {
     if (validation.size() == 0) return std::nullopt;
@@ -142,9 +188,8 @@ std::function<void()> train_command(CLI::App& command) {
   const auto options = std::make_shared<TrainOptions>();
   const TrainingOptions defaults;
 
-  CLI::Option* config =
-      command.add_option("--config", options->config, "The model to train, a JSON config")
-          ->type_name("FILE");
+  command.add_option("--config", options->config, "The model to train, a JSON config")
+      ->type_name("FILE");
   command
       .add_option("--data", options->data, "CIFAR-10 folder or .bin file, or folder of pictures")
       ->type_name("PATH")
@@ -154,58 +199,38 @@ std::function<void()> train_command(CLI::App& command) {
                   "Weights file to write: the moving average, as BF16")
       ->type_name("FILE")
       ->required();
-  CLI::Option* resume =
-      command.add_option("--resume", options->resume, "Go on from this checkpoint")
-          ->type_name("FILE");
-  CLI::Option* steps = command
-                           .add_option("--steps", options->run.steps,
-                                       "Steps to train, those before --resume included")
-                           ->check(CLI::PositiveNumber);
-  CLI::Option* minutes = command
-                             .add_option("--minutes", options->run.minutes,
-                                         "Minutes to train, those before --resume included")
-                             ->check(CLI::PositiveNumber);
-  steps->excludes(minutes);
-  command.parse_complete_callback([=] {
-    if (!*config && !*resume) throw CLI::RequiredError("--config or --resume");
-    if (!*steps && !*minutes) throw CLI::RequiredError("--steps or --minutes");
-  });
+  command.add_option("--resume", options->resume, "Go on from this checkpoint")->type_name("FILE");
+  CLI::Option* steps = command.add_option("--steps", options->run.steps,
+                                          "Steps to train, those before --resume included");
+  command
+      .add_option("--minutes", options->run.minutes,
+                  "Minutes to train, those before --resume included")
+      ->excludes(steps);
 
-  command.add_option("--batch", options->batch, fmt::format("Images a step [{}]", defaults.batch))
-      ->check(CLI::Range(1, 65536));
-  command
-      .add_option("--lr", options->learning_rate,
-                  fmt::format("Learning rate [{}]", defaults.learning_rate))
-      ->check(CLI::PositiveNumber);
-  command
-      .add_option("--warmup", options->warmup_steps,
-                  fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps))
-      ->check(CLI::NonNegativeNumber);
-  command
-      .add_option("--decay", options->decay_fraction,
-                  fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
-                              defaults.decay_fraction))
-      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--batch", options->batch, fmt::format("Images a step [{}]", defaults.batch));
+  command.add_option("--lr", options->learning_rate,
+                     fmt::format("Learning rate [{}]", defaults.learning_rate));
+  command.add_option("--warmup", options->warmup_steps,
+                     fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps));
+  command.add_option("--decay", options->decay_fraction,
+                     fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
+                                 defaults.decay_fraction));
   command
       .add_option("--optimizer", options->optimizer,
                   "muon (on the blocks' matrices, adamw on the rest) or adamw [muon]")
       ->check(CLI::IsMember({"muon", "adamw"}));
-  command
-      .add_option("--weight-decay", options->weight_decay,
-                  fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay))
-      ->check(CLI::NonNegativeNumber);
-  command
-      .add_option("--clip", options->clip_norm,
-                  fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm))
-      ->check(CLI::PositiveNumber);
-  command
-      .add_option("--average", options->average_decay,
-                  fmt::format("Decay of the weights' moving average [{}]", defaults.average_decay))
-      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--weight-decay", options->weight_decay,
+                     fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay));
+  command.add_option("--clip", options->clip_norm,
+                     fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm));
+  command.add_option(
+      "--average", options->average_decay,
+      fmt::format("Decay of the weights' moving average [{}]", defaults.average_decay));
   command.add_flag("--flips,!--no-flips", options->flips,
                    "Mirror every other image left to right [on]");
-  command.add_option("--seed", options->seed,
-                     fmt::format("Of the first weights and the data's order [{}]", defaults.seed));
+  command.add_option_function<std::string>(
+      "--seed", [options](const std::string& text) { options->seed = parse_seed(text); },
+      fmt::format("Of the first weights and the data's order [{}]", defaults.seed));
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");
 
@@ -217,7 +242,6 @@ std::function<void()> train_command(CLI::App& command) {
   command
       .add_option("--validation-minutes", options->run.validation_minutes,
                   "Time between measurements")
-      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       .add_option("--checkpoint", options->checkpoint,
@@ -226,13 +250,13 @@ std::function<void()> train_command(CLI::App& command) {
   command
       .add_option("--checkpoint-minutes", options->run.checkpoint_minutes,
                   "Time between checkpoints")
-      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       .add_option("--log", options->log, "CSV log to write; by default beside the weights, .csv")
       ->type_name("FILE");
   add_precision_option(command, options->precision);
   add_threads_option(command, options->threads);
+  command.parse_complete_callback([options] { complete(*options); });
   return [options] { run(*options); };
 }
 

@@ -1,9 +1,10 @@
-// A trainer's state as a safetensors file: flat F32 tensors in the parameters' layout, and in the
+// The file is of the safetensors format: flat F32 tensors in the parameters' layout, and in the
 // metadata the config, the options and the counters.
+#include "training/checkpoint.h"
+
 #include <fmt/format.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "error.h"
 #include "model/safetensors.h"
@@ -11,8 +12,6 @@
 
 namespace combiner {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "combiner-checkpoint-1";
 
@@ -44,64 +43,30 @@ SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
   return file;
 }
 
-}  // namespace
-
-std::string to_json(const TrainingOptions& options) {
-  Json json;
-  json["optimizer"] = options.optimizer.kind == OptimizerKind::muon ? "muon" : "adamw";
-  json["weight_decay"] = options.optimizer.weight_decay;
-  json["muon_momentum"] = options.optimizer.muon_momentum;
-  json["beta1"] = options.optimizer.beta1;
-  json["beta2"] = options.optimizer.beta2;
-  json["epsilon"] = options.optimizer.epsilon;
-  json["batch"] = options.batch;
-  json["learning_rate"] = options.learning_rate;
-  json["warmup_steps"] = options.warmup_steps;
-  json["decay_fraction"] = options.decay_fraction;
-  json["clip_norm"] = options.clip_norm;
-  json["average_decay"] = options.average_decay;
-  json["flips"] = options.flips;
-  json["seed"] = options.seed;
-  return json.dump();
+CheckpointHeader read_header(const SafetensorsFile& file) {
+  const std::string source = file.path().string();
+  return {parse_config(metadata(file, "config"), source),
+          parse_training_options(metadata(file, "training"), source)};
 }
 
-TrainingOptions parse_training_options(std::string_view text, std::string_view source) {
+void read_tensor(const SafetensorsFile& file, const char* name, Buffer<float>& values) {
+  const TensorView* tensor = file.find(name);
+  if (!tensor) throw Error(fmt::format("{}: tensor {} is missing", file.path().string(), name));
   try {
-    const Json json = Json::parse(text);
-    TrainingOptions options;
-    const auto kind = json.at("optimizer").get<std::string>();
-    if (kind != "muon" && kind != "adamw")
-      throw Error(fmt::format("{}: optimizer is '{}', expected muon or adamw", source, kind));
-    options.optimizer.kind = kind == "muon" ? OptimizerKind::muon : OptimizerKind::adamw;
-    json.at("weight_decay").get_to(options.optimizer.weight_decay);
-    json.at("muon_momentum").get_to(options.optimizer.muon_momentum);
-    json.at("beta1").get_to(options.optimizer.beta1);
-    json.at("beta2").get_to(options.optimizer.beta2);
-    json.at("epsilon").get_to(options.optimizer.epsilon);
-    json.at("batch").get_to(options.batch);
-    json.at("learning_rate").get_to(options.learning_rate);
-    json.at("warmup_steps").get_to(options.warmup_steps);
-    json.at("decay_fraction").get_to(options.decay_fraction);
-    json.at("clip_norm").get_to(options.clip_norm);
-    json.at("average_decay").get_to(options.average_decay);
-    json.at("flips").get_to(options.flips);
-    json.at("seed").get_to(options.seed);
-    if (options.batch < 1)
-      throw Error(fmt::format("{}: batch is {}, expected 1 or more", source, options.batch));
-    return options;
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: bad training options: {}", source, error.what()));
+    to_floats(*tensor, values.span());
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", file.path().string(), error.what()));
   }
 }
 
+}  // namespace
+
 CheckpointHeader read_checkpoint_header(const std::filesystem::path& path) {
-  const SafetensorsFile file = open_checkpoint(path);
-  return {parse_config(metadata(file, "config"), path.string()),
-          parse_training_options(metadata(file, "training"), path.string())};
+  return read_header(open_checkpoint(path));
 }
 
-void Trainer::save(const std::filesystem::path& path, double seconds) {
-  OptimizerState& state = optimizer_.state();
+void Trainer::save(const std::filesystem::path& path, double seconds) const {
+  const OptimizerState& state = optimizer_.state();
   std::vector<TensorView> tensors;
   const auto add = [&](const char* name, const Buffer<float>& values) {
     tensors.push_back(
@@ -117,7 +82,8 @@ void Trainer::save(const std::filesystem::path& path, double seconds) {
                     {{"format", kFormat},
                      {"config", to_json(weights_.config)},
                      {"training", to_json(options_)},
-                     {"step", std::to_string(steps_)},
+                     {"training_images", std::to_string(data_->size())},
+                     {"step", std::to_string(steps())},
                      {"images", std::to_string(images_)},
                      {"seconds", fmt::format("{}", seconds)}},
                     tensors);
@@ -125,27 +91,33 @@ void Trainer::save(const std::filesystem::path& path, double seconds) {
 
 double Trainer::restore(const std::filesystem::path& path) {
   const SafetensorsFile file = open_checkpoint(path);
-  OptimizerState& state = optimizer_.state();
-  const auto read = [&](const char* name, Buffer<float>& values) {
-    const TensorView* tensor = file.find(name);
-    if (!tensor) throw Error(fmt::format("{}: tensor {} is missing", path.string(), name));
-    try {
-      to_floats(*tensor, values.span());
-    } catch (const Error& error) {
-      throw Error(fmt::format("{}: {}", path.string(), error.what()));
-    }
+  const auto require = [&](bool good, std::string_view problem) {
+    if (!good) throw Error(fmt::format("{}: {}", path.string(), problem));
   };
-  read("weights", weights_.values);
-  read("average", average_.values);
-  read("moment1", state.moment1);
-  read("moment2", state.moment2);
-  read("smooth_moment1", state.smooth_moment1);
-  read("smooth_moment2", state.smooth_moment2);
-  steps_ = number<int64_t>(file, "step");
-  images_ = number<int64_t>(file, "images");
-  state.steps = steps_;
+  const CheckpointHeader header = read_header(file);
+  require(header.config == weights_.config, "the checkpoint is of a model with another config");
+  require(header.options.optimizer.kind == options_.optimizer.kind,
+          "the checkpoint holds the memory of another optimiser; go on with the same");
+  const auto training_images = number<int64_t>(file, "training_images");
+  require(training_images == data_->size(),
+          fmt::format("the checkpoint was trained on {} images, and {} are given; go on with the "
+                      "same data set and as many images kept apart",
+                      training_images, data_->size()));
+  const auto step = number<int64_t>(file, "step");
+  const auto images = number<int64_t>(file, "images");
+  const auto seconds = number<double>(file, "seconds");
+
+  OptimizerState& state = optimizer_.state();
+  read_tensor(file, "weights", weights_.values);
+  read_tensor(file, "average", average_.values);
+  read_tensor(file, "moment1", state.moment1);
+  read_tensor(file, "moment2", state.moment2);
+  read_tensor(file, "smooth_moment1", state.smooth_moment1);
+  read_tensor(file, "smooth_moment2", state.smooth_moment2);
+  state.steps = step;
+  images_ = images;
   refresh_product_values();
-  return number<double>(file, "seconds");
+  return seconds;
 }
 
 }  // namespace combiner

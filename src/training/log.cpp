@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <charconv>
+#include <optional>
 #include <string>
+#include <system_error>
 
 #include "error.h"
 #include "output_file.h"
@@ -14,20 +17,33 @@ namespace {
 constexpr const char* kHeader =
     "step,images,seconds,loss,validation,learning_rate,gradient_norm,images_per_second";
 
+std::optional<int64_t> step_of(const std::string& row) {
+  int64_t step = 0;
+  const char* const row_end = row.data() + row.size();
+  const auto [end, problem] = std::from_chars(row.data(), row_end, step);
+  if (problem != std::errc() || end == row_end || *end != ',') return std::nullopt;
+  return step;
+}
+
 // The rows of a log up to a step, with the header.
 std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
   std::string kept = std::string(kHeader) + "\n";
-  if (last_step == 0) return kept;
+  std::error_code ignored;  // what can't be looked at can't be written either
+  if (!std::filesystem::is_regular_file(path, ignored)) return kept;
   std::ifstream file(path);
-  if (!file) return kept;
+  if (!file)
+    throw Error(fmt::format("{}: can't read the log there is: {}", path.string(),
+                            std::generic_category().message(errno)));
   std::string line;
   if (std::getline(file, line) && line != kHeader)
-    throw Error(fmt::format("{}: not a training log: its first line is '{}', expected '{}'",
-                            path.string(), line, kHeader));
-  while (std::getline(file, line)) {
-    int64_t step = 0;
-    const auto [end, problem] = std::from_chars(line.data(), line.data() + line.size(), step);
-    if (problem != std::errc() || step > last_step) break;
+    throw Error(
+        fmt::format("{}: not a training log, so not to be overwritten: its first line is "
+                    "'{}', expected '{}'",
+                    path.string(), line.substr(0, 100), kHeader));
+  // A last row that was cut off has no end of line.
+  while (std::getline(file, line) && !file.eof()) {
+    const std::optional<int64_t> step = step_of(line);
+    if (!step || *step > last_step) break;
     kept += line + "\n";
   }
   return kept;
@@ -36,8 +52,9 @@ std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
 }  // namespace
 
 TrainingLog::TrainingLog(const std::filesystem::path& path, int64_t last_step) : path_(path) {
+  const std::string rows = rows_up_to(path, last_step);
   OutputFile beginning(path);
-  beginning.write(rows_up_to(path, last_step));
+  beginning.write(rows);
   beginning.commit();
   file_.open(path, std::ios::app);
   if (!file_) throw Error(fmt::format("{}: can't be opened for appending", path.string()));

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "kernels/descent.h"
+#include "matmul/matmul.h"
 
 namespace combiner {
 namespace {
@@ -23,10 +23,6 @@ bool is_smooth(const Parameter& parameter) {
 
 int64_t width(const Parameter& parameter) {
   return static_cast<int64_t>(parameter.size) / parameter.shape[0];
-}
-
-float bias_correction(float beta, int64_t step) {
-  return static_cast<float>(1.0 / (1.0 - std::pow(double{beta}, static_cast<double>(step))));
 }
 
 }  // namespace
@@ -76,6 +72,15 @@ void Optimizer::step(std::span<const float> gradient, float gradient_scale, floa
   });
 }
 
+AdamSettings Optimizer::adam_settings() const {
+  const auto correction = [&](float beta) {
+    return static_cast<float>(1.0 /
+                              (1.0 - std::pow(double{beta}, static_cast<double>(state_.steps))));
+  };
+  return {options_.beta1, options_.beta2, options_.epsilon, correction(options_.beta1),
+          correction(options_.beta2)};
+}
+
 void Optimizer::step_parameter(size_t index, std::span<const float> gradient, float gradient_scale,
                                float learning_rate, std::span<float> values, Scratch& scratch) {
   const Parameter& parameter = parameters_.list[index];
@@ -84,10 +89,7 @@ void Optimizer::step_parameter(size_t index, std::span<const float> gradient, fl
   if (parameter.kind == ParameterKind::matrix && options_.kind == OptimizerKind::muon) {
     muon_direction(parameter, own_gradient, gradient_scale, scratch);
   } else {
-    const AdamSettings settings{options_.beta1, options_.beta2, options_.epsilon,
-                                bias_correction(options_.beta1, state_.steps),
-                                bias_correction(options_.beta2, state_.steps)};
-    adam_direction(own_gradient, gradient_scale, settings,
+    adam_direction(own_gradient, gradient_scale, adam_settings(),
                    state_.moment1.span().subspan(parameter.offset, parameter.size),
                    state_.moment2.span().subspan(parameter.offset, parameter.size), direction);
     if (is_smooth(parameter)) add_smooth_direction(index, own_gradient, gradient_scale, scratch);
@@ -147,10 +149,7 @@ void Optimizer::add_smooth_direction(size_t index, std::span<const float> gradie
   scratch.multiplier.multiply(transposed(cosines),
                               plain(Matrix<const float>(gradient.data(), kValues, columns)),
                               coefficient_view);
-  const AdamSettings settings{options_.beta1, options_.beta2, options_.epsilon,
-                              bias_correction(options_.beta1, state_.steps),
-                              bias_correction(options_.beta2, state_.steps)};
-  adam_direction(coefficients, gradient_scale, settings,
+  adam_direction(coefficients, gradient_scale, adam_settings(),
                  state_.smooth_moment1.span().subspan(smooth_offsets_[index], size),
                  state_.smooth_moment2.span().subspan(smooth_offsets_[index], size), coefficients);
   scratch.multiplier.multiply(plain(cosines), plain(coefficient_view),

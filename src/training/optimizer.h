@@ -1,11 +1,10 @@
 // How weights follow their gradients: Muon or AdamW, with smooth value tables.
 #pragma once
 
-#include <memory>
 #include <span>
 #include <vector>
 
-#include "matmul/matmul.h"
+#include "kernels/descent.h"
 #include "model/parameters.h"
 #include "tensor/buffer.h"
 #include "tensor/thread_team.h"
@@ -52,9 +51,11 @@ class Optimizer {
             std::span<float> values, ThreadTeam& team);
 
   OptimizerState& state() { return state_; }
+  const OptimizerState& state() const { return state_; }
 
  private:
   struct Scratch;
+  AdamSettings adam_settings() const;
   void step_parameter(size_t index, std::span<const float> gradient, float gradient_scale,
                       float learning_rate, std::span<float> values, Scratch& scratch);
   void muon_direction(const Parameter& parameter, std::span<const float> gradient,

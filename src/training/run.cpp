@@ -1,9 +1,14 @@
 #include "training/run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
+#include "error.h"
 #include "model/weights_file.h"
+#include "output_file.h"
 #include "training/log.h"
 
 namespace combiner {
@@ -47,41 +52,80 @@ class Rate {
 
 }  // namespace
 
+void validate(const RunOptions& options) {
+  // Every condition is false for a NaN.
+  const auto require = [](bool good, std::string_view problem) {
+    if (!good) throw Error(fmt::format("training run: {}", problem));
+  };
+  require(options.steps.has_value() != options.minutes.has_value(),
+          "needs a number of steps or of minutes, and not both");
+  require(!options.steps || *options.steps >= 1, "the steps must be 1 or more");
+  require(!options.minutes || (*options.minutes > 0 && std::isfinite(*options.minutes)),
+          "the minutes must be a finite number above 0");
+  require(options.checkpoint_minutes >= 0 && options.validation_minutes >= 0,
+          "the minutes between checkpoints and between validations must be 0 or more");
+}
+
+double fraction_done(const RunOptions& options, int64_t steps, double seconds) {
+  return options.steps ? static_cast<double>(steps) / static_cast<double>(*options.steps)
+                       : seconds / (*options.minutes * 60.0);
+}
+
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     const RunHooks& hooks) {
-  TrainingLog log(options.log, trainer.steps());
+  validate(options);
   const Clock::time_point start = Clock::now();
   const auto elapsed = [&] { return seconds + seconds_since(start); };
-  const auto fraction_done = [&] {
-    return options.steps
-               ? static_cast<double>(trainer.steps()) / static_cast<double>(*options.steps)
-               : elapsed() / (*options.minutes * 60.0);
-  };
-  const auto save = [&] {
+  double done = fraction_done(options, trainer.steps(), seconds);
+  if (done >= 1.0)
+    throw Error(
+        fmt::format("the training is over: it has made {} steps in {:.1f} minutes, and "
+                    "{} were asked for in all",
+                    trainer.steps(), seconds / 60.0,
+                    options.steps ? fmt::format("{} steps", *options.steps)
+                                  : fmt::format("{:g} minutes", *options.minutes)));
+
+  // Opened and dropped, to know before anything is overwritten that all can be written.
+  for (const std::filesystem::path& path : {options.weights, options.checkpoint}) OutputFile{path};
+  TrainingLog log(options.log, trainer.steps());
+  int64_t saved_step = 0;
+  const auto save_checkpoint = [&] {
     trainer.save(options.checkpoint, elapsed());
-    save_weights(trainer.average(), DType::bf16, options.weights);
+    saved_step = trainer.steps();
   };
+  // The weights first: a checkpoint at the end of the budget must not be without them.
+  const auto save = [&] {
+    save_weights(trainer.average(), DType::bf16, options.weights);
+    save_checkpoint();
+  };
+  save_checkpoint();
 
   Interval checkpoint_due(options.checkpoint_minutes);
   Interval validation_due(options.validation_minutes);
   Rate rate;
   bool go_on = true;
-  while (go_on && fraction_done() < 1.0) {
-    RunReport report;
-    const Clock::time_point step_start = Clock::now();
-    report.step = trainer.step(fraction_done());
-    report.images_per_second =
-        rate.add(static_cast<double>(trainer.options().batch), seconds_since(step_start));
-    if (validation_due.passed() || fraction_done() >= 1.0)
-      report.validation = hooks.validate(trainer.average());
-    report.seconds = elapsed();
-    report.fraction_done = std::min(1.0, fraction_done());
-    log.write(report);
-    go_on = hooks.on_step(report);
-    if (checkpoint_due.passed()) save();
+  try {
+    while (go_on && done < 1.0) {
+      RunReport report;
+      const Clock::time_point step_start = Clock::now();
+      report.step = trainer.step(done);
+      report.images_per_second =
+          rate.add(static_cast<double>(trainer.options().batch), seconds_since(step_start));
+      done = fraction_done(options, trainer.steps(), elapsed());
+      if (validation_due.passed() || done >= 1.0)
+        report.validation = hooks.validate(trainer.average());
+      report.seconds = elapsed();
+      report.fraction_done = std::min(1.0, done);
+      log.write(report);
+      go_on = hooks.on_step(report);
+      if (go_on && done < 1.0 && checkpoint_due.passed()) save();
+    }
+    save();
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
+                            options.checkpoint.string(), saved_step));
   }
-  save();
-  return go_on ? RunEnd::finished : RunEnd::interrupted;
+  return done >= 1.0 ? RunEnd::finished : RunEnd::interrupted;
 }
 
 }  // namespace combiner

@@ -14,6 +14,8 @@
 namespace combiner {
 namespace {
 
+constexpr int kChannels = 3;  // of every data set
+
 // [height, width, channels], mirrored left to right in place.
 void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
   const auto channels = static_cast<size_t>(shape.channels);
@@ -26,18 +28,17 @@ void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
     }
 }
 
-}  // namespace
-
-double learning_rate(const TrainingOptions& options, int64_t step, double fraction_done) {
-  const double warm =
-      options.warmup_steps > 0
-          ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps))
-          : 1.0;
-  const double left = std::clamp(1.0 - fraction_done, 0.0, 1.0);
-  const double decay =
-      options.decay_fraction > 0 ? std::min(1.0, left / options.decay_fraction) : 1.0;
-  return options.learning_rate * warm * decay;
+void check_fit(const ModelConfig& config, const Dataset& data) {
+  if (data.size() < 1) throw Error("there are no images to train on");
+  if (config.image != ImageShape{data.height(), data.width(), kChannels})
+    throw Error(
+        fmt::format("the model is of images of {}x{} pixels with {} channels, the data set "
+                    "has {}x{} with {}",
+                    config.image.width, config.image.height, config.image.channels, data.width(),
+                    data.height(), kChannels));
 }
+
+}  // namespace
 
 Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
                  std::shared_ptr<const Dataset> data, Precision precision, int threads)
@@ -48,23 +49,28 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
       average_(config),
       optimizer_(weights_.parameters, options.optimizer),
       order_(options.seed, data_->size(), options.flips) {
-  if (data_->size() < 1) throw Error("no images to train on");
-  initialise(weights_, options.seed);
+  validate(options_, "training options");
+  check_fit(config, *data_);
+  initialise(weights_, options_.seed);
   average_.values = weights_.values.clone();
-  const auto make_passes = [&]<class T>(std::vector<GradientPass<T>> passes, const T* values) {
-    passes.reserve(static_cast<size_t>(team_.size()));
-    for (int rank = 0; rank < team_.size(); ++rank)
-      passes.emplace_back(weights_.config, weights_.parameters, weights_.values.data(), values);
+
+  const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));
+  const auto make_passes = [&]<class T>(const T* product_values) {
+    std::vector<GradientPass<T>> passes;
+    passes.reserve(workers);
+    while (passes.size() < workers)
+      passes.emplace_back(weights_.config, weights_.parameters, weights_.values.data(),
+                          product_values);
     passes_ = std::move(passes);
   };
   if (precision == Precision::bf16) {
     product_values_ = Buffer<bfloat16>(weights_.values.size());
     refresh_product_values();
-    make_passes(std::vector<GradientPass<bfloat16>>(), product_values_.data());
+    make_passes(static_cast<const bfloat16*>(product_values_.data()));
   } else {
-    make_passes(std::vector<GradientPass<float>>(), weights_.values.data());
+    make_passes(static_cast<const float*>(weights_.values.data()));
   }
-  for (int rank = 0; rank < team_.size(); ++rank) gradients_.emplace_back(weights_.parameters.size);
+  while (gradients_.size() < workers) gradients_.emplace_back(weights_.parameters.size);
 }
 
 void Trainer::refresh_product_values() {
@@ -83,16 +89,17 @@ double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
   for (int64_t i = 0; i < options_.batch; ++i) places.push_back(order_.at(images_ + i));
   std::vector<double> nats(places.size());
 
-  // Thread r takes images r, r + size, ... so that sums do not depend on who was faster.
+  // The first of n workers takes images 0, n, 2n, ... so that sums do not depend on who was faster.
   team_.run([&](int rank) {
-    Buffer<float>& gradient = gradients_[static_cast<size_t>(rank)];
+    const auto worker = static_cast<size_t>(rank);
+    if (worker >= passes.size()) return;
+    Buffer<float>& gradient = gradients_[worker];
     gradient.fill(0.0f);
     std::vector<uint8_t> pixels(dims);
-    for (auto i = static_cast<size_t>(rank); i < places.size();
-         i += static_cast<size_t>(team_.size())) {
+    for (size_t i = worker; i < places.size(); i += passes.size()) {
       data_->read(places[i].index, pixels);
       if (places[i].flipped) flip(pixels, config.image);
-      nats[i] = passes[static_cast<size_t>(rank)].run(pixels.data(), scale, gradient.data());
+      nats[i] = passes[worker].run(pixels.data(), scale, gradient.data());
     }
   });
   team_.run([&](int rank) {
@@ -111,28 +118,32 @@ StepReport Trainer::step(double fraction_done) {
   const double nats = std::visit([&](auto& passes) { return gradient(passes); }, passes_);
   const auto dims = static_cast<double>(options_.batch * weights_.config.dims());
   StepReport report;
+  report.step = steps() + 1;
+  report.images = images_ + options_.batch;
   report.bits_per_dim = nats / dims / std::numbers::ln2;
   report.gradient_norm = std::sqrt(sum_of_squares(gradients_[0].span()));
-  report.learning_rate = learning_rate(options_, steps_, fraction_done);
-  if (!std::isfinite(report.bits_per_dim) || !std::isfinite(report.gradient_norm))
-    throw Error(
-        fmt::format("training broke down at step {}: the loss is {} bits/dim, the gradient's "
-                    "norm {}; go on from an earlier checkpoint with a lower learning rate "
-                    "than {}",
-                    steps_ + 1, report.bits_per_dim, report.gradient_norm, options_.learning_rate));
+  report.learning_rate = learning_rate(options_, steps(), fraction_done);
+  const auto require_finite = [&](std::string_view what, double value) {
+    if (!std::isfinite(value))
+      throw Error(
+          fmt::format("training broke down at step {}: {} is {}; go on from an earlier "
+                      "checkpoint with a lower learning rate than {}",
+                      report.step, what, value, options_.learning_rate));
+  };
+  require_finite("the loss", report.bits_per_dim);
+  require_finite("the gradient's norm", report.gradient_norm);
 
   const double clip = std::min(1.0, options_.clip_norm / std::max(report.gradient_norm, 1e-30));
   optimizer_.step(gradients_[0].span(), static_cast<float>(clip),
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);
+  // Checked at once, so that no checkpoint ever holds such weights.
+  require_finite("the norm of the weights", std::sqrt(sum_of_squares(weights_.values.span())));
   refresh_product_values();
-  ++steps_;
-  images_ += options_.batch;
+  images_ = report.images;
   // Young averages forget faster: the first weights say nothing.
-  const double decay = std::min(options_.average_decay,
-                                static_cast<double>(steps_) / static_cast<double>(steps_ + 10));
+  const auto age = static_cast<double>(report.step);
+  const double decay = std::min(options_.average_decay, age / (age + 10));
   blend(weights_.values.span(), static_cast<float>(decay), average_.values.span());
-  report.step = steps_;
-  report.images = images_;
   return report;
 }
 

@@ -1,0 +1,20 @@
+// A trainer's state as a file: Trainer::save writes it and Trainer::restore reads it back.
+#pragma once
+
+#include <filesystem>
+
+#include "model/config.h"
+#include "training/options.h"
+
+namespace combiner {
+
+// What a checkpoint says of itself, to make the trainer it goes into.
+struct CheckpointHeader {
+  ModelConfig config;
+  TrainingOptions options;
+};
+
+// Throws Error if the file is malformed or no checkpoint.
+CheckpointHeader read_checkpoint_header(const std::filesystem::path& path);
+
+}  // namespace combiner

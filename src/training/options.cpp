@@ -1,0 +1,107 @@
+#include "training/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "error.h"
+
+namespace combiner {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kMostImages = 65536;  // a step
+
+constexpr const char* kMuon = "muon";
+constexpr const char* kAdamW = "adamw";
+
+// Calls visit(name, field) for every field but the optimiser's kind.
+template <class Options, class Visit>
+void for_each_field(Options& options, const Visit& visit) {
+  visit("weight_decay", options.optimizer.weight_decay);
+  visit("muon_momentum", options.optimizer.muon_momentum);
+  visit("beta1", options.optimizer.beta1);
+  visit("beta2", options.optimizer.beta2);
+  visit("epsilon", options.optimizer.epsilon);
+  visit("batch", options.batch);
+  visit("learning_rate", options.learning_rate);
+  visit("warmup_steps", options.warmup_steps);
+  visit("decay_fraction", options.decay_fraction);
+  visit("clip_norm", options.clip_norm);
+  visit("average_decay", options.average_decay);
+  visit("flips", options.flips);
+  visit("seed", options.seed);
+}
+
+}  // namespace
+
+void validate(const TrainingOptions& options, std::string_view source) {
+  // Every condition is false for a NaN.
+  const auto require = [&](bool good, std::string_view name, auto value, std::string_view wanted) {
+    if (!good) throw Error(fmt::format("{}: {} is {}, expected {}", source, name, value, wanted));
+  };
+  const auto require_positive = [&](std::string_view name, double value) {
+    require(value > 0 && std::isfinite(value), name, value, "a finite number above 0");
+  };
+  const auto require_average = [&](std::string_view name, float value) {
+    require(value >= 0 && value < 1, name, value, "a number from 0 to below 1");
+  };
+  const auto require_fraction = [&](std::string_view name, double value) {
+    require(value >= 0 && value <= 1, name, value, "a number from 0 to 1");
+  };
+  const OptimizerOptions& optimizer = options.optimizer;
+  require(optimizer.weight_decay >= 0 && std::isfinite(optimizer.weight_decay), "weight_decay",
+          optimizer.weight_decay, "a finite number of 0 or more");
+  require_average("muon_momentum", optimizer.muon_momentum);
+  require_average("beta1", optimizer.beta1);
+  require_average("beta2", optimizer.beta2);
+  require_positive("epsilon", optimizer.epsilon);
+  require(options.batch >= 1 && options.batch <= kMostImages, "batch", options.batch,
+          fmt::format("1 to {} images", kMostImages));
+  require_positive("learning_rate", options.learning_rate);
+  require(options.warmup_steps >= 0, "warmup_steps", options.warmup_steps, "0 or more");
+  require_fraction("decay_fraction", options.decay_fraction);
+  require_positive("clip_norm", options.clip_norm);
+  require_fraction("average_decay", options.average_decay);
+}
+
+std::string to_json(const TrainingOptions& options) {
+  Json json;
+  json["optimizer"] = options.optimizer.kind == OptimizerKind::muon ? kMuon : kAdamW;
+  for_each_field(options, [&](const char* name, const auto& field) { json[name] = field; });
+  return json.dump();
+}
+
+TrainingOptions parse_training_options(std::string_view text, std::string_view source) {
+  TrainingOptions options;
+  try {
+    const Json json = Json::parse(text);
+    const bool is_muon = json.at("optimizer") == kMuon;
+    options.optimizer.kind = is_muon ? OptimizerKind::muon : OptimizerKind::adamw;
+    for_each_field(options, [&](const char* name, auto& field) { json.at(name).get_to(field); });
+  } catch (const Json::exception& error) {
+    throw Error(fmt::format("{}: bad training options: {}", source, error.what()));
+  }
+  validate(options, source);
+  // Catches unknown fields and numbers of another type, which the reading above lets pass.
+  if (to_json(options) != text)
+    throw Error(
+        fmt::format("{}: bad training options: {}, expected {}", source, text, to_json(options)));
+  return options;
+}
+
+double learning_rate(const TrainingOptions& options, int64_t step, double fraction_done) {
+  const double warm =
+      options.warmup_steps > 0
+          ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps))
+          : 1.0;
+  const double left = std::clamp(1.0 - fraction_done, 0.0, 1.0);
+  const double decay =
+      options.decay_fraction > 0 ? std::min(1.0, left / options.decay_fraction) : 1.0;
+  return options.learning_rate * warm * decay;
+}
+
+}  // namespace combiner
