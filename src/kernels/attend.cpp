@@ -54,11 +54,117 @@ int64_t VisibleKeys(const AttentionTile<T>& tile, int64_t i) {
   return std::clamp<int64_t>(tile.visible.first + tile.visible.step * i, 0, tile.keys);
 }
 
+// kVectors vectors of the sum over j of weight[j] * value[j].
+template <int kVectors, class T>
+HWY_INLINE void MeanOfValues(const T* value, int64_t stride, int64_t count,
+                             const float* HWY_RESTRICT weight, float* HWY_RESTRICT mean) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  hn::Vec<decltype(d)> sum[kVectors];
+  HWY_UNROLL(8)
+  for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
+  for (int64_t j = 0; j < count; ++j) {
+    const auto w = hn::Set(d, weight[j]);
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVectors; ++v)
+      sum[v] = hn::MulAdd(w, LoadFloats(d, value + j * stride + v * lanes), sum[v]);
+  }
+  HWY_UNROLL(8)
+  for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[v], d, mean + v * lanes);
+}
+
+// Turns a row of logits, `visible` of them and -infinity up to a whole vector, into exp(logit -
+// maximum) and returns the maximum and the sum; with none visible 0 and 0.
+struct RowSoftmax {
+  float maximum, sum;
+};
+HWY_INLINE RowSoftmax Exponentials(float* HWY_RESTRICT row, int64_t visible, int64_t columns) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  std::fill(row + visible, row + columns, -HUGE_VALF);
+  auto high = hn::Set(d, -HUGE_VALF);
+  for (int64_t j = 0; j < visible; j += lanes) high = hn::Max(high, hn::Load(d, row + j));
+  const float maximum = visible > 0 ? hn::GetLane(hn::MaxOfLanes(d, high)) : 0.0f;
+  auto sum = hn::Zero(d);
+  const auto m = hn::Set(d, maximum);
+  for (int64_t j = 0; j < columns; j += lanes) {
+    const auto p = FastExp(d, hn::Sub(hn::Load(d, row + j), m));
+    hn::Store(p, d, row + j);
+    sum = hn::Add(sum, p);
+  }
+  return {maximum, hn::GetLane(hn::SumOfLanes(d, sum))};
+}
+
+// Puts a query's result in its place, or merges it with what is there. `mean` is the values' sum
+// weighted by exp(logit - maximum).
+HWY_INLINE void Finish(const float* mean, RowSoftmax softmax, int64_t visible, int64_t head_dim,
+                       Merge merge, float* out, float& lse) {
+  if (visible == 0) {
+    if (merge == Merge::replace) {
+      std::fill_n(out, head_dim, 0.0f);
+      lse = -HUGE_VALF;
+    }
+    return;
+  }
+  const float part_lse = softmax.maximum + std::log(softmax.sum);
+  if (merge == Merge::replace || lse == -HUGE_VALF) {
+    lse = part_lse;
+    WeightedSum(mean, 1.0f / softmax.sum, out, 0.0f, head_dim, out);
+    return;
+  }
+  const float high = std::max(lse, part_lse);
+  const float merged = high + std::log(std::exp(lse - high) + std::exp(part_lse - high));
+  const float old_weight = std::exp(lse - merged);
+  lse = merged;
+  WeightedSum(mean, std::exp(softmax.maximum - merged), out, old_weight, head_dim, out);
+}
+
+// One query, as decoding has it: keys and values are read once, where they are.
+template <class T>
+void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+               AttentionScratch& scratch) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t keys = VisibleKeys(tile, 0);
+  const int64_t padded_keys = RoundUp(keys);
+  const int64_t head_dim = tile.head_dim;
+  const int64_t padded_dim = RoundUp(head_dim);
+  const int64_t whole = head_dim / lanes * lanes;
+  float* query = scratch.reserve(static_cast<size_t>(2 * padded_dim + padded_keys));
+  float* mean = query + padded_dim;
+  float* probability = mean + padded_dim;
+
+  ScaleToFloat(tile.query, head_dim, tile.scale, query);
+  for (int64_t j = 0; j < keys; ++j) {
+    const T* key = tile.key + j * tile.key_stride;
+    auto sum = hn::Zero(d);
+    for (int64_t i = 0; i < whole; i += lanes)
+      sum = hn::MulAdd(hn::Load(d, query + i), LoadFloats(d, key + i), sum);
+    float logit = hn::GetLane(hn::SumOfLanes(d, sum));
+    for (int64_t i = whole; i < head_dim; ++i) logit += query[i] * OneToFloat(key[i]);
+    probability[j] = logit;
+  }
+  const RowSoftmax softmax = Exponentials(probability, keys, padded_keys);
+
+  // A few vectors of the mean at a time, held in registers over all values.
+  int64_t i = 0;
+  for (; i + 4 * lanes <= head_dim; i += 4 * lanes)
+    MeanOfValues<4>(tile.value + i, tile.value_stride, keys, probability, mean + i);
+  for (; i + lanes <= head_dim; i += lanes)
+    MeanOfValues<1>(tile.value + i, tile.value_stride, keys, probability, mean + i);
+  for (; i < head_dim; ++i) {
+    float sum = 0.0f;
+    for (int64_t j = 0; j < keys; ++j)
+      sum += probability[j] * OneToFloat(tile.value[j * tile.value_stride + i]);
+    mean[i] = sum;
+  }
+  Finish(mean, softmax, keys, head_dim, merge, output.out, *output.lse);
+}
+
 template <class T>
 void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
             AttentionScratch& scratch) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  if (tile.queries == 1) return AttendOne(tile, output, merge, scratch);
   // Queries are in order of visible keys, so the last sees the most.
   const int64_t keys = tile.queries > 0 ? VisibleKeys(tile, tile.queries - 1) : 0;
   const int64_t padded_keys = RoundUp(keys);
@@ -87,49 +193,16 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge m
     TileProduct<false>(block, block_columns, head_dim, query, padded_dim, 1, key_transposed,
                        padded_keys, probability, padded_keys);
 
-    float maximum[kQueryBlock], sum[kQueryBlock];
-    for (int64_t i = 0; i < block; ++i) {
-      const int64_t visible = VisibleKeys(tile, first + i);
-      float* row = probability + i * padded_keys;
-      std::fill(row + visible, row + block_columns, -HUGE_VALF);
-      auto vmax = hn::Set(d, -HUGE_VALF);
-      for (int64_t j = 0; j < visible; j += lanes) vmax = hn::Max(vmax, hn::Load(d, row + j));
-      maximum[i] = visible > 0 ? hn::GetLane(hn::MaxOfLanes(d, vmax)) : 0.0f;
-      auto vsum = hn::Zero(d);
-      const auto m = hn::Set(d, maximum[i]);
-      for (int64_t j = 0; j < block_columns; j += lanes) {
-        const auto p = FastExp(d, hn::Sub(hn::Load(d, row + j), m));
-        hn::Store(p, d, row + j);
-        vsum = hn::Add(vsum, p);
-      }
-      sum[i] = hn::GetLane(hn::SumOfLanes(d, vsum));
-    }
+    RowSoftmax softmax[kQueryBlock];
+    for (int64_t i = 0; i < block; ++i)
+      softmax[i] =
+          Exponentials(probability + i * padded_keys, VisibleKeys(tile, first + i), block_columns);
     TileProduct<false>(block, padded_dim, block_keys, probability, padded_keys, 1, value,
                        padded_dim, mean, padded_dim);
-
-    for (int64_t i = 0; i < block; ++i) {
-      float* out = output.out + (first + i) * output.out_stride;
-      float& lse = output.lse[(first + i) * output.lse_stride];
-      if (VisibleKeys(tile, first + i) == 0) {
-        if (merge == Merge::replace) {
-          std::fill_n(out, head_dim, 0.0f);
-          lse = -HUGE_VALF;
-        }
-        continue;
-      }
-      const float part_lse = maximum[i] + std::log(sum[i]);
-      if (merge == Merge::replace || lse == -HUGE_VALF) {
-        lse = part_lse;
-        WeightedSum(mean + i * padded_dim, 1.0f / sum[i], out, 0.0f, head_dim, out);
-      } else {
-        const float high = std::max(lse, part_lse);
-        const float merged = high + std::log(std::exp(lse - high) + std::exp(part_lse - high));
-        const float old_weight = std::exp(lse - merged);
-        lse = merged;
-        WeightedSum(mean + i * padded_dim, std::exp(maximum[i] - merged), out, old_weight, head_dim,
-                    out);
-      }
-    }
+    for (int64_t i = 0; i < block; ++i)
+      Finish(mean + i * padded_dim, softmax[i], VisibleKeys(tile, first + i), head_dim, merge,
+             output.out + (first + i) * output.out_stride,
+             output.lse[(first + i) * output.lse_stride]);
   }
 }
 
