@@ -77,9 +77,9 @@ Weights load_weights(const std::filesystem::path& path) {
                     "another program's safetensors file?",
                     path.string(), kConfigKey));
   const ModelConfig config = parse_config(config_text->second, path.string());
-  Weights weights(config);
 
-  const std::vector<std::string> faults = find_faults(file, weights.parameters);
+  // Before memory is taken: a config may claim any size.
+  const std::vector<std::string> faults = find_faults(file, Parameters(config));
   if (!faults.empty()) {
     const size_t listed = std::min(faults.size(), kMostFaults);
     std::string text = fmt::format(
@@ -89,6 +89,7 @@ Weights load_weights(const std::filesystem::path& path) {
     throw Error(text);
   }
 
+  Weights weights(config);
   for (const Parameter& parameter : weights.parameters.list) {
     const std::span<float> values(weights.values.data() + parameter.offset, parameter.size);
     try {
