@@ -1,0 +1,282 @@
+#include <cmath>
+#include <fstream>
+#include <numeric>
+#include <string>
+
+#include "catch.h"
+#include "data_folders.h"
+#include "error_bounds.h"
+#include "golden_cases.h"
+#include "model/model.h"
+#include "model/weights_file.h"
+#include "random_model.h"
+#include "reference_model.h"
+
+namespace combiner {
+namespace {
+
+template <class T>
+constexpr Precision kPrecision = Precision::f32;
+template <>
+constexpr Precision kPrecision<bfloat16> = Precision::bf16;
+
+// Single precision, in the norm of all logits: the bar of the project.
+constexpr double kFloatTolerance = 1e-5;
+
+// In bfloat16 each product's factors are rounded, independently: ten products a block and five in
+// the head, two factors each. Twice what that adds up to leaves room for the layer norms and
+// softmaxes that magnify it.
+double bfloat16_tolerance(const ModelConfig& config) {
+  return 2 * std::sqrt(2 * (10 * config.num_layers + 5)) * kBfloat16Unit;
+}
+
+// A model and its forward pass.
+template <class T>
+class Forward {
+ public:
+  explicit Forward(const Weights& weights)
+      : config_(weights.config),
+        packed_(pack_weights(weights, kPrecision<T>)),
+        forward_(config_, packed_) {}
+
+  std::vector<float> logits(const uint8_t* pixels) {
+    std::vector<float> out(static_cast<size_t>(config_.dims()) *
+                           static_cast<size_t>(config_.vocab_size));
+    forward_.logits(pixels, out.data());
+    return out;
+  }
+  std::vector<float> nats(const uint8_t* pixels) {
+    std::vector<float> out(static_cast<size_t>(config_.dims()));
+    forward_.nats(pixels, out.data());
+    return out;
+  }
+
+ private:
+  const ModelConfig& config_;
+  const ModelWeights<PackedWeights> packed_;
+  ParallelForward<T> forward_;
+};
+
+// Of the norm of all logits.
+template <class Expected>
+double relative_error(const std::vector<float>& actual, const Expected& expected) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double e = expected[i];
+    error += (actual[i] - e) * (actual[i] - e);
+    norm += e * e;
+  }
+  return std::sqrt(error / norm);
+}
+
+// Nats are a logit less the log-sum-exp of all: off by at most twice what the worst logit is, and
+// by their own rounding.
+template <class Logits, class Nats>
+double worst_nats_error(const std::vector<float>& logits, const Logits& expected_logits,
+                        const std::vector<float>& nats, const Nats& expected_nats) {
+  double logit_error = 0, size = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    logit_error = std::max(logit_error, std::abs(double{logits[i]} - expected_logits[i]));
+    size = std::max(size, std::abs(double{expected_logits[i]}));
+  }
+  const double vocab = static_cast<double>(logits.size()) / static_cast<double>(nats.size());
+  ErrorBounds bounds;
+  for (size_t t = 0; t < nats.size(); ++t)
+    bounds.add(nats[t], expected_nats[t], 2 * logit_error + kFloatUnit * (vocab + 10 + 4 * size));
+  return bounds.worst();
+}
+
+template <class T>
+void check_golden(double (*tolerance)(const ModelConfig&)) {
+  for (const GoldenCase& c : golden_cases()) {
+    INFO(c.name);
+    Forward<T> forward(c.weights);
+    for (size_t image = 0; image < c.images(); ++image) {
+      const uint8_t* pixels = c.image(c.pixels, image).data();
+      const std::vector<float> logits = forward.logits(pixels);
+      const std::vector<float> nats = forward.nats(pixels);
+      const std::span<const float> golden_logits = c.image(c.logits, image);
+      const std::span<const float> golden_nats = c.image(c.nats, image);
+      REQUIRE(logits.size() == golden_logits.size());
+      CHECK(relative_error(logits, golden_logits) < tolerance(c.weights.config));
+      CHECK(worst_nats_error(logits, golden_logits, nats, golden_nats) <= 1.0);
+    }
+  }
+}
+
+TEST_CASE("The forward pass in float agrees with the golden files") {
+  check_golden<float>([](const ModelConfig&) { return kFloatTolerance; });
+}
+
+TEST_CASE("The forward pass in bfloat16 is near the golden files") {
+  check_golden<bfloat16>(bfloat16_tolerance);
+}
+
+struct Size {
+  int height, width;
+};
+
+TEST_CASE("The forward pass agrees with the reference at odd sizes") {
+  // The last are of more positions than a band, and of rows longer than one.
+  for (const Size size : {Size{1, 1}, {1, 7}, {7, 1}, {2, 3}, {3, 50}, {13, 50}, {3, 600}})
+    for (const Attention attention : {Attention::axial_rowmajor, Attention::full})
+      for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
+        ModelConfig config = small_config(tokens, attention, size.height, size.width);
+        // The reference's time goes with the square of the positions.
+        if (config.positions() > 2000) continue;
+        Random random(1);
+        const Weights weights = random_weights(config, random);
+        const std::vector<uint8_t> pixels = random_pixels(config, random);
+        const std::vector<double> values = to_doubles(weights);
+        std::vector<double> expected;
+        for (const auto& row : reference::logits(config, weights.parameters, values, pixels.data()))
+          expected.insert(expected.end(), row.begin(), row.end());
+        INFO(size.height << " x " << size.width << ", " << name(tokens) << ", " << name(attention));
+
+        Forward<float> forward(weights);
+        const std::vector<float> logits = forward.logits(pixels.data());
+        CHECK(relative_error(logits, expected) < kFloatTolerance);
+        CHECK(worst_nats_error(
+                  logits, expected, forward.nats(pixels.data()),
+                  reference::nats(config, weights.parameters, values, pixels.data())) <= 1.0);
+
+        const double halves =
+            relative_error(Forward<bfloat16>(weights).logits(pixels.data()), expected);
+        CHECK(halves < bfloat16_tolerance(config));
+        CHECK(halves > kFloatTolerance);  // it was in bfloat16
+      }
+}
+
+TEST_CASE("Images through one forward pass do not depend on those before") {
+  const ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 13, 50);
+  Random random(2);
+  const Weights weights = random_weights(config, random);
+  const std::vector<uint8_t> first = random_pixels(config, random);
+  const std::vector<uint8_t> second = random_pixels(config, random);
+  Forward<float> forward(weights);
+  const std::vector<float> before = forward.logits(first.data());
+  forward.logits(second.data());
+  const bool same = forward.logits(first.data()) == before;  // too many to show
+  CHECK(same);
+}
+
+// ---- Causality
+
+// Changes byte t of an image; counts the logits at or before it that are no longer the same bits,
+// and those after it.
+struct Changes {
+  size_t before = 0, after = 0;
+};
+
+template <class T>
+Changes changes(Forward<T>& forward, const std::vector<float>& logits, std::vector<uint8_t> pixels,
+                size_t t) {
+  pixels[t] ^= 0x80;
+  const std::vector<float> changed = forward.logits(pixels.data());
+  const size_t vocab = logits.size() / pixels.size();
+  Changes found;
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (changed[i] != logits[i]) ++(i / vocab <= t ? found.before : found.after);
+  return found;
+}
+
+template <class T>
+void check_causality(const ModelConfig& config, const std::vector<size_t>& bytes) {
+  Random random(3);
+  const Weights weights = random_weights(config, random);
+  const std::vector<uint8_t> pixels = random_pixels(config, random);
+  Forward<T> forward(weights);
+  const std::vector<float> logits = forward.logits(pixels.data());
+  for (const size_t t : bytes) {
+    const Changes found = changes(forward, logits, pixels, t);
+    INFO(config.image.height << " x " << config.image.width << ", " << name(config.tokens) << ", "
+                             << name(config.attention[0]) << ", byte " << t);
+    CHECK(found.before == 0);
+    CHECK((found.after > 0 || t + 1 == pixels.size()));
+  }
+}
+
+void check_causality(const ModelConfig& config, const std::vector<size_t>& bytes) {
+  check_causality<float>(config, bytes);
+  check_causality<bfloat16>(config, bytes);
+}
+
+TEST_CASE("No logit depends on its own byte or a later one") {
+  for (const Attention attention : {Attention::axial_rowmajor, Attention::full})
+    for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
+      const ModelConfig small = small_config(tokens, attention, 4, 5);
+      std::vector<size_t> all(static_cast<size_t>(small.dims()));
+      std::iota(all.begin(), all.end(), size_t{0});
+      check_causality(small, all);
+
+      // More positions than a band: bytes of its first and last rows, and some of the others.
+      const ModelConfig large = small_config(tokens, attention, 13, 50);
+      const auto dims = static_cast<size_t>(large.dims());
+      std::vector<size_t> some = {0, 1, 2, dims - 3, dims - 2, dims - 1};
+      for (size_t row = 0; row < 13; ++row) some.push_back(row * 150 + 148 + row % 3);
+      check_causality(large, some);
+    }
+}
+
+// ---- A trained model
+
+// Record k of the last 500 of a CIFAR-10 file, channels interleaved.
+std::vector<uint8_t> validation_record(const std::filesystem::path& path, size_t k) {
+  constexpr size_t kRecord = 3073, kPlane = 1024;
+  const size_t records = std::filesystem::file_size(path) / kRecord;
+  std::ifstream file(path, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>((records - 500 + k) * kRecord + 1));
+  std::vector<char> planes(3 * kPlane);
+  file.read(planes.data(), static_cast<std::streamsize>(planes.size()));
+  REQUIRE(file.good());
+  std::vector<uint8_t> pixels(3 * kPlane);
+  for (size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = static_cast<uint8_t>(planes[i % 3 * kPlane + i / 3]);
+  return pixels;
+}
+
+// Each image's nats, of all channels.
+std::vector<double> read_nats(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  CHECK(line == "record,red_nats,green_nats,blue_nats");
+  std::vector<double> sums;
+  for (double record, red, green, blue;
+       file >> record && file.ignore() >> red && file.ignore() >> green && file.ignore() >> blue;)
+    sums.push_back(red + green + blue);
+  return sums;
+}
+
+template <class T>
+double total_nats(Forward<T>& forward, const std::vector<uint8_t>& pixels) {
+  const std::vector<float> nats = forward.nats(pixels.data());
+  return std::accumulate(nats.begin(), nats.end(), 0.0);
+}
+
+TEST_CASE("A trained model says of images what it said to its makers") {
+  const std::filesystem::path folder = shared_folder() / "weights";
+  const std::filesystem::path data = shared_folder() / "data/cifar-10/data_batch_5.bin";
+  for (const std::filesystem::path& path : {folder, data})
+    if (!std::filesystem::exists(path)) SKIP_TEST(path << " is absent");
+
+  const Weights weights = load_weights(folder / "cifar10-prototype.safetensors");
+  const std::vector<double> expected = read_nats(folder / "cifar10-prototype-nats.csv");
+  REQUIRE(expected.size() == 64);
+  Forward<float> floats(weights);
+  Forward<bfloat16> halves(weights);
+  constexpr size_t kImages = 8;
+  double difference = 0;
+  for (size_t k = 0; k < 64; k += 64 / kImages) {
+    const std::vector<uint8_t> pixels = validation_record(data, k);
+    INFO("record " << k);
+    CHECK(std::abs(total_nats(floats, pixels) / expected[k] - 1) < 1e-5);
+    difference += total_nats(halves, pixels) - expected[k];
+  }
+  const double bits_per_dim = difference / std::log(2.0) / (kImages * 3072);
+  CHECK(std::abs(bits_per_dim) < 0.003);
+  CHECK(bits_per_dim != 0.0);
+}
+
+}  // namespace
+}  // namespace combiner
