@@ -1,0 +1,420 @@
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <chrono>
+#include <sstream>
+#include <thread>
+
+#include "catch.h"
+#include "cli/run_program.h"
+#include "file_text.h"
+#include "image/write_png.h"
+#include "model/weights_file.h"
+#include "temp_folder.h"
+#include "training/checkpoint.h"
+#include "training/log_rows.h"
+#include "training/tiny_training.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kPictures = 12;
+
+// A folder with a config and pictures to train on, for files named after a run.
+class Workplace {
+ public:
+  Workplace() {
+    write_text(config(), to_json(tiny_config()));
+    const auto pictures = tiny_pictures(kPictures);
+    fs::create_directory(folder / "pictures");
+    for (int64_t i = 0; i < pictures->size(); ++i) {
+      Image image{kTinySide, kTinySide, std::vector<uint8_t>(3 * kTinySide * kTinySide)};
+      pictures->read(i, image.pixels);
+      write_png(folder / fmt::format("pictures/{:02}.png", i), image);
+    }
+  }
+
+  fs::path config() const { return folder / "config.json"; }
+  fs::path weights(const std::string& run) const { return folder / (run + ".safetensors"); }
+  fs::path checkpoint(const std::string& run) const { return folder / (run + ".checkpoint"); }
+  fs::path log(const std::string& run) const { return folder / (run + ".csv"); }
+
+  // The command line of a run, which keeps 4 pictures apart.
+  std::vector<std::string> command(const std::string& run, std::vector<std::string> more) const {
+    std::vector<std::string> words = {"train",
+                                      "--data",
+                                      (folder / "pictures").string(),
+                                      "-o",
+                                      weights(run).string(),
+                                      "--validation-images",
+                                      "4",
+                                      "--threads",
+                                      "1",
+                                      "--precision",
+                                      "f32"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  std::vector<std::string> fresh(const std::string& run, std::vector<std::string> more) const {
+    more.insert(more.end(), {"--config", config().string()});
+    return command(run, more);
+  }
+  std::vector<std::string> resumed(const std::string& run, std::vector<std::string> more) const {
+    more.insert(more.end(), {"--resume", checkpoint(run).string()});
+    return command(run, more);
+  }
+
+  TempFolder folder;
+};
+
+size_t steps_logged(const fs::path& log) {
+  const size_t rows = timeless_rows(log).size();
+  return rows > 0 ? rows - 1 : 0;
+}
+
+// Waits until a log has this many steps; whether it has, in a minute.
+bool reaches(const fs::path& log, size_t steps) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (steps_logged(log) >= steps) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+TEST_CASE("train: makes weights, a checkpoint and a log") {
+  const Workplace place;
+  const ProgramResult result = run_combiner(place.fresh("a", {"--steps", "5", "--batch", "3"}));
+  REQUIRE(result.exit_code == 0);
+  CHECK(result.out.starts_with(place.weights("a").string() + ": 5 steps, 15 images, validation "));
+  CHECK(result.out.ends_with(" bits/dim\n"));
+  CHECK(result.err.starts_with("step 5, 15 images, "));  // the last step's validation
+
+  CHECK(load_weights(place.weights("a")).config == tiny_config());
+  const CheckpointHeader header = read_checkpoint_header(place.checkpoint("a"));
+  CHECK(header.config == tiny_config());
+  CHECK(header.options.batch == 3);
+  const std::vector<std::string> rows = timeless_rows(place.log("a"));
+  REQUIRE(rows.size() == 6);
+  CHECK(rows[0] == "step,images,loss,validation,learning_rate,gradient_norm,");
+  CHECK(rows[5].starts_with("5,15,"));
+  CHECK(std::distance(fs::directory_iterator(place.folder.path()), {}) == 2 + 3);
+
+  // The weights serve: to be evaluated, say, on the pictures kept apart.
+  const ProgramResult eval =
+      run_combiner({"eval", "--model", place.weights("a").string(), "--data",
+                    (place.folder / "pictures").string(), "--precision", "f32"});
+  CHECK(eval.exit_code == 0);
+}
+
+TEST_CASE("train: the options decide the course, and are kept in the checkpoint") {
+  const Workplace place;
+  const ProgramResult result = run_combiner(place.fresh("a", {"--steps",
+                                                              "2",
+                                                              "--batch",
+                                                              "2",
+                                                              "--lr",
+                                                              "0.25",
+                                                              "--warmup",
+                                                              "7",
+                                                              "--decay",
+                                                              "0.5",
+                                                              "--optimizer",
+                                                              "adamw",
+                                                              "--weight-decay",
+                                                              "0.125",
+                                                              "--clip",
+                                                              "3",
+                                                              "--average",
+                                                              "0.75",
+                                                              "--no-flips",
+                                                              "--seed",
+                                                              "18446744073709551615",
+                                                              "--checkpoint",
+                                                              (place.folder / "c").string(),
+                                                              "--log",
+                                                              (place.folder / "l").string()}));
+  REQUIRE(result.exit_code == 0);
+  const TrainingOptions options = read_checkpoint_header(place.folder / "c").options;
+  CHECK(options.batch == 2);
+  CHECK(options.learning_rate == 0.25);
+  CHECK(options.warmup_steps == 7);
+  CHECK(options.decay_fraction == 0.5);
+  CHECK(options.optimizer.kind == OptimizerKind::adamw);
+  CHECK(options.optimizer.weight_decay == 0.125f);
+  CHECK(options.clip_norm == 3);
+  CHECK(options.average_decay == 0.75);
+  CHECK_FALSE(options.flips);
+  CHECK(options.seed == ~uint64_t{0});
+  CHECK(timeless_rows(place.folder / "l").size() == 3);
+  CHECK_FALSE(fs::exists(place.checkpoint("a")));
+  CHECK_FALSE(fs::exists(place.log("a")));
+
+  // Resumed, they stay, but for those given.
+  const ProgramResult resumed = run_combiner(place.command(
+      "b", {"--resume", (place.folder / "c").string(), "--steps", "4", "--lr", "0.125"}));
+  REQUIRE(resumed.exit_code == 0);
+  const TrainingOptions later = read_checkpoint_header(place.checkpoint("b")).options;
+  CHECK(later.learning_rate == 0.125);
+  CHECK(later.warmup_steps == 7);
+  CHECK_FALSE(later.flips);
+}
+
+TEST_CASE("train: a wrong command line is told and nothing is made") {
+  const Workplace place;
+  const auto refuses = [&](const std::vector<std::string>& arguments,
+                           const std::string& complaint) {
+    const ProgramResult result = run_combiner(arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("combiner: "));
+    CHECK_THAT(result.err, contains(complaint));
+    CHECK(result.err.ends_with("See combiner train --help.\n"));
+    CHECK(std::distance(fs::directory_iterator(place.folder.path()), {}) == 2);
+  };
+  refuses({"train"}, "required");
+  refuses({"train", "--config", place.config().string(), "--steps", "1", "-o", "w"}, "--data");
+  refuses({"train", "--config", place.config().string(), "--steps", "1", "--data", "d"},
+          "--output");
+  refuses(place.command("a", {"--steps", "1"}), "--config or --resume is required");
+  refuses(place.fresh("a", {}), "--steps or --minutes is required");
+  refuses(place.fresh("a", {"--steps", "1", "--minutes", "1"}), "excludes");
+  refuses(place.fresh("a", {"--steps", "0"}), "the steps must be 1 or more");
+  refuses(place.fresh("a", {"--steps", "1.5"}), "--steps");
+  refuses(place.fresh("a", {"--minutes", "nan"}), "the minutes must be");
+  refuses(place.fresh("a", {"--minutes", "-1"}), "the minutes must be");
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"--lr", "0"}, "learning_rate is 0"},
+      {{"--lr", "nan"}, "learning_rate is nan"},
+      {{"--batch", "0"}, "batch is 0"},
+      {{"--warmup", "-1"}, "warmup_steps is -1"},
+      {{"--decay", "1.5"}, "decay_fraction is 1.5"},
+      {{"--average", "-1"}, "average_decay is -1"},
+      {{"--clip", "0"}, "clip_norm is 0"},
+      {{"--weight-decay", "-1"}, "weight_decay is -1"},
+      {{"--optimizer", "sgd"}, "sgd"},
+      {{"--seed", "-1"}, "-1 is not a whole number"},
+      {{"--checkpoint-minutes", "nan"}, "must be 0 or more"},
+      {{"--validation-minutes", "-1"}, "must be 0 or more"},
+      {{"--colour"}, "--colour"},
+  };
+  for (auto [words, complaint] : wrong) {
+    words.insert(words.end(), {"--steps", "1"});
+    refuses(place.fresh("a", words), complaint);
+  }
+}
+
+TEST_CASE("train: no file of a run may be another one of its files") {
+  const Workplace place;
+  const std::string config = read_text(place.config());
+  const auto refuses = [&](const std::vector<std::string>& more, const std::string& complaint) {
+    std::vector<std::string> words = more;
+    words.insert(words.end(), {"--steps", "1"});
+    const ProgramResult result = run_combiner(place.fresh("a", words));
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, contains(complaint));
+    CHECK(read_text(place.config()) == config);
+    CHECK(std::distance(fs::directory_iterator(place.folder.path()), {}) == 2);
+  };
+  const std::string same = (place.folder / "pictures/../a.safetensors").string();
+  refuses({"--checkpoint", same}, "--output and --checkpoint are the same file");
+  refuses({"--log", same}, "--output and --log are the same file");
+  refuses({"--log", place.checkpoint("a").string()}, "--log and --checkpoint are the same file");
+  refuses({"--log", place.config().string()}, "--log and --config are the same file");
+  refuses({"--checkpoint", place.config().string()}, "--config and --checkpoint are the same");
+  refuses({"--resume", place.weights("a").string()}, "--output and --resume are the same file");
+}
+
+TEST_CASE("train: what can't be done is told and nothing is made") {
+  const Workplace place;
+  const auto refuses = [&](const std::vector<std::string>& arguments,
+                           const std::string& complaint) {
+    const ProgramResult result = run_combiner(arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("combiner: "));
+    CHECK_THAT(result.err, contains(complaint));
+    CHECK_FALSE(fs::exists(place.weights("a")));
+    CHECK_FALSE(fs::exists(place.checkpoint("a")));
+  };
+  const std::vector<std::string> one = {"--steps", "1"};
+  refuses(place.resumed("a", one), "can't open the file");
+  refuses(place.command("a", {"--steps", "1", "--config", (place.folder / "none").string()}),
+          "can't open the file");
+  write_text(place.folder / "bad.json", "{");
+  refuses(place.command("a", {"--steps", "1", "--config", (place.folder / "bad.json").string()}),
+          "bad.json");
+  write_text(place.log("a"), "some,other,table\n");
+  refuses(place.fresh("a", one), "not a training log");
+  CHECK(read_text(place.log("a")) == "some,other,table\n");
+  fs::remove(place.log("a"));
+  refuses(place.fresh("absent/a", one), "absent/a.safetensors: can't create the file");
+
+  fs::rename(place.folder / "pictures", place.folder / "away");
+  refuses(place.fresh("a", one), "pictures: can't open the data set");
+  fs::rename(place.folder / "away", place.folder / "pictures");
+
+  // A picture is looked at when its turn comes; there is a checkpoint by then.
+  ModelConfig wider = tiny_config();
+  wider.image.width = 5;
+  write_text(place.config(), to_json(wider));
+  const ProgramResult result = run_combiner(place.fresh("a", one));
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains("use --resize"));
+  CHECK_THAT(result.err, contains("a.checkpoint, is of step 0."));
+  CHECK_FALSE(fs::exists(place.weights("a")));
+  CHECK(run_combiner(place.fresh("a", {"--steps", "1", "--resize"})).exit_code == 0);
+}
+
+TEST_CASE("train: as many pictures kept apart as there are is an error") {
+  const Workplace place;
+  const auto kept_apart = [&](int count) {
+    return run_combiner({"train", "--config", place.config().string(), "--data",
+                         (place.folder / "pictures").string(), "-o", place.weights("a").string(),
+                         "--steps", "1", "--validation-images", std::to_string(count)});
+  };
+  CHECK(kept_apart(kPictures).exit_code == 1);
+  CHECK_THAT(kept_apart(kPictures).err, contains("set --validation-images below that"));
+  CHECK(kept_apart(-1).exit_code == 2);
+  CHECK(kept_apart(kPictures - 1).exit_code == 0);
+  const ProgramResult none = kept_apart(0);
+  CHECK(none.exit_code == 0);
+  CHECK(none.out == place.weights("a").string() + ": 1 steps, 4 images\n");
+  CHECK(none.err.empty());
+}
+
+TEST_CASE("train: pictures kept apart are not trained on") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", {"--steps", "9"})).exit_code == 0);
+  // Other pictures in their place, the last by name: the same training.
+  const auto others = tiny_pictures(4, 99);
+  for (int64_t i = 0; i < 4; ++i) {
+    Image image{kTinySide, kTinySide, std::vector<uint8_t>(3 * kTinySide * kTinySide)};
+    others->read(i, image.pixels);
+    write_png(place.folder / fmt::format("pictures/{:02}.png", kPictures - 4 + i), image);
+  }
+  REQUIRE(run_combiner(place.fresh("b", {"--steps", "9"})).exit_code == 0);
+  CHECK(read_text(place.weights("a")) == read_text(place.weights("b")));
+  CHECK(timeless_rows(place.log("a")) != timeless_rows(place.log("b")));  // another validation
+}
+
+// Without a decay, steps don't depend on how many there are to be.
+const std::vector<std::string> kNoDecay = {"--decay", "0"};
+
+std::vector<std::string> steps(size_t number, std::vector<std::string> more = kNoDecay) {
+  more.insert(more.end(), {"--steps", std::to_string(number)});
+  return more;
+}
+
+TEST_CASE("train: --resume goes on as if nothing had been") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("straight", steps(8))).exit_code == 0);
+  REQUIRE(run_combiner(place.fresh("broken", steps(3))).exit_code == 0);
+  const ProgramResult resumed = run_combiner(place.resumed("broken", steps(8)));
+  REQUIRE(resumed.exit_code == 0);
+  CHECK(resumed.out.starts_with(place.weights("broken").string() + ": 8 steps, 32 images, "));
+  CHECK(read_text(place.weights("broken")) == read_text(place.weights("straight")));
+  std::vector<std::string> expected = timeless_rows(place.log("straight"));
+  std::vector<std::string> rows = timeless_rows(place.log("broken"));
+  REQUIRE(rows.size() == 9);
+  // It was measured after its third step, then the last.
+  rows.erase(rows.begin() + 3);
+  expected.erase(expected.begin() + 3);
+  CHECK(rows == expected);
+}
+
+TEST_CASE("train: a checkpoint goes on only with what it was made with") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(3))).exit_code == 0);
+  const std::string checkpoint = read_text(place.checkpoint("a"));
+  const auto refuses = [&](const std::vector<std::string>& arguments,
+                           const std::string& complaint) {
+    const ProgramResult result = run_combiner(arguments);
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, contains(complaint));
+    CHECK(read_text(place.checkpoint("a")) == checkpoint);
+    CHECK(steps_logged(place.log("a")) == 3);
+  };
+  refuses(place.resumed("a", steps(3)), "the training is over: it has made 3 steps");
+  refuses(place.resumed("a", steps(5, {"--optimizer", "adamw"})), "another optimiser");
+  ModelConfig other = tiny_config();
+  other.num_layers = 1;
+  other.attention.pop_back();
+  write_text(place.config(), to_json(other));
+  refuses(place.resumed("a", steps(5, {"--config", place.config().string()})),
+          "not the config that");
+  refuses(place.command("a", steps(5, {"--resume", place.weights("a").string() + "x"})),
+          "can't open the file");
+  fs::remove(place.folder / "pictures/00.png");
+  refuses(place.resumed("a", steps(5)), "trained on 8 images, and 7 are given");
+
+  write_text(place.checkpoint("b"), checkpoint.substr(0, checkpoint.size() / 2));
+  refuses(place.resumed("b", steps(5)), "b.checkpoint: ");
+  fs::copy_file(place.weights("a"), place.checkpoint("c"));
+  refuses(place.resumed("c", steps(5)), "is this a training checkpoint?");
+}
+
+TEST_CASE("train: an interrupt ends in good order, and --resume goes on from there") {
+  const Workplace place;
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const std::string run = fmt::format("signal{}", signal);
+    RunningProgram program(place.fresh(run, steps(1000000)));
+    REQUIRE(reaches(place.log(run), 2));
+    program.send(signal);
+    const ProgramResult result = program.wait();
+    const size_t made = steps_logged(place.log(run));
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK(result.err == fmt::format("combiner: interrupted at step {}; --resume {} goes on from "
+                                    "there\n",
+                                    made, place.checkpoint(run).string()));
+    CHECK_NOTHROW(load_weights(place.weights(run)));
+
+    REQUIRE(run_combiner(place.resumed(run, steps(made + 2))).exit_code == 0);
+    REQUIRE(run_combiner(place.fresh("straight", steps(made + 2))).exit_code == 0);
+    CHECK(read_text(place.weights(run)) == read_text(place.weights("straight")));
+    CHECK(timeless_rows(place.log(run)) == timeless_rows(place.log("straight")));
+  }
+}
+
+TEST_CASE("train: killed at any moment, it leaves a checkpoint to go on from") {
+  const Workplace place;
+  const std::vector<std::string> always = {"--decay", "0", "--checkpoint-minutes", "0"};
+  size_t made = 0;
+  for (int kill = 0; kill < 6; ++kill) {
+    const std::vector<std::string> words = steps(1000000, always);
+    RunningProgram program(kill == 0 ? place.fresh("a", words) : place.resumed("a", words));
+    REQUIRE(reaches(place.log("a"), made + 2));
+    std::this_thread::sleep_for(std::chrono::microseconds(700 * kill));
+    program.send(SIGKILL);
+    CHECK(program.wait().exit_code == 128 + SIGKILL);
+    made = steps_logged(place.log("a"));
+    CHECK_NOTHROW(load_weights(place.weights("a")));
+    CHECK_NOTHROW(read_checkpoint_header(place.checkpoint("a")));
+  }
+  REQUIRE(run_combiner(place.resumed("a", steps(made + 1))).exit_code == 0);
+  REQUIRE(run_combiner(place.fresh("straight", steps(made + 1))).exit_code == 0);
+  CHECK(read_text(place.weights("a")) == read_text(place.weights("straight")));
+  CHECK(timeless_rows(place.log("a")) == timeless_rows(place.log("straight")));
+}
+
+TEST_CASE("train: a full disk, or standard output, is an error") {
+  if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
+  const Workplace place;
+  for (const char* option : {"--checkpoint", "--log"}) {
+    const ProgramResult result = run_combiner(place.fresh("a", steps(2, {option, "/dev/full"})));
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.err, contains("/dev/full: can't write the file"));
+  }
+  const ProgramResult result = RunningProgram(place.fresh("a", steps(2)), "/dev/full").wait();
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains("can't write to standard output"));
+}
+
+}  // namespace
+}  // namespace combiner

@@ -1,0 +1,88 @@
+#include "training/data_order.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "catch.h"
+#include "chi_square.h"
+
+namespace combiner {
+namespace {
+
+std::vector<int64_t> indices_of_pass(DataOrder& order, int64_t pass, int64_t size) {
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < size; ++i) indices.push_back(order.at(pass * size + i).index);
+  return indices;
+}
+
+int64_t flips_of_pass(DataOrder& order, int64_t pass, int64_t size) {
+  int64_t flips = 0;
+  for (int64_t i = 0; i < size; ++i) flips += order.at(pass * size + i).flipped;
+  return flips;
+}
+
+TEST_CASE("data order: every pass has every image once, each time in another order") {
+  constexpr int64_t kSize = 97;
+  std::vector<int64_t> sorted(kSize);
+  std::iota(sorted.begin(), sorted.end(), int64_t{0});
+  DataOrder order(1, kSize, true), other_seed(2, kSize, true);
+  std::vector<std::vector<int64_t>> passes = {sorted, indices_of_pass(other_seed, 0, kSize)};
+  for (int64_t pass = 0; pass < 4; ++pass) {
+    const std::vector<int64_t> indices = indices_of_pass(order, pass, kSize);
+    CHECK(std::is_permutation(indices.begin(), indices.end(), sorted.begin(), sorted.end()));
+    CHECK(std::count(passes.begin(), passes.end(), indices) == 0);
+    passes.push_back(indices);
+  }
+}
+
+TEST_CASE("data order: any image comes first equally often") {
+  constexpr int64_t kSize = 6;
+  for (const int64_t place : {0, 3, 5}) {
+    DataOrder order(3, kSize, false);
+    std::vector<int64_t> counts(kSize);
+    for (int64_t pass = 0; pass < 20000; ++pass)
+      ++counts[static_cast<size_t>(order.at(pass * kSize + place).index)];
+    CHECK(chi_square_excess(counts, std::vector<double>(kSize, 1.0 / kSize)) < 4);
+  }
+}
+
+TEST_CASE("data order: goes on anywhere as if from the start") {
+  constexpr int64_t kSize = 13;
+  DataOrder straight(5, kSize, true);
+  std::vector<DataOrder::Place> places;
+  for (int64_t n = 0; n < 4 * kSize; ++n) places.push_back(straight.at(n));
+  for (int64_t start = 0; start < 4 * kSize; start += 5) {
+    DataOrder resumed(5, kSize, true);
+    for (int64_t n = start; n < 4 * kSize; ++n) {
+      const DataOrder::Place expected = places[static_cast<size_t>(n)], place = resumed.at(n);
+      REQUIRE(place.index == expected.index);
+      REQUIRE(place.flipped == expected.flipped);
+    }
+  }
+}
+
+TEST_CASE("data order: half of the images are mirrored, if any are to be") {
+  constexpr int64_t kSize = 10000;
+  DataOrder order(1, kSize, true);
+  for (int64_t pass = 0; pass < 3; ++pass)  // deviation: 50
+    CHECK(std::abs(flips_of_pass(order, pass, kSize) - kSize / 2) < 4 * 50);
+  // Others in the second pass: by chance, half of them.
+  int64_t changed = 0;
+  std::vector<bool> flipped(kSize);
+  for (int64_t n = 0; n < kSize; ++n) {
+    const DataOrder::Place place = order.at(n);
+    flipped[static_cast<size_t>(place.index)] = place.flipped;
+  }
+  for (int64_t n = kSize; n < 2 * kSize; ++n) {
+    const DataOrder::Place place = order.at(n);
+    changed += flipped[static_cast<size_t>(place.index)] != place.flipped;
+  }
+  CHECK(std::abs(changed - kSize / 2) < 4 * 50);
+
+  DataOrder plain(1, kSize, false);
+  CHECK(flips_of_pass(plain, 0, kSize) == 0);
+  CHECK(indices_of_pass(plain, 0, kSize) == indices_of_pass(order, 0, kSize));
+}
+
+}  // namespace
+}  // namespace combiner

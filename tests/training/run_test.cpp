@@ -1,0 +1,287 @@
+#include "training/run.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "error_of.h"
+#include "file_text.h"
+#include "model/weights_file.h"
+#include "temp_folder.h"
+#include "training/log_rows.h"
+#include "training/tiny_training.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+Trainer make_trainer(double learning_rate = 2e-3) {
+  TrainingOptions options = tiny_options();
+  options.learning_rate = learning_rate;
+  return Trainer(tiny_config(), options, tiny_pictures(13), Precision::f32, 1);
+}
+
+RunOptions options_in(const TempFolder& folder, const std::string& name, int64_t steps) {
+  RunOptions options;
+  options.steps = steps;
+  options.weights = folder / (name + ".safetensors");
+  options.checkpoint = folder / (name + ".checkpoint");
+  options.log = folder / (name + ".csv");
+  return options;
+}
+
+// Hooks that find 3.5 bits/dim, write down what is reported and stop after some steps.
+struct Recorder {
+  std::vector<RunReport> reports = {};
+  int validations = 0;
+  int64_t stop_after = std::numeric_limits<int64_t>::max();
+
+  RunHooks hooks() {
+    RunHooks hooks;
+    hooks.validate = [this](const Weights&) {
+      ++validations;
+      return std::optional<double>(3.5);
+    };
+    hooks.on_step = [this](const RunReport& report) {
+      reports.push_back(report);
+      return report.step.step < stop_after;
+    };
+    return hooks;
+  }
+};
+
+TEST_CASE("run: makes its steps and leaves weights, checkpoint and log") {
+  const TempFolder folder;
+  const RunOptions options = options_in(folder, "a", 6);
+  Trainer trainer = make_trainer();
+  Recorder recorder;
+  CHECK(run_training(trainer, 0, options, recorder.hooks()) == RunEnd::finished);
+  CHECK(trainer.steps() == 6);
+
+  REQUIRE(recorder.reports.size() == 6);
+  CHECK(recorder.validations == 1);  // at the end
+  for (size_t i = 0; i < 6; ++i) {
+    const RunReport& report = recorder.reports[i];
+    CHECK(report.step.step == static_cast<int64_t>(i) + 1);
+    CHECK(report.fraction_done == static_cast<double>(i + 1) / 6);
+    CHECK(report.validation == (i == 5 ? std::optional(3.5) : std::nullopt));
+    CHECK(report.images_per_second > 0);
+    if (i > 0) CHECK(report.seconds > recorder.reports[i - 1].seconds);
+  }
+  // The last sixth and the one before are of the decay, a fifth of the whole.
+  CHECK(recorder.reports[5].step.learning_rate < recorder.reports[4].step.learning_rate);
+
+  const Weights saved = load_weights(options.weights);
+  for (size_t i = 0; i < saved.values.size(); ++i)
+    REQUIRE(saved.values[i] == to_float(to_bfloat16(trainer.average().values[i])));
+  Trainer restored = make_trainer();
+  CHECK(restored.restore(options.checkpoint) >= recorder.reports[5].seconds);
+  CHECK(restored.steps() == 6);
+  const std::vector<std::string> rows = timeless_rows(options.log);
+  REQUIRE(rows.size() == 7);
+  CHECK(rows[0] == "step,images,loss,validation,learning_rate,gradient_norm,");
+  CHECK(rows[6].starts_with("6,24,"));
+  CHECK_THAT(rows[6], contains(",3.50000,"));
+}
+
+TEST_CASE("run: interrupted and resumed, it ends where an uninterrupted one does") {
+  const TempFolder folder;
+  const RunOptions straight = options_in(folder, "straight", 9);
+  Trainer uninterrupted = make_trainer();
+  run_training(uninterrupted, 0, straight, Recorder().hooks());
+
+  const RunOptions broken = options_in(folder, "broken", 9);
+  {
+    Trainer trainer = make_trainer();
+    Recorder recorder{.stop_after = 4};
+    CHECK(run_training(trainer, 0, broken, recorder.hooks()) == RunEnd::interrupted);
+    CHECK(trainer.steps() == 4);
+    CHECK(recorder.validations == 0);
+    CHECK_NOTHROW(load_weights(broken.weights));
+  }
+  Trainer trainer = make_trainer();
+  const double seconds = trainer.restore(broken.checkpoint);
+  Recorder recorder;
+  CHECK(run_training(trainer, seconds, broken, recorder.hooks()) == RunEnd::finished);
+  REQUIRE(recorder.reports.size() == 5);
+  CHECK(recorder.reports[0].step.step == 5);
+  CHECK(recorder.reports[0].seconds > seconds);
+  CHECK(read_text(broken.weights) == read_text(straight.weights));
+  CHECK(timeless_rows(broken.log) == timeless_rows(straight.log));
+}
+
+TEST_CASE("run: going back to an older checkpoint makes the lost steps again") {
+  const TempFolder folder;
+  const RunOptions options = options_in(folder, "a", 8);
+  Trainer first = make_trainer();
+  Recorder recorder{.stop_after = 3};
+  run_training(first, 0, options, recorder.hooks());
+  fs::copy_file(options.checkpoint, folder / "older");
+  first.restore(folder / "older");
+  run_training(first, 0, options, Recorder().hooks());
+  const std::vector<std::string> rows = timeless_rows(options.log);
+
+  first.restore(folder / "older");
+  run_training(first, 0, options, Recorder().hooks());
+  CHECK(rows.size() == 9);
+  CHECK(timeless_rows(options.log) == rows);
+}
+
+TEST_CASE("run: checkpoints and validations come when they are due") {
+  const TempFolder folder;
+  RunOptions options = options_in(folder, "a", 4);
+  options.checkpoint_minutes = 0;
+  options.validation_minutes = 0;
+  Trainer trainer = make_trainer();
+  Recorder recorder;
+  RunHooks hooks = recorder.hooks();
+  int checked = 0;
+  hooks.on_step = [&](const RunReport& report) {
+    // There is one before the first step; each step's is written after its report.
+    Trainer restored = make_trainer();
+    restored.restore(options.checkpoint);
+    CHECK(restored.steps() == report.step.step - 1);
+    CHECK(fs::exists(options.weights) == report.step.step > 1);
+    CHECK(report.validation.has_value());
+    ++checked;
+    return true;
+  };
+  run_training(trainer, 0, options, hooks);
+  CHECK(checked == 4);
+  CHECK(recorder.validations == 4);
+}
+
+TEST_CASE("run: a budget of minutes") {
+  const TempFolder folder;
+  RunOptions options = options_in(folder, "a", 1);
+  options.steps.reset();
+  options.minutes = 0.01;
+  Trainer trainer = make_trainer();
+  Recorder recorder;
+  CHECK(run_training(trainer, 0, options, recorder.hooks()) == RunEnd::finished);
+  const RunReport& last = recorder.reports.back();
+  CHECK(last.seconds >= 0.6);
+  CHECK(last.fraction_done == 1.0);
+  CHECK(last.validation.has_value());
+  CHECK(last.step.learning_rate < 2e-3);
+  CHECK(recorder.validations == 1);
+
+  // However short: a run makes a step.
+  options.minutes = 1e-9;
+  Trainer other = make_trainer();
+  run_training(other, 0, options, Recorder().hooks());
+  CHECK(other.steps() == 1);
+}
+
+TEST_CASE("run: a budget that is spent is an error, and nothing is written") {
+  const TempFolder folder;
+  RunOptions options = options_in(folder, "a", 3);
+  Trainer trainer = make_trainer();
+  run_training(trainer, 0, options, Recorder().hooks());
+  const std::string log = read_text(options.log);
+  const auto refuses = [&](double seconds, const std::string& asked) {
+    Recorder recorder;
+    const std::string error =
+        error_of([&] { run_training(trainer, seconds, options, recorder.hooks()); });
+    CHECK_THAT(error, contains("the training is over: it has made 3 steps in 2.0 minutes"));
+    CHECK_THAT(error, contains(asked));
+    CHECK(recorder.reports.empty());
+    CHECK(read_text(options.log) == log);
+  };
+  refuses(120, "3 steps were asked for");
+  options.steps = 2;
+  refuses(120, "2 steps were asked for");
+  options.steps.reset();
+  options.minutes = 1.5;
+  refuses(120, "1.5 minutes were asked for");
+}
+
+TEST_CASE("run: impossible numbers are refused") {
+  const auto refuses = [](const auto& spoil, const std::string& message) {
+    RunOptions options;
+    options.steps = 3;
+    CHECK_NOTHROW(validate(options));
+    spoil(options);
+    CHECK_THAT(error_of([&] { validate(options); }), contains(message));
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  refuses([](RunOptions& o) { o.steps.reset(); }, "steps or of minutes");
+  refuses([](RunOptions& o) { o.minutes = 3; }, "not both");
+  refuses([](RunOptions& o) { o.steps = 0; }, "steps must be 1 or more");
+  for (const double minutes : {0.0, -1.0, nan, HUGE_VAL})
+    refuses(
+        [&](RunOptions& o) {
+          o.steps.reset();
+          o.minutes = minutes;
+        },
+        "minutes must be a finite number above 0");
+  for (const double minutes : {-1.0, nan}) {
+    refuses([&](RunOptions& o) { o.checkpoint_minutes = minutes; }, "must be 0 or more");
+    refuses([&](RunOptions& o) { o.validation_minutes = minutes; }, "must be 0 or more");
+  }
+}
+
+TEST_CASE("run: files that can't be written are found out before anything is overwritten") {
+  const TempFolder folder;
+  const RunOptions good = options_in(folder, "a", 2);
+  Trainer trainer = make_trainer();
+  run_training(trainer, 0, good, Recorder().hooks());
+  const std::string checkpoint = read_text(good.checkpoint), log = read_text(good.log);
+  const auto refuses = [&](const RunOptions& options) {
+    Trainer fresh = make_trainer();
+    Recorder recorder;
+    CHECK_THAT(error_of([&] { run_training(fresh, 0, options, recorder.hooks()); }),
+               contains("can't create the file"));
+    CHECK(recorder.reports.empty());
+    CHECK(read_text(good.checkpoint) == checkpoint);
+  };
+  RunOptions bad = good;
+  bad.weights = folder / "absent/a";
+  refuses(bad);
+  CHECK(read_text(good.log) == log);
+  bad = good;
+  bad.checkpoint = folder / "absent/a";
+  refuses(bad);
+  CHECK(read_text(good.log) == log);
+  bad = good;
+  bad.log = folder / "absent/a";
+  refuses(bad);
+  CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 3);  // nothing half-written
+}
+
+TEST_CASE("run: when training breaks down the last good checkpoint is there, and named") {
+  const TempFolder folder;
+  RunOptions options = options_in(folder, "a", 5);
+  options.checkpoint_minutes = 0;
+  Trainer trainer = make_trainer();
+  run_training(trainer, 0, options, Recorder().hooks());
+
+  options.steps = 10;
+  Trainer reckless = make_trainer(1e30);
+  reckless.restore(options.checkpoint);
+  const std::string error =
+      error_of([&] { run_training(reckless, 0, options, Recorder().hooks()); });
+  CHECK_THAT(error, contains("training broke down at step 6"));
+  CHECK_THAT(error, contains(fmt::format("The last checkpoint, {}, is of step 5.",
+                                         options.checkpoint.string())));
+  Trainer careful = make_trainer(1e-3);
+  careful.restore(options.checkpoint);
+  CHECK(careful.steps() == 5);
+  CHECK_NOTHROW(run_training(careful, 0, options, Recorder().hooks()));
+
+  // A validation that fails is no different.
+  options.steps = 12;
+  Recorder recorder;
+  RunHooks hooks = recorder.hooks();
+  hooks.validate = [](const Weights&) -> std::optional<double> { throw Error("no such picture"); };
+  CHECK_THAT(error_of([&] { run_training(careful, 0, options, hooks); }),
+             contains("no such picture\nThe last checkpoint, "));
+}
+
+}  // namespace
+}  // namespace combiner

@@ -1,0 +1,407 @@
+#include "training/trainer.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <numeric>
+
+#include "catch.h"
+#include "error_of.h"
+#include "likelihood/likelihood.h"
+#include "model/safetensors.h"
+#include "model/weights_file.h"
+#include "temp_folder.h"
+#include "training/checkpoint.h"
+#include "training/tiny_training.h"
+
+namespace combiner {
+namespace {
+
+using Catch::Matchers::WithinAbs;
+using Catch::Matchers::WithinRel;
+
+namespace fs = std::filesystem;
+
+bool same_bits(const Weights& a, const Weights& b) {
+  return a.values.size() == b.values.size() &&
+         std::memcmp(a.values.data(), b.values.data(), a.values.size() * sizeof(float)) == 0;
+}
+
+double mean_bits_per_dim(const Weights& weights, const Dataset& images) {
+  return evaluate(weights, images, {}, [](int64_t, int64_t, double) { return true; }).bits_per_dim;
+}
+
+// The report of each step.
+std::vector<StepReport> train(Trainer& trainer, int steps) {
+  std::vector<StepReport> reports;
+  for (int i = 0; i < steps; ++i) reports.push_back(trainer.step(0.0));
+  return reports;
+}
+
+double mean_loss(const std::vector<StepReport>& reports, size_t first, size_t count) {
+  double sum = 0;
+  for (size_t i = first; i < first + count; ++i) sum += reports[i].bits_per_dim;
+  return sum / static_cast<double>(count);
+}
+
+TEST_CASE("trainer: the loss falls") {
+  for (const OptimizerKind kind : {OptimizerKind::muon, OptimizerKind::adamw}) {
+    TrainingOptions options = tiny_options();
+    options.optimizer.kind = kind;
+    options.learning_rate = 1e-2;
+    options.average_decay = 0.9;
+    Trainer trainer(tiny_config(), options, tiny_pictures(200), Precision::f32, 1);
+    const std::vector<StepReport> reports = train(trainer, 150);
+    CHECK_THAT(reports[0].bits_per_dim, WithinAbs(8.0, 0.3));  // nothing is known at first
+    CHECK(mean_loss(reports, 140, 10) < 6.0);
+    // Others of their kind are predicted as well.
+    CHECK(mean_bits_per_dim(trainer.average(), *tiny_pictures(50, 2)) < 6.0);
+  }
+}
+
+TEST_CASE("trainer: the loss is the mean of the images' bits/dim") {
+  const auto pictures = tiny_pictures(6);
+  TrainingOptions options = tiny_options();
+  options.batch = 6;
+  options.flips = false;
+  options.learning_rate = 1e-4;
+  options.warmup_steps = 0;
+  options.optimizer.kind = OptimizerKind::adamw;
+  Trainer trainer(tiny_config(), options, pictures, Precision::f32, 2);
+  for (int step = 0; step < 3; ++step) {
+    const double expected = mean_bits_per_dim(trainer.weights(), *pictures);
+    const StepReport report = trainer.step(0.0);
+    CHECK_THAT(report.bits_per_dim, WithinRel(expected, 1e-6));
+    CHECK(report.step == step + 1);
+    CHECK(report.images == 6 * (step + 1));
+    CHECK(report.learning_rate == 1e-4);
+  }
+}
+
+TEST_CASE("trainer: the gradient's norm is that of the mean nats, and is clipped") {
+  const auto pictures = tiny_pictures(4);
+  TrainingOptions options = tiny_options();
+  options.flips = false;
+  options.warmup_steps = 0;
+  options.optimizer.kind = OptimizerKind::adamw;
+  Trainer trainer(tiny_config(), options, pictures, Precision::f32, 2);
+  const Weights& weights = trainer.weights();
+  const ModelConfig& config = trainer.config();
+  GradientPass<float> pass(config, weights.parameters, weights.values.data(),
+                           weights.values.data());
+  std::vector<float> gradient(weights.values.size());
+  std::vector<uint8_t> pixels(static_cast<size_t>(config.dims()));
+  for (int64_t i = 0; i < pictures->size(); ++i) {
+    pictures->read(i, pixels);
+    pass.run(pixels.data(), 1.0f / static_cast<float>(4 * config.dims()), gradient.data());
+  }
+  double squares = 0;
+  for (const float value : gradient) squares += double{value} * value;
+  const StepReport report = trainer.step(0.0);
+  CHECK_THAT(report.gradient_norm, WithinRel(std::sqrt(squares), 1e-5));
+
+  // AdamW's first step hardly depends on the gradient's size, its first moment does: it is
+  // 1 - beta1 of the clipped gradient.
+  const auto moment_norm = [&](double clip) {
+    const TempFolder folder;
+    options.clip_norm = clip;
+    Trainer clipped(tiny_config(), options, pictures, Precision::f32, 1);
+    clipped.step(0.0);
+    clipped.save(folder / "c", 0);
+    const SafetensorsFile file = SafetensorsFile::open(folder / "c");
+    std::vector<float> moment(weights.values.size());
+    to_floats(*file.find("moment1"), moment);
+    double sum = 0;
+    for (const float value : moment) sum += double{value} * value;
+    return std::sqrt(sum);
+  };
+  CHECK_THAT(moment_norm(1e-3), WithinRel(0.1 * 1e-3, 1e-4));
+  CHECK_THAT(moment_norm(1e3), WithinRel(0.1 * report.gradient_norm, 1e-4));
+}
+
+TEST_CASE("trainer: images that are to be mirrored are") {
+  const auto pictures = tiny_pictures(1);
+  const ModelConfig config = tiny_config();
+  std::vector<uint8_t> pixels(static_cast<size_t>(config.dims())), mirrored(pixels.size());
+  pictures->read(0, pixels);
+  for (size_t i = 0; i < pixels.size(); ++i) {
+    const size_t row = i / (3 * kTinySide), column = i / 3 % kTinySide, channel = i % 3;
+    mirrored[(row * kTinySide + kTinySide - 1 - column) * 3 + channel] = pixels[i];
+  }
+  REQUIRE(mirrored != pixels);
+  const MemoryDataset mirror(kTinySide, kTinySide, mirrored);
+  int flips = 0;
+  TrainingOptions options = tiny_options();
+  options.batch = 1;
+  for (options.seed = 0; options.seed < 8; ++options.seed) {
+    Trainer trainer(config, options, pictures, Precision::f32, 1);
+    const bool flipped = DataOrder(options.seed, 1, true).at(0).flipped;
+    const double expected = mean_bits_per_dim(trainer.weights(), flipped ? mirror : *pictures);
+    CHECK_THAT(trainer.step(0.0).bits_per_dim, WithinRel(expected, 1e-6));
+    flips += flipped;
+  }
+  CHECK((flips > 0 && flips < 8));
+}
+
+TEST_CASE("trainer: the average follows the weights, the faster the younger it is") {
+  TrainingOptions options = tiny_options();
+  options.average_decay = 0.3;
+  Trainer trainer(tiny_config(), options, tiny_pictures(20), Precision::f32, 1);
+  std::vector<double> average = to_doubles(trainer.weights());
+  for (int step = 1; step <= 8; ++step) {
+    trainer.step(0.0);
+    const double decay = std::min(0.3, step / (step + 10.0));
+    double worst = 0;
+    for (size_t i = 0; i < average.size(); ++i) {
+      average[i] = decay * average[i] + (1 - decay) * trainer.weights().values[i];
+      worst = std::max(worst, std::abs(average[i] - trainer.average().values[i]));
+    }
+    CHECK(worst < 1e-6);
+  }
+}
+
+TEST_CASE("trainer: resumed, it makes the same steps bit for bit") {
+  struct Setting {
+    Precision precision;
+    OptimizerKind kind;
+    int threads;
+    int64_t batch;
+  };
+  for (const Setting& setting :
+       {Setting{Precision::f32, OptimizerKind::muon, 1, 4},
+        Setting{Precision::f32, OptimizerKind::muon, 2, 4},
+        Setting{Precision::f32, OptimizerKind::adamw, 1, 3},
+        Setting{Precision::bf16, OptimizerKind::muon, 2, 3},
+        Setting{Precision::f32, OptimizerKind::muon, 3, 2}}) {  // a thread without images
+    const TempFolder folder;
+    TrainingOptions options = tiny_options();
+    options.optimizer.kind = setting.kind;
+    options.batch = setting.batch;
+    // A pass ends within a batch.
+    const auto make = [&] {
+      return std::make_unique<Trainer>(tiny_config(), options, tiny_pictures(13), setting.precision,
+                                       setting.threads);
+    };
+    const auto straight = make();
+    train(*straight, 5);
+    straight->save(folder / "a.checkpoint", 42.5);
+    const auto resumed = make();
+    CHECK(resumed->restore(folder / "a.checkpoint") == 42.5);
+    CHECK(resumed->steps() == 5);
+    CHECK(resumed->images() == 5 * setting.batch);
+    CHECK(same_bits(resumed->weights(), straight->weights()));
+    CHECK(same_bits(resumed->average(), straight->average()));
+    for (int step = 0; step < 6; ++step) {
+      const StepReport expected = straight->step(0.0), report = resumed->step(0.0);
+      CHECK(report.step == expected.step);
+      CHECK(report.images == expected.images);
+      CHECK(report.bits_per_dim == expected.bits_per_dim);
+      CHECK(report.gradient_norm == expected.gradient_norm);
+      CHECK(report.learning_rate == expected.learning_rate);
+    }
+    CHECK(same_bits(resumed->weights(), straight->weights()));
+    CHECK(same_bits(resumed->average(), straight->average()));
+  }
+}
+
+TEST_CASE("trainer: the number of threads changes no more than rounding, the seed everything") {
+  const auto losses = [](int threads, uint64_t seed) {
+    TrainingOptions options = tiny_options();
+    options.seed = seed;
+    Trainer trainer(tiny_config(), options, tiny_pictures(20), Precision::f32, threads);
+    return train(trainer, 10);
+  };
+  const auto one = losses(1, 1), four = losses(4, 1), other = losses(1, 2);
+  for (size_t i = 0; i < one.size(); ++i) {
+    CHECK_THAT(four[i].bits_per_dim, WithinRel(one[i].bits_per_dim, 1e-4));
+    CHECK(other[i].bits_per_dim != one[i].bits_per_dim);
+  }
+}
+
+TEST_CASE("trainer: bf16 stays near f32") {
+  const auto losses = [](Precision precision) {
+    TrainingOptions options = tiny_options();
+    options.learning_rate = 1e-2;
+    Trainer trainer(tiny_config(), options, tiny_pictures(100), precision, 1);
+    return train(trainer, 100);
+  };
+  const auto f32 = losses(Precision::f32), bf16 = losses(Precision::bf16);
+  CHECK_THAT(bf16[0].bits_per_dim, WithinAbs(f32[0].bits_per_dim, 0.01));
+  CHECK(bf16[0].bits_per_dim != f32[0].bits_per_dim);  // it is another precision
+  CHECK_THAT(bf16[0].gradient_norm, WithinRel(f32[0].gradient_norm, 0.02));
+  CHECK_THAT(mean_loss(bf16, 90, 10), WithinAbs(mean_loss(f32, 90, 10), 0.05));
+}
+
+TEST_CASE("trainer: refuses images and options that can't be") {
+  const auto refuses = [](const ModelConfig& config, const TrainingOptions& options,
+                          std::shared_ptr<const Dataset> data, const std::string& message) {
+    CHECK_THAT(error_of([&] { Trainer(config, options, data, Precision::f32, 1); }),
+               contains(message));
+  };
+  const TrainingOptions options = tiny_options();
+  refuses(tiny_config(), options, tiny_pictures(0), "no images to train on");
+  ModelConfig config = tiny_config();
+  config.image.width = 5;
+  refuses(config, options, tiny_pictures(3),
+          "of images of 5x4 pixels with 3 channels, the data set has 4x4 with 3");
+  config = small_config(Tokens::subpixel, Attention::full, kTinySide, kTinySide);
+  config.image.channels = 1;
+  refuses(config, options, tiny_pictures(3), "4x4 pixels with 1 channels");
+  TrainingOptions bad = options;
+  bad.batch = 0;
+  refuses(tiny_config(), bad, tiny_pictures(3), "batch is 0");
+}
+
+// A checkpoint of two steps with something about it changed.
+class Checkpoint {
+ public:
+  Checkpoint() {
+    Trainer trainer = make();
+    train(trainer, 2);
+    trainer.save(path, 7);
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    metadata = file.metadata();
+    for (const TensorView& tensor : file.tensors()) {
+      tensors[tensor.name].resize(static_cast<size_t>(tensor.elements()));
+      to_floats(tensor, tensors[tensor.name]);
+    }
+  }
+
+  static Trainer make(int64_t images = 9, const TrainingOptions& options = tiny_options(),
+                      const ModelConfig& config = tiny_config()) {
+    return Trainer(config, options, tiny_pictures(images), Precision::f32, 1);
+  }
+
+  void write() const {
+    std::vector<TensorView> views;
+    for (const auto& [name, values] : tensors)
+      views.push_back({name,
+                       DType::f32,
+                       {static_cast<int64_t>(values.size())},
+                       std::as_bytes(std::span(values))});
+    write_safetensors(path, metadata, views);
+  }
+
+  // What restoring it complains about, after the path, which every message begins with.
+  std::string complaint(Trainer trainer = make()) const {
+    write();
+    return after_path(error_of([&] { trainer.restore(path); }));
+  }
+  std::string header_complaint() const {
+    write();
+    return after_path(error_of([&] { read_checkpoint_header(path); }));
+  }
+
+  TempFolder folder;
+  fs::path path = folder / "a.checkpoint";
+  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::vector<float>> tensors;
+
+ private:
+  std::string after_path(const std::string& message) const {
+    const std::string start = path.string() + ": ";
+    return message.starts_with(start) ? message.substr(start.size()) : "NO PATH IN " + message;
+  }
+};
+
+TEST_CASE("checkpoint: says what it is of") {
+  const Checkpoint checkpoint;
+  const CheckpointHeader header = read_checkpoint_header(checkpoint.path);
+  CHECK(header.config == tiny_config());
+  CHECK(to_json(header.options) == to_json(tiny_options()));
+}
+
+TEST_CASE("checkpoint: a file that is none, or is damaged, is refused") {
+  Checkpoint good;
+  good.write();
+  Trainer trainer = Checkpoint::make();
+  CHECK(trainer.restore(good.path) == 7);
+
+  const auto with = [](const std::string& key, const std::string& text) {
+    Checkpoint checkpoint;
+    checkpoint.metadata[key] = text;
+    return checkpoint.complaint();
+  };
+  CHECK(with("format", "combiner-checkpoint-9") ==
+        "checkpoint format is 'combiner-checkpoint-9', expected 'combiner-checkpoint-1'");
+  CHECK_THAT(with("config", "{}"), contains("config field"));
+  CHECK_THAT(with("training", "{}"), contains("bad training options"));
+  for (const char* text : {"", "-1", "two", "3x", "99999999999999999999", "1.5"})
+    CHECK(with("step", text) ==
+          std::string("step in the metadata is '") + text + "', expected a number of 0 or more");
+  CHECK_THAT(with("images", "-4"), contains("images in the metadata is '-4'"));
+  CHECK_THAT(with("seconds", "nan"), contains("seconds in the metadata is 'nan'"));
+  for (const char* key :
+       {"format", "config", "training", "training_images", "step", "images", "seconds"}) {
+    Checkpoint checkpoint;
+    checkpoint.metadata.erase(key);
+    CHECK(checkpoint.complaint() ==
+          std::string("the metadata has no ") + key + "; is this a training checkpoint?");
+  }
+  Checkpoint headless;
+  headless.metadata.erase("training");
+  CHECK_THAT(headless.header_complaint(), contains("the metadata has no training"));
+
+  for (const auto& [name, values] : good.tensors) {
+    Checkpoint checkpoint;
+    checkpoint.tensors.erase(name);
+    CHECK(checkpoint.complaint() == "tensor " + name + " is missing");
+    checkpoint.tensors[name].resize(values.size() - 1);
+    CHECK_THAT(checkpoint.complaint(), contains("tensor \"" + name + "\" has " +
+                                                std::to_string(values.size() - 1) + " elements"));
+  }
+}
+
+TEST_CASE("checkpoint: goes only into a trainer of its kind") {
+  Checkpoint checkpoint;
+  ModelConfig config = tiny_config();
+  config.num_heads = 3;  // as many parameters
+  CHECK_THAT(checkpoint.complaint(Checkpoint::make(9, tiny_options(), config)),
+             contains("another config"));
+  TrainingOptions options = tiny_options();
+  options.optimizer.kind = OptimizerKind::adamw;
+  CHECK_THAT(checkpoint.complaint(Checkpoint::make(9, options)), contains("another optimiser"));
+  CHECK_THAT(checkpoint.complaint(Checkpoint::make(8)),
+             contains("trained on 9 images, and 8 are given"));
+
+  // Its pace may be changed.
+  options = tiny_options();
+  options.learning_rate = 1e-4;
+  options.batch = 2;
+  Trainer slower = Checkpoint::make(9, options);
+  slower.restore(checkpoint.path);
+  CHECK(slower.step(0.0).images == 2 * 4 + 2);
+}
+
+TEST_CASE("trainer: a loss that is not finite is an error") {
+  Checkpoint checkpoint;
+  for (float& value : checkpoint.tensors["weights"])
+    value = std::numeric_limits<float>::quiet_NaN();
+  checkpoint.write();
+  Trainer trainer = Checkpoint::make();
+  trainer.restore(checkpoint.path);
+  CHECK_THAT(error_of([&] { trainer.step(0.0); }),
+             contains("training broke down at step 3: the loss is nan"));
+  CHECK(trainer.steps() == 2);
+}
+
+TEST_CASE("trainer: weights that are not finite are an error") {
+  TrainingOptions options = tiny_options();
+  options.learning_rate = 1e30;
+  Trainer trainer = Checkpoint::make(9, options);
+  CHECK_THAT(error_of([&] { trainer.step(0.0); }),
+             contains("training broke down at step 1: the norm of the weights is inf"));
+}
+
+TEST_CASE("checkpoint: one that can't be written is an error") {
+  const Checkpoint checkpoint;
+  const Trainer trainer = Checkpoint::make();
+  CHECK_THAT(error_of([&] { trainer.save(checkpoint.folder / "absent/c", 0); }),
+             contains("can't create the file"));
+  if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
+  CHECK_THAT(error_of([&] { trainer.save("/dev/full", 0); }), contains("can't write the file"));
+}
+
+}  // namespace
+}  // namespace combiner
