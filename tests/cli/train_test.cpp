@@ -298,7 +298,7 @@ TEST_CASE("train: pictures kept apart are not trained on") {
     write_png(place.folder / fmt::format("pictures/{:02}.png", kPictures - 4 + i), image);
   }
   REQUIRE(run_combiner(place.fresh("b", {"--steps", "9"})).exit_code == 0);
-  CHECK(read_text(place.weights("a")) == read_text(place.weights("b")));
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("b"))));
   CHECK(timeless_rows(place.log("a")) != timeless_rows(place.log("b")));  // another validation
 }
 
@@ -317,7 +317,7 @@ TEST_CASE("train: --resume goes on as if nothing had been") {
   const ProgramResult resumed = run_combiner(place.resumed("broken", steps(8)));
   REQUIRE(resumed.exit_code == 0);
   CHECK(resumed.out.starts_with(place.weights("broken").string() + ": 8 steps, 32 images, "));
-  CHECK(read_text(place.weights("broken")) == read_text(place.weights("straight")));
+  CHECK((read_text(place.weights("broken")) == read_text(place.weights("straight"))));
   std::vector<std::string> expected = timeless_rows(place.log("straight"));
   std::vector<std::string> rows = timeless_rows(place.log("broken"));
   REQUIRE(rows.size() == 9);
@@ -337,7 +337,7 @@ TEST_CASE("train: a checkpoint goes on only with what it was made with") {
     CHECK(result.exit_code == 1);
     CHECK(result.out.empty());
     CHECK_THAT(result.err, contains(complaint));
-    CHECK(read_text(place.checkpoint("a")) == checkpoint);
+    CHECK((read_text(place.checkpoint("a")) == checkpoint));
     CHECK(steps_logged(place.log("a")) == 3);
   };
   refuses(place.resumed("a", steps(3)), "the training is over: it has made 3 steps");
@@ -377,7 +377,7 @@ TEST_CASE("train: an interrupt ends in good order, and --resume goes on from the
 
     REQUIRE(run_combiner(place.resumed(run, steps(made + 2))).exit_code == 0);
     REQUIRE(run_combiner(place.fresh("straight", steps(made + 2))).exit_code == 0);
-    CHECK(read_text(place.weights(run)) == read_text(place.weights("straight")));
+    CHECK((read_text(place.weights(run)) == read_text(place.weights("straight"))));
     CHECK(timeless_rows(place.log(run)) == timeless_rows(place.log("straight")));
   }
 }
@@ -399,7 +399,7 @@ TEST_CASE("train: killed at any moment, it leaves a checkpoint to go on from") {
   }
   REQUIRE(run_combiner(place.resumed("a", steps(made + 1))).exit_code == 0);
   REQUIRE(run_combiner(place.fresh("straight", steps(made + 1))).exit_code == 0);
-  CHECK(read_text(place.weights("a")) == read_text(place.weights("straight")));
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("straight"))));
   CHECK(timeless_rows(place.log("a")) == timeless_rows(place.log("straight")));
 }
 

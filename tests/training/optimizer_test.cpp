@@ -1,6 +1,7 @@
 #include "training/optimizer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -17,7 +18,8 @@ using Doubles = std::vector<double>;
 
 constexpr int kSteps = 4;
 constexpr float kLearningRate = 0.01f;
-constexpr float kGradientScale = 0.5f;
+// Clipping scales gradients differently from step to step; if not, AdamW wouldn't see it.
+constexpr std::array<float, kSteps> kGradientScales = {0.5f, 1.0f, 0.125f, 0.75f};
 
 OptimizerOptions options_of(OptimizerKind kind) {
   OptimizerOptions options;
@@ -45,8 +47,10 @@ Weights optimized(const OptimizerOptions& options, int threads) {
   Weights weights = first_weights();
   Optimizer optimizer(weights.parameters, options);
   ThreadTeam team(threads);
-  for (const std::vector<float>& gradient : random_gradients(weights.values.size()))
-    optimizer.step(gradient, kGradientScale, kLearningRate, weights.values.span(), team);
+  const auto gradients = random_gradients(weights.values.size());
+  for (size_t step = 0; step < kSteps; ++step)
+    optimizer.step(gradients[step], kGradientScales[step], kLearningRate, weights.values.span(),
+                   team);
   return weights;
 }
 
@@ -137,10 +141,11 @@ class PlainMuon {
   PlainMatrix momentum_;
 };
 
-Doubles scaled_gradient(const std::vector<float>& gradient, const Parameter& parameter) {
+Doubles scaled_gradient(const std::vector<float>& gradient, double scale,
+                        const Parameter& parameter) {
   Doubles result;
   for (size_t i = 0; i < parameter.size; ++i)
-    result.push_back(double{kGradientScale} * gradient[parameter.offset + i]);
+    result.push_back(scale * gradient[parameter.offset + i]);
   return result;
 }
 
@@ -210,8 +215,9 @@ Doubles plainly_optimized(const Weights& weights, const Parameter& parameter,
   const bool is_table = parameter.kind == ParameterKind::value_table;
   const bool is_muon =
       parameter.kind == ParameterKind::matrix && options.kind == OptimizerKind::muon;
-  for (const std::vector<float>& all : random_gradients(weights.values.size())) {
-    const Doubles gradient = scaled_gradient(all, parameter);
+  const auto gradients = random_gradients(weights.values.size());
+  for (size_t step = 0; step < kSteps; ++step) {
+    const Doubles gradient = scaled_gradient(gradients[step], kGradientScales[step], parameter);
     if (is_table)
       table.step(gradient);
     else

@@ -111,7 +111,7 @@ TEST_CASE("run: interrupted and resumed, it ends where an uninterrupted one does
   REQUIRE(recorder.reports.size() == 5);
   CHECK(recorder.reports[0].step.step == 5);
   CHECK(recorder.reports[0].seconds > seconds);
-  CHECK(read_text(broken.weights) == read_text(straight.weights));
+  CHECK((read_text(broken.weights) == read_text(straight.weights)));
   CHECK(timeless_rows(broken.log) == timeless_rows(straight.log));
 }
 
@@ -238,7 +238,7 @@ TEST_CASE("run: files that can't be written are found out before anything is ove
     CHECK_THAT(error_of([&] { run_training(fresh, 0, options, recorder.hooks()); }),
                contains("can't create the file"));
     CHECK(recorder.reports.empty());
-    CHECK(read_text(good.checkpoint) == checkpoint);
+    CHECK((read_text(good.checkpoint) == checkpoint));
   };
   RunOptions bad = good;
   bad.weights = folder / "absent/a";
