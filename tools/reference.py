@@ -19,130 +19,26 @@ import argparse
 import json
 import os
 import sys
-from typing import NamedTuple
 
 import numpy as np
 
 import safetensors_numpy
+from flax_parameters import ATTENTION_LAYERS, from_flax
+from reference_attention import CAUSAL, attention
+from reference_layers import ACTIVATIONS, dense, gelu, layer_norm, log_softmax, scope
 
 OUTSIDE = 256  # the row of a context table for a neighbour outside the image
 
 
-# ---- Layers -----------------------------------------------------------------------------------
+# ---- The forward pass ---------------------------------------------------------------------------
 
 
-def scope(weights, prefix):
-    """The weights under `prefix`, by the rest of their names."""
-    return {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
-
-
-def dense(x, w, name):
-    return x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", 0.0)
-
-
-def layer_norm(x, w, name, epsilon):
-    centred = x - x.mean(-1, keepdims=True)
-    variance = (centred**2).mean(-1, keepdims=True)
-    return centred / np.sqrt(variance + epsilon) * w[f"{name}.weight"] + w[f"{name}.bias"]
-
-
-def relu(x):
-    return np.maximum(x, 0.0)
-
-
-def gelu(x):
-    return 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
-
-
-ACTIVATIONS = {"relu": relu, "gelu": gelu}
-
-
-def log_softmax(x):
-    x = x - x.max(-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-
-# ---- Attention: a list of parts that share one softmax ------------------------------------------
-
-
-class Part(NamedTuple):
-    keys: np.ndarray  # [h, K, e]
-    values: np.ndarray  # [h, K, e]
-    support: np.ndarray  # [L, K], true where a position may attend a key
-
-
-def attend(queries, parts):
-    """[h, L, e]: each position's average of the values it supports, over all parts."""
-    support = np.concatenate([part.support for part in parts], axis=1)
-    keys = np.concatenate([part.keys for part in parts], axis=1)
-    values = np.concatenate([part.values for part in parts], axis=1)
-    heads = []
-    for q, k, v in zip(queries, keys, values):
-        scores = np.where(support, q @ k.T, -np.inf)
-        heads.append(np.exp(log_softmax(scores)) @ v)
-    return np.stack(heads)
-
-
-def split_heads(x, num_heads):  # [L, D] -> [h, L, e]
-    return x.reshape(len(x), num_heads, -1).transpose(1, 0, 2)
-
-
-def join_heads(x):  # [h, L, e] -> [L, D]
-    return x.transpose(1, 0, 2).reshape(x.shape[1], -1)
-
-
-class AttentionInput(NamedTuple):
-    a: np.ndarray  # [L, D], the normalised block input
-    q: np.ndarray  # [h, L, e], scaled by 1 / sqrt(e)
-    k: np.ndarray  # [h, L, e]
-    v: np.ndarray  # [h, L, e]
-    row: np.ndarray  # [L], each position's row
-    column: np.ndarray  # [L]
-
-
-def full_parts(x, w, config):
-    """Ordinary causal attention."""
-    i = np.arange(len(x.a))
-    return [Part(x.k, x.v, i[None, :] <= i[:, None])]
-
-
-def axial_rowmajor_parts(x, w, config):
-    """My row up to me, and from each row above its summary at my column."""
-    same_row = x.row[None, :] == x.row[:, None]
-    same_column = x.column[None, :] == x.column[:, None]
-    not_right = x.column[None, :] <= x.column[:, None]
-    above = x.row[None, :] < x.row[:, None]
-
-    # The summary at a position attends the position's whole row, which is complete when a later
-    # row looks at it.
-    values = attend(x.q, [Part(x.k, x.v, same_row)])
-    hidden = dense(join_heads(values), w, "attention.summary_output") + x.a
-    hidden = layer_norm(hidden, w, "attention.summary_norm", config["norm_epsilon"])
-    keys = split_heads(dense(hidden, w, "attention.summary_key"), config["num_heads"])
-    return [Part(x.k, x.v, same_row & not_right), Part(keys, values, same_column & above)]
-
-
-VARIANTS = {"axial_rowmajor": axial_rowmajor_parts, "full": full_parts}
-
-
-def attention(a, w, config, variant):
-    """[L, D] -> [L, D]"""
-    heads = config["num_heads"]
-    _, columns = grid(config)
-    x = AttentionInput(
-        a=a,
-        q=split_heads(dense(a, w, "attention.query"), heads) / np.sqrt(a.shape[1] / heads),
-        k=split_heads(dense(a, w, "attention.key"), heads),
-        v=split_heads(dense(a, w, "attention.value"), heads),
-        row=np.arange(len(a)) // columns,
-        column=np.arange(len(a)) % columns,
-    )
-    out = attend(x.q, VARIANTS[variant](x, w, config))
-    return dense(join_heads(out), w, "attention.output")
-
-
-# ---- Embedding, blocks, head --------------------------------------------------------------------
-
+def attention_layer(a, w, config, variant):
+    """[L, D] -> [L, D] of the normalised block input."""
+    w = scope(w, "attention.")
+    out = attention(dense(a, w, "query"), dense(a, w, "key"), dense(a, w, "value"), CAUSAL[variant],
+                    grid(config)[1], config["num_heads"], a, w, config["norm_epsilon"])
+    return dense(out, w, "output")
 
 def grid(config):
     """(rows, columns) of the positions."""
@@ -220,7 +116,7 @@ def embedding(image, config, weights):
 
 def block(x, w, config, variant):
     epsilon = config["norm_epsilon"]
-    x = x + attention(layer_norm(x, w, "norm1", epsilon), w, config, variant)
+    x = x + attention_layer(layer_norm(x, w, "norm1", epsilon), w, config, variant)
     hidden = dense(layer_norm(x, w, "norm2", epsilon), w, "mlp.up")
     return x + dense(ACTIVATIONS[config["activation"]](hidden), w, "mlp.down")
 
@@ -314,8 +210,8 @@ def load_model(path):
     if config.get("format") != "combiner-1":
         raise ValueError(f"{path}: no config of format combiner-1 in the metadata")
     for variant in layer_variants(config):
-        if variant not in VARIANTS:
-            raise ValueError(f"{path}: attention {variant}; known are {', '.join(VARIANTS)}")
+        if variant not in CAUSAL:
+            raise ValueError(f"{path}: attention {variant}; known are {', '.join(CAUSAL)}")
     expected = weight_shapes(config)
     for name in sorted(expected.keys() | tensors.keys()):
         found = tensors[name].shape if name in tensors else "missing"
@@ -347,15 +243,15 @@ def evaluate(model_path, data_path, last, limit):
 # ---- The authors' golden files ------------------------------------------------------------------
 
 
-def from_flax(tensors, metadata):
-    """(config, weights) under our names from a golden file's parameters."""
-    layers = int(metadata["num_layers"])
+def golden_model(tensors, metadata):
+    """(config, weights in float64) under our names of a golden file's parameters."""
     config = {
         "image": {"height": int(metadata["rows"]), "width": int(metadata["cols"]), "channels": 1},
         "tokens": "subpixel",
         "embed_dim": int(metadata["emb_dim"]),
-        "num_layers": layers,
+        "num_layers": int(metadata["num_layers"]),
         "num_heads": int(metadata["num_heads"]),
+        "mlp_dim": int(metadata["mlp_dim"]),
         "attention": metadata["attention"],
         "activation": metadata["activation"],
         "position": metadata["position"],
@@ -364,38 +260,9 @@ def from_flax(tensors, metadata):
         "norm_epsilon": float(metadata["norm_epsilon"]),
         "start_token": int(metadata["start_token"]),
     }
-    dim = config["embed_dim"]
-    weights = {"embed.token.weight": tensors["params/Embed_0/embedding"].astype(np.float64)}
-
-    def norm(ours, theirs):
-        weights[f"{ours}.weight"] = tensors[f"{theirs}/scale"].astype(np.float64)
-        weights[f"{ours}.bias"] = tensors[f"{theirs}/bias"].astype(np.float64)
-
-    def attention_kernel(ours, theirs):  # [in, heads, head_dim] or [heads, head_dim, out]
-        kernel = tensors[f"{theirs}/kernel"].reshape(dim, dim)
-        weights[f"{ours}.weight"] = kernel.T.astype(np.float64)
-
-    def biased(ours, theirs):
-        weights[f"{ours}.weight"] = tensors[f"{theirs}/kernel"].T.astype(np.float64)
-        weights[f"{ours}.bias"] = tensors[f"{theirs}/bias"].astype(np.float64)
-
-    root = "params/AutoregTransformer_0"
-    for n in range(layers):
-        ours, theirs = f"blocks.{n}", f"{root}/transformer_layer_{n}"
-        flax_attention = f"{theirs}/_SelfAttAxialRowmajor_0"
-        norm(f"{ours}.norm1", f"{theirs}/LayerNorm_0")
-        for name in ("query", "key", "value"):
-            attention_kernel(f"{ours}.attention.{name}", f"{flax_attention}/{name}")
-        attention_kernel(f"{ours}.attention.summary_output", f"{flax_attention}/DenseGeneral_0")
-        attention_kernel(f"{ours}.attention.summary_key", f"{flax_attention}/DenseGeneral_1")
-        attention_kernel(f"{ours}.attention.output", f"{flax_attention}/DenseGeneral_2")
-        norm(f"{ours}.attention.summary_norm", f"{flax_attention}/LayerNorm_0")
-        norm(f"{ours}.norm2", f"{theirs}/LayerNorm_1")
-        biased(f"{ours}.mlp.up", f"{theirs}/MlpBlock_0/Dense_0")
-        biased(f"{ours}.mlp.down", f"{theirs}/MlpBlock_0/Dense_1")
-    norm("norm", f"{root}/LayerNorm_0")
-    biased("head", f"{root}/Dense_0")
-    return config, weights
+    vocabulary = int(metadata["vocab_size"])
+    weights = from_flax(scope(tensors, "params/"), config, vocabulary, vocabulary)
+    return config, {name: weight.astype(np.float64) for name, weight in weights.items()}
 
 
 def relative_error(actual, expected):
@@ -412,11 +279,11 @@ def check_golden(paths):
     all_ok = bool(files)
     for path in files:
         tensors, metadata = safetensors_numpy.read(path)
-        if metadata.get("attention") != "axial_rowmajor":
-            print(f"{path}: FAIL, attention {metadata.get('attention')} is not axial_rowmajor")
+        if metadata.get("attention") not in ATTENTION_LAYERS:
+            print(f"{path}: FAIL, attention {metadata.get('attention')} is not one of the authors'")
             all_ok = False
             continue
-        config, weights = from_flax(tensors, metadata)
+        config, weights = golden_model(tensors, metadata)
         images = tensors["golden/tokens"].reshape(-1, *grid(config), 1)
         logits = np.stack([forward(image, config, weights) for image in images])
         losses = np.stack([nats(l, image).reshape(-1) for l, image in zip(logits, images)])
