@@ -24,7 +24,7 @@ import numpy as np
 
 import safetensors_numpy
 from flax_parameters import ATTENTION_LAYERS, from_flax
-from reference_attention import CAUSAL, attention
+from reference_attention import CAUSAL, SPARSE_BASELINES, attention
 from reference_layers import ACTIVATIONS, dense, gelu, layer_norm, log_softmax, scope
 
 OUTSIDE = 256  # the row of a context table for a neighbour outside the image
@@ -302,13 +302,14 @@ MAKE_COMMAND = "tools/reference.py --make tests/data/golden"
 
 
 def case(image, tokens, position, attention, context=(), stem=None, activation="gelu",
-         start_token=None, embed_dim=16, num_heads=2, mlp_dim=24, norm_epsilon=1e-6):
+         start_token=None, embed_dim=16, num_layers=2, num_heads=2, mlp_dim=24,
+         norm_epsilon=1e-6):
     return {
         "format": "combiner-1",
         "image": dict(zip(("height", "width", "channels"), (*image, 3))),
         "tokens": tokens,
         "embed_dim": embed_dim,
-        "num_layers": 2,
+        "num_layers": num_layers,
         "num_heads": num_heads,
         "mlp_dim": mlp_dim,
         "attention": attention,
@@ -339,6 +340,27 @@ CASES = {
     "subpixel_full": case((3, 5), "subpixel", "learned", "full", start_token=256,
                           embed_dim=12, mlp_dim=20),
 }
+
+
+def variant_case(image, attention, **options):
+    """As small as can be: the other parts of a model have their cases above."""
+    return case(image, "subpixel", "sinusoidal", attention, start_token=0, embed_dim=8, mlp_dim=12,
+                **options)
+
+
+VARIANT_CASES = {
+    "axial_vertical": variant_case((4, 1), "axial_vertical"),
+    "axial_horizontal": variant_case((4, 1), "axial_horizontal"),
+    "axial_mixture": variant_case((4, 2), "axial_mixture"),
+    "fixed": variant_case((4, 1), "fixed"),
+    "logsparse": variant_case((4, 1), "logsparse"),
+    "axial": variant_case((4, 1), "axial"),
+    "fixed_sparse": variant_case((4, 1), "fixed_sparse"),
+    "logsparse_sparse": variant_case((4, 1), "logsparse_sparse"),
+    "mixed_variants": variant_case((4, 1), ["axial_mixture", "fixed", "axial_rowmajor",
+                                            "logsparse"], num_layers=4),
+}
+CASES |= VARIANT_CASES
 F32_CASES = {"pixel_rowmajor_plain"}  # the others are stored as BF16
 
 
@@ -379,7 +401,8 @@ def make(folder):
                                 "F32" if name in F32_CASES else "BF16")
         config, weights = load_model(path)  # exactly what is stored
         shape = [config["image"][k] for k in ("height", "width", "channels")]
-        images = rng.integers(0, 256, (2, *shape), np.uint8)
+        count = 1 if name in VARIANT_CASES else 2
+        images = rng.integers(0, 256, (count, *shape), np.uint8)
         logits, losses = outputs(images, config, weights)
         safetensors_numpy.write(os.path.join(folder, f"{name}.golden.safetensors"),
                                 {"pixels": images, "logits": logits, "nats": losses},
@@ -393,8 +416,10 @@ def causality_fault(image, config, weights):
         noise = np.linspace(-1.0, 1.0, len(taps)).reshape(-1, 1, 1, 1)
         weights = {**weights, "embed.stem.weight": np.where(taps == 0.0, noise, taps)}
     before = forward(image, config, weights)
-    # A model with neither tokens nor the previous pixel sees some neighbours only in later rows.
-    sees_all = config["tokens"] == "subpixel" or "previous" in config["context"]
+    # A model with neither tokens nor the previous pixel sees some neighbours only in later rows; the
+    # sparse baselines leave some positions out.
+    sees_all = ((config["tokens"] == "subpixel" or "previous" in config["context"])
+                and not SPARSE_BASELINES & set(layer_variants(config)))
     for t in range(image.size):
         changed = image.copy()
         changed.reshape(-1)[t] ^= 0x80

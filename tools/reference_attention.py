@@ -97,7 +97,7 @@ def attention(query, key, value, parts_of, columns, num_heads, a=None, w=None, e
     return join_heads(attend(x.q, parts_of(x)))
 
 
-# ---- Parts ----------------------------------------------------------------------------------------
+# ---- Parts --------------------------------------------------------------------------------------
 
 
 def direct(x, support):
@@ -222,6 +222,7 @@ def logsparse_sparse(x):
 
 CAUSAL = {f.__name__: f for f in (axial_rowmajor, axial_vertical, axial_horizontal, axial_mixture,
                                   fixed, logsparse, full, axial, fixed_sparse, logsparse_sparse)}
+SPARSE_BASELINES = {"axial", "fixed_sparse", "logsparse_sparse"}  # do not see every position
 
 
 # ---- Bidirectional variants: each position attends all, none both directly and abstracted --------
