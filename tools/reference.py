@@ -416,8 +416,8 @@ def causality_fault(image, config, weights):
         noise = np.linspace(-1.0, 1.0, len(taps)).reshape(-1, 1, 1, 1)
         weights = {**weights, "embed.stem.weight": np.where(taps == 0.0, noise, taps)}
     before = forward(image, config, weights)
-    # A model with neither tokens nor the previous pixel sees some neighbours only in later rows; the
-    # sparse baselines leave some positions out.
+    # A model with neither tokens nor the previous pixel sees some neighbours only in later rows;
+    # the sparse baselines leave some positions out.
     sees_all = ((config["tokens"] == "subpixel" or "previous" in config["context"])
                 and not SPARSE_BASELINES & set(layer_variants(config)))
     for t in range(image.size):

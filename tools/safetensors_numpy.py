@@ -69,11 +69,16 @@ def write(path, tensors, metadata, float_dtype="F32"):
     text += b" " * (-len(text) % 8)
 
     temporary = f"{path}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for _, _, array in encoded:
-            file.write(array.tobytes())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            for _, _, array in encoded:
+                file.write(array.tobytes())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
 
 
 def bfloat16_bits(array):
