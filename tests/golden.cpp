@@ -75,12 +75,10 @@ ModelConfig golden_config(const GoldenFile& file) {
   config.num_layers = file.number("num_layers");
   config.num_heads = file.number("num_heads");
   config.mlp_dim = file.number("mlp_dim");
-  Attention attention;
-  if (file.text("attention") == name(Attention::axial_rowmajor))
-    attention = Attention::axial_rowmajor;
-  else
+  const std::optional<Attention> attention = attention_named(file.text("attention"));
+  if (!attention)
     throw Error(fmt::format("attention {} is not one this program has", file.text("attention")));
-  config.attention.assign(static_cast<size_t>(config.num_layers), attention);
+  config.attention.assign(static_cast<size_t>(config.num_layers), *attention);
   config.activation = Activation::relu;
   config.position = Position::sinusoidal;
   config.norm_epsilon = std::stod(file.text("norm_epsilon"));
@@ -131,6 +129,24 @@ class Importer {
   size_t taken_ = 0;
 };
 
+// The scope of a variant's parameters in the authors' layers.
+std::string flax_scope(Attention attention) {
+  switch (attention) {
+    case Attention::axial_rowmajor:
+      return "_SelfAttAxialRowmajor_0/";
+    case Attention::axial_vertical:
+    case Attention::axial_horizontal:
+    case Attention::axial_mixture:
+      return "_AxialMixtureAtt_0/";
+    case Attention::fixed:
+      return "_SelfAttSqrtn_0/";
+    case Attention::logsparse:
+      return "_SelfAttLogn_0/";
+    default:
+      throw Error(fmt::format("the authors have no layers of attention {}", name(attention)));
+  }
+}
+
 void import_weights(const GoldenFile& file, Weights& weights) {
   const ModelConfig& config = weights.config;
   const auto dim = static_cast<size_t>(config.embed_dim);
@@ -148,14 +164,18 @@ void import_weights(const GoldenFile& file, Weights& weights) {
     const std::string layer = fmt::format("AutoregTransformer_0/transformer_layer_{}/", i);
     norm(layer + "LayerNorm_0", block.norm1);
     norm(layer + "LayerNorm_1", block.norm2);
-    const std::string attention = layer + "_SelfAttAxialRowmajor_0/";
+    const std::string attention = layer + flax_scope(config.attention[i]);
     importer.transpose(attention + "query/kernel", block.query, dim, dim);
     importer.transpose(attention + "key/kernel", block.key, dim, dim);
     importer.transpose(attention + "value/kernel", block.value, dim, dim);
-    importer.transpose(attention + "DenseGeneral_0/kernel", block.summary_output, dim, dim);
-    norm(attention + "LayerNorm_0", block.summary_norm);
-    importer.transpose(attention + "DenseGeneral_1/kernel", block.summary_key, dim, dim);
-    importer.transpose(attention + "DenseGeneral_2/kernel", block.output, dim, dim);
+    if (config.attention[i] == Attention::axial_rowmajor) {
+      importer.transpose(attention + "DenseGeneral_0/kernel", block.summary_output, dim, dim);
+      norm(attention + "LayerNorm_0", block.summary_norm);
+      importer.transpose(attention + "DenseGeneral_1/kernel", block.summary_key, dim, dim);
+      importer.transpose(attention + "DenseGeneral_2/kernel", block.output, dim, dim);
+    } else {
+      importer.transpose(attention + "DenseGeneral_0/kernel", block.output, dim, dim);
+    }
     importer.transpose(layer + "MlpBlock_0/Dense_0/kernel", block.up.weight, mlp, dim);
     importer.copy(layer + "MlpBlock_0/Dense_0/bias", block.up.bias, mlp);
     importer.transpose(layer + "MlpBlock_0/Dense_1/kernel", block.down.weight, dim, mlp);

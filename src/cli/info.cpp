@@ -13,7 +13,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/sha256.h"
-#include "model/attention.h"
+#include "model/attention/attention.h"
 #include "model/operations.h"
 #include "model/weights_file.h"
 
@@ -59,7 +59,7 @@ SamplingMemory sampling_memory(const Weights& weights, int64_t element_bytes) {
                            return Uncopied{};
                          });
   for (const Attention attention : weights.config.attention)
-    memory.state += attention_state_size(attention, weights.config) * element_bytes;
+    memory.state += attention_state_size(attention, weights.config.attention_shape()) * element_bytes;
   return memory;
 }
 

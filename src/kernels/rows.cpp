@@ -52,6 +52,9 @@ void AddColumnSumsFloat(const Matrix<const float>& from, float* to) { AddColumnS
 void AddColumnSumsBfloat16(const Matrix<const bfloat16>& from, float* to) {
   AddColumnSums(from, to);
 }
+void AddRows(const Matrix<const float>& from, const Matrix<float>& to) {
+  for (int64_t i = 0; i < from.rows; ++i) AddTo(from.row(i), from.columns, to.row(i));
+}
 void AddRow(const float* from, int64_t count, float* to) { AddTo(from, count, to); }
 
 void SumRows(const float* const* rows, int64_t number, int64_t count, float* HWY_RESTRICT to) {
@@ -102,6 +105,7 @@ HWY_EXPORT(CopyBfloat16);
 HWY_EXPORT(AddColumnSumsFloat);
 HWY_EXPORT(AddColumnSumsBfloat16);
 HWY_EXPORT(AddRow);
+HWY_EXPORT(AddRows);
 HWY_EXPORT(SumRows);
 HWY_EXPORT(HeadProducts);
 
@@ -132,6 +136,9 @@ void add_column_sums(Matrix<const bfloat16> from, float* to) {
 void sum_rows(std::span<const float* const> rows, std::span<float> to) {
   HWY_DYNAMIC_DISPATCH(SumRows)
   (rows.data(), static_cast<int64_t>(rows.size()), static_cast<int64_t>(to.size()), to.data());
+}
+void add_rows(Matrix<const float> from, Matrix<float> to) {
+  HWY_DYNAMIC_DISPATCH(AddRows)(from, to);
 }
 void add_row(std::span<const float> from, float* to) {
   HWY_DYNAMIC_DISPATCH(AddRow)(from.data(), static_cast<int64_t>(from.size()), to);

@@ -23,6 +23,9 @@ void sum_rows(std::span<const float* const> rows, std::span<float> to);
 // to[j] += from[j].
 void add_row(std::span<const float> from, float* to);
 
+// to += from.
+void add_rows(Matrix<const float> from, Matrix<float> to);
+
 // For each row i and head h: out(i, h) = the dot product of a's and b's columns
 // [h head_dim, (h + 1) head_dim).
 void head_products(Matrix<const float> a, Matrix<const float> b, int64_t head_dim,

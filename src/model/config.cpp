@@ -36,8 +36,17 @@ struct Named {
   std::string_view name;
 };
 constexpr Named<Tokens> kTokens[] = {{Tokens::subpixel, "subpixel"}, {Tokens::pixel, "pixel"}};
-constexpr Named<Attention> kAttention[] = {{Attention::axial_rowmajor, "axial_rowmajor"},
-                                           {Attention::full, "full"}};
+constexpr Named<Attention> kAttention[] = {
+    {Attention::axial_rowmajor, "axial_rowmajor"},
+    {Attention::axial_vertical, "axial_vertical"},
+    {Attention::axial_horizontal, "axial_horizontal"},
+    {Attention::axial_mixture, "axial_mixture"},
+    {Attention::fixed, "fixed"},
+    {Attention::logsparse, "logsparse"},
+    {Attention::full, "full"},
+    {Attention::axial, "axial"},
+    {Attention::fixed_sparse, "fixed_sparse"},
+    {Attention::logsparse_sparse, "logsparse_sparse"}};
 constexpr Named<Activation> kActivation[] = {{Activation::relu, "relu"},
                                              {Activation::gelu, "gelu"}};
 constexpr Named<Position> kPosition[] = {{Position::sinusoidal, "sinusoidal"},
@@ -306,6 +315,11 @@ std::string to_json(const ModelConfig& config) {
 }
 
 std::string_view name(Tokens tokens) { return name_in(kTokens, tokens); }
+std::optional<Attention> attention_named(std::string_view name) {
+  for (const Named<Attention>& entry : kAttention)
+    if (entry.name == name) return entry.value;
+  return std::nullopt;
+}
 std::string_view name(Attention attention) { return name_in(kAttention, attention); }
 std::string_view name(Activation activation) { return name_in(kActivation, activation); }
 std::string_view name(Position position) { return name_in(kPosition, position); }

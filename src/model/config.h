@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "kernels/activation.h"
+#include "model/attention/shape.h"
+#include "model/attention/variant.h"
 
 namespace combiner {
 
@@ -15,7 +17,6 @@ enum class Tokens {
   subpixel,  // one position a byte, channels interleaved: rows x (columns * channels)
   pixel,     // one position a pixel: rows x columns
 };
-enum class Attention { axial_rowmajor, full };
 enum class Position {
   sinusoidal,  // fixed, over the raster index
   learned,     // a row for each position
@@ -66,6 +67,9 @@ struct ModelConfig {
     return tokens == Tokens::pixel ? image.width : image.width * image.channels;
   }
   int positions() const { return rows() * columns(); }
+  AttentionShape attention_shape() const {
+    return {rows(), columns(), embed_dim, num_heads, static_cast<float>(norm_epsilon)};
+  }
   int head_dim() const { return embed_dim / num_heads; }
   int dims() const { return image.height * image.width * image.channels; }
 
@@ -86,6 +90,7 @@ std::string to_json(const ModelConfig& config);
 // The names used in configs, for messages and tables.
 std::string_view name(Tokens tokens);
 std::string_view name(Attention attention);
+std::optional<Attention> attention_named(std::string_view name);
 std::string_view name(Activation activation);
 std::string_view name(Position position);
 

@@ -3,44 +3,12 @@
 
 #include <vector>
 
-#include "kernels/attend.h"
-#include "kernels/panels.h"
-#include "matmul/matmul.h"
+#include "model/attention/part.h"
 #include "model/config.h"
+#include "model/dense.h"
 #include "model/parameters.h"
 
 namespace combiner {
-
-// What one thread computes with: products' primitives and scratch memory, kept from call to call.
-struct Worker {
-  Multiplier multiplier;
-  AttentionScratch attention;
-};
-
-// A dense layer over many rows (likelihood, training) ...
-template <class X, class Y>
-void dense(Worker& worker, Matrix<X> x, const PackedWeights& weights, Matrix<Y> y,
-           bool accumulate = false, const float* bias = nullptr) {
-  worker.multiplier.multiply(plain(x), weights, y, accumulate, bias);
-}
-// ... and over few (decoding).
-template <class X, class Y>
-void dense(Worker& /*worker*/, Matrix<X> x, const PanelWeights& weights, Matrix<Y> y,
-           bool accumulate = false, const float* bias = nullptr) {
-  multiply_panels<std::remove_const_t<X>, Y>(x, weights, y, accumulate, bias);
-}
-
-struct NormWeights {
-  const float* weight = nullptr;
-  const float* bias = nullptr;
-};
-
-// Dense is PackedWeights or PanelWeights.
-template <class Dense>
-struct DenseWeights {
-  Dense weight;
-  const float* bias = nullptr;
-};
 
 template <class Dense>
 struct EmbedWeights {
@@ -54,11 +22,9 @@ struct EmbedWeights {
 
 template <class Dense>
 struct BlockWeights {
-  Attention attention = Attention::axial_rowmajor;
   NormWeights norm1, norm2;
   Dense query_key_value, output;
-  Dense summary_output, summary_key;  // row-major only, like summary_norm
-  NormWeights summary_norm;
+  SummaryWeights<Dense> summary;  // axial_rowmajor only
   DenseWeights<Dense> up, down;
 };
 
@@ -106,15 +72,12 @@ ModelWeights<Dense> bind_weights(const ModelConfig& config, const Parameters& pa
   for (size_t i = 0; i < parameters.blocks.size(); ++i) {
     const BlockParameters& p = parameters.blocks[i];
     BlockWeights<Dense> block;
-    block.attention = config.attention[i];
     block.norm1 = norm(p.norm1);
     block.query_key_value = make(p.query, 3 * dim, dim);
     block.output = make(p.output, dim, dim);
-    if (block.attention == Attention::axial_rowmajor) {
-      block.summary_output = make(p.summary_output, dim, dim);
-      block.summary_norm = norm(p.summary_norm);
-      block.summary_key = make(p.summary_key, dim, dim);
-    }
+    if (config.attention[i] == Attention::axial_rowmajor)
+      block.summary = {make(p.summary_output, dim, dim), make(p.summary_key, dim, dim),
+                       norm(p.summary_norm)};
     block.norm2 = norm(p.norm2);
     block.up = layer(p.up, config.mlp_dim, dim);
     block.down = layer(p.down, dim, config.mlp_dim);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "kernels/cross_entropy.h"
-#include "model/attention.h"
 #include "model/block.h"
 #include "model/embedding.h"
 
@@ -41,9 +40,10 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       x_(band_rows_ * config.columns(), config.embed_dim),
       stem_in_(band_rows_ * config.columns(), stem_inputs(config)),
       block_(config, band_rows_ * config.columns()),
+      attention_(config, band_rows_),
       head_(config, band_rows_ * config.columns()) {
   for (const Attention attention : config.attention)
-    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, config)));
+    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
 }
 
 template <class T>
@@ -60,8 +60,11 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
     if (config_.stem) dense(worker_, stem_in_.view(n), weights_.embed.stem, x, true);
     for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
       block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
-        attend_rows(config_, weights_.blocks[layer], row, rows, block_, states_[layer].data(),
-                    worker_);
+        const Attention attention = config_.attention[layer];
+        attend_rows<T>(attention, config_.attention_shape(), row,
+                       {block_.norm1.view(n), block_.query_key_value.view(n)},
+                       &weights_.blocks[layer].summary, block_.attended.view(n), block_.lse.view(n),
+                       states_[layer].data(), attention_.of(attention), worker_);
       });
     head_norm(config_, weights_, x, head_);
     for (int channel = 0; channel < predictions(config_); ++channel) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "model/activations.h"
+#include "model/attention/attention.h"
 #include "model/config.h"
 #include "model/head.h"
 #include "model/layers.h"
@@ -62,6 +63,7 @@ class ParallelForward {
   OwnedMatrix<float> x_;
   OwnedMatrix<T> stem_in_;
   BlockActivations<T> block_;
+  SharedAttentionActivations<T> attention_;
   HeadActivations<T> head_;
   std::vector<Buffer<T>> states_;  // per layer
   Worker worker_;

@@ -1,5 +1,6 @@
 #include "model/operations.h"
 
+#include "model/attention/attention.h"
 #include "model/embedding.h"
 
 namespace combiner {
@@ -10,18 +11,6 @@ int64_t block_weights(const ModelConfig& config, Attention attention) {
   const int64_t dim = config.embed_dim;
   const int64_t square_layers = attention == Attention::axial_rowmajor ? 6 : 4;
   return square_layers * dim * dim + 2 * dim * config.mlp_dim;
-}
-
-// Pairs of query and key in one block, over all positions.
-int64_t attention_pairs(const ModelConfig& config, Attention attention) {
-  const int64_t rows = config.rows();
-  const int64_t columns = config.columns();
-  const int64_t positions = config.positions();
-  if (attention == Attention::full) return positions * (positions + 1) / 2;
-  const int64_t in_row = positions * (columns + 1) / 2;
-  const int64_t summaries = positions * columns;
-  const int64_t above = positions * (rows - 1) / 2;
-  return in_row + summaries + above;
 }
 
 // Multiply-adds of a position's head.
@@ -38,7 +27,7 @@ int64_t product_operations(const ModelConfig& config) {
   int64_t multiply_adds = config.positions() * (stem_inputs(config) * dim + head_weights(config));
   for (const Attention attention : config.attention)
     multiply_adds += config.positions() * block_weights(config, attention) +
-                     2 * dim * attention_pairs(config, attention);
+                     2 * dim * attention_pairs(attention, config.attention_shape());
   return 2 * multiply_adds;
 }
 

@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include "model/attention.h"
+#include "model/attention/attention.h"
 #include "model/block.h"
 #include "model/embedding.h"
 
@@ -22,7 +22,7 @@ template <class T>
 DecodeState<T>::DecodeState(const ModelConfig& config)
     : pixels(static_cast<size_t>(config.dims())) {
   for (const Attention attention : config.attention)
-    layers.emplace_back(static_cast<size_t>(attention_state_size(attention, config)));
+    layers.emplace_back(static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
 }
 
 template <class T>
@@ -44,7 +44,7 @@ Decoder<T>::Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>&
       x_(batch, config.embed_dim),
       stem_in_(batch, stem_inputs(config)),
       block_(config, batch),
-      row_summary_(config, config.columns()),
+      attention_(config, 1),
       head_(config, batch) {}
 
 template <class T>
@@ -65,10 +65,12 @@ void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose) {
   for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
     block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
       for (int64_t i = 0; i < n; ++i)
-        attend_position<T>(config_, weights_.blocks[layer], state(i).position,
-                           block_.norm1.view().row(i), block_.query_key_value.view().row(i),
-                           block_.attended.view().row(i), state(i).layers[layer].data(),
-                           row_summary_, worker_);
+        attend_position<T>(config_.attention[layer], config_.attention_shape(), state(i).position,
+                           {block_.norm1.view().row_block(i, 1),
+                            block_.query_key_value.view().row_block(i, 1)},
+                           &weights_.blocks[layer].summary, block_.attended.view().row_block(i, 1),
+                           block_.lse.view().row_block(i, 1), state(i).layers[layer].data(),
+                           attention_.of(config_.attention[layer]), worker_);
     });
 
   head_norm(config_, weights_, x, head_);

@@ -60,7 +60,7 @@ class Decoder {
   OwnedMatrix<float> x_;
   OwnedMatrix<T> stem_in_;
   BlockActivations<T> block_;
-  SummaryActivations<T> row_summary_;
+  SharedAttentionActivations<T> attention_;
   HeadActivations<T> head_;
   Worker worker_;
 };

@@ -53,7 +53,7 @@ GradientPass<T>::GradientPass(const ModelConfig& config, const Parameters& param
       d_x_in_(config.positions(), config.embed_dim),
       d_query_key_value_in_(config.positions(), 3 * int64_t{config.embed_dim}),
       d_up_(config.positions(), config.mlp_dim),
-      attention_scratch_(config, config.positions()),
+      attention_scratch_(config.attention_shape()),
       head_(config, kHeadPositions),
       d_logits_(kHeadPositions, config.vocab_size),
       d_hidden_(kHeadPositions, config.embed_dim),
@@ -67,7 +67,9 @@ GradientPass<T>::GradientPass(const ModelConfig& config, const Parameters& param
     middle_.emplace_back(config.positions(), config.embed_dim);
     x_.emplace_back(config.positions(), config.embed_dim);
     blocks_.emplace_back(config, config.positions());
-    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, config)));
+    const AttentionShape shape = config.attention_shape();
+    attentions_.push_back(attention_activations<T>(attention, shape, shape.rows));
+    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, shape)));
   }
 }
 
@@ -90,8 +92,12 @@ void GradientPass<T>::forward(const uint8_t* pixels) {
   for (size_t layer = 0; layer < blocks_.size(); ++layer)
     block_forward(config_, weights_.blocks[layer], Matrix<const float>(x_[layer].view()),
                   middle_[layer].view(), x_[layer + 1].view(), blocks_[layer], worker_, [&] {
-                    attend_rows(config_, weights_.blocks[layer], 0, config_.rows(), blocks_[layer],
-                                states_[layer].data(), worker_);
+                    BlockActivations<T>& act = blocks_[layer];
+                    attend_rows<T>(config_.attention[layer], config_.attention_shape(), 0,
+                                   {act.norm1.view(), act.query_key_value.view()},
+                                   &weights_.blocks[layer].summary, act.attended.view(),
+                                   act.lse.view(), states_[layer].data(), attentions_[layer],
+                                   worker_);
                   });
 }
 
@@ -200,9 +206,20 @@ void GradientPass<T>::block_backward(size_t layer, float* gradient) {
   const Matrix<float> d_query_key_value = d_query_key_value_.view();
   clear(d_query_key_value);
   clear(d_norm);
-  attend_backward(config_, config_.attention[layer], p, product_values_, values_, act,
-                  states_[layer].data(), d_attended_.view(), delta_.view(), d_query_key_value,
-                  d_norm, gradient, attention_scratch_, worker_);
+  const AttentionGradients<T> gradients{
+      d_attended_.view(),
+      act.lse.view(),
+      delta_.view(),
+      d_query_key_value.column_block(0, dim),
+      d_query_key_value.column_block(dim, dim),
+      d_query_key_value.column_block(2 * dim, dim),
+      d_norm,
+      {product_values_ + p.summary_output, product_values_ + p.summary_key,
+       values_ + p.summary_norm.weight, gradient + p.summary_output, gradient + p.summary_key,
+       gradient + p.summary_norm.weight, gradient + p.summary_norm.bias}};
+  attend_backward<T>(config_.attention[layer], config_.attention_shape(),
+                     {act.norm1.view(), act.query_key_value.view()}, gradients,
+                     states_[layer].data(), attentions_[layer], attention_scratch_, worker_);
   const Matrix<const T> d_packed =
       product_input<T>(d_query_key_value, d_query_key_value_in_.view());
   multiplier.multiply(transposed(d_packed), plain(act.norm1.view()),

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "model/activations.h"
-#include "model/attention.h"
+#include "model/attention/attention.h"
 #include "model/config.h"
 #include "model/head.h"
 #include "model/layers.h"
@@ -53,6 +53,7 @@ class GradientPass {
   OwnedMatrix<T> stem_in_;
   std::vector<OwnedMatrix<float>> x_, middle_;
   std::vector<BlockActivations<T>> blocks_;
+  std::vector<AttentionActivations<T>> attentions_;
   std::vector<Buffer<T>> states_;
 
   // Backward. d_x_ is the gradient of the residual stream, in place from the head to the embedding.

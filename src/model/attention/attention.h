@@ -1,0 +1,89 @@
+// Attention layers: what the block, the decoder and the trainer see of the variants. Each variant
+// is a list of parts (parts.h).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/attention/part.h"
+#include "model/attention/variant.h"
+
+namespace combiner {
+
+// In these, L = positions, C = columns, D = dim, H = heads; T is float or bfloat16.
+
+// Elements of T that one image keeps of one layer, from row to row and position to position.
+int64_t attention_state_size(Attention attention, const AttentionShape& shape);
+
+// Pairs of query and key in an image: each costs 2 D multiply-adds.
+int64_t attention_pairs(Attention attention, const AttentionShape& shape);
+
+// Whether attend_both_ways has it.
+bool looks_both_ways(Attention attention);
+
+// What the variant's parts leave for the backward pass, and scratch, for bands of up to `rows`
+// rows.
+template <class T>
+using AttentionActivations = std::vector<PartActivations<T>>;
+template <class T>
+AttentionActivations<T> attention_activations(Attention attention, const AttentionShape& shape,
+                                              int64_t rows);
+
+// Of positions in raster order, all [n, D]: the layer's input and what was made from it.
+template <class T>
+struct AttentionInput {
+  Matrix<const T> input, query, key, value;
+
+  // query_key_value [n, 3D] holds the three side by side.
+  AttentionInput(Matrix<const T> input_, Matrix<const T> query_key_value)
+      : AttentionInput(input_, query_key_value.column_block(0, input_.columns),
+                       query_key_value.column_block(input_.columns, input_.columns),
+                       query_key_value.column_block(2 * input_.columns, input_.columns)) {}
+  AttentionInput(Matrix<const T> input_, Matrix<const T> query_, Matrix<const T> key_,
+                 Matrix<const T> value_)
+      : input(input_), query(query_), key(key_), value(value_) {}
+};
+
+// Whole rows of one image from first_row on; called in order from row 0. Fills attended [n, D] and
+// lse [n, H], the log-sum-exp of each head's logits, and the rows' part of the state.
+template <class T>
+void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
+                 const AttentionInput<T>& positions, AnySummaryWeights summary,
+                 Matrix<float> attended, Matrix<float> lse, T* state,
+                 AttentionActivations<T>& activations, Worker& worker);
+
+// The next position of one image, in raster order: all matrices have one row. `activations` are for
+// a band of one row.
+template <class T>
+void attend_position(Attention attention, const AttentionShape& shape, int64_t position,
+                     const AttentionInput<T>& input, AnySummaryWeights summary,
+                     Matrix<float> attended, Matrix<float> lse, T* state,
+                     AttentionActivations<T>& activations, Worker& worker);
+
+// A whole image in which every position attends all others, before and after it: the variant's
+// parts and their mirror images. What is attended directly is in no abstraction. Only for variants
+// with looks_both_ways().
+template <class T>
+void attend_both_ways(Attention attention, const AttentionShape& shape,
+                      const AttentionInput<T>& positions, AnySummaryWeights summary,
+                      Matrix<float> attended, Matrix<float> lse, T* state,
+                      AttentionActivations<T>& activations, Worker& worker);
+
+// The gradient of attend_rows over a whole image.
+template <class T>
+struct AttentionGradients {
+  Matrix<const float> d_attended;  // [L, D]
+  Matrix<const float> lse;         // [L, H], as attend_rows left it
+  Matrix<const float> delta;       // [L, H], d_attended . attended per head
+  // To these [L, D] the gradients are added.
+  Matrix<float> d_query, d_key, d_value;
+  Matrix<float> d_input;       // axial_rowmajor only, like
+  SummaryGradient<T> summary;  // this
+};
+template <class T>
+void attend_backward(Attention attention, const AttentionShape& shape,
+                     const AttentionInput<T>& positions, const AttentionGradients<T>& gradients,
+                     T* state, AttentionActivations<T>& activations,
+                     AttentionBackwardScratch<T>& scratch, Worker& worker);
+
+}  // namespace combiner

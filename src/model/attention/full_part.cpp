@@ -1,0 +1,107 @@
+#include <algorithm>
+
+#include "model/attention/parts.h"
+#include "model/attention/tile.h"
+
+namespace combiner {
+namespace {
+
+// Keys to a tile: with their values and logits they stay in the second cache.
+constexpr int64_t kTileKeys = 256;
+constexpr int64_t kTileQueries = 64;
+
+// Calls visit(first query, queries, first key, keys, visible) for the tiles in which queries
+// first .. first + count - 1 of the positions attend those up to themselves, or (strict) before
+// themselves; tiles of the same queries in order of keys.
+template <class Visit>
+void for_each_tile(int64_t first, int64_t count, bool strict, Visit&& visit) {
+  for (int64_t q = first; q < first + count; q += kTileQueries) {
+    const int64_t queries = std::min(kTileQueries, first + count - q);
+    for (int64_t k = 0; k < q + queries; k += kTileKeys)
+      visit(q, queries, k, std::min(kTileKeys, q + queries - k),
+            strict ? Visible::strict(q - k) : Visible::causal(q - k));
+  }
+}
+
+template <class T>
+class FullPart final : public Part<T> {
+ public:
+  bool keeps_positions() const override { return true; }
+  int64_t pairs(const AttentionShape& shape) const override {
+    return shape.positions() * (shape.positions() + 1) / 2;
+  }
+
+  void attend_rows(const Band<T>& band, const Attended& attended, T* /*state*/,
+                   PartActivations<T>& /*act*/) const override {
+    const int64_t first = band.first_row * band.shape.columns;
+    const Matrix<const T> query = band.query.positions();
+    const Matrix<const T> key = band.all_key.positions();
+    const Matrix<const T> value = band.all_value.positions();
+    const Matrix<float> out = attended.out.positions();
+    const Matrix<float> lse = attended.lse.positions();
+    for_each_tile(first, query.rows, false,
+                  [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
+                    attend_heads(band.shape, query.row_block(q - first, queries),
+                                 key.row_block(k, keys), value.row_block(k, keys), visible,
+                                 out.row_block(q - first, queries),
+                                 lse.row_block(q - first, queries),
+                                 k == 0 ? Merge::replace : Merge::merge, band.worker.attention);
+                  });
+  }
+
+  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* /*state*/,
+                       PartActivations<T>& /*act*/) const override {
+    const int64_t position = row.first_row * row.shape.columns + column;
+    const Matrix<const T> key = row.all_key.positions();
+    const Matrix<const T> value = row.all_value.positions();
+    for (int64_t k = 0; k <= position; k += kTileKeys) {
+      const int64_t keys = std::min(kTileKeys, position + 1 - k);
+      attend_heads(row.shape, row.query.column(column), key.row_block(k, keys),
+                   value.row_block(k, keys), Visible::all(), attended.out.row(0),
+                   attended.lse.row(0), k == 0 ? Merge::replace : Merge::merge,
+                   row.worker.attention);
+    }
+  }
+
+  void attend_later(const Band<T>& image, const Attended& attended, T* /*state*/,
+                    PartActivations<T>& /*act*/) const override {
+    const Matrix<const T> query = reversed(image.query.positions());
+    const Matrix<const T> key = reversed(image.key.positions());
+    const Matrix<const T> value = reversed(image.value.positions());
+    const Matrix<float> out = reversed(attended.out.positions());
+    const Matrix<float> lse = reversed(attended.lse.positions());
+    for_each_tile(0, query.rows, true,
+                  [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
+                    attend_heads(image.shape, query.row_block(q, queries), key.row_block(k, keys),
+                                 value.row_block(k, keys), visible, out.row_block(q, queries),
+                                 lse.row_block(q, queries), Merge::merge, image.worker.attention);
+                  });
+  }
+
+  void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,
+                       PartActivations<T>& /*act*/) const override {
+    for_each_tile(
+        0, image.shape.positions(), false,
+        [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
+          const auto of_queries = [&](auto grid) { return grid.positions().row_block(q, queries); };
+          const auto of_keys = [&](auto grid) { return grid.positions().row_block(k, keys); };
+          attend_heads_backward(image.shape, of_queries(image.query), of_keys(image.key),
+                                of_keys(image.value), visible, of_queries(gradient.d_out),
+                                of_queries(gradient.lse), of_queries(gradient.delta),
+                                of_queries(gradient.d_query), of_keys(gradient.d_key),
+                                of_keys(gradient.d_value), image.worker.attention);
+        });
+  }
+};
+
+}  // namespace
+
+template <class T>
+const Part<T>& full_part() {
+  static const FullPart<T> part;
+  return part;
+}
+template const Part<float>& full_part();
+template const Part<bfloat16>& full_part();
+
+}  // namespace combiner

@@ -1,0 +1,153 @@
+// A part of an attention variant: keys and values, and which of them a position attends (paper, eq.
+// 7 and 9). All parts of a variant share one softmax: each merges its tiles of `attend` into what
+// those before it left.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "kernels/layer_norm.h"
+#include "model/attention/grid.h"
+#include "model/attention/shape.h"
+#include "model/dense.h"
+#include "model/owned_matrix.h"
+#include "tensor/buffer.h"
+
+namespace combiner {
+
+// axial_rowmajor's way from a position's attention over its row to the key of its summary. Dense is
+// PackedWeights (whole rows) or PanelWeights (decoding).
+template <class Dense>
+struct SummaryWeights {
+  Dense output, key;  // [D, D]
+  NormWeights norm;
+};
+using AnySummaryWeights =
+    std::variant<const SummaryWeights<PackedWeights>*, const SummaryWeights<PanelWeights>*>;
+
+// The same weights as the backward pass reads them, and where their gradients are added.
+template <class T>
+struct SummaryGradient {
+  const T* output = nullptr;  // [D, D]
+  const T* key = nullptr;
+  const float* norm_weight = nullptr;  // [D]
+  float* d_output = nullptr;
+  float* d_key = nullptr;
+  float* d_norm_weight = nullptr;
+  float* d_norm_bias = nullptr;
+};
+
+// What a part leaves for its backward pass, and scratch; each part allocates what it needs of it.
+template <class T>
+struct PartActivations {
+  // Abstractions: their query and key, the elementwise maxima of their positions'; their value, as
+  // products read it and before rounding; its log-sum-exp. Or summaries, which have no query.
+  OwnedMatrix<T> query, key, value;  // [n, D]
+  OwnedMatrix<float> mean;           // [n, D]
+  OwnedMatrix<float> lse;            // [n, H]
+  // Summaries: SummaryOutput(value) + the attention's input, its moments and LayerNorm.
+  OwnedMatrix<float> sum;  // [n, D]
+  Buffer<RowMoments> moments;
+  OwnedMatrix<T> norm;  // [n, D]
+};
+
+// Whole rows first_row .. first_row + query.rows - 1 of one image.
+template <class T>
+struct Band {
+  const AttentionShape& shape;
+  int64_t first_row;
+  Grid<const T> input, query, key, value;  // of these rows; input is what the three are made from
+  Grid<const T> all_key, all_value;  // of these and all rows above, if the variant keeps positions
+  AnySummaryWeights summary;         // axial_rowmajor only
+  Worker& worker;
+
+  Band upside_down() const {
+    Band band = *this;
+    for (Grid<const T> Band::*grid : kGrids) band.*grid = (this->*grid).upside_down();
+    return band;
+  }
+
+ private:
+  static constexpr Grid<const T> Band::*kGrids[] = {&Band::input, &Band::query,   &Band::key,
+                                                    &Band::value, &Band::all_key, &Band::all_value};
+};
+
+// Of some positions: the merged attention of all parts [.., D] and its log-sum-exp [.., H].
+struct Attended {
+  Grid<float> out, lse;
+
+  Attended row_block(int64_t first, int64_t count) const {
+    return {out.row_block(first, count), lse.row_block(first, count)};
+  }
+  Attended column_block(int64_t first, int64_t count) const {
+    return {out.column_block(first, count), lse.column_block(first, count)};
+  }
+  Attended upside_down() const { return {out.upside_down(), lse.upside_down()}; }
+};
+
+template <class T>
+struct AttentionBackwardScratch {
+  AttentionBackwardScratch() = default;
+  explicit AttentionBackwardScratch(const AttentionShape& shape)
+      : d_query(shape.positions(), shape.dim),
+        d_key(shape.positions(), shape.dim),
+        d_value(shape.positions(), shape.dim),
+        delta(shape.positions(), shape.heads),
+        carry(static_cast<size_t>(shape.dim)),
+        rounded(shape.positions(), shape.dim) {}
+
+  OwnedMatrix<float> d_query, d_key, d_value;  // of abstractions
+  OwnedMatrix<float> delta;                    // value . d_value of abstractions, per head
+  Buffer<float> carry;                         // the gradient of a running maximum
+  OwnedMatrix<T> rounded;                      // a gradient, as the next product reads it
+};
+
+// The gradient of a whole image's merged attention. d_out [.., D], lse [.., H] and
+// delta [.., H] = d_out . out per head are inputs; the rest is added to.
+template <class T>
+struct AttendedGradient {
+  Grid<const float> d_out, lse, delta;
+  Grid<float> d_query, d_key, d_value;
+  Grid<float> d_input;         // axial_rowmajor only, like
+  SummaryGradient<T> summary;  // this
+  AttentionBackwardScratch<T>& scratch;
+};
+
+// Parts are stateless: what they keep of an image lies in `state`, state_size() elements of the
+// caller's, from row to row and position to position.
+template <class T>
+class Part {
+ public:
+  virtual ~Part() = default;
+
+  // Whether it reads the keys and values of all positions, not only of the current rows.
+  virtual bool keeps_positions() const { return false; }
+  virtual int64_t state_size(const AttentionShape& /*shape*/) const { return 0; }
+  // For bands of up to `rows` rows.
+  virtual PartActivations<T> activations(const AttentionShape& /*shape*/, int64_t /*rows*/) const {
+    return {};
+  }
+  // Pairs of query and key in an image, those that make abstractions included.
+  virtual int64_t pairs(const AttentionShape& shape) const = 0;
+
+  // Merges into what all positions of the band attend; bands come in order from row 0.
+  virtual void attend_rows(const Band<T>& band, const Attended& attended, T* state,
+                           PartActivations<T>& act) const = 0;
+  // Merges into what position `column` of the band's one row attends, of which the positions up to
+  // itself are there; positions come in raster order. `attended` is of one place.
+  virtual void attend_position(const Band<T>& row, int64_t column, const Attended& attended,
+                               T* state, PartActivations<T>& act) const = 0;
+  // Called after the last position of the band's one row.
+  virtual void complete_row(const Band<T>& /*row*/, T* /*state*/, PartActivations<T>& /*act*/) const {
+  }
+  // Merges what lies on the other side, for attention that looks both ways: the same part of the
+  // image turned around. Called after attend_rows on a whole image. Not every part can.
+  virtual bool looks_both_ways() const { return true; }
+  virtual void attend_later(const Band<T>& image, const Attended& attended, T* state,
+                            PartActivations<T>& act) const = 0;
+  // After attend_rows on a whole image, whose state and activations are as it left them.
+  virtual void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
+                               PartActivations<T>& act) const = 0;
+};
+
+}  // namespace combiner

@@ -1,0 +1,58 @@
+#include "model/attention/parts.h"
+#include "model/attention/tile.h"
+
+namespace combiner {
+namespace {
+
+template <class T>
+class RowPart final : public Part<T> {
+ public:
+  int64_t pairs(const AttentionShape& shape) const override {
+    return shape.rows * (shape.columns * (shape.columns + 1) / 2);
+  }
+
+  void attend_rows(const Band<T>& band, const Attended& attended, T* /*state*/,
+                   PartActivations<T>& /*act*/) const override {
+    for (int64_t r = 0; r < band.query.rows; ++r)
+      attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
+                   Visible::causal(), attended.out.row(r), attended.lse.row(r), Merge::replace,
+                   band.worker.attention);
+  }
+
+  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* /*state*/,
+                       PartActivations<T>& /*act*/) const override {
+    attend_heads(row.shape, row.query.column(column), row.key.row(0).row_block(0, column + 1),
+                 row.value.row(0).row_block(0, column + 1), Visible::all(), attended.out.row(0),
+                 attended.lse.row(0), Merge::replace, row.worker.attention);
+  }
+
+  // To the right of me.
+  void attend_later(const Band<T>& image, const Attended& attended, T* /*state*/,
+                    PartActivations<T>& /*act*/) const override {
+    for (int64_t r = 0; r < image.query.rows; ++r)
+      attend_heads(image.shape, reversed(image.query.row(r)), reversed(image.key.row(r)),
+                   reversed(image.value.row(r)), Visible::strict(), reversed(attended.out.row(r)),
+                   reversed(attended.lse.row(r)), Merge::merge, image.worker.attention);
+  }
+
+  void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,
+                       PartActivations<T>& /*act*/) const override {
+    for (int64_t r = 0; r < image.query.rows; ++r)
+      attend_heads_backward(image.shape, image.query.row(r), image.key.row(r), image.value.row(r),
+                            Visible::causal(), gradient.d_out.row(r), gradient.lse.row(r),
+                            gradient.delta.row(r), gradient.d_query.row(r), gradient.d_key.row(r),
+                            gradient.d_value.row(r), image.worker.attention);
+  }
+};
+
+}  // namespace
+
+template <class T>
+const Part<T>& row_part() {
+  static const RowPart<T> part;
+  return part;
+}
+template const Part<float>& row_part();
+template const Part<bfloat16>& row_part();
+
+}  // namespace combiner

@@ -1,0 +1,20 @@
+// The names of the attention variants (paper, section 4, and the sparse patterns they complete).
+#pragma once
+
+namespace combiner {
+
+enum class Attention {
+  axial_rowmajor,    // my row; rows above by the summary at my column: the official code's "axial"
+  axial_vertical,    // my row, my column; every other column above, abstracted
+  axial_horizontal,  // my row, my column; each row above to my left and to my right, abstracted
+  axial_mixture,     // both of these
+  fixed,             // my row; each earlier row, abstracted
+  logsparse,         // myself; spans of powers of two, abstracted
+  full,              // everything: ordinary causal attention
+  // The direct keys alone: the paper's sparse baselines.
+  axial,             // my row, my column
+  fixed_sparse,      // my row; the last position of each earlier row
+  logsparse_sparse,  // myself; the last position of each span
+};
+
+}  // namespace combiner

@@ -1,0 +1,200 @@
+#include <algorithm>
+
+#include "kernels/rows.h"
+#include "model/attention/abstraction.h"
+#include "model/attention/parts.h"
+#include "model/attention/tile.h"
+
+namespace combiner {
+namespace {
+
+// The state: the maxima of each column so far, and (when decoding) the values of the current row's
+// sets.
+template <class T>
+struct Columns {
+  Matrix<T> query, key, value;  // [C, D]
+
+  Columns(const AttentionShape& shape, T* data)
+      : query(data, shape.columns, shape.dim),
+        key(query.row(query.rows), shape.columns, shape.dim),
+        value(key.row(key.rows), shape.columns, shape.dim) {}
+};
+
+// For the positions of `row` the sets of all columns but their own.
+template <class T>
+void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<const T> key,
+                          Matrix<const T> value, Matrix<float> out, Matrix<float> lse) {
+  attend_heads(band.shape, query, key, value, Visible::strict(), out, lse, Merge::merge,
+               band.worker.attention);
+  attend_heads(band.shape, reversed(query), reversed(key), reversed(value), Visible::strict(),
+               reversed(out), reversed(lse), Merge::merge, band.worker.attention);
+}
+
+template <class T>
+class VerticalPart final : public Part<T> {
+ public:
+  bool keeps_positions() const override { return true; }
+  int64_t state_size(const AttentionShape& shape) const override {
+    return 3 * shape.columns * shape.dim;
+  }
+  // Of each row's sets, and of those of the row after the band.
+  PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
+    const int64_t n = (rows + 1) * shape.columns;
+    PartActivations<T> act;
+    act.query = OwnedMatrix<T>(n, shape.dim);
+    act.key = OwnedMatrix<T>(n, shape.dim);
+    act.value = OwnedMatrix<T>(n, shape.dim);
+    act.mean = OwnedMatrix<float>(n, shape.dim);
+    act.lse = OwnedMatrix<float>(n, shape.heads);
+    return act;
+  }
+  int64_t pairs(const AttentionShape& shape) const override {
+    const int64_t made = shape.columns * (shape.rows * (shape.rows - 1) / 2);
+    return made + (shape.rows - 1) * shape.columns * (shape.columns - 1);
+  }
+
+  void attend_rows(const Band<T>& band, const Attended& attended, T* state,
+                   PartActivations<T>& act) const override {
+    const AttentionShape& shape = band.shape;
+    const int64_t rows = band.query.rows;
+    const Columns<T> running(shape, state);
+    const Grid<T> query = grid(shape, act.query, rows + 1);
+    const Grid<T> key = grid(shape, act.key, rows + 1);
+    const Grid<float> mean = grid(shape, act.mean, rows + 1);
+    const Grid<float> lse = grid(shape, act.lse, rows + 1);
+    // Row 0 has no sets.
+    const int64_t first = band.first_row == 0 ? 1 : 0;
+
+    for (int64_t c = 0; c < shape.columns; ++c) {
+      const auto extend = [&](Matrix<const T> line, T* maximum, Matrix<T> maxima) {
+        if (first == 0) std::copy_n(maximum, shape.dim, maxima.row(0));
+        cumulative_maximum<T>(line, first == 0 ? maximum : nullptr, maxima.row_block(1, rows));
+        std::copy_n(maxima.row(rows), shape.dim, maximum);
+      };
+      extend(band.query.column(c), running.query.row(c), query.column(c));
+      extend(band.key.column(c), running.key.row(c), key.column(c));
+      attend_heads<T>(shape, query.column(c).row_block(first, rows - first),
+                      band.all_key.column(c), band.all_value.column(c),
+                      Visible::strict(band.first_row + first),
+                      mean.column(c).row_block(first, rows - first),
+                      lse.column(c).row_block(first, rows - first), Merge::replace,
+                      band.worker.attention);
+    }
+    const Grid<T> value = grid(shape, act.value, rows + 1);
+    for (int64_t r = first; r < rows; ++r) {
+      convert<float, T>(mean.row(r), value.row(r));
+      attend_other_columns<T>(band, band.query.row(r), key.row(r), value.row(r),
+                              attended.out.row(r), attended.lse.row(r));
+    }
+  }
+
+  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* state,
+                       PartActivations<T>& act) const override {
+    if (row.first_row == 0) return;
+    const AttentionShape& shape = row.shape;
+    const Columns<T> running(shape, state);
+    if (column == 0) make_values(row, running, act);
+    const Matrix<const T> key = running.key;
+    const Matrix<const T> value = running.value;
+    const auto attend_block = [&](int64_t first, int64_t count) {
+      if (count > 0)
+        attend_heads(shape, row.query.column(column), key.row_block(first, count),
+                     value.row_block(first, count), Visible::all(), attended.out.row(0),
+                     attended.lse.row(0), Merge::merge, row.worker.attention);
+    };
+    attend_block(0, column);
+    attend_block(column + 1, shape.columns - column - 1);
+  }
+
+  void complete_row(const Band<T>& row, T* state, PartActivations<T>& /*act*/) const override {
+    const Columns<T> running(row.shape, state);
+    for (int64_t c = 0; c < row.shape.columns; ++c) {
+      const auto extend = [&](const T* x, T* maximum) {
+        cumulative_maximum<T>({x, 1, row.shape.dim}, row.first_row == 0 ? nullptr : maximum,
+                              {maximum, 1, row.shape.dim});
+      };
+      extend(row.query.at(0, c), running.query.row(c));
+      extend(row.key.at(0, c), running.key.row(c));
+    }
+  }
+
+  void attend_later(const Band<T>& image, const Attended& attended, T* state,
+                    PartActivations<T>& act) const override {
+    attend_rows(image.upside_down(), attended.upside_down(), state, act);
+  }
+
+  void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,
+                       PartActivations<T>& act) const override {
+    const AttentionShape& shape = image.shape;
+    const int64_t rows = shape.rows;
+    AttentionBackwardScratch<T>& scratch = gradient.scratch;
+    const Grid<const T> query = grid(shape, act.query, rows);
+    const Grid<const T> key = grid(shape, act.key, rows);
+    const Grid<const T> value = grid(shape, act.value, rows);
+    const Grid<float> mean = grid(shape, act.mean, rows);
+    const Grid<float> d_query = grid(shape, scratch.d_query, rows);
+    const Grid<float> d_key = grid(shape, scratch.d_key, rows);
+    const Grid<float> d_value = grid(shape, scratch.d_value, rows);
+    const Grid<float> delta = grid(shape, scratch.delta, rows);
+    for (const Grid<float>& d : {d_query, d_key, d_value})
+      std::fill_n(d.data, shape.positions() * shape.dim, 0.0f);
+
+    for (int64_t r = 1; r < rows; ++r) {
+      const auto attend = [&](auto turn) {
+        attend_heads_backward(shape, turn(image.query.row(r)), turn(key.row(r)), turn(value.row(r)),
+                              Visible::strict(), turn(gradient.d_out.row(r)),
+                              turn(gradient.lse.row(r)), turn(gradient.delta.row(r)),
+                              turn(gradient.d_query.row(r)), turn(d_key.row(r)),
+                              turn(d_value.row(r)), image.worker.attention);
+      };
+      attend([](auto line) { return line; });
+      attend([](auto line) { return reversed(line); });
+      head_products(d_value.row(r), mean.row(r), shape.head_dim(), delta.row(r));
+    }
+
+    for (int64_t c = 0; c < shape.columns; ++c) {
+      // Set i of a column is of its members up to i.
+      const auto sets = [&](auto grid) { return grid.column(c).row_block(1, rows - 1); };
+      const auto members = [&](auto grid) { return grid.column(c).row_block(0, rows - 1); };
+      attend_heads_backward<T>(shape, sets(query), members(image.key), members(image.value),
+                               Visible::causal(), sets(d_value), sets(grid(shape, act.lse, rows)),
+                               sets(delta), sets(d_query), members(gradient.d_key),
+                               members(gradient.d_value), image.worker.attention);
+      cumulative_maximum_backward<T>(members(image.query), sets(query), sets(d_query),
+                                     scratch.carry.data(), members(gradient.d_query));
+      cumulative_maximum_backward<T>(members(image.key), sets(key), sets(d_key),
+                                     scratch.carry.data(), members(gradient.d_key));
+    }
+  }
+
+ private:
+  template <class U>
+  static Grid<U> grid(const AttentionShape& shape, OwnedMatrix<U>& positions, int64_t rows) {
+    return {positions.view(rows * shape.columns), shape.columns};
+  }
+
+  // The values of the sets that the current row attends.
+  static void make_values(const Band<T>& row, const Columns<T>& running, PartActivations<T>& act) {
+    const AttentionShape& shape = row.shape;
+    const Matrix<float> mean = act.mean.view(shape.columns);
+    for (int64_t c = 0; c < shape.columns; ++c)
+      attend_heads<T>(shape, running.query.row_block(c, 1),
+                      row.all_key.column(c).row_block(0, row.first_row),
+                      row.all_value.column(c).row_block(0, row.first_row), Visible::all(),
+                      mean.row_block(c, 1), act.lse.view().row_block(c, 1), Merge::replace,
+                      row.worker.attention);
+    convert<float, T>(mean, running.value);
+  }
+};
+
+}  // namespace
+
+template <class T>
+const Part<T>& vertical_part() {
+  static const VerticalPart<T> part;
+  return part;
+}
+template const Part<float>& vertical_part();
+template const Part<bfloat16>& vertical_part();
+
+}  // namespace combiner
