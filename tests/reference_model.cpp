@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numbers>
 
 namespace combiner::reference {
@@ -96,6 +97,112 @@ Vector attend(const Model& m, const Vector& query, const Support& support) {
   return out;
 }
 
+// What a position attends: positions themselves, and sets of positions.
+struct Attends {
+  std::vector<size_t> direct;
+  std::vector<std::vector<size_t>> sets;
+};
+
+// The spans of powers of two that make up the positions before i.
+std::vector<std::vector<size_t>> spans_before(size_t i) {
+  std::vector<std::vector<size_t>> spans;
+  size_t end = i;
+  for (size_t length = 1; end > 0; length *= 2)
+    if (end & length) {
+      std::vector<size_t>& span = spans.emplace_back();
+      for (size_t j = end - length; j < end; ++j) span.push_back(j);
+      end -= length;
+    }
+  return spans;
+}
+
+// axial_rowmajor's summaries are not in it.
+Attends attends(Attention variant, size_t i, size_t columns) {
+  const size_t row = i / columns;
+  const size_t column = i % columns;
+  // Positions before i's row or in it up to i, for which `test` of their row and column holds.
+  const auto earlier = [&](auto test) {
+    std::vector<size_t> found;
+    for (size_t j = 0; j <= i; ++j)
+      if (test(j / columns, j % columns)) found.push_back(j);
+    return found;
+  };
+  Attends what;
+  const auto add_direct = [&](auto test) {
+    for (const size_t j : earlier(test)) what.direct.push_back(j);
+  };
+  const auto add_set = [&](auto test) {
+    std::vector<size_t> set = earlier(test);
+    if (!set.empty()) what.sets.push_back(std::move(set));
+  };
+  const auto my_row = [&](size_t r, size_t) { return r == row; };
+  const auto my_column = [&](size_t r, size_t c) { return r < row && c == column; };
+  const auto add_vertical = [&] {
+    for (size_t other = 0; other < columns; ++other)
+      if (other != column) add_set([&](size_t r, size_t c) { return r < row && c == other; });
+  };
+  const auto add_horizontal = [&] {
+    for (size_t above = 0; above < row; ++above) {
+      add_set([&](size_t r, size_t c) { return r == above && c < column; });
+      add_set([&](size_t r, size_t c) { return r == above && c > column; });
+    }
+  };
+  switch (variant) {
+    case Attention::axial_rowmajor:
+      add_direct(my_row);
+      break;
+    case Attention::axial_vertical:
+      add_direct(my_row);
+      add_direct(my_column);
+      add_vertical();
+      break;
+    case Attention::axial_horizontal:
+      add_direct(my_row);
+      add_direct(my_column);
+      add_horizontal();
+      break;
+    case Attention::axial_mixture:
+      add_direct(my_row);
+      add_direct(my_column);
+      add_vertical();
+      add_horizontal();
+      break;
+    case Attention::axial:
+      add_direct(my_row);
+      add_direct(my_column);
+      break;
+    case Attention::fixed:
+      add_direct(my_row);
+      for (size_t above = 0; above < row; ++above)
+        add_set([&](size_t r, size_t) { return r == above; });
+      break;
+    case Attention::fixed_sparse:
+      add_direct(my_row);
+      add_direct([&](size_t r, size_t c) { return r < row && c == columns - 1; });
+      break;
+    case Attention::logsparse:
+      what.direct = {i};
+      what.sets = spans_before(i);
+      break;
+    case Attention::logsparse_sparse:
+      what.direct = {i};
+      for (const std::vector<size_t>& span : spans_before(i)) what.direct.push_back(span.back());
+      break;
+    case Attention::full:
+      add_direct([](size_t, size_t) { return true; });
+      break;
+  }
+  return what;
+}
+
+// The elementwise maximum over a set's positions.
+Vector maximum(const Vectors& x, const std::vector<size_t>& set) {
+  Vector result = x[set.front()];
+  for (const size_t i : set)
+    for (size_t j = 0; j < result.size(); ++j) result[j] = std::max(result[j], x[i][j]);
+  return result;
+}
+
 // Each position's attention in one block; `in` is the normalised block input.
 Vectors attention(const Model& m, Attention variant, const BlockParameters& block,
                   const Vectors& in) {
@@ -121,17 +228,30 @@ Vectors attention(const Model& m, Attention variant, const BlockParameters& bloc
       summary_key[i] = dense(m, block.summary_key, dim, layer_norm(m, block.summary_norm, sum));
     }
 
+  // Abstractions, made once each: their keys and values.
+  std::map<std::vector<size_t>, std::pair<Vector, Vector>> abstractions;
+  const auto abstraction = [&](const std::vector<size_t>& set) -> const auto& {
+    auto [found, is_new] = abstractions.try_emplace(set);
+    if (is_new) {
+      Support members;
+      for (const size_t j : set) members.add(key[j], value[j]);
+      found->second = {maximum(key, set), attend(m, maximum(query, set), members)};
+    }
+    return found->second;
+  };
+
   Vectors out;
   for (size_t i = 0; i < in.size(); ++i) {
+    const Attends what = attends(variant, i, columns);
     Support support;
-    for (size_t j = 0; j <= i; ++j) {
-      const bool same_row = j / columns == i / columns;
-      const bool same_column = j % columns == i % columns;
-      if (variant == Attention::full || same_row)
-        support.add(key[j], value[j]);
-      else if (same_column)
-        support.add(summary_key[j], summary_value[j]);
+    for (const size_t j : what.direct) support.add(key[j], value[j]);
+    for (const std::vector<size_t>& set : what.sets) {
+      const auto& [set_key, set_value] = abstraction(set);
+      support.add(set_key, set_value);
     }
+    if (variant == Attention::axial_rowmajor)
+      for (size_t j = i % columns; j < i / columns * columns; j += columns)
+        support.add(summary_key[j], summary_value[j]);
     out.push_back(dense(m, block.output, dim, attend(m, query[i], support)));
   }
   return out;

@@ -214,9 +214,10 @@ void GradientPass<T>::block_backward(size_t layer, float* gradient) {
       d_query_key_value.column_block(dim, dim),
       d_query_key_value.column_block(2 * dim, dim),
       d_norm,
-      {product_values_ + p.summary_output, product_values_ + p.summary_key,
-       values_ + p.summary_norm.weight, gradient + p.summary_output, gradient + p.summary_key,
-       gradient + p.summary_norm.weight, gradient + p.summary_norm.bias}};
+      {weight(p.summary_output, dim, dim), weight(p.summary_key, dim, dim),
+       values_ + p.summary_norm.weight, Matrix<float>(gradient + p.summary_output, dim, dim),
+       Matrix<float>(gradient + p.summary_key, dim, dim), gradient + p.summary_norm.weight,
+       gradient + p.summary_norm.bias}};
   attend_backward<T>(config_.attention[layer], config_.attention_shape(),
                      {act.norm1.view(), act.query_key_value.view()}, gradients,
                      states_[layer].data(), attentions_[layer], attention_scratch_, worker_);

@@ -119,7 +119,7 @@ struct Size {
 TEST_CASE("The forward pass agrees with the reference at odd sizes") {
   // The last are of more positions than a band, and of rows longer than one.
   for (const Size size : {Size{1, 1}, {1, 7}, {7, 1}, {2, 3}, {3, 50}, {13, 50}, {3, 600}})
-    for (const Attention attention : {Attention::axial_rowmajor, Attention::full})
+    for (const Attention attention : kAttentions)
       for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
         ModelConfig config = small_config(tokens, attention, size.height, size.width);
         // The reference's time goes with the square of the positions.
@@ -202,7 +202,7 @@ void check_causality(const ModelConfig& config, const std::vector<size_t>& bytes
 }
 
 TEST_CASE("No logit depends on its own byte or a later one") {
-  for (const Attention attention : {Attention::axial_rowmajor, Attention::full})
+  for (const Attention attention : kAttentions)
     for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
       const ModelConfig small = small_config(tokens, attention, 4, 5);
       std::vector<size_t> all(static_cast<size_t>(small.dims()));

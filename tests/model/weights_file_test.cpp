@@ -87,7 +87,7 @@ TEST_CASE("Weights saved as F32 load as they were") {
   CHECK(same_values(load_weights(folder / "w"), weights));
   CHECK(SafetensorsFile::open(folder / "w").metadata().at("note") == "kept");
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
-    for (const Attention attention : {Attention::axial_rowmajor, Attention::full}) {
+    for (const Attention attention : kAttentions) {
       Random random(2);
       const Weights other = random_weights(small_config(tokens, attention, 3, 2), random);
       save_weights(other, DType::f32, folder / "w");

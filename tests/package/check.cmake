@@ -6,9 +6,10 @@ file(REMOVE_RECURSE ${work})
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${build} --prefix ${prefix}
                 COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}/build
-                        -G ${generator} -D version=${version}
+                        -G ${generator} -D version=${version} -D samples=${samples}
                         -D "CMAKE_PREFIX_PATH=${prefix};${prefix_path}"
                         -D CMAKE_CXX_COMPILER=${compiler} -D "CMAKE_CXX_FLAGS=${flags}"
                 COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${work}/build COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${work}/build/consumer COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${work}/build/attention COMMAND_ERROR_IS_FATAL ANY)

@@ -75,7 +75,7 @@ void check_incremental_is_parallel(const Weights& weights,
 std::vector<ModelConfig> odd_configs() {
   std::vector<ModelConfig> configs;
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
-    for (const Attention attention : {Attention::axial_rowmajor, Attention::full})
+    for (const Attention attention : kAttentions)
       for (const auto& [height, width] : {std::pair(1, 9), std::pair(7, 1), std::pair(6, 5)})
         configs.push_back(small_config(tokens, attention, height, width));
 
@@ -183,7 +183,7 @@ TEMPLATE_TEST_CASE("decoder: the images of a batch may stand at different positi
 }
 
 TEMPLATE_TEST_CASE("decoder: a clone goes on exactly as the original", "", float, bfloat16) {
-  for (const Attention attention : {Attention::axial_rowmajor, Attention::full}) {
+  for (const Attention attention : kAttentions) {
     Random random(4);
     const Weights weights = random_weights(small_config(Tokens::pixel, attention, 5, 4), random);
     const auto images = random_images(weights.config, 2);
@@ -208,7 +208,7 @@ TEMPLATE_TEST_CASE("decoder: a clone goes on exactly as the original", "", float
 }
 
 TEMPLATE_TEST_CASE("decoder: a state may begin a new image", "", float, bfloat16) {
-  for (const Attention attention : {Attention::axial_rowmajor, Attention::full}) {
+  for (const Attention attention : kAttentions) {
     Random random(5);
     const Weights weights = random_weights(small_config(Tokens::subpixel, attention, 3, 3), random);
     const auto images = random_images(weights.config, 2);

@@ -43,7 +43,7 @@ std::vector<float> parallel_logits(const Weights& weights, const Image& image) {
 TEST_CASE("sampler: an image does not depend on count, batch, threads and first index") {
   const Precision precision = GENERATE(Precision::f32, Precision::bf16);
   const Tokens tokens = GENERATE(Tokens::pixel, Tokens::subpixel);
-  const Attention attention = GENERATE(Attention::axial_rowmajor, Attention::full);
+  const Attention attention = GENERATE(from_range(std::begin(kAttentions), std::end(kAttentions)));
   const Weights weights = small_model(tokens, attention);
   SampleOptions options{.count = 11, .seed = 5, .precision = precision, .batch = 1};
   const std::map<int64_t, Image> expected = draw(weights, options);

@@ -160,10 +160,15 @@ std::vector<Case> tiny_cases() {
     c.attention = {kRowmajor, kFull};
     c.norm_epsilon = 1e-3;
   }
+  for (const Attention attention : kAttentions)
+    add(std::string(name(attention)), tiny(Tokens::pixel, attention, 4, 5)).context = {};
   add("pixel, relu", tiny(Tokens::pixel, kRowmajor, 3, 4)).activation = Activation::relu;
-  add("one row", tiny(Tokens::pixel, kRowmajor, 1, 6));
-  add("one column", tiny(Tokens::pixel, kRowmajor, 6, 1));
-  add("one pixel", tiny(Tokens::pixel, kRowmajor, 1, 1));
+  for (const Attention attention : kAttentions) {
+    const std::string variant(name(attention));
+    add(variant + ", one row", tiny(Tokens::pixel, attention, 1, 6));
+    add(variant + ", one column", tiny(Tokens::pixel, attention, 6, 1));
+    add(variant + ", one pixel", tiny(Tokens::pixel, attention, 1, 1));
+  }
   return cases;
 }
 
@@ -180,7 +185,7 @@ TEST_CASE("The gradient of every parameter agrees with finite differences") {
 
 // More positions than a tile of full attention or a part of the head holds, and all 256 values.
 TEST_CASE("Gradients of a larger image agree with finite differences") {
-  for (const Attention attention : {Attention::axial_rowmajor, Attention::full}) {
+  for (const Attention attention : kAttentions) {
     ModelConfig config = small_config(Tokens::pixel, attention, 6, 50);
     config.embed_dim = 8;
     config.mlp_dim = 12;

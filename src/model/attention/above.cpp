@@ -38,8 +38,7 @@ void AbovePart<T>::attend_position(const Band<T>& row, int64_t column, const Att
   const Above<const T> keys = above(row, state);
   const int64_t c = column - keys.first_column;
   if (row.first_row == 0 || c < 0 || c >= keys.key.columns) return;
-  attend_heads(row.shape, row.query.column(column),
-               keys.key.column(c).row_block(0, row.first_row),
+  attend_heads(row.shape, row.query.column(column), keys.key.column(c).row_block(0, row.first_row),
                keys.value.column(c).row_block(0, row.first_row), Visible::all(),
                attended.out.row(0), attended.lse.row(0), Merge::merge, row.worker.attention);
 }

@@ -25,8 +25,7 @@ void cumulative_maximum(Matrix<const T> line, const T* before, Matrix<T> maxima)
 // Adds the gradient of cumulative_maximum to d_line. `carry` is scratch for a row.
 template <class T>
 void cumulative_maximum_backward(Matrix<const T> line, Matrix<const T> maxima,
-                                 Matrix<const float> d_maxima, float* carry,
-                                 Matrix<float> d_line) {
+                                 Matrix<const float> d_maxima, float* carry, Matrix<float> d_line) {
   std::fill_n(carry, line.columns, 0.0f);
   for (int64_t i = line.rows - 1; i >= 0; --i) {
     // The gradient of maxima.row(i): its own, and what later maxima don't owe to later rows.

@@ -239,29 +239,29 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   const Band<T> image = band_of(shape, 0, positions, {}, layer, worker);
   const auto grid = [&](auto m) { return Grid(m, shape.columns); };
   const AttendedGradient<T> gradient{
-      grid(gradients.d_attended), grid(gradients.lse),     grid(gradients.delta),
-      grid(gradients.d_query),    grid(gradients.d_key),   grid(gradients.d_value),
-      grid(gradients.d_input),    gradients.summary,       scratch};
+      grid(gradients.d_attended), grid(gradients.lse),   grid(gradients.delta),
+      grid(gradients.d_query),    grid(gradients.d_key), grid(gradients.d_value),
+      grid(gradients.d_input),    gradients.summary,     scratch};
   for_each_part<T>(list, shape, layer, activations,
                    [&](const Part<T>& part, T* own, PartActivations<T>& act) {
                      part.attend_backward(image, gradient, own, act);
                    });
 }
 
-#define COMBINER_INSTANTIATE(T)                                                                   \
-  template AttentionActivations<T> attention_activations(Attention, const AttentionShape&,        \
-                                                         int64_t);                                \
-  template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&,  \
-                            AnySummaryWeights, Matrix<float>, Matrix<float>, T*,                  \
-                            AttentionActivations<T>&, Worker&);                                   \
-  template void attend_position(Attention, const AttentionShape&, int64_t,                        \
-                                const AttentionInput<T>&, AnySummaryWeights, Matrix<float>,       \
-                                Matrix<float>, T*, AttentionActivations<T>&, Worker&);            \
-  template void attend_both_ways(Attention, const AttentionShape&, const AttentionInput<T>&,      \
-                                 AnySummaryWeights, Matrix<float>, Matrix<float>, T*,             \
-                                 AttentionActivations<T>&, Worker&);                              \
-  template void attend_backward(Attention, const AttentionShape&, const AttentionInput<T>&,       \
-                                const AttentionGradients<T>&, T*, AttentionActivations<T>&,       \
+#define COMBINER_INSTANTIATE(T)                                                                  \
+  template AttentionActivations<T> attention_activations(Attention, const AttentionShape&,       \
+                                                         int64_t);                               \
+  template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
+                            AnySummaryWeights, Matrix<float>, Matrix<float>, T*,                 \
+                            AttentionActivations<T>&, Worker&);                                  \
+  template void attend_position(Attention, const AttentionShape&, int64_t,                       \
+                                const AttentionInput<T>&, AnySummaryWeights, Matrix<float>,      \
+                                Matrix<float>, T*, AttentionActivations<T>&, Worker&);           \
+  template void attend_both_ways(Attention, const AttentionShape&, const AttentionInput<T>&,     \
+                                 AnySummaryWeights, Matrix<float>, Matrix<float>, T*,            \
+                                 AttentionActivations<T>&, Worker&);                             \
+  template void attend_backward(Attention, const AttentionShape&, const AttentionInput<T>&,      \
+                                const AttentionGradients<T>&, T*, AttentionActivations<T>&,      \
                                 AttentionBackwardScratch<T>&, Worker&)
 COMBINER_INSTANTIATE(float);
 COMBINER_INSTANTIATE(bfloat16);

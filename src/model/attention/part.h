@@ -28,11 +28,9 @@ using AnySummaryWeights =
 // The same weights as the backward pass reads them, and where their gradients are added.
 template <class T>
 struct SummaryGradient {
-  const T* output = nullptr;  // [D, D]
-  const T* key = nullptr;
+  Matrix<const T> output, key;         // [D, D]
   const float* norm_weight = nullptr;  // [D]
-  float* d_output = nullptr;
-  float* d_key = nullptr;
+  Matrix<float> d_output, d_key;
   float* d_norm_weight = nullptr;
   float* d_norm_bias = nullptr;
 };
@@ -138,8 +136,8 @@ class Part {
   virtual void attend_position(const Band<T>& row, int64_t column, const Attended& attended,
                                T* state, PartActivations<T>& act) const = 0;
   // Called after the last position of the band's one row.
-  virtual void complete_row(const Band<T>& /*row*/, T* /*state*/, PartActivations<T>& /*act*/) const {
-  }
+  virtual void complete_row(const Band<T>& /*row*/, T* /*state*/,
+                            PartActivations<T>& /*act*/) const {}
   // Merges what lies on the other side, for attention that looks both ways: the same part of the
   // image turned around. Called after attend_rows on a whole image. Not every part can.
   virtual bool looks_both_ways() const { return true; }

@@ -103,8 +103,7 @@ class WholeRowPart final : public RowKeysPart<T> {
                                act.lse.view().row_block(r, 1), delta.row_block(r, 1), d_query,
                                gradient.d_key.row(r), gradient.d_value.row(r),
                                image.worker.attention);
-      maximum_of_backward<T>(image.query.row(r), query.data, d_query.data,
-                             gradient.d_query.row(r));
+      maximum_of_backward<T>(image.query.row(r), query.data, d_query.data, gradient.d_query.row(r));
       maximum_of_backward<T>(image.key.row(r), keys.key.row(r), d_above.key.at(r, 0),
                              gradient.d_key.row(r));
     }

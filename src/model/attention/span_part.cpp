@@ -1,6 +1,6 @@
-// The spans that position t attends are the powers of two in t, the greatest first: {0 .. 7}, {8, 9}
-// and {10} for t = 11. They lie on a stack, with t itself on top. Then t completes a span: it and as
-// many of the topmost as t has trailing ones become one.
+// The spans that position t attends are the powers of two in t, the greatest first: {0 .. 7}, {8,
+// 9} and {10} for t = 11. They lie on a stack, with t itself on top. Then t completes a span: it
+// and as many of the topmost as t has trailing ones become one.
 
 #include <algorithm>
 #include <bit>

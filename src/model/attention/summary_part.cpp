@@ -39,8 +39,7 @@ class SummaryPart final : public AbovePart<T> {
     return act;
   }
   int64_t pairs(const AttentionShape& shape) const override {
-    return shape.positions() * shape.columns +
-           shape.columns * (shape.rows * (shape.rows - 1) / 2);
+    return shape.positions() * shape.columns + shape.columns * (shape.rows * (shape.rows - 1) / 2);
   }
 
  protected:
@@ -69,10 +68,9 @@ class SummaryPart final : public AbovePart<T> {
 
     // Back through the summary's key to its value and the attention's input.
     convert<float, T>(d_key, rounded);
-    multiplier.multiply(transposed(rounded), plain(act.norm.view()),
-                        Matrix<float>(summary.d_key, dim, dim), true);
+    multiplier.multiply(transposed(rounded), plain(act.norm.view()), summary.d_key, true);
     const Matrix<float> d_norm = gradient.scratch.d_query.view();
-    multiplier.multiply(plain(rounded), plain(Matrix<const T>(summary.key, dim, dim)), d_norm);
+    multiplier.multiply(plain(rounded), plain(summary.key), d_norm);
     const Matrix<float> d_sum = d_key;  // used up
     std::fill_n(d_sum.data, n * dim, 0.0f);
     layer_norm_backward(act.sum.view(), act.moments.data(), summary.norm_weight, d_norm, d_sum,
@@ -80,10 +78,8 @@ class SummaryPart final : public AbovePart<T> {
     for (int64_t r = 0; r < shape.rows; ++r)
       add_rows(d_sum.row_block(r * shape.columns, shape.columns), gradient.d_input.row(r));
     convert<float, T>(d_sum, rounded);
-    multiplier.multiply(transposed(rounded), plain(summaries.value),
-                        Matrix<float>(summary.d_output, dim, dim), true);
-    multiplier.multiply(plain(rounded), plain(Matrix<const T>(summary.output, dim, dim)), d_value,
-                        true);
+    multiplier.multiply(transposed(rounded), plain(summaries.value), summary.d_output, true);
+    multiplier.multiply(plain(rounded), plain(summary.output), d_value, true);
 
     const Matrix<float> delta = gradient.scratch.delta.view();
     head_products(d_value, act.mean.view(), shape.head_dim(), delta);
@@ -116,8 +112,8 @@ class SummaryPart final : public AbovePart<T> {
     }
     convert<float, T>(act.mean.view(n), value);
     dense(band.worker, Matrix<const T>(value), weights.output, sum, true);
-    layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon,
-                  act.norm.view(n), act.moments.data());
+    layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, act.norm.view(n),
+                  act.moments.data());
     dense(band.worker, act.norm.view(n), weights.key, key);
   }
 };

@@ -14,17 +14,9 @@ template <class T>
 AttentionTile<T> head_tile(const AttentionShape& shape, int64_t head, Matrix<const T> query,
                            Matrix<const T> key, Matrix<const T> value, Visible visible) {
   const int64_t at = head * shape.head_dim();
-  return {query.data + at,
-          query.stride,
-          query.rows,
-          key.data + at,
-          key.stride,
-          value.data + at,
-          value.stride,
-          key.rows,
-          shape.head_dim(),
-          shape.scale(),
-          visible};
+  return {query.data + at,  query.stride,    query.rows,   key.data + at,
+          key.stride,       value.data + at, value.stride, key.rows,
+          shape.head_dim(), shape.scale(),   visible};
 }
 
 // A head's columns of an output [n, D] and its log-sum-exp [n, H].

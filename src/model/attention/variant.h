@@ -17,4 +17,15 @@ enum class Attention {
   logsparse_sparse,  // myself; the last position of each span
 };
 
+inline constexpr Attention kAttentions[] = {Attention::axial_rowmajor,
+                                            Attention::axial_vertical,
+                                            Attention::axial_horizontal,
+                                            Attention::axial_mixture,
+                                            Attention::fixed,
+                                            Attention::logsparse,
+                                            Attention::full,
+                                            Attention::axial,
+                                            Attention::fixed_sparse,
+                                            Attention::logsparse_sparse};
+
 }  // namespace combiner

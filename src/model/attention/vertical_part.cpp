@@ -73,9 +73,8 @@ class VerticalPart final : public Part<T> {
       };
       extend(band.query.column(c), running.query.row(c), query.column(c));
       extend(band.key.column(c), running.key.row(c), key.column(c));
-      attend_heads<T>(shape, query.column(c).row_block(first, rows - first),
-                      band.all_key.column(c), band.all_value.column(c),
-                      Visible::strict(band.first_row + first),
+      attend_heads<T>(shape, query.column(c).row_block(first, rows - first), band.all_key.column(c),
+                      band.all_value.column(c), Visible::strict(band.first_row + first),
                       mean.column(c).row_block(first, rows - first),
                       lse.column(c).row_block(first, rows - first), Merge::replace,
                       band.worker.attention);
@@ -178,11 +177,10 @@ class VerticalPart final : public Part<T> {
     const AttentionShape& shape = row.shape;
     const Matrix<float> mean = act.mean.view(shape.columns);
     for (int64_t c = 0; c < shape.columns; ++c)
-      attend_heads<T>(shape, running.query.row_block(c, 1),
-                      row.all_key.column(c).row_block(0, row.first_row),
-                      row.all_value.column(c).row_block(0, row.first_row), Visible::all(),
-                      mean.row_block(c, 1), act.lse.view().row_block(c, 1), Merge::replace,
-                      row.worker.attention);
+      attend_heads<T>(
+          shape, running.query.row_block(c, 1), row.all_key.column(c).row_block(0, row.first_row),
+          row.all_value.column(c).row_block(0, row.first_row), Visible::all(), mean.row_block(c, 1),
+          act.lse.view().row_block(c, 1), Merge::replace, row.worker.attention);
     convert<float, T>(mean, running.value);
   }
 };

@@ -1,0 +1,202 @@
+#include "model/attention_layer.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "data_folders.h"
+#include "error.h"
+#include "error_of.h"
+#include "model/config.h"
+#include "model/safetensors.h"
+#include "random.h"
+
+namespace combiner {
+namespace {
+
+// A tensor of a file, as a matrix.
+class FileMatrix {
+ public:
+  FileMatrix() = default;
+  FileMatrix(const SafetensorsFile& file, const std::string& name) {
+    const TensorView* tensor = file.find(name);
+    if (!tensor) return;
+    values_.resize(static_cast<size_t>(tensor->elements()));
+    to_floats(*tensor, values_);
+    columns_ = tensor->shape.back();
+  }
+
+  Matrix<const float> view() const {
+    return values_.empty()
+               ? Matrix<const float>()
+               : Matrix<const float>(values_.data(),
+                                     static_cast<int64_t>(values_.size()) / columns_, columns_);
+  }
+  const std::vector<float>& values() const { return values_; }
+
+ private:
+  std::vector<float> values_;
+  int64_t columns_ = 1;
+};
+
+double relative_error(const std::vector<float>& actual, const std::vector<float>& expected) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    error += std::pow(actual[i] - expected[i], 2);
+    norm += std::pow(expected[i], 2);
+  }
+  return std::sqrt(error / norm);
+}
+
+TEST_CASE("The attention layer agrees with the NumPy reference, causal and both ways") {
+  int both_ways = 0;
+  int causal = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(attention_folder())) {
+    if (entry.path().extension() != ".safetensors") continue;
+    INFO(entry.path().filename().string());
+    const SafetensorsFile file = SafetensorsFile::open(entry.path());
+    const auto number = [&](const char* key) { return std::stoll(file.metadata().at(key)); };
+    const FileMatrix query(file, "query"), key(file, "key"), value(file, "value"),
+        input(file, "input"), summary_output(file, "summary_output.weight"),
+        summary_key(file, "summary_key.weight"), norm_weight(file, "summary_norm.weight"),
+        norm_bias(file, "summary_norm.bias"), expected(file, "output");
+    const AttentionShape shape{number("rows"), number("columns"), query.view().columns,
+                               number("num_heads"), std::stof(file.metadata().at("norm_epsilon"))};
+    const bool is_causal = entry.path().filename().string().starts_with("causal_");
+    AttentionLayer layer(attention_named(file.metadata().at("attention")).value(), shape,
+                         is_causal ? Direction::causal : Direction::both_ways,
+                         {summary_output.view(), summary_key.view(), norm_weight.view().data,
+                          norm_bias.view().data});
+    std::vector<float> out(expected.values().size());
+    // Twice: nothing stays behind from one call to the next.
+    for (int i = 0; i < 2; ++i) {
+      layer.forward({query.view(), key.view(), value.view(), input.view()},
+                    {out.data(), shape.positions(), shape.dim});
+      // Some hundred roundings of 6e-8, in sums of up to 24 terms.
+      CHECK(relative_error(out, expected.values()) < 2e-6);
+    }
+    ++(is_causal ? causal : both_ways);
+  }
+  CHECK(causal == static_cast<int>(std::size(kAttentions)));
+  CHECK(both_ways == 3);
+}
+
+// Random tensors of a layer.
+struct Tensors {
+  explicit Tensors(const AttentionShape& shape_, uint64_t seed) : shape(shape_) {
+    Random random(seed);
+    for (std::vector<float>* m : {&query, &key, &value, &input})
+      *m = random.normals(static_cast<size_t>(shape.positions() * shape.dim));
+    for (std::vector<float>* m : {&output, &summary_key})
+      *m = random.normals(static_cast<size_t>(shape.dim * shape.dim), 0.4);
+    norm_weight = random.normals(static_cast<size_t>(shape.dim));
+    norm_bias = random.normals(static_cast<size_t>(shape.dim));
+  }
+  Matrix<float> positions(std::vector<float>& m) const {
+    return {m.data(), shape.positions(), shape.dim};
+  }
+  Matrix<float> square(std::vector<float>& m) const { return {m.data(), shape.dim, shape.dim}; }
+  AttentionTensors tensors() {
+    return {positions(query), positions(key), positions(value), positions(input)};
+  }
+  SummaryTensors summary() {
+    return {square(output), square(summary_key), norm_weight.data(), norm_bias.data()};
+  }
+  AttentionTensorGradients gradients() {
+    return {positions(query),
+            positions(key),
+            positions(value),
+            positions(input),
+            {square(output), square(summary_key), norm_weight.data(), norm_bias.data()}};
+  }
+  std::vector<std::vector<float>*> all() {
+    return {&query, &key, &value, &input, &output, &summary_key, &norm_weight, &norm_bias};
+  }
+
+  AttentionShape shape;
+  std::vector<float> query, key, value, input, output, summary_key, norm_weight, norm_bias;
+};
+
+// The exact gradients are checked in double precision through a model's (training/); this is that
+// the layer passes each to its place. A sum over all outputs, in float, leaves a few digits.
+TEST_CASE("The attention layer's gradients are the slopes of its output") {
+  const AttentionShape shape{4, 5, 8, 2};
+  for (const Attention attention : kAttentions) {
+    INFO(name(attention));
+    const bool summaries = attention == Attention::axial_rowmajor;
+    Tensors at(shape, 1), gradient(shape, 2);
+    for (std::vector<float>* m : gradient.all()) std::fill(m->begin(), m->end(), 0.0f);
+    const std::vector<float> weight =
+        Random(3).normals(static_cast<size_t>(shape.positions() * shape.dim));
+    const auto loss = [&](Tensors& t) {
+      AttentionLayer layer(attention, shape, Direction::causal,
+                           summaries ? t.summary() : SummaryTensors{});
+      std::vector<float> out(weight.size());
+      layer.forward(t.tensors(), t.positions(out));
+      double sum = 0;
+      for (size_t i = 0; i < out.size(); ++i) sum += double{weight[i]} * out[i];
+      return sum;
+    };
+    AttentionLayer layer(attention, shape, Direction::causal,
+                         summaries ? at.summary() : SummaryTensors{});
+    std::vector<float> out(weight.size());
+    layer.forward(at.tensors(), at.positions(out));
+    layer.backward(at.tensors(), {weight.data(), shape.positions(), shape.dim},
+                   gradient.gradients());
+
+    const size_t used = summaries ? at.all().size() : 3;
+    for (size_t tensor = 0; tensor < used; ++tensor) {
+      INFO("tensor " << tensor);
+      const std::vector<float>& g = *gradient.all()[tensor];
+      double norm = 0;
+      for (const float v : g) norm += double{v} * v;
+      norm = std::sqrt(norm);
+      REQUIRE(norm > 0);
+      // Along the gradient the slope is its norm. A short step passes few of the maxima's kinks.
+      constexpr double kStep = 1e-3;
+      const auto moved = [&](double step) {
+        Tensors there = at;
+        for (size_t i = 0; i < g.size(); ++i)
+          (*there.all()[tensor])[i] += static_cast<float>(step * g[i] / norm);
+        return loss(there);
+      };
+      const double slope = (moved(kStep) - moved(-kStep)) / (2 * kStep);
+      CHECK(std::abs(slope / norm - 1) < 0.02);
+    }
+  }
+}
+
+TEST_CASE("The attention layer refuses what does not fit") {
+  const AttentionShape shape{2, 3, 4, 2};
+  std::vector<float> x(24), out(24);
+  const Matrix<const float> in(x.data(), 6, 4);
+  const auto make = [](Attention attention, const AttentionShape& s, Direction direction) {
+    return error_of([&] { AttentionLayer(attention, s, direction); });
+  };
+  CHECK(make(Attention::full, {2, 3, 5, 2}, Direction::causal) ==
+        "attention with 5 features in 2 heads: expected a multiple of the heads");
+  CHECK(make(Attention::full, {0, 3, 4, 2}, Direction::causal).find("at least one") !=
+        std::string::npos);
+  CHECK(make(Attention::logsparse, shape, Direction::both_ways) ==
+        "attention logsparse only looks at what is before");
+  CHECK(make(Attention::axial_rowmajor, shape, Direction::causal).find("summary output weight") !=
+        std::string::npos);
+  CHECK(error_of([&] {
+          AttentionLayer(Attention::fixed, shape, Direction::causal, {{}, {}, nullptr, x.data()});
+        }) == "attention fixed has no summaries, so no weights of them");
+
+  AttentionLayer layer(Attention::fixed, shape, Direction::both_ways);
+  CHECK(error_of([&] {
+          layer.forward({in, {x.data(), 5, 4}, in}, {out.data(), 6, 4});
+        }) == "attention's key is [5, 4], expected [6, 4]");
+  CHECK(error_of([&] {
+          layer.forward({in, in, in}, {});
+        }) == "attention's output is [0, 0], expected [6, 4]");
+  CHECK(error_of([&] {
+          layer.backward({in, in, in}, in, {});
+        }) == "attention that looks both ways has no backward pass");
+}
+
+}  // namespace
+}  // namespace combiner
