@@ -378,12 +378,16 @@ std::vector<std::vector<double>> logits(const ModelConfig& config, const Paramet
   return logits;
 }
 
+double nats(const std::vector<double>& logits, size_t value) {
+  return log_sum_exp(logits) - logits[value];
+}
+
 std::vector<double> nats(const ModelConfig& config, const Parameters& parameters,
                          std::span<const double> values, const uint8_t* pixels) {
-  Vector nats;
+  Vector all;
   for (const Vector& row : logits(config, parameters, values, pixels))
-    nats.push_back(log_sum_exp(row) - row[pixels[nats.size()]]);
-  return nats;
+    all.push_back(nats(row, pixels[all.size()]));
+  return all;
 }
 
 }  // namespace combiner::reference

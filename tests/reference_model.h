@@ -20,6 +20,9 @@ std::vector<std::vector<double>> logits(const ModelConfig& config, const Paramet
 std::vector<double> nats(const ModelConfig& config, const Parameters& parameters,
                          std::span<const double> values, const uint8_t* pixels);
 
+// -log p of one byte under its logits.
+double nats(const std::vector<double>& logits, size_t value);
+
 double gelu(double x);
 
 }  // namespace combiner::reference

@@ -118,27 +118,29 @@ struct Size {
 
 TEST_CASE("The forward pass agrees with the reference at odd sizes") {
   // The last are of more positions than a band, and of rows longer than one.
-  for (const Size size : {Size{1, 1}, {1, 7}, {7, 1}, {2, 3}, {3, 50}, {13, 50}, {3, 600}})
+  for (const Size size : {Size{1, 1}, {1, 7}, {7, 1}, {2, 3}, {3, 50}, {13, 50}, {2, 520}})
     for (const Attention attention : kAttentions)
       for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
         ModelConfig config = small_config(tokens, attention, size.height, size.width);
         // The reference's time goes with the square of the positions.
-        if (config.positions() > 2000) continue;
+        if (config.positions() > 1100) continue;
         Random random(1);
         const Weights weights = random_weights(config, random);
         const std::vector<uint8_t> pixels = random_pixels(config, random);
         const std::vector<double> values = to_doubles(weights);
-        std::vector<double> expected;
-        for (const auto& row : reference::logits(config, weights.parameters, values, pixels.data()))
+        std::vector<double> expected, expected_nats;
+        for (const auto& row :
+             reference::logits(config, weights.parameters, values, pixels.data())) {
           expected.insert(expected.end(), row.begin(), row.end());
+          expected_nats.push_back(reference::nats(row, pixels[expected_nats.size()]));
+        }
         INFO(size.height << " x " << size.width << ", " << name(tokens) << ", " << name(attention));
 
         Forward<float> forward(weights);
         const std::vector<float> logits = forward.logits(pixels.data());
         CHECK(relative_error(logits, expected) < kFloatTolerance);
-        CHECK(worst_nats_error(
-                  logits, expected, forward.nats(pixels.data()),
-                  reference::nats(config, weights.parameters, values, pixels.data())) <= 1.0);
+        CHECK(worst_nats_error(logits, expected, forward.nats(pixels.data()), expected_nats) <=
+              1.0);
 
         const double halves =
             relative_error(Forward<bfloat16>(weights).logits(pixels.data()), expected);
