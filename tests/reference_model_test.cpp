@@ -20,7 +20,7 @@ TEST_CASE("The reference model agrees with the NumPy reference") {
   for (const GoldenCase& c : cases) {
     INFO(c.name);
     const std::vector<double> values = to_doubles(c.weights);
-    REQUIRE(c.images() == 2);
+    REQUIRE(c.images() >= 1);
     for (size_t image = 0; image < c.images(); ++image) {
       const uint8_t* pixels = c.image(c.pixels, image).data();
       const auto nats = reference::nats(c.weights.config, c.weights.parameters, values, pixels);
