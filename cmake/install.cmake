@@ -1,4 +1,4 @@
-# What `cmake --install` puts where: the library, its headers under include/combiner, the program,
+# What `cmake --install` puts where: the library, its headers under include/combiner, the programs,
 # the models under share/combiner/models, and a package for find_package(combiner).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -12,9 +12,10 @@ install(TARGETS combiner EXPORT combiner
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/combiner)
 
 file(RELATIVE_PATH library_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
-set_target_properties(combiner_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON
+set_target_properties(combiner_program make_imagenet64 PROPERTIES
+                      INSTALL_RPATH_USE_LINK_PATH ON
                       INSTALL_RPATH "$ORIGIN/${library_from_program}")
-install(TARGETS combiner_program)
+install(TARGETS combiner_program make_imagenet64)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models
         OPTIONAL FILES_MATCHING PATTERN *.safetensors PATTERN *.md)

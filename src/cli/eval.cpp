@@ -83,6 +83,7 @@ void run(EvalOptions options) {
   const Weights weights = load_weights(model);
   options.dataset.width = weights.config.image.width;
   options.dataset.height = weights.config.image.height;
+  options.dataset.scratch = scratch_folder();
   const std::unique_ptr<Dataset> images = open_dataset(options.data, options.dataset);
   // Opened before the work, so that a path that can't be written is known at once.
   std::optional<OutputFile> csv;
@@ -117,7 +118,8 @@ std::function<void()> eval_command(CLI::App& command) {
   add_model_option(command, options->model);
   command
       .add_option("--data", options->data,
-                  "CIFAR-10 folder or .bin file, folder of pictures, or one picture")
+                  "CIFAR-10 folder or .bin file, ImageNet-64 folder or .npz file, folder of "
+                  "pictures, or one picture")
       ->type_name("PATH")
       ->required();
   command

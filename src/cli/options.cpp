@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 
 #include "error.h"
 #include "matmul/matmul.h"
@@ -66,6 +67,11 @@ void add_threads_option(CLI::App& command, int& threads) {
   command.add_option("--threads", threads, "Threads to compute with")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
+}
+
+std::filesystem::path scratch_folder() {
+  const char* const folder = std::getenv("TMPDIR");
+  return folder != nullptr && *folder != '\0' ? folder : "/var/tmp";
 }
 
 std::filesystem::path find_model(const std::string& model) {

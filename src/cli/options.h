@@ -26,6 +26,9 @@ void add_precision_option(CLI::App& command, Precision& precision);
 // --threads N, 1 to 1024; by default as many as the process may run at once.
 void add_threads_option(CLI::App& command, int& threads);
 
+// Where large temporary files go: $TMPDIR, or /var/tmp, which unlike /tmp is never in memory.
+std::filesystem::path scratch_folder();
+
 // The file given by --model or, without that option, the model that comes with the program, found
 // from the program's own place. Error with the places tried if it isn't there.
 std::filesystem::path find_model(const std::string& model);

@@ -45,49 +45,67 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
     flush_output();
     return 0;
   }
+  const std::string& program = app.get_name();
   const std::vector<CLI::App*> chosen = app.get_subcommands();
   const std::vector<std::string> unknown = app.remaining();
-  if (chosen.empty() && !unknown.empty())
-    fmt::print(stderr, "combiner: {} is no subcommand\nSee combiner --help.\n", unknown.front());
+  const bool has_subcommands = !app.get_subcommands(nullptr).empty();
+  if (has_subcommands && chosen.empty() && !unknown.empty())
+    fmt::print(stderr, "{}: {} is no subcommand\nSee {} --help.\n", program, unknown.front(),
+               program);
   else
-    fmt::print(stderr, "combiner: {}\nSee combiner {}--help.\n", end.what(),
+    fmt::print(stderr, "{}: {}\nSee {} {}--help.\n", program, end.what(), program,
                chosen.empty() ? "" : chosen.front()->get_name() + " ");
   return kUsage;
 }
 
-int run(const std::vector<Command>& commands, int argc, char** argv) {
-  CLI::App app("Combiner-Axial transformers of images: likelihood, sampling and training",
-               "combiner");
-  app.set_version_flag("--version", "combiner " COMBINER_VERSION);
-  app.require_subcommand(1);
-  std::function<void()> chosen;
-  for (const Command& command : commands) {
-    CLI::App* const subcommand = app.add_subcommand(command.name, command.summary);
-    const std::function<void()> action = command.declare(*subcommand);
-    subcommand->final_callback([&chosen, action] { chosen = action; });
-  }
+int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, char** argv) {
+  app.set_version_flag("--version", app.get_name() + " " COMBINER_VERSION);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) {
     return end_parsing(app, end);
   }
-  chosen();
+  action();
   flush_output();
   return 0;
 }
 
-}  // namespace
-
-int run_program(const std::vector<Command>& commands, int argc, char** argv) {
+// The exit code that `run` returns, or that of its failure, which is told.
+int guarded(const std::string& program, const std::function<int()>& run) {
   occupy_standard_streams();
   try {
-    return run(commands, argc, argv);
+    return run();
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "combiner: not enough memory\n");
+    fmt::print(stderr, "{}: not enough memory\n", program);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "combiner: {}\n", error.what());
+    fmt::print(stderr, "{}: {}\n", program, error.what());
   }
   return kFailure;
+}
+
+}  // namespace
+
+int run_program(const std::vector<Command>& subcommands, int argc, char** argv) {
+  return guarded("combiner", [&] {
+    CLI::App app("Combiner-Axial transformers of images: likelihood, sampling and training",
+                 "combiner");
+    app.require_subcommand(1);
+    std::function<void()> chosen;
+    for (const Command& command : subcommands) {
+      CLI::App* const subcommand = app.add_subcommand(command.name, command.summary);
+      const std::function<void()> action = command.declare(*subcommand);
+      subcommand->final_callback([&chosen, action] { chosen = action; });
+    }
+    return parse_and_run(
+        app, [&] { chosen(); }, argc, argv);
+  });
+}
+
+int run_tool(const Command& command, int argc, char** argv) {
+  return guarded(command.name, [&] {
+    CLI::App app(command.summary, command.name);
+    return parse_and_run(app, command.declare(app), argc, argv);
+  });
 }
 
 }  // namespace combiner

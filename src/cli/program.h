@@ -1,4 +1,4 @@
-// What is the same for every subcommand: parsing, errors and exit codes.
+// What is the same for every program and subcommand: parsing, errors and exit codes.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -13,9 +13,12 @@ struct Command {
   std::function<void()> (*declare)(CLI::App& command);
 };
 
-// Runs the subcommand that the command line names. Data goes to standard output, everything else to
-// standard error. Returns the exit code: 0 for success, 1 for a failure or an interrupt, 2 for a
-// wrong command line.
-int run_program(const std::vector<Command>& commands, int argc, char** argv);
+// Runs `combiner`, whose command line names one of the subcommands. Data goes to standard output,
+// everything else to standard error. Returns the exit code: 0 for success, 1 for a failure or an
+// interrupt, 2 for a wrong command line.
+int run_program(const std::vector<Command>& subcommands, int argc, char** argv);
+
+// Runs a program that does only one thing, named as the command is.
+int run_tool(const Command& command, int argc, char** argv);
 
 }  // namespace combiner

@@ -133,8 +133,8 @@ void run(const TrainOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const CheckpointHeader header = plan(options);
   const ImageShape& image = header.config.image;
-  const std::shared_ptr<const Dataset> all =
-      open_dataset(options.data, {Split::train, image.width, image.height, options.resize});
+  const std::shared_ptr<const Dataset> all = open_dataset(
+      options.data, {Split::train, image.width, image.height, options.resize, scratch_folder()});
   if (all->size() <= options.validation_images)
     throw Error(
         fmt::format("{}: {} images, all of them kept apart for validation; set "
@@ -191,7 +191,9 @@ std::function<void()> train_command(CLI::App& command) {
   command.add_option("--config", options->config, "The model to train, a JSON config")
       ->type_name("FILE");
   command
-      .add_option("--data", options->data, "CIFAR-10 folder or .bin file, or folder of pictures")
+      .add_option("--data", options->data,
+                  "CIFAR-10 folder or .bin file, ImageNet-64 folder or .npz file, or folder of "
+                  "pictures")
       ->type_name("PATH")
       ->required();
   command

@@ -4,14 +4,12 @@
 
 #include <algorithm>
 #include <cassert>
-#include <charconv>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
+#include "dataset/batch_files.h"
+#include "dataset/planes.h"
 #include "error.h"
 #include "image/resize.h"
 #include "read_file.h"
@@ -55,34 +53,9 @@ Batch read_batch(const fs::path& path) {
   return batch;
 }
 
-// k of data_batch_k.bin.
-std::optional<int> batch_number(const fs::path& path) {
-  constexpr std::string_view kPrefix = "data_batch_";
-  const std::string stem = path.stem().string();
-  if (path.extension() != ".bin" || !stem.starts_with(kPrefix)) return std::nullopt;
-  const std::string_view digits = std::string_view(stem).substr(kPrefix.size());
-  int number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  const bool whole = error == std::errc() && end == digits.data() + digits.size();
-  return whole && number >= 0 ? std::optional(number) : std::nullopt;
-}
-
 // The train batches in the order of their numbers.
 std::vector<fs::path> train_batches(const fs::path& folder) {
-  std::vector<std::pair<int, fs::path>> numbered;
-  try {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-      if (const auto number = batch_number(entry.path()))
-        numbered.emplace_back(*number, entry.path());
-    }
-  } catch (const fs::filesystem_error& error) {
-    throw Error(
-        fmt::format("{}: can't list the folder: {}", folder.string(), error.code().message()));
-  }
-  std::ranges::sort(numbered);
-  std::vector<fs::path> paths;
-  for (auto& [number, path] : numbered) paths.push_back(std::move(path));
-  return paths;
+  return numbered_files(folder, "data_batch_", ".bin");
 }
 
 fs::path test_batch(const fs::path& folder) { return folder / "test_batch.bin"; }
@@ -115,11 +88,11 @@ class Cifar10 : public Dataset {
   void read(int64_t index, std::span<uint8_t> pixels) const override {
     assert(pixels.size() == size_t{3} * width_ * height_);
     if (width_ == kSide && height_ == kSide) {
-      interleave(find(index), pixels);
+      planes_to_pixels(planes(find(index)), pixels);
       return;
     }
     Image image{kSide, kSide, std::vector<uint8_t>(3 * kPlaneBytes)};
-    interleave(find(index), image.pixels);
+    planes_to_pixels(planes(find(index)), image.pixels);
     std::ranges::copy(resize_to(image, width_, height_).pixels, pixels.begin());
   }
 
@@ -141,14 +114,9 @@ class Cifar10 : public Dataset {
     return {batch, index};
   }
 
-  static void interleave(const Place& place, std::span<uint8_t> pixels) {
-    const uint8_t* planes =
-        &place.batch->records[static_cast<size_t>(place.record * kRecordBytes + 1)];
-    for (size_t pixel = 0; pixel < kPlaneBytes; ++pixel) {
-      for (size_t channel = 0; channel < 3; ++channel) {
-        pixels[3 * pixel + channel] = planes[channel * kPlaneBytes + pixel];
-      }
-    }
+  static std::span<const uint8_t> planes(const Place& place) {
+    return std::span(place.batch->records)
+        .subspan(static_cast<size_t>(place.record * kRecordBytes + 1), 3 * kPlaneBytes);
   }
 
   int width_;

@@ -17,16 +17,20 @@ namespace {
 
 class ImageFiles : public Dataset {
  public:
-  ImageFiles(std::vector<fs::path> paths, int width, int height, bool resize)
-      : paths_(std::move(paths)), width_(width), height_(height), resize_(resize) {}
+  ImageFiles(fs::path folder, std::vector<std::string> names, const DatasetOptions& options)
+      : folder_(std::move(folder)),
+        names_(std::move(names)),
+        width_(options.width),
+        height_(options.height),
+        resize_(options.resize) {}
 
-  int64_t size() const override { return static_cast<int64_t>(paths_.size()); }
+  int64_t size() const override { return static_cast<int64_t>(names_.size()); }
   int width() const override { return width_; }
   int height() const override { return height_; }
 
   void read(int64_t index, std::span<uint8_t> pixels) const override {
     assert(pixels.size() == size_t{3} * width_ * height_);
-    const fs::path& path = paths_[static_cast<size_t>(index)];
+    const fs::path path = path_of(index);
     Image image = read_image(path);
     if (image.width != width_ || image.height != height_) {
       if (!resize_) {
@@ -40,12 +44,13 @@ class ImageFiles : public Dataset {
     std::ranges::copy(image.pixels, pixels.begin());
   }
 
-  std::string describe(int64_t index) const override {
-    return paths_[static_cast<size_t>(index)].string();
-  }
+  std::string describe(int64_t index) const override { return path_of(index).string(); }
 
  private:
-  std::vector<fs::path> paths_;
+  fs::path path_of(int64_t index) const { return folder_ / names_[static_cast<size_t>(index)]; }
+
+  fs::path folder_;
+  std::vector<std::string> names_;  // there may be a million: without the folder, and no fs::path
   int width_;
   int height_;
   bool resize_;
@@ -53,10 +58,9 @@ class ImageFiles : public Dataset {
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_image_files(std::vector<fs::path> paths,
+std::unique_ptr<Dataset> open_image_files(fs::path folder, std::vector<std::string> names,
                                           const DatasetOptions& options) {
-  return std::make_unique<ImageFiles>(std::move(paths), options.width, options.height,
-                                      options.resize);
+  return std::make_unique<ImageFiles>(std::move(folder), std::move(names), options);
 }
 
 }  // namespace combiner

@@ -111,6 +111,19 @@ int conversion_to_rgb(const cv::Mat& decoded, const fs::path& path) {
   }
 }
 
+bool is_hidden(const fs::directory_entry& entry) {
+  return entry.path().filename().string().starts_with('.');
+}
+
+bool is_picture(const fs::directory_entry& entry) {
+  return has_image_extension(entry.path()) && entry.is_regular_file();
+}
+
+[[noreturn]] void fail_to_list(const fs::path& folder, const fs::filesystem_error& error) {
+  const fs::path& where = error.path1().empty() ? folder : error.path1();
+  throw Error(fmt::format("{}: can't list the folder: {}", where.string(), error.code().message()));
+}
+
 }  // namespace
 
 Image read_image(const fs::path& path) {
@@ -137,21 +150,35 @@ bool has_image_extension(const fs::path& path) {
   return std::ranges::find(kExtensions, extension) != kExtensions.end();
 }
 
-std::vector<fs::path> list_images(const fs::path& folder) {
-  std::vector<fs::path> images;
+std::vector<std::string> list_images(const fs::path& folder) {
+  std::vector<std::string> names;
   try {
     for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-      const bool hidden = entry.path().filename().string().starts_with('.');
-      if (!hidden && has_image_extension(entry.path()) && entry.is_regular_file()) {
-        images.push_back(entry.path());
+      if (!is_hidden(entry) && is_picture(entry)) names.push_back(entry.path().filename().string());
+    }
+  } catch (const fs::filesystem_error& error) {
+    fail_to_list(folder, error);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<std::string> list_images_below(const fs::path& folder) {
+  std::vector<std::string> names;
+  try {
+    const fs::recursive_directory_iterator end;
+    for (fs::recursive_directory_iterator entry(folder); entry != end; ++entry) {
+      if (is_hidden(*entry)) {
+        entry.disable_recursion_pending();
+      } else if (is_picture(*entry)) {
+        names.push_back(entry->path().lexically_relative(folder).string());
       }
     }
   } catch (const fs::filesystem_error& error) {
-    throw Error(
-        fmt::format("{}: can't list the folder: {}", folder.string(), error.code().message()));
+    fail_to_list(folder, error);
   }
-  std::ranges::sort(images);
-  return images;
+  std::ranges::sort(names);
+  return names;
 }
 
 }  // namespace combiner

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "image/image.h"
@@ -19,8 +20,12 @@ Image read_image(const std::filesystem::path& path);
 // True if the name ends as the names of pictures that OpenCV reads do (.png, .JPG, ...).
 bool has_image_extension(const std::filesystem::path& path);
 
-// The pictures directly in a folder, told by their extension and sorted by name; hidden files don't
-// count. May be empty. Error if the folder can't be read.
-std::vector<std::filesystem::path> list_images(const std::filesystem::path& folder);
+// The names of the pictures directly in a folder, told by their extension and sorted; hidden files
+// don't count. May be empty. Error if the folder can't be read.
+std::vector<std::string> list_images(const std::filesystem::path& folder);
+
+// The same of a folder and all folders below it, as names relative to it: "class/picture.jpg".
+// Hidden folders and links to folders don't count.
+std::vector<std::string> list_images_below(const std::filesystem::path& folder);
 
 }  // namespace combiner

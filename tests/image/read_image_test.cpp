@@ -212,10 +212,29 @@ TEST_CASE("Pictures in a folder are listed by name") {
     write_bytes(folder / name, bytes_of("x"));
   }
   fs::create_directory(folder / "folder.png");
-  const std::vector<fs::path> expected = {folder / "a.JPG", folder / "b.png", folder / "c.tiff"};
+  const std::vector<std::string> expected = {"a.JPG", "b.png", "c.tiff"};
   CHECK(list_images(folder.path()) == expected);
   CHECK(list_images(folder / "folder.png").empty());
   CHECK_THAT(error_of([&] { list_images(folder / "none"); }),
+             contains("none: can't list the folder: No such file"));
+}
+
+TEST_CASE("Pictures below a folder are listed by their relative names") {
+  const TempFolder folder;
+  for (const char* name : {"b.png", "z/c.JPEG", "z/deep/a.png", "a/d.png", ".hidden/e.png",
+                           "a/.f.png", "a/notes.txt"}) {
+    fs::create_directories((folder / name).parent_path());
+    write_bytes(folder / name, bytes_of("x"));
+  }
+  fs::create_directory(folder / "folder.png");
+  fs::create_directory_symlink(folder / "a", folder / "link");
+  fs::create_symlink(folder / "b.png", folder / "a/linked.png");
+  const std::vector<std::string> expected = {"a/d.png", "a/linked.png", "b.png", "z/c.JPEG",
+                                             "z/deep/a.png"};
+  CHECK(list_images_below(folder.path()) == expected);
+  CHECK(list_images_below(folder.path() / "") == expected);
+  CHECK(list_images_below(folder / "folder.png").empty());
+  CHECK_THAT(error_of([&] { list_images_below(folder / "none"); }),
              contains("none: can't list the folder: No such file"));
 }
 

@@ -53,6 +53,18 @@ TEST_CASE("What doesn't have the wanted proportions is cut to its centre") {
   CHECK(resize_to(tall, 2, 1) == from_red(2, 1, {10, 20}));
 }
 
+TEST_CASE("A part is resampled without regard to its proportions or to what is around it") {
+  const Image image = from_red(4, 3,
+                               {255, 255, 255, 255,  //
+                                255, 10, 30, 255,    //
+                                255, 20, 40, 255});
+  CHECK(resample(image, {1, 1, 2, 2}, 2, 2) == from_red(2, 2, {10, 30, 20, 40}));
+  CHECK(resample(image, {1, 1, 2, 2}, 1, 2) == from_red(1, 2, {20, 30}));
+  CHECK(resample(image, {1, 1, 2, 2}, 1, 1) == from_red(1, 1, {25}));
+  CHECK(centred_part(image, 1, 1) == Rectangle{0, 0, 3, 3});
+  CHECK(centred_part(image, 2, 4) == Rectangle{1, 0, 1, 3});
+}
+
 TEST_CASE("Enlarging interpolates") {
   const Image flat = from_red(2, 2, {70, 70, 70, 70});
   CHECK(resize_to(flat, 5, 5) == from_red(5, 5, {70, 70, 70, 70, 70, 70, 70, 70, 70, 70, 70, 70, 70,

@@ -1,0 +1,51 @@
+#include "dataset/batch_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "error.h"
+
+namespace combiner {
+namespace fs = std::filesystem;
+
+namespace {
+
+// The number in a file's name.
+std::optional<int> number_of(const fs::path& path, std::string_view prefix,
+                             std::string_view extension) {
+  const std::string stem = path.stem().string();
+  if (path.extension() != extension || !stem.starts_with(prefix)) return std::nullopt;
+  const std::string_view digits = std::string_view(stem).substr(prefix.size());
+  int number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const bool whole = error == std::errc() && end == digits.data() + digits.size();
+  return whole && number >= 0 ? std::optional(number) : std::nullopt;
+}
+
+}  // namespace
+
+std::vector<fs::path> numbered_files(const fs::path& folder, std::string_view prefix,
+                                     std::string_view extension) {
+  std::vector<std::pair<int, fs::path>> numbered;
+  try {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+      if (const auto number = number_of(entry.path(), prefix, extension))
+        numbered.emplace_back(*number, entry.path());
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw Error(
+        fmt::format("{}: can't list the folder: {}", folder.string(), error.code().message()));
+  }
+  std::ranges::sort(numbered);
+  std::vector<fs::path> paths;
+  for (auto& [number, path] : numbered) paths.push_back(std::move(path));
+  return paths;
+}
+
+}  // namespace combiner

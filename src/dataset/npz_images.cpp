@@ -1,0 +1,164 @@
+#include "dataset/npz_images.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <deque>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "dataset/batch_files.h"
+#include "dataset/npy_header.h"
+#include "dataset/planes.h"
+#include "dataset/zip_member.h"
+#include "error.h"
+#include "image/resize.h"
+
+namespace combiner {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kMember = "data.npy";
+
+NpyHeader read_header(const ZipMember& data) {
+  std::vector<uint8_t> bytes(std::min<uint64_t>(kMostNpyHeaderBytes, data.size()));
+  data.read(0, bytes);
+  NpyHeader header = parse_npy_header(bytes, data.where());
+  if (header.dtype != "|u1")
+    throw Error(fmt::format("{}: has the dtype {}; expected |u1, unsigned bytes", data.where(),
+                            header.dtype));
+  if (header.fortran_order)
+    throw Error(fmt::format("{}: is in Fortran's order; expected C's, a record after the other",
+                            data.where()));
+  return header;
+}
+
+// The side of the square whose three planes have `bytes` bytes; 0 if there is none.
+int side_of(int64_t bytes) {
+  if (bytes <= 0 || bytes > kMaxImageBytes) return 0;
+  const int side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(bytes) / 3)));
+  return int64_t{3} * side * side == bytes ? side : 0;
+}
+
+// One file.
+class Batch {
+ public:
+  Batch(const fs::path& path, const fs::path& scratch)
+      : path_(path.string()), data_(path, kMember, scratch) {
+    const NpyHeader header = read_header(data_);
+    side_ = header.shape.size() == 2 ? side_of(header.shape[1]) : 0;
+    if (side_ == 0)
+      throw Error(
+          fmt::format("{}: has the shape ({}); expected (records, 3 size size), so "
+                      "(records, 12288) for images of 64x64",
+                      data_.where(), fmt::join(header.shape, ", ")));
+    first_ = header.bytes;
+    size_ = header.shape[0];
+    const uint64_t present = data_.size() - first_;
+    if (present % record_bytes() != 0 || present / record_bytes() != static_cast<uint64_t>(size_))
+      throw Error(fmt::format("{}: has {} bytes after its header; expected {} records of {}",
+                              data_.where(), present, size_, record_bytes()));
+  }
+
+  const std::string& path() const { return path_; }
+  int64_t size() const { return size_; }
+  int side() const { return side_; }
+
+  // Copies record `index` to pixels [side, side, 3].
+  void read(int64_t index, std::span<uint8_t> pixels) const {
+    std::vector<uint8_t> planes(record_bytes());
+    data_.read(first_ + static_cast<uint64_t>(index) * record_bytes(), planes);
+    planes_to_pixels(planes, pixels);
+  }
+
+ private:
+  size_t record_bytes() const { return size_t{3} * side_ * side_; }
+
+  std::string path_;
+  ZipMember data_;
+  int side_ = 0;
+  int64_t size_ = 0;    // records
+  uint64_t first_ = 0;  // the place of the first
+};
+
+class NpzImages : public Dataset {
+ public:
+  NpzImages(const std::vector<fs::path>& paths, const DatasetOptions& options)
+      : width_(options.width), height_(options.height) {
+    for (const fs::path& path : paths) {
+      const Batch& batch = batches_.emplace_back(path, options.scratch);
+      if (!options.resize && (batch.side() != width_ || batch.side() != height_))
+        throw Error(
+            fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the model's size; "
+                        "use --resize to resample them",
+                        batch.path(), batch.side(), batch.side(), width_, height_));
+      size_ += batch.size();
+    }
+  }
+
+  int64_t size() const override { return size_; }
+  int width() const override { return width_; }
+  int height() const override { return height_; }
+
+  void read(int64_t index, std::span<uint8_t> pixels) const override {
+    assert(pixels.size() == size_t{3} * width_ * height_);
+    const auto [batch, record] = find(index);
+    const int side = batch.side();
+    if (side == width_ && side == height_) return batch.read(record, pixels);
+    Image image{side, side, std::vector<uint8_t>(size_t{3} * side * side)};
+    batch.read(record, image.pixels);
+    std::ranges::copy(resize_to(image, width_, height_).pixels, pixels.begin());
+  }
+
+  std::string describe(int64_t index) const override {
+    const auto [batch, record] = find(index);
+    return fmt::format("{} record {}", batch.path(), record);
+  }
+
+ private:
+  struct Place {
+    const Batch& batch;
+    int64_t record;
+  };
+
+  Place find(int64_t index) const {
+    assert(index >= 0 && index < size_);
+    auto batch = batches_.begin();
+    for (; index >= batch->size(); ++batch) index -= batch->size();
+    return {*batch, index};
+  }
+
+  int width_;
+  int height_;
+  std::deque<Batch> batches_;  // which can't be moved
+  int64_t size_ = 0;
+};
+
+}  // namespace
+
+std::vector<fs::path> npz_files(const fs::path& folder, Split split) {
+  if (split == Split::train) return numbered_files(folder, "train_data_batch_", ".npz");
+  const fs::path file = folder / "val_data.npz";
+  std::error_code ignored;  // what can't be looked at can't be read either
+  return fs::exists(file, ignored) ? std::vector{file} : std::vector<fs::path>();
+}
+
+std::unique_ptr<Dataset> open_npz(const fs::path& path, const DatasetOptions& options) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored))
+    return std::make_unique<NpzImages>(std::vector{path}, options);
+  const std::vector<fs::path> files = npz_files(path, options.split);
+  if (files.empty())
+    throw Error(fmt::format("{}: has no {}", path.string(),
+                            options.split == Split::train
+                                ? "train split; expected train_data_batch_*.npz"
+                                : "test split; expected val_data.npz"));
+  return std::make_unique<NpzImages>(files, options);
+}
+
+}  // namespace combiner

@@ -1,0 +1,34 @@
+// Bytes kept on disk for as long as they are needed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+namespace combiner {
+
+// A file without a name, gone when this object is and however the process ends. An Error names the
+// folder and the system's reason.
+class ScratchFile {
+ public:
+  explicit ScratchFile(std::filesystem::path folder);
+  ~ScratchFile();
+  ScratchFile(const ScratchFile&) = delete;
+  ScratchFile& operator=(const ScratchFile&) = delete;
+
+  void write(uint64_t offset, std::span<const uint8_t> bytes);
+
+  // The bytes at `offset`, all of which have been written. Thread-safe.
+  void read(uint64_t offset, std::span<uint8_t> bytes) const;
+
+  // For libraries that read it themselves.
+  int descriptor() const { return descriptor_; }
+
+ private:
+  [[noreturn]] void fail(const char* action) const;
+
+  std::filesystem::path folder_;
+  int descriptor_ = -1;
+};
+
+}  // namespace combiner
