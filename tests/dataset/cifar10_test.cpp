@@ -14,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr DatasetOptions kTrain{.split = Split::train, .width = 32, .height = 32};
-constexpr DatasetOptions kTest{.split = Split::test, .width = 32, .height = 32};
+const DatasetOptions kTrain{.split = Split::train, .width = 32, .height = 32};
+const DatasetOptions kTest{.split = Split::test, .width = 32, .height = 32};
 
 // The value of a channel of a pixel of the made-up image `number`.
 uint8_t value(int number, int channel, int pixel) {

@@ -13,8 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr DatasetOptions kTrain{.split = Split::train, .width = 2, .height = 2};
-constexpr DatasetOptions kTest{.split = Split::test, .width = 2, .height = 2};
+const DatasetOptions kTrain{.split = Split::train, .width = 2, .height = 2};
+const DatasetOptions kTest{.split = Split::test, .width = 2, .height = 2};
 
 // A square of one value, written as a PNG.
 void write_square(const fs::path& path, int side, uint8_t value) {
@@ -64,14 +64,26 @@ TEST_CASE("A divided folder gives its train and its test pictures") {
   CHECK(first_byte(*open_dataset(folder.path(), kTest), 0) == 4);
 }
 
+TEST_CASE("A folder divided by size gives the pictures of the wanted size") {
+  const TempFolder folder;
+  write_square(folder / "train_2x2/a.png", 2, 1);
+  write_square(folder / "valid_2x2/a.png", 2, 2);
+  write_square(folder / "train_6x6/a.png", 6, 3);
+  CHECK(first_byte(*open_dataset(folder.path(), kTrain), 0) == 1);
+  CHECK(first_byte(*open_dataset(folder.path(), kTest), 0) == 2);
+  CHECK_THAT(error_of([&] { open_dataset(folder.path(), {.width = 6, .height = 6}); }),
+             contains("has a subfolder train_6x6/ and no test split"));
+}
+
 TEST_CASE("A divided folder without the split is an Error") {
   const TempFolder folder;
   write_square(folder / "train/a.png", 2, 1);
   CHECK_THAT(error_of([&] { open_dataset(folder.path(), kTest); }),
-             contains("has a subfolder train/ and no test split; expected test/, valid/ or val/"));
+             contains("has a subfolder train/ and no test split; expected test/, valid/, val/ "
+                      "or valid_2x2/"));
   fs::rename(folder / "train", folder / "valid");
   CHECK_THAT(error_of([&] { open_dataset(folder.path(), kTrain); }),
-             contains("has a subfolder valid/ and no train split; expected train/"));
+             contains("has a subfolder valid/ and no train split; expected train/ or train_2x2/"));
 }
 
 TEST_CASE("A picture of another size is refused or resampled when it is read") {
