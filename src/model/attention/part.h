@@ -74,12 +74,6 @@ struct Band {
 struct Attended {
   Grid<float> out, lse;
 
-  Attended row_block(int64_t first, int64_t count) const {
-    return {out.row_block(first, count), lse.row_block(first, count)};
-  }
-  Attended column_block(int64_t first, int64_t count) const {
-    return {out.column_block(first, count), lse.column_block(first, count)};
-  }
   Attended upside_down() const { return {out.upside_down(), lse.upside_down()}; }
 };
 
