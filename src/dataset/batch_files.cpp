@@ -19,6 +19,8 @@ namespace {
 // The number in a file's name.
 std::optional<int> number_of(const fs::path& path, std::string_view prefix,
                              std::string_view extension) {
+  // Looked at first because it is quick: a folder may hold a million pictures.
+  if (!path.native().ends_with(extension)) return std::nullopt;
   const std::string stem = path.stem().string();
   if (path.extension() != extension || !stem.starts_with(prefix)) return std::nullopt;
   const std::string_view digits = std::string_view(stem).substr(prefix.size());
