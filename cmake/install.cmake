@@ -18,7 +18,7 @@ set_target_properties(combiner_program make_imagenet64 PROPERTIES
 install(TARGETS combiner_program make_imagenet64)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models
-        OPTIONAL FILES_MATCHING PATTERN *.safetensors PATTERN *.md)
+        FILES_MATCHING PATTERN *.safetensors PATTERN *.md)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/combiner)
 install(EXPORT combiner NAMESPACE combiner:: FILE combinerTargets.cmake DESTINATION ${package_dir})
