@@ -180,10 +180,11 @@ TEST_CASE("config: wrong types are refused") {
 
 TEST_CASE("config: unknown names are refused with the known ones") {
   check_refused(with("/tokens", "patch"), "tokens", "\"patch\"", "one of \"subpixel\", \"pixel\"");
-  check_refused(with("/attention", "linear"), "attention", "\"linear\"",
-                "one of \"axial_rowmajor\", \"full\"");
-  check_refused(with("/attention", {"full", "linear"}), "attention", "\"linear\"",
-                "one of \"axial_rowmajor\", \"full\"");
+  const std::string variants =
+      "one of \"axial_rowmajor\", \"axial_vertical\", \"axial_horizontal\", \"axial_mixture\", "
+      "\"fixed\", \"logsparse\", \"full\", \"axial\", \"fixed_sparse\", \"logsparse_sparse\"";
+  check_refused(with("/attention", "linear"), "attention", "\"linear\"", variants);
+  check_refused(with("/attention", {"full", "linear"}), "attention", "\"linear\"", variants);
   check_refused(with("/activation", "swish"), "activation", "\"swish\"",
                 "one of \"relu\", \"gelu\"");
   check_refused(with("/position", "rotary"), "position", "\"rotary\"",
