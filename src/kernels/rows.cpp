@@ -55,7 +55,6 @@ void AddColumnSumsBfloat16(const Matrix<const bfloat16>& from, float* to) {
 void AddRows(const Matrix<const float>& from, const Matrix<float>& to) {
   for (int64_t i = 0; i < from.rows; ++i) AddTo(from.row(i), from.columns, to.row(i));
 }
-void AddRow(const float* from, int64_t count, float* to) { AddTo(from, count, to); }
 
 void SumRows(const float* const* rows, int64_t number, int64_t count, float* HWY_RESTRICT to) {
   const hn::ScalableTag<float> d;
@@ -104,7 +103,6 @@ HWY_EXPORT(CopyFloat);
 HWY_EXPORT(CopyBfloat16);
 HWY_EXPORT(AddColumnSumsFloat);
 HWY_EXPORT(AddColumnSumsBfloat16);
-HWY_EXPORT(AddRow);
 HWY_EXPORT(AddRows);
 HWY_EXPORT(SumRows);
 HWY_EXPORT(HeadProducts);
@@ -141,7 +139,8 @@ void add_rows(Matrix<const float> from, Matrix<float> to) {
   HWY_DYNAMIC_DISPATCH(AddRows)(from, to);
 }
 void add_row(std::span<const float> from, float* to) {
-  HWY_DYNAMIC_DISPATCH(AddRow)(from.data(), static_cast<int64_t>(from.size()), to);
+  const auto count = static_cast<int64_t>(from.size());
+  add_rows({from.data(), 1, count}, {to, 1, count});
 }
 void head_products(Matrix<const float> a, Matrix<const float> b, int64_t head_dim,
                    Matrix<float> out) {

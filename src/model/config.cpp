@@ -36,17 +36,16 @@ struct Named {
   std::string_view name;
 };
 constexpr Named<Tokens> kTokens[] = {{Tokens::subpixel, "subpixel"}, {Tokens::pixel, "pixel"}};
-constexpr Named<Attention> kAttention[] = {
-    {Attention::axial_rowmajor, "axial_rowmajor"},
-    {Attention::axial_vertical, "axial_vertical"},
-    {Attention::axial_horizontal, "axial_horizontal"},
-    {Attention::axial_mixture, "axial_mixture"},
-    {Attention::fixed, "fixed"},
-    {Attention::logsparse, "logsparse"},
-    {Attention::full, "full"},
-    {Attention::axial, "axial"},
-    {Attention::fixed_sparse, "fixed_sparse"},
-    {Attention::logsparse_sparse, "logsparse_sparse"}};
+constexpr Named<Attention> kAttention[] = {{Attention::axial_rowmajor, "axial_rowmajor"},
+                                           {Attention::axial_vertical, "axial_vertical"},
+                                           {Attention::axial_horizontal, "axial_horizontal"},
+                                           {Attention::axial_mixture, "axial_mixture"},
+                                           {Attention::fixed, "fixed"},
+                                           {Attention::logsparse, "logsparse"},
+                                           {Attention::full, "full"},
+                                           {Attention::axial, "axial"},
+                                           {Attention::fixed_sparse, "fixed_sparse"},
+                                           {Attention::logsparse_sparse, "logsparse_sparse"}};
 constexpr Named<Activation> kActivation[] = {{Activation::relu, "relu"},
                                              {Activation::gelu, "gelu"}};
 constexpr Named<Position> kPosition[] = {{Position::sinusoidal, "sinusoidal"},
@@ -54,6 +53,12 @@ constexpr Named<Position> kPosition[] = {{Position::sinusoidal, "sinusoidal"},
                                          {Position::axial, "axial"}};
 constexpr Named<bool Context::*> kContext[] = {{&Context::previous, "previous"},
                                                {&Context::above, "above"}};
+
+template <class Enum, size_t N>
+std::optional<Enum> value_in(const Named<Enum> (&table)[N], std::string_view name) {
+  const auto found = std::ranges::find(table, name, &Named<Enum>::name);
+  return found != std::end(table) ? std::optional(found->value) : std::nullopt;
+}
 
 template <class Enum, size_t N>
 std::string_view name_in(const Named<Enum> (&table)[N], Enum value) {
@@ -126,9 +131,8 @@ class Fields {
   template <class Enum, size_t N>
   Enum named(std::string_view field, const Named<Enum> (&table)[N], const Json& item) const {
     if (item.is_string()) {
-      const auto found =
-          std::ranges::find(table, item.get_ref<const std::string&>(), &Named<Enum>::name);
-      if (found != std::end(table)) return found->value;
+      const std::optional<Enum> found = value_in(table, item.get_ref<const std::string&>());
+      if (found) return *found;
     }
     combiner::fail(source_, path_ + std::string(field), shown(item),
                    fmt::format("one of {}", names_in(table)));
@@ -316,9 +320,7 @@ std::string to_json(const ModelConfig& config) {
 
 std::string_view name(Tokens tokens) { return name_in(kTokens, tokens); }
 std::optional<Attention> attention_named(std::string_view name) {
-  for (const Named<Attention>& entry : kAttention)
-    if (entry.name == name) return entry.value;
-  return std::nullopt;
+  return value_in(kAttention, name);
 }
 std::string_view name(Attention attention) { return name_in(kAttention, attention); }
 std::string_view name(Activation activation) { return name_in(kActivation, activation); }

@@ -22,7 +22,8 @@ template <class T>
 DecodeState<T>::DecodeState(const ModelConfig& config)
     : pixels(static_cast<size_t>(config.dims())) {
   for (const Attention attention : config.attention)
-    layers.emplace_back(static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
+    layers.emplace_back(
+        static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
 }
 
 template <class T>
@@ -64,13 +65,14 @@ void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose) {
 
   for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
     block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
+      const Attention attention = config_.attention[layer];
+      AttentionActivations<T>& activations = attention_.of(attention);
       for (int64_t i = 0; i < n; ++i)
-        attend_position<T>(config_.attention[layer], config_.attention_shape(), state(i).position,
-                           {block_.norm1.view().row_block(i, 1),
-                            block_.query_key_value.view().row_block(i, 1)},
-                           &weights_.blocks[layer].summary, block_.attended.view().row_block(i, 1),
-                           block_.lse.view().row_block(i, 1), state(i).layers[layer].data(),
-                           attention_.of(config_.attention[layer]), worker_);
+        attend_position<T>(
+            attention, config_.attention_shape(), state(i).position,
+            {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},
+            &weights_.blocks[layer].summary, block_.attended.view().row_block(i, 1),
+            block_.lse.view().row_block(i, 1), state(i).layers[layer].data(), activations, worker_);
     });
 
   head_norm(config_, weights_, x, head_);

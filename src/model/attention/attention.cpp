@@ -55,39 +55,23 @@ bool keeps_positions(Parts<T> parts) {
 // A layer's state.
 template <class T>
 struct LayerState {
-  // The row being decoded, [C, D] each.
-  Matrix<T> input, query, key, value;
-  // All positions, [L, D] each, where the variant keeps them.
-  Matrix<T> all_key, all_value;
-  T* of_parts;  // one part's after another
+  Matrix<T> row;  // [C, 4D] the row being decoded: input, query, key and value of each position
+  Matrix<T> all_key, all_value;  // [L, D] of all positions, where the variant keeps them
+  T* of_parts;                   // one part's after another
 
-  LayerState(Parts<T> parts, const AttentionShape& shape, T* data) {
-    const int64_t dim = shape.dim;
-    const Matrix<T> row(data, shape.columns, 4 * dim);
-    input = row.column_block(0, dim);
-    query = row.column_block(dim, dim);
-    key = row.column_block(2 * dim, dim);
-    value = row.column_block(3 * dim, dim);
-    of_parts = row.row(row.rows);
+  LayerState(Parts<T> parts, const AttentionShape& shape, T* data)
+      : row(data, shape.columns, 4 * shape.dim), of_parts(row.row(row.rows)) {
     if (!keeps_positions<T>(parts)) return;
-    const Matrix<T> positions(of_parts, shape.positions(), 2 * dim);
-    all_key = positions.column_block(0, dim);
-    all_value = positions.column_block(dim, dim);
+    const Matrix<T> positions(of_parts, shape.positions(), 2 * shape.dim);
+    all_key = positions.column_block(0, shape.dim);
+    all_value = positions.column_block(shape.dim, shape.dim);
     of_parts = positions.row(positions.rows);
   }
 
-  // The kept keys and values of the first rows; grids of nothing if none are kept.
-  Grid<const T> keys_of(int64_t rows, const AttentionShape& shape) const {
-    return of_rows(all_key, rows, shape);
-  }
-  Grid<const T> values_of(int64_t rows, const AttentionShape& shape) const {
-    return of_rows(all_value, rows, shape);
-  }
-
- private:
-  static Grid<const T> of_rows(Matrix<T> all, int64_t rows, const AttentionShape& shape) {
-    if (!all.data) return {};
-    return Grid<const T>(all.row_block(0, rows * shape.columns), shape.columns);
+  void keep(int64_t first, const AttentionInput<T>& positions) const {
+    if (!all_key.data) return;
+    convert<T, T>(positions.key, all_key.row_block(first, positions.key.rows));
+    convert<T, T>(positions.value, all_value.row_block(first, positions.value.rows));
   }
 };
 
@@ -102,25 +86,23 @@ void for_each_part(Parts<T> parts, const AttentionShape& shape, const LayerState
   }
 }
 
-// Whole rows, whose keys and values the state now keeps.
+// Rows whose keys and values the state keeps, if it keeps any.
 template <class T>
 Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionInput<T>& positions,
                 AnySummaryWeights summary, const LayerState<T>& state, Worker& worker) {
-  const int64_t n = positions.query.rows;
-  const int64_t rows = first_row + n / shape.columns;
-  if (state.all_key.data) {
-    convert<T, T>(positions.key, state.all_key.row_block(first_row * shape.columns, n));
-    convert<T, T>(positions.value, state.all_value.row_block(first_row * shape.columns, n));
-  }
   const auto grid = [&](Matrix<const T> m) { return Grid<const T>(m, shape.columns); };
+  const auto kept = [&](Matrix<T> all) {
+    const int64_t n = first_row * shape.columns + positions.query.rows;
+    return all.data ? grid(all.row_block(0, n)) : Grid<const T>();
+  };
   return {shape,
           first_row,
           grid(positions.input),
           grid(positions.query),
           grid(positions.key),
           grid(positions.value),
-          state.keys_of(rows, shape),
-          state.values_of(rows, shape),
+          kept(state.all_key),
+          kept(state.all_value),
           summary,
           worker};
 }
@@ -166,6 +148,7 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
                  AttentionActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
+  layer.keep(first_row * shape.columns, positions);
   const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
   const Attended grids = attended_grids(shape, attended, lse);
   for_each_part<T>(list, shape, layer, activations,
@@ -181,30 +164,14 @@ void attend_position(Attention attention, const AttentionShape& shape, int64_t p
                      AttentionActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
-  const int64_t row = position / shape.columns;
   const int64_t column = position % shape.columns;
-  const auto keep = [&](Matrix<const T> from, Matrix<T> to, int64_t at) {
-    std::copy_n(from.data, shape.dim, to.row(at));
-  };
-  keep(input.input, layer.input, column);
-  keep(input.query, layer.query, column);
-  keep(input.key, layer.key, column);
-  keep(input.value, layer.value, column);
-  if (layer.all_key.data) {
-    keep(input.key, layer.all_key, position);
-    keep(input.value, layer.all_value, position);
-  }
-  const auto grid = [&](Matrix<const T> m) { return Grid<const T>(m, shape.columns); };
-  const Band<T> band{shape,
-                     row,
-                     grid(layer.input),
-                     grid(layer.query),
-                     grid(layer.key),
-                     grid(layer.value),
-                     layer.keys_of(row + 1, shape),
-                     layer.values_of(row + 1, shape),
-                     summary,
-                     worker};
+  T* place_in_row = layer.row.row(column);
+  for (const Matrix<const T>& from : {input.input, input.query, input.key, input.value})
+    place_in_row = std::copy_n(from.data, shape.dim, place_in_row);
+  layer.keep(position, input);
+  const AttentionInput<T> row(layer.row.column_block(0, shape.dim),
+                              layer.row.column_block(shape.dim, 3 * shape.dim));
+  const Band<T> band = band_of(shape, position / shape.columns, row, summary, layer, worker);
   const Attended place{Grid<float>(attended, 1), Grid<float>(lse, 1)};
   for_each_part<T>(list, shape, layer, activations,
                    [&](const Part<T>& part, T* own, PartActivations<T>& act) {
@@ -220,6 +187,7 @@ void attend_both_ways(Attention attention, const AttentionShape& shape,
                       AttentionActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
+  layer.keep(0, positions);
   const Band<T> image = band_of(shape, 0, positions, summary, layer, worker);
   const Attended grids = attended_grids(shape, attended, lse);
   for_each_part<T>(list, shape, layer, activations,

@@ -29,11 +29,7 @@ class HorizontalPart final : public AbovePart<T> {
     return 2 * shape.positions() * shape.dim;
   }
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    PartActivations<T> act;
-    act.query = OwnedMatrix<T>(rows * shape.columns, shape.dim);
-    act.mean = OwnedMatrix<float>(rows * shape.columns, shape.dim);
-    act.lse = OwnedMatrix<float>(rows * shape.columns, shape.heads);
-    return act;
+    return PartActivations<T>::of_queries(shape, rows * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     const int64_t made = shape.rows * (shape.columns * (shape.columns - 1) / 2);

@@ -47,6 +47,21 @@ struct PartActivations {
   OwnedMatrix<float> sum;  // [n, D]
   Buffer<RowMoments> moments;
   OwnedMatrix<T> norm;  // [n, D]
+
+  // For n abstractions, whose keys and values lie elsewhere.
+  static PartActivations of_queries(const AttentionShape& shape, int64_t n) {
+    PartActivations act;
+    act.query = OwnedMatrix<T>(n, shape.dim);
+    act.mean = OwnedMatrix<float>(n, shape.dim);
+    act.lse = OwnedMatrix<float>(n, shape.heads);
+    return act;
+  }
+  static PartActivations of_abstractions(const AttentionShape& shape, int64_t n) {
+    PartActivations act = of_queries(shape, n);
+    act.key = OwnedMatrix<T>(n, shape.dim);
+    act.value = OwnedMatrix<T>(n, shape.dim);
+    return act;
+  }
 };
 
 // Whole rows first_row .. first_row + query.rows - 1 of one image.

@@ -62,11 +62,7 @@ template <class T>
 class WholeRowPart final : public RowKeysPart<T> {
  public:
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    PartActivations<T> act;
-    act.query = OwnedMatrix<T>(rows, shape.dim);
-    act.mean = OwnedMatrix<float>(rows, shape.dim);
-    act.lse = OwnedMatrix<float>(rows, shape.heads);
-    return act;
+    return PartActivations<T>::of_queries(shape, rows);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     return RowKeysPart<T>::pairs(shape) + shape.positions();

@@ -50,15 +50,8 @@ class SpanPart final : public Part<T> {
   }
   // Of the spans that the band's positions complete.
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    PartActivations<T> act;
-    if (!abstract_) return act;
-    const int64_t n = rows * shape.columns;
-    act.query = OwnedMatrix<T>(n, shape.dim);
-    act.key = OwnedMatrix<T>(n, shape.dim);
-    act.value = OwnedMatrix<T>(n, shape.dim);
-    act.mean = OwnedMatrix<float>(n, shape.dim);
-    act.lse = OwnedMatrix<float>(n, shape.heads);
-    return act;
+    if (!abstract_) return {};
+    return PartActivations<T>::of_abstractions(shape, rows * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     int64_t sum = 0;

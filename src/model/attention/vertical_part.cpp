@@ -39,14 +39,7 @@ class VerticalPart final : public Part<T> {
   }
   // Of each row's sets, and of those of the row after the band.
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    const int64_t n = (rows + 1) * shape.columns;
-    PartActivations<T> act;
-    act.query = OwnedMatrix<T>(n, shape.dim);
-    act.key = OwnedMatrix<T>(n, shape.dim);
-    act.value = OwnedMatrix<T>(n, shape.dim);
-    act.mean = OwnedMatrix<float>(n, shape.dim);
-    act.lse = OwnedMatrix<float>(n, shape.heads);
-    return act;
+    return PartActivations<T>::of_abstractions(shape, (rows + 1) * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     const int64_t made = shape.columns * (shape.rows * (shape.rows - 1) / 2);
