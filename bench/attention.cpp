@@ -110,16 +110,17 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
                                              {ones.data(), zeros.data()}};
   Buffer<float> layer(static_cast<size_t>(attention_state_size(attention, shape)));
   auto activations = attention_activations<float>(attention, shape, 1);
-  OwnedMatrix<float> attended(1, kDim), lse(1, kHeads);
+  OwnedMatrix<float> attended(1, kDim);
+  KeyLines<float> lines;
   Worker worker;
   for (auto _ : state)
     for (int64_t i = 0; i < n; ++i) {
       const Matrix<const float> row = rows.row_block(i, 1);
-      attend_position<float>(attention, shape, i,
+      attend_position<float>(attention, shape, i, {0, kHeads},
                              {row.column_block(0, kDim), row.column_block(kDim, kDim),
                               row.column_block(2 * kDim, kDim), row.column_block(3 * kDim, kDim)},
-                             &summary, attended.view(), lse.view(), layer.data(), activations,
-                             worker);
+                             attended.view(), layer.data(), lines, worker);
+      complete_position<float>(attention, shape, i, &summary, layer.data(), activations, worker);
     }
   // Shown as a time.
   state.counters["per_position"] =

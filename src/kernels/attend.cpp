@@ -5,6 +5,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend.cpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "kernels/simd-inl.h"
@@ -54,25 +55,6 @@ int64_t VisibleKeys(const AttentionTile<T>& tile, int64_t i) {
   return std::clamp<int64_t>(tile.visible.first + tile.visible.step * i, 0, tile.keys);
 }
 
-// kVectors vectors of the sum over j of weight[j] * value[j].
-template <int kVectors, class T>
-HWY_INLINE void MeanOfValues(const T* value, int64_t stride, int64_t count,
-                             const float* HWY_RESTRICT weight, float* HWY_RESTRICT mean) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  hn::Vec<decltype(d)> sum[kVectors];
-  HWY_UNROLL(8)
-  for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
-  for (int64_t j = 0; j < count; ++j) {
-    const auto w = hn::Set(d, weight[j]);
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v)
-      sum[v] = hn::MulAdd(w, LoadFloats(d, value + j * stride + v * lanes), sum[v]);
-  }
-  HWY_UNROLL(8)
-  for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[v], d, mean + v * lanes);
-}
-
 // Turns a row of logits, `visible` of them and -infinity up to a whole vector, into exp(logit -
 // maximum) and returns the maximum and the sum; with none visible 0 and 0.
 struct RowSoftmax {
@@ -119,46 +101,172 @@ HWY_INLINE void Finish(const float* mean, RowSoftmax softmax, int64_t visible, i
   WeightedSum(mean, std::exp(softmax.maximum - merged), out, old_weight, head_dim, out);
 }
 
-// One query, as decoding has it: keys and values are read once, where they are.
+// Keys whose logits are summed at once.
+constexpr int64_t kKeyGroup = 4;
+
+// The sums of four vectors' lanes.
+#if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
+template <class D, class V>
+HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
+  for (int64_t i = 0; i < kKeyGroup; ++i) to[i] = hn::GetLane(hn::SumOfLanes(d, v[i]));
+}
+#else
+template <class D, class V>
+HWY_INLINE void StoreFoldedBlocks(D d, V v, float* to) {
+  if constexpr (hn::MaxLanes(d) <= 4) {
+    hn::StoreU(v, d, to);
+  } else {
+    const hn::Half<D> half;
+    StoreFoldedBlocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), to);
+  }
+}
+template <class D, class V>
+HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
+  // Of each block of four lanes, the sums of two lanes apart of v[0] and v[1], then of v[2], v[3].
+  const V low = hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1]));
+  const V high = hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3]));
+  const hn::RepartitionToWide<D> wide;
+  const auto low_pairs = hn::BitCast(wide, low);
+  const auto high_pairs = hn::BitCast(wide, high);
+  StoreFoldedBlocks(d,
+                    hn::Add(hn::BitCast(d, hn::InterleaveLower(wide, low_pairs, high_pairs)),
+                            hn::BitCast(d, hn::InterleaveUpper(wide, low_pairs, high_pairs))),
+                    to);
+}
+#endif
+
+// logit[h * stride + j] = query . key j for each head; `query` is packed and scaled. Writes up to
+// kKeyGroup - 1 logits more than there are keys.
+template <class T>
+HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
+                           const KeyLine<T>& line, float* HWY_RESTRICT logit, int64_t stride) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t whole = head_dim / lanes * lanes;
+  for (int64_t first = 0; first < line.keys; first += kKeyGroup) {
+    const T* key[kKeyGroup];
+    const T* value[kKeyGroup];
+    for (int64_t j = 0; j < kKeyGroup; ++j) {
+      const int64_t row = std::min(first + j, line.keys - 1);
+      key[j] = line.key + row * line.key_stride;
+      value[j] = line.value + row * line.value_stride;
+    }
+    for (int64_t h = 0; h < heads; ++h) {
+      const int64_t at = h * head_dim;
+      V sum[kKeyGroup];
+      HWY_UNROLL(4)
+      for (int64_t j = 0; j < kKeyGroup; ++j) {
+        sum[j] = hn::Zero(d);
+        // The values come next, and from far: their rows are read head by head.
+        hwy::Prefetch(value[j] + at);
+      }
+      for (int64_t i = 0; i < whole; i += lanes) {
+        const V q = hn::LoadU(d, query + at + i);
+        HWY_UNROLL(4)
+        for (int64_t j = 0; j < kKeyGroup; ++j)
+          sum[j] = hn::MulAdd(q, LoadFloats(d, key[j] + at + i), sum[j]);
+      }
+      float* to = logit + h * stride + first;
+      StoreSumsOfLanes(d, sum, to);
+      for (int64_t i = whole; i < head_dim; ++i)
+        for (int64_t j = 0; j < kKeyGroup; ++j) to[j] += query[at + i] * OneToFloat(key[j][at + i]);
+    }
+  }
+}
+
+// kVectors vectors, from column `at`, of the sum over all lines' values times their weights.
+template <int kVectors, class T>
+HWY_INLINE void LinesMean(std::span<const KeyLine<T>> lines, int64_t at,
+                          const float* HWY_RESTRICT weight, float* HWY_RESTRICT mean) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  // Of even and odd keys apart, so that one sum need not wait for the other.
+  V sum[2][kVectors];
+  HWY_UNROLL(8)
+  for (int v = 0; v < kVectors; ++v) sum[0][v] = sum[1][v] = hn::Zero(d);
+  for (const KeyLine<T>& line : lines) {
+    const T* value = line.value + at;
+    const auto add = [&](V(&to)[kVectors], int64_t j) HWY_ATTR {
+      const V w = hn::Set(d, weight[j]);
+      HWY_UNROLL(8)
+      for (int v = 0; v < kVectors; ++v)
+        to[v] = hn::MulAdd(w, LoadFloats(d, value + j * line.value_stride + v * lanes), to[v]);
+    };
+    int64_t j = 0;
+    for (; j + 2 <= line.keys; j += 2) {
+      add(sum[0], j);
+      add(sum[1], j + 1);
+    }
+    if (j < line.keys) add(sum[0], j);
+    weight += line.keys;
+  }
+  HWY_UNROLL(8)
+  for (int v = 0; v < kVectors; ++v) hn::StoreU(hn::Add(sum[0][v], sum[1][v]), d, mean + v * lanes);
+}
+
+// All head_dim elements of it.
+template <class T>
+HWY_INLINE void HeadMean(std::span<const KeyLine<T>> lines, int64_t at, int64_t head_dim,
+                         const float* weight, float* mean) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  int64_t i = 0;
+  for (; i + 4 * lanes <= head_dim; i += 4 * lanes) LinesMean<4>(lines, at + i, weight, mean + i);
+  for (; i + lanes <= head_dim; i += lanes) LinesMean<1>(lines, at + i, weight, mean + i);
+  for (; i < head_dim; ++i) {
+    float sum = 0.0f;
+    const float* w = weight;
+    for (const KeyLine<T>& line : lines)
+      for (int64_t j = 0; j < line.keys; ++j)
+        sum += *w++ * OneToFloat(line.value[j * line.value_stride + at + i]);
+    mean[i] = sum;
+  }
+}
+
+template <class T>
+void AttendLines(const T* query, int64_t heads, int64_t head_dim, float scale,
+                 std::span<const KeyLine<T>> lines, float* out, AttentionScratch& scratch) {
+  int64_t keys = 0;
+  for (const KeyLine<T>& line : lines) keys += line.keys;
+  const int64_t columns = RoundUp(keys);
+  const int64_t stride = RoundUp(keys + kKeyGroup);
+  const int64_t dim = heads * head_dim;
+  float* scaled = scratch.reserve(static_cast<size_t>(RoundUp(dim) + heads * stride));
+  float* probability = scaled + RoundUp(dim);
+
+  ScaleToFloat(query, dim, scale, scaled);
+  float* logit = probability;
+  for (const KeyLine<T>& line : lines) {
+    LineLogits(scaled, heads, head_dim, line, logit, stride);
+    logit += line.keys;
+  }
+  for (int64_t h = 0; h < heads; ++h) {
+    float* row = probability + h * stride;
+    float* to = out + h * head_dim;
+    const RowSoftmax softmax = Exponentials(row, keys, columns);
+    HeadMean(lines, h * head_dim, head_dim, row, to);
+    WeightedSum(to, 1.0f / softmax.sum, to, 0.0f, head_dim, to);
+  }
+}
+
+// A tile of one query: keys and values are read once, where they are.
 template <class T>
 void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
                AttentionScratch& scratch) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t keys = VisibleKeys(tile, 0);
-  const int64_t padded_keys = RoundUp(keys);
-  const int64_t head_dim = tile.head_dim;
-  const int64_t padded_dim = RoundUp(head_dim);
-  const int64_t whole = head_dim / lanes * lanes;
-  float* query = scratch.reserve(static_cast<size_t>(2 * padded_dim + padded_keys));
+  const int64_t columns = RoundUp(keys);
+  const int64_t padded_dim = RoundUp(tile.head_dim);
+  float* query = scratch.reserve(static_cast<size_t>(2 * padded_dim + columns + kKeyGroup));
   float* mean = query + padded_dim;
   float* probability = mean + padded_dim;
+  const KeyLine<T> line{tile.key, tile.key_stride, tile.value, tile.value_stride, keys};
 
-  ScaleToFloat(tile.query, head_dim, tile.scale, query);
-  for (int64_t j = 0; j < keys; ++j) {
-    const T* key = tile.key + j * tile.key_stride;
-    auto sum = hn::Zero(d);
-    for (int64_t i = 0; i < whole; i += lanes)
-      sum = hn::MulAdd(hn::Load(d, query + i), LoadFloats(d, key + i), sum);
-    float logit = hn::GetLane(hn::SumOfLanes(d, sum));
-    for (int64_t i = whole; i < head_dim; ++i) logit += query[i] * OneToFloat(key[i]);
-    probability[j] = logit;
-  }
-  const RowSoftmax softmax = Exponentials(probability, keys, padded_keys);
-
-  // A few vectors of the mean at a time, held in registers over all values.
-  int64_t i = 0;
-  for (; i + 4 * lanes <= head_dim; i += 4 * lanes)
-    MeanOfValues<4>(tile.value + i, tile.value_stride, keys, probability, mean + i);
-  for (; i + lanes <= head_dim; i += lanes)
-    MeanOfValues<1>(tile.value + i, tile.value_stride, keys, probability, mean + i);
-  for (; i < head_dim; ++i) {
-    float sum = 0.0f;
-    for (int64_t j = 0; j < keys; ++j)
-      sum += probability[j] * OneToFloat(tile.value[j * tile.value_stride + i]);
-    mean[i] = sum;
-  }
-  Finish(mean, softmax, keys, head_dim, merge, output.out, *output.lse);
+  ScaleToFloat(tile.query, tile.head_dim, tile.scale, query);
+  LineLogits(query, 1, tile.head_dim, line, probability, 0);
+  const RowSoftmax softmax = Exponentials(probability, keys, columns);
+  HeadMean<T>({&line, 1}, 0, tile.head_dim, probability, mean);
+  Finish(mean, softmax, keys, tile.head_dim, merge, output.out, *output.lse);
 }
 
 template <class T>
@@ -292,6 +400,16 @@ void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput& 
                     AttentionScratch& scratch) {
   Attend(tile, output, merge, scratch);
 }
+void AttendLinesFloat(const float* query, int64_t heads, int64_t head_dim, float scale,
+                      std::span<const KeyLine<float>> lines, float* out,
+                      AttentionScratch& scratch) {
+  AttendLines(query, heads, head_dim, scale, lines, out, scratch);
+}
+void AttendLinesBfloat16(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
+                         std::span<const KeyLine<bfloat16>> lines, float* out,
+                         AttentionScratch& scratch) {
+  AttendLines(query, heads, head_dim, scale, lines, out, scratch);
+}
 void AttendBackwardFloat(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
                          const AttentionGradient& gradient, AttentionScratch& scratch) {
   AttendBackward(tile, output, gradient, scratch);
@@ -310,6 +428,8 @@ namespace combiner {
 
 HWY_EXPORT(AttendFloat);
 HWY_EXPORT(AttendBfloat16);
+HWY_EXPORT(AttendLinesFloat);
+HWY_EXPORT(AttendLinesBfloat16);
 HWY_EXPORT(AttendBackwardFloat);
 HWY_EXPORT(AttendBackwardBfloat16);
 
@@ -322,6 +442,16 @@ template <>
 void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
             AttentionScratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendBfloat16)(tile, output, merge, scratch);
+}
+template <>
+void attend_lines(const float* query, int64_t heads, int64_t head_dim, float scale,
+                  std::span<const KeyLine<float>> lines, float* out, AttentionScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendLinesFloat)(query, heads, head_dim, scale, lines, out, scratch);
+}
+template <>
+void attend_lines(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
+                  std::span<const KeyLine<bfloat16>> lines, float* out, AttentionScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendLinesBfloat16)(query, heads, head_dim, scale, lines, out, scratch);
 }
 template <>
 void attend_backward(const AttentionTile<float>& tile, const AttentionOutputGradient& output,

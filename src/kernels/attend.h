@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
@@ -90,6 +91,22 @@ class AttentionScratch {
 template <class T>
 void attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
             AttentionScratch& scratch);
+
+// Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
+template <class T>
+struct KeyLine {
+  const T* key;
+  int64_t key_stride;
+  const T* value;
+  int64_t value_stride;
+  int64_t keys;
+};
+
+// One position, as decoding has it: each head's query [heads, head_dim] attends the keys of all
+// lines, of which there is at least one, under one softmax. out [heads, head_dim].
+template <class T>
+void attend_lines(const T* query, int64_t heads, int64_t head_dim, float scale,
+                  std::span<const KeyLine<T>> lines, float* out, AttentionScratch& scratch);
 
 // Recomputes the tile's probabilities from lse, so nothing but lse and out is kept.
 template <class T>

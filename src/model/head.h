@@ -40,20 +40,26 @@ struct HeadActivations {
   OwnedMatrix<float> logits;  // [n, V]
 };
 
-// act.norm = LayerNorm(x) of n positions; then call head_channel for c = 0, 1, ...
+// act.norm = LayerNorm(x) of n positions; then call head_channel for c = 0, 1, ... The threads of
+// the worker's share do these together.
 template <class T, class Dense>
 void head_norm(const ModelConfig& config, const ModelWeights<Dense>& weights, Matrix<const float> x,
-               HeadActivations<T>& act) {
-  layer_norm<float>(x, weights.norm.weight, weights.norm.bias,
-                    static_cast<float>(config.norm_epsilon), act.norm.view(x.rows),
-                    act.moments.data());
+               HeadActivations<T>& act, Worker& worker) {
+  worker.share.divide(x.rows, [&](int64_t first, int64_t rows) {
+    layer_norm<float>(x.row_block(first, rows), weights.norm.weight, weights.norm.bias,
+                      static_cast<float>(config.norm_epsilon),
+                      act.norm.view().row_block(first, rows), act.moments.data() + first);
+  });
 }
 
 // act.logits of prediction `channel` for n positions.
 template <class T, class Dense>
 void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, int channel,
                   int64_t n, HeadActivations<T>& act, Worker& worker) {
-  convert<float, T>(act.norm.view(n), act.in.view(n));
+  worker.share.divide(config.embed_dim, [&](int64_t first, int64_t columns) {
+    convert<float, T>(act.norm.view(n).column_block(first, columns),
+                      act.in.view(n).column_block(first, columns));
+  });
   if (config.tokens == Tokens::subpixel) {
     dense(worker, act.in.view(n), weights.subpixel.weight, act.logits.view(n), false,
           weights.subpixel.bias);
@@ -62,7 +68,10 @@ void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, 
   const DenseWeights<Dense>& hidden = weights.hidden[static_cast<size_t>(channel)];
   const DenseWeights<Dense>& output = weights.output[static_cast<size_t>(channel)];
   dense(worker, act.in.view(n), hidden.weight, act.hidden.view(n), false, hidden.bias);
-  activate<T>(Activation::gelu, act.hidden.view(n), act.activated.view(n));
+  worker.share.divide(config.embed_dim, [&](int64_t first, int64_t columns) {
+    activate<T>(Activation::gelu, act.hidden.view(n).column_block(first, columns),
+                act.activated.view(n).column_block(first, columns));
+  });
   dense(worker, act.activated.view(n), output.weight, act.logits.view(n), false, output.bias);
 }
 

@@ -37,7 +37,7 @@ DecodeState<T> DecodeState<T>::clone() const {
 
 template <class T>
 Decoder<T>::Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>& weights,
-                    int64_t batch)
+                    int64_t batch, int team)
     : config_(config),
       weights_(weights),
       batch_(batch),
@@ -45,50 +45,98 @@ Decoder<T>::Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>&
       x_(batch, config.embed_dim),
       stem_in_(batch, stem_inputs(config)),
       block_(config, batch),
-      attention_(config, 1),
-      head_(config, batch) {}
+      head_(config, batch),
+      barrier_(std::make_unique<SpinBarrier>(team)) {
+  for (int rank = 0; rank < team; ++rank)
+    threads_.emplace_back(config, team == 1 ? Share() : Share(rank, team, *barrier_));
+}
 
 template <class T>
-void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose) {
+void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose, int rank) {
   const auto n = static_cast<int64_t>(states.size());
   if (n > batch_) throw std::invalid_argument("Decoder::step: more images than it was made for");
   for (const DecodeState<T>& state : states)
     if (state.position >= config_.positions())
       throw std::invalid_argument("Decoder::step: an image is complete");
-  const auto state = [&](int64_t i) -> DecodeState<T>& { return states[static_cast<size_t>(i)]; };
-
+  Thread& thread = threads_[static_cast<size_t>(rank)];
+  Worker& worker = thread.together;
   const Matrix<float> x = x_.view(n);
-  for (int64_t i = 0; i < n; ++i)
-    embed_position(config_, weights_.embed, sinusoids_, state(i).pixels.data(), state(i).position,
-                   x.row(i), stem_in_.view().row(i));
-  if (config_.stem) dense(worker_, stem_in_.view(n), weights_.embed.stem, x, true);
-
+  worker.share.divide(n, [&](int64_t first, int64_t images) {
+    for (int64_t i = first; i < first + images; ++i) {
+      const DecodeState<T>& state = states[static_cast<size_t>(i)];
+      embed_position(config_, weights_.embed, sinusoids_, state.pixels.data(), state.position,
+                     x.row(i), stem_in_.view().row(i));
+    }
+  });
+  if (config_.stem) dense(worker, stem_in_.view(n), weights_.embed.stem, x, true);
   for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
-    block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
-      const Attention attention = config_.attention[layer];
-      AttentionActivations<T>& activations = attention_.of(attention);
-      for (int64_t i = 0; i < n; ++i)
-        attend_position<T>(
-            attention, config_.attention_shape(), state(i).position,
-            {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},
-            &weights_.blocks[layer].summary, block_.attended.view().row_block(i, 1),
-            block_.lse.view().row_block(i, 1), state(i).layers[layer].data(), activations, worker_);
-    });
+    block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker,
+                  [&] { attend(states, layer, thread); });
+  head_norm(config_, weights_, x, head_, worker);
+  choose_values(states, choose, thread);
+  complete(states, thread);
+}
 
-  head_norm(config_, weights_, x, head_);
+template <class T>
+void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& thread) {
+  const int64_t heads = config_.num_heads;
+  const auto n = static_cast<int64_t>(states.size());
+  thread.together.share.divide(n * heads, [&](int64_t first, int64_t number) {
+    const int64_t end = first + number;
+    for (int64_t i = first / heads; i * heads < end; ++i) {
+      const int64_t head = std::max<int64_t>(first - i * heads, 0);
+      DecodeState<T>& state = states[static_cast<size_t>(i)];
+      attend_position<T>(
+          config_.attention[layer], config_.attention_shape(), state.position,
+          {head, std::min(end - i * heads, heads) - head},
+          {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},
+          block_.attended.view().row_block(i, 1), state.layers[layer].data(), thread.lines,
+          thread.alone);
+    }
+  });
+}
+
+template <class T>
+void Decoder<T>::choose_values(std::span<DecodeState<T>> states, const Choose& choose,
+                               Thread& thread) {
+  const auto n = static_cast<int64_t>(states.size());
   const int channels = predictions(config_);
   for (int channel = 0; channel < channels; ++channel) {
-    head_channel(weights_.head, config_, channel, n, head_, worker_);
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t subpixel = state(i).position * channels + channel;
-      const uint8_t value =
-          choose(static_cast<size_t>(i), subpixel,
-                 {head_.logits.view().row(i), static_cast<size_t>(config_.vocab_size)});
-      state(i).pixels[static_cast<size_t>(subpixel)] = value;
-      if (channel + 1 < channels) head_reveal(weights_.head, channel, i, value, head_);
-    }
+    head_channel(weights_.head, config_, channel, n, head_, thread.together);
+    thread.together.share.divide(n, [&](int64_t first, int64_t images) {
+      for (int64_t i = first; i < first + images; ++i) {
+        DecodeState<T>& state = states[static_cast<size_t>(i)];
+        const int64_t subpixel = state.position * channels + channel;
+        const uint8_t value =
+            choose(static_cast<size_t>(i), subpixel,
+                   {head_.logits.view().row(i), static_cast<size_t>(config_.vocab_size)});
+        state.pixels[static_cast<size_t>(subpixel)] = value;
+        if (channel + 1 < channels) head_reveal(weights_.head, channel, i, value, head_);
+      }
+    });
   }
-  for (DecodeState<T>& decoded : states) ++decoded.position;
+}
+
+// The layers of an image have nothing to do with each other here.
+template <class T>
+void Decoder<T>::complete(std::span<DecodeState<T>> states, Thread& thread) {
+  const auto layers = static_cast<int64_t>(weights_.blocks.size());
+  const auto n = static_cast<int64_t>(states.size());
+  thread.together.share.divide(n * layers, [&](int64_t first, int64_t number) {
+    for (int64_t i = first; i < first + number; ++i) {
+      DecodeState<T>& state = states[static_cast<size_t>(i / layers)];
+      const auto layer = static_cast<size_t>(i % layers);
+      const Attention attention = config_.attention[layer];
+      complete_position<T>(attention, config_.attention_shape(), state.position,
+                           &weights_.blocks[layer].summary, state.layers[layer].data(),
+                           thread.attention.of(attention), thread.alone);
+    }
+  });
+  thread.together.share.divide(n, [&](int64_t first, int64_t images) {
+    for (DecodeState<T>& state :
+         states.subspan(static_cast<size_t>(first), static_cast<size_t>(images)))
+      ++state.position;
+  });
 }
 
 template struct DecodeState<float>;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "model/layers.h"
 #include "model/model.h"
 #include "tensor/buffer.h"
+#include "tensor/share.h"
 
 namespace combiner {
 
@@ -35,24 +37,51 @@ struct DecodeState {
   DecodeState() = default;
 };
 
-// Decodes a batch of images. An image's numbers do not depend, to the last bit, on those beside it.
-// T is float or bfloat16. `config` and `weights` must outlive it. One for each thread.
+// Decodes a batch of images, on one thread or on a team of them. An image's numbers do not depend,
+// to the last bit, on those beside it, nor on the team. T is float or bfloat16. `config` and
+// `weights` must outlive it.
 template <class T>
 class Decoder {
  public:
   // Given the logits [V] of a sub-pixel of states[image], returns its value, a model's own choice
-  // or one already known. Sub-pixels are counted in raster order, channels interleaved.
+  // or one already known. Sub-pixels are counted in raster order, channels interleaved. A team's
+  // threads call it for several images at once.
   using Choose =
       std::function<uint8_t(size_t image, int64_t subpixel, std::span<const float> logits)>;
 
   // For up to `batch` images at a time.
-  Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>& weights, int64_t batch);
+  Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>& weights, int64_t batch,
+          int team = 1);
 
   // Decodes each image's next position, calling `choose` for each of its sub-pixels in order. The
-  // images may stand at different positions, all before the last one's end.
-  void step(std::span<DecodeState<T>> states, const Choose& choose);
+  // images may stand at different positions, all before the last one's end. Each thread of the team
+  // calls it with a rank of its own, 0 .. team - 1, and otherwise the same arguments; all return
+  // when the position is done.
+  void step(std::span<DecodeState<T>> states, const Choose& choose, int rank = 0);
+
+  // A team's threads wait here for each other.
+  void wait(int rank) { threads_[static_cast<size_t>(rank)].together.share.wait(); }
+  // To be called when a thread has thrown: the others throw BrokenBarrier, now or when they come to
+  // wait. The decoder is then of no more use.
+  void abandon() { barrier_->break_up(); }
 
  private:
+  // What a thread computes with.
+  struct Thread {
+    Thread(const ModelConfig& config, Share share) : attention(config, 1) {
+      together.share = share;
+    }
+
+    Worker together;
+    Worker alone;
+    SharedAttentionActivations<T> attention;
+    KeyLines<T> lines;
+  };
+
+  void attend(std::span<DecodeState<T>> states, size_t layer, Thread& thread);
+  void choose_values(std::span<DecodeState<T>> states, const Choose& choose, Thread& thread);
+  void complete(std::span<DecodeState<T>> states, Thread& thread);
+
   const ModelConfig& config_;
   const ModelWeights<PanelWeights>& weights_;
   int64_t batch_;
@@ -60,9 +89,9 @@ class Decoder {
   OwnedMatrix<float> x_;
   OwnedMatrix<T> stem_in_;
   BlockActivations<T> block_;
-  SharedAttentionActivations<T> attention_;
   HeadActivations<T> head_;
-  Worker worker_;
+  std::unique_ptr<SpinBarrier> barrier_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace combiner

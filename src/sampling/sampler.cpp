@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <limits>
+#include <memory>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "error.h"
@@ -33,25 +34,32 @@ void check(const ModelConfig& config, const SampleOptions& options) {
                             config.image.channels));
 }
 
-// Cuts `count` images into batches of nearly one size, so many that every thread gets as many.
-class Batches {
+int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
+// The threads in teams of one size, each of which decodes batches of images of nearly one size, so
+// many that every team gets as many.
+class Plan {
  public:
-  explicit Batches(const SampleOptions& options) : count_(options.count) {
-    const int64_t rounds = ceil_div(ceil_div(count_, options.batch), options.threads);
-    number_ = rounds > count_ / options.threads ? count_ : rounds * options.threads;
+  Plan(const SampleOptions& options, int team)
+      : team_(team), teams_(options.threads / team), count_(options.count) {
+    const int64_t rounds = ceil_div(ceil_div(count_, int64_t{options.batch} * team), teams_);
+    batches_ = rounds > count_ / teams_ ? count_ : rounds * teams_;
+    teams_ = static_cast<int>(std::min<int64_t>(teams_, batches_));
   }
 
-  int64_t number() const { return number_; }
-  int64_t largest() const { return ceil_div(count_, number_); }
+  int team() const { return team_; }
+  int teams() const { return teams_; }
+  int threads() const { return team_ * teams_; }
+  int64_t batches() const { return batches_; }
+  int64_t largest() const { return ceil_div(count_, batches_); }
   int64_t first(int64_t batch) const {
-    return count_ / number_ * batch + std::min(count_ % number_, batch);
+    return count_ / batches_ * batch + std::min(count_ % batches_, batch);
   }
 
  private:
-  static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
-
+  int team_, teams_;
   int64_t count_;
-  int64_t number_;
+  int64_t batches_;
 };
 
 // What the threads have in common.
@@ -59,41 +67,80 @@ struct Job {
   const SampleOptions& options;
   const SampleEvents& events;
   std::mutex events_mutex = {};
+  std::atomic<int64_t> next_batch = 0;
   std::atomic<bool> stop = false;
 };
 
-// Draws batches of images on one thread.
+// Draws batches of images on one team.
 template <class T>
 class BatchSampler {
  public:
-  BatchSampler(const ModelConfig& config, const ModelWeights<PanelWeights>& weights, int64_t batch,
-               Job& job)
-      : config_(config), job_(job), decoder_(config, weights, batch) {
-    for (int64_t i = 0; i < batch; ++i) states_.emplace_back(config);
+  BatchSampler(const ModelConfig& config, const ModelWeights<PanelWeights>& weights,
+               const Plan& plan, Job& job)
+      : config_(config),
+        plan_(plan),
+        job_(job),
+        decoder_(config, weights, plan.largest(), plan.team()) {
+    for (int64_t i = 0; i < plan.largest(); ++i) states_.emplace_back(config);
   }
 
-  // Images first .. first + count - 1 of the seed. Returns early once the job is to stop.
-  void draw(int64_t first, int64_t count) {
+  void abandon() { decoder_.abandon(); }
+
+  // Takes batches until there are none, or the job is to stop. Called by each thread of the team.
+  void draw_all(int rank) {
+    for (;;) {
+      if (rank == 0) batch_ = job_.next_batch++;
+      decoder_.wait(rank);
+      const int64_t batch = batch_;
+      if (batch >= plan_.batches()) return;
+      if (!draw(job_.options.first_index + plan_.first(batch),
+                plan_.first(batch + 1) - plan_.first(batch), rank))
+        return;
+    }
+  }
+
+  // Decodes the first positions of a full batch, for nothing but the time it takes.
+  void rehearse(int positions, int rank) {
+    const std::span<DecodeState<T>> states(states_);
+    reset(states, rank);
+    const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
+    for (int i = 0; i < positions; ++i) decoder_.step(states, zero, rank);
+  }
+
+ private:
+  void reset(std::span<DecodeState<T>> states, int rank) {
+    if (rank == 0)
+      for (DecodeState<T>& state : states) state.position = 0;
+    decoder_.wait(rank);
+  }
+
+  // Images first .. first + count - 1 of the seed; false once the job is to stop.
+  bool draw(int64_t first, int64_t count, int rank) {
     const std::span<DecodeState<T>> states(states_.data(), static_cast<size_t>(count));
-    for (DecodeState<T>& state : states) state.position = 0;
+    reset(states, rank);
     const SampleOptions& options = job_.options;
-    const auto choose = [&](size_t image, int64_t subpixel, std::span<const float> logits) {
+    const typename Decoder<T>::Choose choose = [&](size_t image, int64_t subpixel,
+                                                   std::span<const float> logits) {
       const double uniform = counter_uniform(options.seed, static_cast<uint64_t>(first) + image,
                                              static_cast<uint64_t>(subpixel));
       return choose_value(logits, options.choice, uniform);
     };
     for (int row = 0; row < config_.rows(); ++row) {
       for (int column = 0; column < config_.columns(); ++column) {
-        if (job_.events.cancelled && job_.events.cancelled()) job_.stop = true;
-        if (job_.stop) return;
-        decoder_.step(states, choose);
+        if (rank == 0) stop_ = job_.stop || (job_.events.cancelled && job_.events.cancelled());
+        decoder_.wait(rank);
+        if (stop_) {
+          job_.stop = true;  // for the other teams
+          return false;
+        }
+        decoder_.step(states, choose, rank);
       }
-      report_row(first, states, row);
+      if (rank == 0) report_row(first, states, row);
     }
-    report_images(first, states);
+    if (rank == 0) report_images(first, states);
+    return true;
   }
 
- private:
   void report_row(int64_t first, std::span<const DecodeState<T>> states, int row) {
     if (!job_.events.row_done) return;
     const auto bytes = static_cast<size_t>(config_.image.width * config_.image.channels);
@@ -113,30 +160,103 @@ class BatchSampler {
   }
 
   const ModelConfig& config_;
+  const Plan& plan_;
   Job& job_;
   Decoder<T> decoder_;
   std::vector<DecodeState<T>> states_;
+  // Said by the team's first thread.
+  int64_t batch_ = 0;
+  bool stop_ = false;
 };
+
+// A plan's teams, ready to draw.
+template <class T>
+class Teams {
+ public:
+  Teams(const ModelConfig& config, const ModelWeights<PanelWeights>& weights, const Plan& plan,
+        ThreadTeam& threads, Job& job)
+      : plan_(plan), threads_(threads), job_(job) {
+    // Made where they work: memory lies near the thread that touches it first.
+    samplers_.resize(static_cast<size_t>(plan_.teams()));
+    threads_.run([&](int rank) {
+      if (rank < plan_.threads() && rank % plan_.team() == 0)
+        samplers_[static_cast<size_t>(rank / plan_.team())] =
+            std::make_unique<BatchSampler<T>>(config, weights, plan_, job_);
+    });
+  }
+
+  const Plan& plan() const { return plan_; }
+
+  void draw() {
+    run([](BatchSampler<T>& sampler, int rank) { sampler.draw_all(rank); });
+  }
+
+  // Images per second at the first positions of an image.
+  double measure() {
+    // The first position warms up.
+    constexpr int kPositions = 4;
+    run([](BatchSampler<T>& sampler, int rank) { sampler.rehearse(1, rank); });
+    const auto start = std::chrono::steady_clock::now();
+    run([](BatchSampler<T>& sampler, int rank) { sampler.rehearse(kPositions, rank); });
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    return static_cast<double>(plan_.largest() * plan_.teams()) / time.count();
+  }
+
+ private:
+  template <class Work>
+  void run(Work&& work) {
+    threads_.run([&](int rank) {
+      if (rank >= plan_.threads()) return;
+      BatchSampler<T>& sampler = *samplers_[static_cast<size_t>(rank / plan_.team())];
+      try {
+        work(sampler, rank % plan_.team());
+      } catch (const BrokenBarrier&) {
+        // Another thread's exception says why.
+      } catch (...) {
+        job_.stop = true;  // for the other teams
+        sampler.abandon();
+        throw;
+      }
+    });
+  }
+
+  const Plan plan_;
+  ThreadTeam& threads_;
+  Job& job_;
+  std::vector<std::unique_ptr<BatchSampler<T>>> samplers_;
+};
+
+// Images to a thread from which on a team is never faster than threads on their own.
+constexpr int64_t kManyImages = 8;
+
+// The fastest teams for the job, by trial where it is not plain.
+template <class T>
+std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
+                                     const ModelWeights<PanelWeights>& weights, ThreadTeam& threads,
+                                     Job& job) {
+  std::unique_ptr<Teams<T>> best;
+  double best_rate = 0;
+  for (int team = 1; team <= threads.size(); ++team) {
+    if (threads.size() % team != 0) continue;
+    auto teams = std::make_unique<Teams<T>>(config, weights, Plan(job.options, team), threads, job);
+    if (teams->plan().largest() >= kManyImages && team == 1) return teams;
+    // Fewer images than teams: larger ones have more threads at work.
+    if (teams->plan().threads() * 2 <= threads.size() && team < threads.size()) continue;
+    const double rate = teams->measure();
+    if (rate > best_rate) {
+      best = std::move(teams);
+      best_rate = rate;
+    }
+  }
+  return best;
+}
 
 template <class T>
 bool sample_as(const Weights& weights, const SampleOptions& options, const SampleEvents& events) {
   const ModelWeights<PanelWeights> panels = pack_panels(weights, options.precision);
-  const Batches batches(options);
   Job job{options, events};
-  ThreadTeam team(static_cast<int>(std::min<int64_t>(options.threads, batches.number())));
-  std::vector<std::optional<BatchSampler<T>>> samplers(static_cast<size_t>(team.size()));
-  team.for_each(batches.number(), [&](int rank, int64_t batch) {
-    if (job.stop) return;
-    std::optional<BatchSampler<T>>& sampler = samplers[static_cast<size_t>(rank)];
-    try {
-      if (!sampler) sampler.emplace(weights.config, panels, batches.largest(), job);
-      sampler->draw(options.first_index + batches.first(batch),
-                    batches.first(batch + 1) - batches.first(batch));
-    } catch (...) {
-      job.stop = true;  // for the other threads
-      throw;
-    }
-  });
+  ThreadTeam threads(options.threads);
+  best_teams<T>(weights.config, panels, threads, job)->draw();
   return !job.stop;
 }
 

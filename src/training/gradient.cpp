@@ -109,7 +109,7 @@ double GradientPass<T>::head(const uint8_t* pixels, float scale, float* gradient
   const Matrix<float> x = x_.back().view();
   for (int64_t first = 0; first < x.rows; first += kHeadPositions) {
     const int64_t n = std::min(kHeadPositions, x.rows - first);
-    head_norm(config_, weights_, Matrix<const float>(x.row_block(first, n)), head_);
+    head_norm(config_, weights_, Matrix<const float>(x.row_block(first, n)), head_, worker_);
     clear(d_head_norm_.view(n));
     for (int channel = 0; channel < predictions(config_); ++channel)
       total += head_channel_gradient(pixels, first, n, channel, scale, gradient);

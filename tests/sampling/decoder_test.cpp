@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <atomic>
 #include <fstream>
 #include <string>
 
@@ -11,6 +12,7 @@
 #include "model/golden_cases.h"
 #include "model/random_model.h"
 #include "sampling/teacher_forcing.h"
+#include "tensor/thread_team.h"
 
 namespace combiner {
 namespace {
@@ -111,8 +113,8 @@ struct Batch {
   Decoder<T> decoder;
   std::vector<DecodeState<T>> states;
 
-  Batch(const Weights& weights_, size_t size)
-      : weights(weights_), decoder(weights.config, panels, static_cast<int64_t>(size)) {
+  Batch(const Weights& weights_, size_t size, int team = 1)
+      : weights(weights_), decoder(weights.config, panels, static_cast<int64_t>(size), team) {
     for (size_t i = 0; i < size; ++i) states.emplace_back(weights.config);
   }
 };
@@ -161,6 +163,47 @@ TEMPLATE_TEST_CASE("decoder: a batch changes no bit of an image", "", float, bfl
       for (size_t i = 0; i < batch; ++i) CHECK(together[i] == alone[i]);
     }
   }
+}
+
+TEMPLATE_TEST_CASE("decoder: a team changes no bit of an image", "", float, bfloat16) {
+  for (const ModelConfig& config : odd_configs()) {
+    Random random(8);
+    const Weights weights = random_weights(config, random);
+    const auto images = random_images(config, 3);
+    const auto expected = decode_batch<TestType>(weights, images);
+    for (const int team : {2, 3}) {
+      Batch<TestType> batch(weights, images.size(), team);
+      std::vector<std::vector<float>> logits(images.size());
+      ThreadTeam(team).run([&](int rank) {
+        for (int64_t i = 0; i < config.positions(); ++i)
+          batch.decoder.step(batch.states, forced<TestType>(images, logits), rank);
+      });
+      CHECK(logits == expected);
+    }
+  }
+}
+
+TEST_CASE("decoder: a thread that throws ends its team's waiting") {
+  Random random(9);
+  const Weights weights =
+      random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 2, 2), random);
+  Batch<float> batch(weights, 1, 2);
+  const auto fail = [](size_t, int64_t, std::span<const float>) -> uint8_t {
+    throw std::runtime_error("no choice");
+  };
+  std::atomic<int> broken = 0;
+  CHECK_THROWS_WITH(ThreadTeam(2).run([&](int rank) {
+    try {
+      batch.decoder.step(batch.states, fail, rank);
+    } catch (const BrokenBarrier&) {
+      ++broken;
+    } catch (...) {
+      batch.decoder.abandon();
+      throw;
+    }
+  }),
+                    "no choice");
+  CHECK(broken == 1);
 }
 
 TEMPLATE_TEST_CASE("decoder: the images of a batch may stand at different positions", "", float,

@@ -18,17 +18,22 @@ inline double nats_of(std::span<const float> logits, uint8_t value) {
   return most + std::log(sum) - logits[value];
 }
 
-// Decodes `steps` positions of each state, whose image is images[i], and appends the logits to
-// logits[i].
+// Chooses the values of images[i] and appends the logits to logits[i].
+template <class T>
+typename Decoder<T>::Choose forced(std::span<const std::vector<uint8_t>> images,
+                                   std::span<std::vector<float>> logits) {
+  return [images, logits](size_t i, int64_t subpixel, std::span<const float> of_subpixel) {
+    logits[i].insert(logits[i].end(), of_subpixel.begin(), of_subpixel.end());
+    return images[i][static_cast<size_t>(subpixel)];
+  };
+}
+
+// Decodes `steps` positions of each state.
 template <class T>
 void decode(Decoder<T>& decoder, std::span<DecodeState<T>> states,
             std::span<const std::vector<uint8_t>> images, int64_t steps,
             std::span<std::vector<float>> logits) {
-  for (int64_t step = 0; step < steps; ++step)
-    decoder.step(states, [&](size_t i, int64_t subpixel, std::span<const float> of_subpixel) {
-      logits[i].insert(logits[i].end(), of_subpixel.begin(), of_subpixel.end());
-      return images[i][static_cast<size_t>(subpixel)];
-    });
+  for (int64_t step = 0; step < steps; ++step) decoder.step(states, forced<T>(images, logits));
 }
 
 // Logits [dims, V] of each image, all decoded as one batch.

@@ -33,19 +33,19 @@ void AbovePart<T>::attend_rows(const Band<T>& band, const Attended& attended, T*
 }
 
 template <class T>
-void AbovePart<T>::attend_position(const Band<T>& row, int64_t column, const Attended& attended,
-                                   T* state, PartActivations<T>& /*act*/) const {
+void AbovePart<T>::add_lines(const Band<T>& row, int64_t column, T* state,
+                             KeyLines<T>& lines) const {
   const Above<const T> keys = above(row, state);
   const int64_t c = column - keys.first_column;
-  if (row.first_row == 0 || c < 0 || c >= keys.key.columns) return;
-  attend_heads(row.shape, row.query.column(column), keys.key.column(c).row_block(0, row.first_row),
-               keys.value.column(c).row_block(0, row.first_row), Visible::all(),
-               attended.out.row(0), attended.lse.row(0), Merge::merge, row.worker.attention);
+  if (c < 0 || c >= keys.key.columns) return;
+  lines.add(keys.key.column(c).row_block(0, row.first_row),
+            keys.value.column(c).row_block(0, row.first_row));
 }
 
 template <class T>
-void AbovePart<T>::complete_row(const Band<T>& row, T* state, PartActivations<T>& act) const {
-  extend(row, state, act);
+void AbovePart<T>::complete_position(const Band<T>& row, int64_t column, T* state,
+                                     PartActivations<T>& act) const {
+  if (column == row.shape.columns - 1) extend(row, state, act);
 }
 
 template <class T>

@@ -18,9 +18,9 @@ class AbovePart : public Part<T> {
  public:
   void attend_rows(const Band<T>& band, const Attended& attended, T* state,
                    PartActivations<T>& act) const final;
-  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* state,
-                       PartActivations<T>& act) const final;
-  void complete_row(const Band<T>& row, T* state, PartActivations<T>& act) const final;
+  void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const final;
+  void complete_position(const Band<T>& row, int64_t column, T* state,
+                         PartActivations<T>& act) const final;
   void attend_later(const Band<T>& image, const Attended& attended, T* state,
                     PartActivations<T>& act) const final;
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,

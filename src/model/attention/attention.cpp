@@ -48,31 +48,45 @@ Parts<T> parts(Attention attention) {
 }
 
 template <class T>
-bool keeps_positions(Parts<T> parts) {
-  return std::ranges::any_of(parts, [](const Part<T>* part) { return part->keeps_positions(); });
+Kept kept_positions(Parts<T> parts) {
+  Kept kept = Kept::nothing;
+  for (const Part<T>* part : parts)
+    if (part->keeps_positions() != Kept::nothing) kept = part->keeps_positions();
+  return kept;
 }
 
 // A layer's state.
 template <class T>
 struct LayerState {
-  Matrix<T> row;  // [C, 4D] the row being decoded: input, query, key and value of each position
-  Matrix<T> all_key, all_value;  // [L, D] of all positions, where the variant keeps them
-  T* of_parts;                   // one part's after another
+  // [C, D] of the row being decoded.
+  Matrix<T> row_input, row_query, row_key, row_value;
+  // Of all positions, where the variant keeps them.
+  Grid<T> all_key, all_value;
+  T* of_parts;  // one part's after another
 
-  LayerState(Parts<T> parts, const AttentionShape& shape, T* data)
-      : row(data, shape.columns, 4 * shape.dim), of_parts(row.row(row.rows)) {
-    if (!keeps_positions<T>(parts)) return;
-    const Matrix<T> positions(of_parts, shape.positions(), 2 * shape.dim);
-    all_key = positions.column_block(0, shape.dim);
-    all_value = positions.column_block(shape.dim, shape.dim);
-    of_parts = positions.row(positions.rows);
+  LayerState(Parts<T> parts, const AttentionShape& shape, T* data) : of_parts(data) {
+    for (Matrix<T>* row : {&row_input, &row_query, &row_key, &row_value}) {
+      *row = {of_parts, shape.columns, shape.dim};
+      of_parts = row->row(row->rows);
+    }
+    const Kept kept = kept_positions<T>(parts);
+    if (kept == Kept::nothing) return;
+    for (Grid<T>* all : {&all_key, &all_value}) {
+      *all = kept == Kept::by_column
+                 ? Grid<T>::by_column(of_parts, shape.rows, shape.columns, shape.dim)
+                 : Grid<T>({of_parts, shape.positions(), shape.dim}, shape.columns);
+      of_parts += shape.positions() * shape.dim;
+    }
   }
 
-  void keep(int64_t first, const AttentionInput<T>& positions) const {
-    if (!all_key.data) return;
-    convert<T, T>(positions.key, all_key.row_block(first, positions.key.rows));
-    convert<T, T>(positions.value, all_value.row_block(first, positions.value.rows));
+  static int64_t size(Parts<T> parts, const AttentionShape& shape) {
+    int64_t size = 4 * shape.columns * shape.dim;
+    if (kept_positions<T>(parts) != Kept::nothing) size += 2 * shape.positions() * shape.dim;
+    for (const Part<T>* part : parts) size += part->state_size(shape);
+    return size;
   }
+
+  AttentionInput<T> row() const { return {row_input, row_query, row_key, row_value}; }
 };
 
 // Calls visit(part, its state, its activations) for each part.
@@ -91,9 +105,9 @@ template <class T>
 Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionInput<T>& positions,
                 AnySummaryWeights summary, const LayerState<T>& state, Worker& worker) {
   const auto grid = [&](Matrix<const T> m) { return Grid<const T>(m, shape.columns); };
-  const auto kept = [&](Matrix<T> all) {
-    const int64_t n = first_row * shape.columns + positions.query.rows;
-    return all.data ? grid(all.row_block(0, n)) : Grid<const T>();
+  const int64_t rows = first_row + positions.query.rows / shape.columns;
+  const auto kept = [&](const Grid<T>& all) {
+    return all.data ? Grid<const T>(all.row_block(0, rows)) : Grid<const T>();
   };
   return {shape,
           first_row,
@@ -107,6 +121,32 @@ Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionI
           worker};
 }
 
+// Whole rows' keys and values into the state, if it keeps any.
+template <class T>
+void keep_rows(const LayerState<T>& state, const Band<T>& band) {
+  if (!state.all_key.data) return;
+  for (int64_t r = 0; r < band.key.rows; ++r) {
+    convert<T, T>(band.key.row(r), state.all_key.row(band.first_row + r));
+    convert<T, T>(band.value.row(r), state.all_value.row(band.first_row + r));
+  }
+}
+
+// Some columns of one position's, and of all that its row keeps.
+template <class T>
+void keep_position(const LayerState<T>& state, int64_t row, int64_t column,
+                   const AttentionInput<T>& input, int64_t first, int64_t count) {
+  const auto keep = [&](Matrix<const T> from, T* to) {
+    std::copy_n(from.data + first, count, to + first);
+  };
+  keep(input.input, state.row_input.row(column));
+  keep(input.query, state.row_query.row(column));
+  keep(input.key, state.row_key.row(column));
+  keep(input.value, state.row_value.row(column));
+  if (!state.all_key.data) return;
+  keep(input.key, state.all_key.at(row, column));
+  keep(input.value, state.all_value.at(row, column));
+}
+
 Attended attended_grids(const AttentionShape& shape, Matrix<float> attended, Matrix<float> lse) {
   return {Grid<float>(attended, shape.columns), Grid<float>(lse, shape.columns)};
 }
@@ -114,11 +154,7 @@ Attended attended_grids(const AttentionShape& shape, Matrix<float> attended, Mat
 }  // namespace
 
 int64_t attention_state_size(Attention attention, const AttentionShape& shape) {
-  const Parts<float> list = parts<float>(attention);
-  int64_t size = 4 * shape.columns * shape.dim;
-  if (keeps_positions<float>(list)) size += 2 * shape.positions() * shape.dim;
-  for (const Part<float>* part : list) size += part->state_size(shape);
-  return size;
+  return LayerState<float>::size(parts<float>(attention), shape);
 }
 
 int64_t attention_pairs(Attention attention, const AttentionShape& shape) {
@@ -148,8 +184,8 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
                  AttentionActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
-  layer.keep(first_row * shape.columns, positions);
   const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
+  keep_rows(layer, band);
   const Attended grids = attended_grids(shape, attended, lse);
   for_each_part<T>(list, shape, layer, activations,
                    [&](const Part<T>& part, T* own, PartActivations<T>& act) {
@@ -159,24 +195,37 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
 
 template <class T>
 void attend_position(Attention attention, const AttentionShape& shape, int64_t position,
-                     const AttentionInput<T>& input, AnySummaryWeights summary,
-                     Matrix<float> attended, Matrix<float> lse, T* state,
-                     AttentionActivations<T>& activations, Worker& worker) {
+                     HeadRange heads, const AttentionInput<T>& input, Matrix<float> attended,
+                     T* state, KeyLines<T>& lines, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
+  const int64_t row = position / shape.columns;
   const int64_t column = position % shape.columns;
-  T* place_in_row = layer.row.row(column);
-  for (const Matrix<const T>& from : {input.input, input.query, input.key, input.value})
-    place_in_row = std::copy_n(from.data, shape.dim, place_in_row);
-  layer.keep(position, input);
-  const AttentionInput<T> row(layer.row.column_block(0, shape.dim),
-                              layer.row.column_block(shape.dim, 3 * shape.dim));
-  const Band<T> band = band_of(shape, position / shape.columns, row, summary, layer, worker);
-  const Attended place{Grid<float>(attended, 1), Grid<float>(lse, 1)};
+  const int64_t first = heads.first * shape.head_dim();
+  keep_position(layer, row, column, input, first, heads.number * shape.head_dim());
+
+  lines.clear(first);
+  const Band<T> band = band_of(shape, row, layer.row(), {}, layer, worker);
+  T* own = layer.of_parts;
+  for (const Part<T>* part : list) {
+    part->add_lines(band, column, own, lines);
+    own += part->state_size(shape);
+  }
+  attend_lines<T>(input.query.data + first, heads.number, shape.head_dim(), shape.scale(),
+                  lines.span(), attended.data + first, worker.attention);
+}
+
+template <class T>
+void complete_position(Attention attention, const AttentionShape& shape, int64_t position,
+                       AnySummaryWeights summary, T* state, AttentionActivations<T>& activations,
+                       Worker& worker) {
+  const Parts<T> list = parts<T>(attention);
+  const LayerState<T> layer(list, shape, state);
+  const Band<T> band =
+      band_of(shape, position / shape.columns, layer.row(), summary, layer, worker);
   for_each_part<T>(list, shape, layer, activations,
                    [&](const Part<T>& part, T* own, PartActivations<T>& act) {
-                     part.attend_position(band, column, place, own, act);
-                     if (column == shape.columns - 1) part.complete_row(band, own, act);
+                     part.complete_position(band, position % shape.columns, own, act);
                    });
 }
 
@@ -187,8 +236,8 @@ void attend_both_ways(Attention attention, const AttentionShape& shape,
                       AttentionActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
-  layer.keep(0, positions);
   const Band<T> image = band_of(shape, 0, positions, summary, layer, worker);
+  keep_rows(layer, image);
   const Attended grids = attended_grids(shape, attended, lse);
   for_each_part<T>(list, shape, layer, activations,
                    [&](const Part<T>& part, T* own, PartActivations<T>& act) {
@@ -222,9 +271,11 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
                             AnySummaryWeights, Matrix<float>, Matrix<float>, T*,                 \
                             AttentionActivations<T>&, Worker&);                                  \
-  template void attend_position(Attention, const AttentionShape&, int64_t,                       \
-                                const AttentionInput<T>&, AnySummaryWeights, Matrix<float>,      \
-                                Matrix<float>, T*, AttentionActivations<T>&, Worker&);           \
+  template void attend_position(Attention, const AttentionShape&, int64_t, HeadRange,            \
+                                const AttentionInput<T>&, Matrix<float>, T*, KeyLines<T>&,       \
+                                Worker&);                                                        \
+  template void complete_position(Attention, const AttentionShape&, int64_t, AnySummaryWeights,  \
+                                  T*, AttentionActivations<T>&, Worker&);                        \
   template void attend_both_ways(Attention, const AttentionShape&, const AttentionInput<T>&,     \
                                  AnySummaryWeights, Matrix<float>, Matrix<float>, T*,            \
                                  AttentionActivations<T>&, Worker&);                             \

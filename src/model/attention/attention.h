@@ -52,13 +52,24 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
                  Matrix<float> attended, Matrix<float> lse, T* state,
                  AttentionActivations<T>& activations, Worker& worker);
 
-// The next position of one image, in raster order: all matrices have one row. `activations` are for
-// a band of one row.
+// Heads first .. first + number - 1.
+struct HeadRange {
+  int64_t first, number;
+};
+
+// Some heads of the next position of one image, in raster order: all matrices have one row, of all
+// heads. Fills the heads' columns of attended. Threads may share a position's heads.
 template <class T>
 void attend_position(Attention attention, const AttentionShape& shape, int64_t position,
-                     const AttentionInput<T>& input, AnySummaryWeights summary,
-                     Matrix<float> attended, Matrix<float> lse, T* state,
-                     AttentionActivations<T>& activations, Worker& worker);
+                     HeadRange heads, const AttentionInput<T>& input, Matrix<float> attended,
+                     T* state, KeyLines<T>& lines, Worker& worker);
+
+// To be called after attend_position of all heads, before the next position: makes of the state
+// what the next attends. `activations` are for a band of one row.
+template <class T>
+void complete_position(Attention attention, const AttentionShape& shape, int64_t position,
+                       AnySummaryWeights summary, T* state, AttentionActivations<T>& activations,
+                       Worker& worker);
 
 // A whole image in which every position attends all others, before and after it: the variant's
 // parts and their mirror images. What is attended directly is in no abstraction. Only for variants

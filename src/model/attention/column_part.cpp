@@ -8,7 +8,7 @@ namespace {
 template <class T>
 class ColumnPart final : public AbovePart<T> {
  public:
-  bool keeps_positions() const override { return true; }
+  Kept keeps_positions() const override { return Kept::by_column; }
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.columns * (shape.rows * (shape.rows - 1) / 2);
   }

@@ -26,7 +26,7 @@ void for_each_tile(int64_t first, int64_t count, bool strict, Visit&& visit) {
 template <class T>
 class FullPart final : public Part<T> {
  public:
-  bool keeps_positions() const override { return true; }
+  Kept keeps_positions() const override { return Kept::in_raster_order; }
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.positions() * (shape.positions() + 1) / 2;
   }
@@ -49,18 +49,11 @@ class FullPart final : public Part<T> {
                   });
   }
 
-  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* /*state*/,
-                       PartActivations<T>& /*act*/) const override {
-    const int64_t position = row.first_row * row.shape.columns + column;
-    const Matrix<const T> key = row.all_key.positions();
-    const Matrix<const T> value = row.all_value.positions();
-    for (int64_t k = 0; k <= position; k += kTileKeys) {
-      const int64_t keys = std::min(kTileKeys, position + 1 - k);
-      attend_heads(row.shape, row.query.column(column), key.row_block(k, keys),
-                   value.row_block(k, keys), Visible::all(), attended.out.row(0),
-                   attended.lse.row(0), k == 0 ? Merge::replace : Merge::merge,
-                   row.worker.attention);
-    }
+  void add_lines(const Band<T>& row, int64_t column, T* /*state*/,
+                 KeyLines<T>& lines) const override {
+    const int64_t keys = row.first_row * row.shape.columns + column + 1;
+    lines.add(row.all_key.positions().row_block(0, keys),
+              row.all_value.positions().row_block(0, keys));
   }
 
   void attend_later(const Band<T>& image, const Attended& attended, T* /*state*/,

@@ -32,6 +32,10 @@ struct Grid {
   Grid(Matrix<T> positions, int64_t columns_)
       : Grid(positions.data, positions.rows / columns_, columns_, positions.columns,
              columns_ * positions.stride, positions.stride) {}
+  // Positions one column after another.
+  static Grid by_column(T* data_, int64_t rows_, int64_t columns_, int64_t width_) {
+    return {data_, rows_, columns_, width_, width_, rows_ * width_};
+  }
   operator Grid<const T>() const requires(!std::is_const_v<T>) {
     return {data, rows, columns, width, row_stride, column_stride};
   }

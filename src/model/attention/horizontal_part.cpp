@@ -15,9 +15,9 @@ struct Sets {
   Grid<T> key, value;
 
   Sets(const AttentionShape& shape, T* data)
-      : key(Matrix<T>(data, shape.positions(), shape.dim), shape.columns),
-        value(Matrix<T>(data + shape.positions() * shape.dim, shape.positions(), shape.dim),
-              shape.columns) {}
+      : key(Grid<T>::by_column(data, shape.rows, shape.columns, shape.dim)),
+        value(Grid<T>::by_column(data + shape.positions() * shape.dim, shape.rows, shape.columns,
+                                 shape.dim)) {}
 };
 
 template <class T>

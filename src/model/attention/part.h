@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <variant>
+#include <vector>
 
+#include "kernels/attend.h"
 #include "kernels/layer_norm.h"
 #include "model/attention/grid.h"
 #include "model/attention/shape.h"
@@ -70,8 +72,8 @@ struct Band {
   const AttentionShape& shape;
   int64_t first_row;
   Grid<const T> input, query, key, value;  // of these rows; input is what the three are made from
-  Grid<const T> all_key, all_value;  // of these and all rows above, if the variant keeps positions
-  AnySummaryWeights summary;         // axial_rowmajor only
+  Grid<const T> all_key, all_value;        // of these and all rows above, if a part keeps positions
+  AnySummaryWeights summary;               // axial_rowmajor only
   Worker& worker;
 
   Band upside_down() const {
@@ -83,6 +85,27 @@ struct Band {
  private:
   static constexpr Grid<const T> Band::*kGrids[] = {&Band::input, &Band::query,   &Band::key,
                                                     &Band::value, &Band::all_key, &Band::all_value};
+};
+
+// The keys and values that one position attends, from some column (of some head) on.
+template <class T>
+class KeyLines {
+ public:
+  void clear(int64_t first_column) {
+    lines_.clear();
+    first_column_ = first_column;
+  }
+  // Rows of [n, D]; n may be 0.
+  void add(Matrix<const T> key, Matrix<const T> value) {
+    if (key.rows == 0) return;
+    lines_.push_back(
+        {key.data + first_column_, key.stride, value.data + first_column_, value.stride, key.rows});
+  }
+  std::span<const KeyLine<T>> span() const { return lines_; }
+
+ private:
+  std::vector<KeyLine<T>> lines_;
+  int64_t first_column_ = 0;
 };
 
 // Of some positions: the merged attention of all parts [.., D] and its log-sum-exp [.., H].
@@ -120,6 +143,10 @@ struct AttendedGradient {
   AttentionBackwardScratch<T>& scratch;
 };
 
+// Whether a part reads the keys and values of all positions, not only of the current rows, and in
+// which order: a line that is read is best kept in one piece.
+enum class Kept { nothing, in_raster_order, by_column };
+
 // Parts are stateless: what they keep of an image lies in `state`, state_size() elements of the
 // caller's, from row to row and position to position.
 template <class T>
@@ -127,8 +154,7 @@ class Part {
  public:
   virtual ~Part() = default;
 
-  // Whether it reads the keys and values of all positions, not only of the current rows.
-  virtual bool keeps_positions() const { return false; }
+  virtual Kept keeps_positions() const { return Kept::nothing; }
   virtual int64_t state_size(const AttentionShape& /*shape*/) const { return 0; }
   // For bands of up to `rows` rows.
   virtual PartActivations<T> activations(const AttentionShape& /*shape*/, int64_t /*rows*/) const {
@@ -140,13 +166,13 @@ class Part {
   // Merges into what all positions of the band attend; bands come in order from row 0.
   virtual void attend_rows(const Band<T>& band, const Attended& attended, T* state,
                            PartActivations<T>& act) const = 0;
-  // Merges into what position `column` of the band's one row attends, of which the positions up to
-  // itself are there; positions come in raster order. `attended` is of one place.
-  virtual void attend_position(const Band<T>& row, int64_t column, const Attended& attended,
-                               T* state, PartActivations<T>& act) const = 0;
-  // Called after the last position of the band's one row.
-  virtual void complete_row(const Band<T>& /*row*/, T* /*state*/,
-                            PartActivations<T>& /*act*/) const {}
+  // Adds what position `column` of the band's one row attends; the positions up to itself are
+  // there.
+  virtual void add_lines(const Band<T>& row, int64_t column, T* state,
+                         KeyLines<T>& lines) const = 0;
+  // Called after that of each position, in raster order, before the next position is there.
+  virtual void complete_position(const Band<T>& /*row*/, int64_t /*column*/, T* /*state*/,
+                                 PartActivations<T>& /*act*/) const {}
   // Merges what lies on the other side, for attention that looks both ways: the same part of the
   // image turned around. Called after attend_rows on a whole image. Not every part can.
   virtual bool looks_both_ways() const { return true; }

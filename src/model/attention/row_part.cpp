@@ -19,11 +19,9 @@ class RowPart final : public Part<T> {
                    band.worker.attention);
   }
 
-  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* /*state*/,
-                       PartActivations<T>& /*act*/) const override {
-    attend_heads(row.shape, row.query.column(column), row.key.row(0).row_block(0, column + 1),
-                 row.value.row(0).row_block(0, column + 1), Visible::all(), attended.out.row(0),
-                 attended.lse.row(0), Merge::replace, row.worker.attention);
+  void add_lines(const Band<T>& row, int64_t column, T* /*state*/,
+                 KeyLines<T>& lines) const override {
+    lines.add(row.key.row(0).row_block(0, column + 1), row.value.row(0).row_block(0, column + 1));
   }
 
   // To the right of me.

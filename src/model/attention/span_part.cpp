@@ -44,7 +44,9 @@ class SpanPart final : public Part<T> {
   // Of abstractions of the spans, or of their last positions.
   explicit SpanPart(bool abstract) : abstract_(abstract) {}
 
-  bool keeps_positions() const override { return abstract_; }
+  Kept keeps_positions() const override {
+    return abstract_ ? Kept::in_raster_order : Kept::nothing;
+  }
   int64_t state_size(const AttentionShape& shape) const override {
     return 3 * Stack<T>::depth(shape) * shape.dim;
   }
@@ -65,15 +67,30 @@ class SpanPart final : public Part<T> {
 
   void attend_rows(const Band<T>& band, const Attended& attended, T* state,
                    PartActivations<T>& act) const override {
-    const Matrix<float> out = attended.out.positions();
-    const Matrix<float> lse = attended.lse.positions();
-    for (int64_t i = 0; i < out.rows; ++i)
-      attend_one(band, i, out.row_block(i, 1), lse.row_block(i, 1), state, act);
+    const AttentionShape& shape = band.shape;
+    const Stack<T> stack(shape, state);
+    for (int64_t i = 0; i < band.query.rows * shape.columns; ++i) {
+      const int64_t top = push(band, i, stack);
+      attend_heads<T>(shape, band.query.positions().row_block(i, 1),
+                      stack.key.row_block(0, top + 1), stack.value.row_block(0, top + 1),
+                      Visible::all(), attended.out.positions().row_block(i, 1),
+                      attended.lse.positions().row_block(i, 1), Merge::replace,
+                      band.worker.attention);
+      complete(band, i, stack, act);
+    }
   }
 
-  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* state,
-                       PartActivations<T>& act) const override {
-    attend_one(row, column, attended.out.row(0), attended.lse.row(0), state, act);
+  void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
+    const Stack<T> stack(row.shape, state);
+    const int64_t spans = spans_before(row.first_row * row.shape.columns + column);
+    lines.add(stack.key.row_block(0, spans), stack.value.row_block(0, spans));
+    lines.add(row.key.row(0).row_block(column, 1), row.value.row(0).row_block(column, 1));
+  }
+  void complete_position(const Band<T>& row, int64_t column, T* state,
+                         PartActivations<T>& act) const override {
+    const Stack<T> stack(row.shape, state);
+    push(row, column, stack);
+    complete(row, column, stack, act);
   }
 
   bool looks_both_ways() const override { return false; }
@@ -127,26 +144,21 @@ class SpanPart final : public Part<T> {
   }
 
  private:
-  // The band's position i.
-  void attend_one(const Band<T>& band, int64_t i, Matrix<float> out, Matrix<float> lse, T* state,
-                  PartActivations<T>& act) const {
-    const AttentionShape& shape = band.shape;
-    const Stack<T> stack(shape, state);
-    const int64_t t = band.first_row * shape.columns + i;
-    const int64_t top = spans_before(t);
-    const Matrix<const T> query = band.query.positions().row_block(i, 1);
-    copy_row(query.data, stack.query, top);
+  // Puts the band's position i on top of the stack and returns its row.
+  static int64_t push(const Band<T>& band, int64_t i, const Stack<T>& stack) {
+    const int64_t top = spans_before(band.first_row * band.shape.columns + i);
+    copy_row(band.query.positions().row(i), stack.query, top);
     copy_row(band.key.positions().row(i), stack.key, top);
     copy_row(band.value.positions().row(i), stack.value, top);
-    attend_heads<T>(shape, query, stack.key.row_block(0, top + 1),
-                    stack.value.row_block(0, top + 1), Visible::all(), out, lse, Merge::replace,
-                    band.worker.attention);
-    if (t + 1 < shape.positions()) complete(band, i, t, stack, act);
+    return top;
   }
 
-  void complete(const Band<T>& band, int64_t i, int64_t t, const Stack<T>& stack,
+  // The span that the band's position i completes takes the place of what it joins.
+  void complete(const Band<T>& band, int64_t i, const Stack<T>& stack,
                 PartActivations<T>& act) const {
     const AttentionShape& shape = band.shape;
+    const int64_t t = band.first_row * shape.columns + i;
+    if (t + 1 == shape.positions()) return;
     const int64_t top = spans_before(t);
     const int64_t joined = spans_joined(t);
     const int64_t completed = top - joined;

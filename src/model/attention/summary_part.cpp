@@ -15,11 +15,12 @@ namespace {
 // The state: all positions' summaries.
 template <class T>
 struct Summaries {
-  Matrix<T> key, value;  // [L, D]
+  Grid<T> key, value;
 
   Summaries(const AttentionShape& shape, T* data)
-      : key(data, shape.positions(), shape.dim),
-        value(key.row(key.rows), shape.positions(), shape.dim) {}
+      : key(Grid<T>::by_column(data, shape.rows, shape.columns, shape.dim)),
+        value(Grid<T>::by_column(data + shape.positions() * shape.dim, shape.rows, shape.columns,
+                                 shape.dim)) {}
 };
 
 template <class T>
@@ -31,6 +32,8 @@ class SummaryPart final : public AbovePart<T> {
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     const int64_t n = rows * shape.columns;
     PartActivations<T> act;
+    act.key = OwnedMatrix<T>(n, shape.dim);
+    act.value = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(n, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
     act.sum = OwnedMatrix<float>(n, shape.dim);
@@ -45,8 +48,7 @@ class SummaryPart final : public AbovePart<T> {
  protected:
   Above<const T> above(const Band<T>& band, T* state) const override {
     const Summaries<T> summaries(band.shape, state);
-    return {Grid<const T>(summaries.key, band.shape.columns),
-            Grid<const T>(summaries.value, band.shape.columns)};
+    return {summaries.key, summaries.value};
   }
 
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
@@ -54,13 +56,12 @@ class SummaryPart final : public AbovePart<T> {
   }
 
   void extend_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
-                       const Above<float>& d_above, T* state,
+                       const Above<float>& d_above, T* /*state*/,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
     const int64_t n = shape.positions();
     const int64_t dim = shape.dim;
     const SummaryGradient<T>& summary = gradient.summary;
-    const Summaries<T> summaries(shape, state);
     const Matrix<float> d_key(d_above.key.data, n, dim);
     const Matrix<float> d_value(d_above.value.data, n, dim);
     const Matrix<T> rounded = gradient.scratch.rounded.view();
@@ -78,7 +79,7 @@ class SummaryPart final : public AbovePart<T> {
     for (int64_t r = 0; r < shape.rows; ++r)
       add_rows(d_sum.row_block(r * shape.columns, shape.columns), gradient.d_input.row(r));
     convert<float, T>(d_sum, rounded);
-    multiplier.multiply(transposed(rounded), plain(summaries.value), summary.d_output, true);
+    multiplier.multiply(transposed(rounded), plain(act.value.view()), summary.d_output, true);
     multiplier.multiply(plain(rounded), plain(summary.output), d_value, true);
 
     const Matrix<float> delta = gradient.scratch.delta.view();
@@ -100,8 +101,8 @@ class SummaryPart final : public AbovePart<T> {
     const int64_t columns = shape.columns;
     const int64_t n = band.query.rows * columns;
     const Summaries<T> summaries(shape, state);
-    const Matrix<T> key = summaries.key.row_block(band.first_row * columns, n);
-    const Matrix<T> value = summaries.value.row_block(band.first_row * columns, n);
+    const Matrix<T> key = act.key.view(n);
+    const Matrix<T> value = act.value.view(n);
     const Matrix<float> sum = act.sum.view(n);
     for (int64_t r = 0; r < band.query.rows; ++r) {
       const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
@@ -115,6 +116,11 @@ class SummaryPart final : public AbovePart<T> {
     layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, act.norm.view(n),
                   act.moments.data());
     dense(band.worker, act.norm.view(n), weights.key, key);
+    for (int64_t r = 0; r < band.query.rows; ++r) {
+      const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
+      convert<T, T>(of_row(key), summaries.key.row(band.first_row + r));
+      convert<T, T>(of_row(value), summaries.value.row(band.first_row + r));
+    }
   }
 };
 

@@ -8,7 +8,7 @@
 namespace combiner {
 namespace {
 
-// The state: the maxima of each column so far, and (when decoding) the values of the current row's
+// The state: the maxima of each column so far, and (when decoding) the values of the next row's
 // sets.
 template <class T>
 struct Columns {
@@ -33,7 +33,7 @@ void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<con
 template <class T>
 class VerticalPart final : public Part<T> {
  public:
-  bool keeps_positions() const override { return true; }
+  Kept keeps_positions() const override { return Kept::by_column; }
   int64_t state_size(const AttentionShape& shape) const override {
     return 3 * shape.columns * shape.dim;
   }
@@ -80,34 +80,36 @@ class VerticalPart final : public Part<T> {
     }
   }
 
-  void attend_position(const Band<T>& row, int64_t column, const Attended& attended, T* state,
-                       PartActivations<T>& act) const override {
+  void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
     if (row.first_row == 0) return;
-    const AttentionShape& shape = row.shape;
-    const Columns<T> running(shape, state);
-    if (column == 0) make_values(row, running, act);
-    const Matrix<const T> key = running.key;
-    const Matrix<const T> value = running.value;
-    const auto attend_block = [&](int64_t first, int64_t count) {
-      if (count > 0)
-        attend_heads(shape, row.query.column(column), key.row_block(first, count),
-                     value.row_block(first, count), Visible::all(), attended.out.row(0),
-                     attended.lse.row(0), Merge::merge, row.worker.attention);
+    const Columns<T> sets(row.shape, state);
+    const auto add_block = [&](int64_t first, int64_t count) {
+      lines.add(sets.key.row_block(first, count), sets.value.row_block(first, count));
     };
-    attend_block(0, column);
-    attend_block(column + 1, shape.columns - column - 1);
+    add_block(0, column);
+    add_block(column + 1, row.shape.columns - column - 1);
   }
 
-  void complete_row(const Band<T>& row, T* state, PartActivations<T>& /*act*/) const override {
-    const Columns<T> running(row.shape, state);
-    for (int64_t c = 0; c < row.shape.columns; ++c) {
+  void complete_position(const Band<T>& row, int64_t column, T* state,
+                         PartActivations<T>& act) const override {
+    const AttentionShape& shape = row.shape;
+    if (column < shape.columns - 1) return;
+    const Columns<T> sets(shape, state);
+    const int64_t rows = row.first_row + 1;
+    const Matrix<float> mean = act.mean.view(shape.columns);
+    for (int64_t c = 0; c < shape.columns; ++c) {
       const auto extend = [&](const T* x, T* maximum) {
-        cumulative_maximum<T>({x, 1, row.shape.dim}, row.first_row == 0 ? nullptr : maximum,
-                              {maximum, 1, row.shape.dim});
+        cumulative_maximum<T>({x, 1, shape.dim}, row.first_row == 0 ? nullptr : maximum,
+                              {maximum, 1, shape.dim});
       };
-      extend(row.query.at(0, c), running.query.row(c));
-      extend(row.key.at(0, c), running.key.row(c));
+      extend(row.query.at(0, c), sets.query.row(c));
+      extend(row.key.at(0, c), sets.key.row(c));
+      attend_heads<T>(shape, sets.query.row_block(c, 1), row.all_key.column(c).row_block(0, rows),
+                      row.all_value.column(c).row_block(0, rows), Visible::all(),
+                      mean.row_block(c, 1), act.lse.view().row_block(c, 1), Merge::replace,
+                      row.worker.attention);
     }
+    convert<float, T>(mean, sets.value);
   }
 
   void attend_later(const Band<T>& image, const Attended& attended, T* state,
@@ -163,18 +165,6 @@ class VerticalPart final : public Part<T> {
   template <class U>
   static Grid<U> grid(const AttentionShape& shape, OwnedMatrix<U>& positions, int64_t rows) {
     return {positions.view(rows * shape.columns), shape.columns};
-  }
-
-  // The values of the sets that the current row attends.
-  static void make_values(const Band<T>& row, const Columns<T>& running, PartActivations<T>& act) {
-    const AttentionShape& shape = row.shape;
-    const Matrix<float> mean = act.mean.view(shape.columns);
-    for (int64_t c = 0; c < shape.columns; ++c)
-      attend_heads<T>(
-          shape, running.query.row_block(c, 1), row.all_key.column(c).row_block(0, row.first_row),
-          row.all_value.column(c).row_block(0, row.first_row), Visible::all(), mean.row_block(c, 1),
-          act.lse.view().row_block(c, 1), Merge::replace, row.worker.attention);
-    convert<float, T>(mean, running.value);
   }
 };
 
