@@ -250,6 +250,63 @@ TEST_CASE("What hidden keys hold does not change a bit") {
   });
 }
 
+// Lines of keys as decoding has them, all heads side by side, and what one position makes of them.
+template <class T>
+void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys,
+                 Random& random) {
+  const int64_t dim = heads * head_dim;
+  const PaddedMatrix<T> query(1, dim, random);
+  std::vector<PaddedMatrix<T>> key, value;
+  std::vector<KeyLine<T>> lines;
+  for (const int64_t n : keys) {
+    key.emplace_back(n, dim, random);
+    value.emplace_back(n, dim, random);
+  }
+  for (size_t line = 0; line < keys.size(); ++line)
+    lines.push_back({key[line].view().data, key[line].view().stride, value[line].view().data,
+                     value[line].view().stride, keys[line]});
+  std::vector<float> out(static_cast<size_t>(dim));
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  AttentionScratch scratch;
+  attend_lines<T>(query.view().data, heads, head_dim, scale, lines, out.data(), scratch);
+
+  ErrorBounds bounds;
+  for (int64_t h = 0; h < heads; ++h) {
+    std::vector<AttentionCase<T>> parts;
+    const auto copy_head = [&](const PaddedMatrix<T>& from, PaddedMatrix<T>& to) {
+      for (int64_t i = 0; i < to.view().rows; ++i)
+        for (int64_t d = 0; d < head_dim; ++d) to.at(i, d) = from.view().row(i)[h * head_dim + d];
+    };
+    for (size_t line = 0; line < keys.size(); ++line) {
+      AttentionCase<T>& part = parts.emplace_back(1, keys[line], head_dim, Visible::all(), random);
+      copy_head(query, part.query);
+      copy_head(key[line], part.key);
+      copy_head(value[line], part.value);
+    }
+    std::vector<const AttentionCase<T>*> pointers;
+    for (const AttentionCase<T>& part : parts) pointers.push_back(&part);
+    const Attended expected = attended(pointers, 0);
+    for (int64_t d = 0; d < head_dim; ++d)
+      bounds.add(out[static_cast<size_t>(h * head_dim + d)], expected.out[static_cast<size_t>(d)],
+                 expected.out_error[static_cast<size_t>(d)]);
+  }
+  INFO(heads << " heads of " << head_dim);
+  CHECK(bounds.worst() <= 1.0);
+}
+
+TEST_CASE("attend_lines is one softmax over the keys of all lines, for each head") {
+  for_each_instruction_set([] {
+    Random random(8);
+    for (const int64_t heads : {1, 3})
+      for (const int64_t head_dim : kHeadDims)
+        for (const std::vector<int64_t>& keys :
+             {std::vector<int64_t>{1}, {3, 8}, {4, 1, 33}, {2, 2, 2, 2}}) {
+          check_lines<float>(heads, head_dim, keys, random);
+          check_lines<bfloat16>(heads, head_dim, keys, random);
+        }
+  });
+}
+
 TEST_CASE("Scratch of another tile does not matter") {
   for_each_instruction_set([] {
     Random random(7);
