@@ -1,6 +1,8 @@
 #include "kernels/panels.h"
 
 #include <algorithm>
+#include <bit>
+#include <type_traits>
 
 #include "tensor/buffer.h"
 
@@ -8,11 +10,7 @@
 #define COMBINER_PANELS_STORAGE_
 namespace combiner {
 
-// A multiple of every instruction set's vector, and enough vectors to hide a multiply-add's
-// latency.
-inline constexpr int64_t kPanelWidth = 32;
-
-// [out / kPanelWidth][in][kPanelWidth], the last panel padded with zeros; in one of the two types.
+// [panel_count][in][kPanelWidth], the last panel padded with zeros; in one of the two types.
 struct PanelWeights::Panels {
   int64_t out = 0;
   int64_t in = 0;
@@ -33,104 +31,226 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// kRows rows of x times kVectors vectors of a panel.
-template <int kRows, int kVectors, class X, class Weight>
-HWY_INLINE void PanelBlock(int64_t depth, const X* x, int64_t x_stride,
-                           const Weight* HWY_RESTRICT panel, float* HWY_RESTRICT y) {
+constexpr int64_t kWidth = PanelWeights::kPanelWidth;
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<float>()));
+constexpr int kVectors = static_cast<int>(kWidth) / kLanes;  // of a panel
+
+// A product is made in blocks of vectors of sums, one chain of multiply-adds each. Twelve chains
+// hide a multiply-add's latency, and with what they are made of fill sixteen registers.
+constexpr int kSums = 12;
+constexpr int kMostRows = std::clamp(kSums / kVectors, 1, 6);
+// The fewer the rows, the more panels are read side by side.
+constexpr int panels_at_once(int rows) {
+  const int most = std::clamp(kSums / (rows * kVectors), 1, 4);
+  return static_cast<int>(std::bit_floor(static_cast<unsigned>(most)));
+}
+
+// What is worked on at once. A panel this deep is half of the nearest cache, where it stays while
+// all rows pass.
+constexpr int64_t kDepthAtOnce = 256;
+constexpr int64_t kRowsAtOnce = 48;
+constexpr int64_t kPanelsAtOnce = 8;
+constexpr int64_t kColumnsAtOnce = kPanelsAtOnce * kWidth;
+
+// Adds the products of kRows rows of x and kPanels panels, `panel_size` apart, to `sums`
+// [kRows, kPanels panels], rows kColumnsAtOnce apart.
+template <int kRows, int kPanels, class Weight>
+HWY_INLINE void AddBlock(const Matrix<const float>& x, const Weight* HWY_RESTRICT panels,
+                         int64_t panel_size, float* HWY_RESTRICT sums) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  V sum[kRows][kVectors];
+  V sum[kRows][kPanels][kVectors];
   HWY_UNROLL(8)
   for (int i = 0; i < kRows; ++i) {
     HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v) sum[i][v] = hn::Zero(d);
+    for (int p = 0; p < kPanels; ++p) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v)
+        sum[i][p][v] = hn::Load(d, sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
+    }
   }
-  for (int64_t k = 0; k < depth; ++k) {
-    V w[kVectors];
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v) w[v] = LoadFloats(d, panel + k * kPanelWidth + v * lanes);
-    HWY_UNROLL(8)
-    for (int i = 0; i < kRows; ++i) {
-      const V xik = hn::Set(d, OneToFloat(x[i * x_stride + k]));
+  // The shorter side of the block is kept in registers, the longer one is read as it is used.
+  for (int64_t k = 0; k < x.columns; ++k) {
+    const auto weight = [&](int p, int v) HWY_ATTR {
+      return LoadFloats(d, panels + p * panel_size + k * kWidth + v * kLanes);
+    };
+    const auto row = [&](int i) HWY_ATTR { return hn::Set(d, x.data[i * x.stride + k]); };
+    if constexpr (kRows <= kPanels * kVectors) {
+      V rows[kRows];
       HWY_UNROLL(8)
-      for (int v = 0; v < kVectors; ++v) sum[i][v] = hn::MulAdd(xik, w[v], sum[i][v]);
+      for (int i = 0; i < kRows; ++i) rows[i] = row(i);
+      HWY_UNROLL(8)
+      for (int p = 0; p < kPanels; ++p) {
+        HWY_UNROLL(16)
+        for (int v = 0; v < kVectors; ++v) {
+          const V w = weight(p, v);
+          HWY_UNROLL(8)
+          for (int i = 0; i < kRows; ++i) sum[i][p][v] = hn::MulAdd(rows[i], w, sum[i][p][v]);
+        }
+      }
+    } else {
+      V w[kPanels][kVectors];
+      HWY_UNROLL(8)
+      for (int p = 0; p < kPanels; ++p) {
+        HWY_UNROLL(16)
+        for (int v = 0; v < kVectors; ++v) w[p][v] = weight(p, v);
+      }
+      HWY_UNROLL(8)
+      for (int i = 0; i < kRows; ++i) {
+        const V xik = row(i);
+        HWY_UNROLL(8)
+        for (int p = 0; p < kPanels; ++p) {
+          HWY_UNROLL(16)
+          for (int v = 0; v < kVectors; ++v) sum[i][p][v] = hn::MulAdd(xik, w[p][v], sum[i][p][v]);
+        }
+      }
     }
   }
   HWY_UNROLL(8)
   for (int i = 0; i < kRows; ++i) {
     HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[i][v], d, y + i * kPanelWidth + v * lanes);
+    for (int p = 0; p < kPanels; ++p) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v)
+        hn::Store(sum[i][p][v], d, sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
+    }
   }
 }
 
-// kRows rows of x times a whole panel, into y [kRows, kPanelWidth].
-template <int kRows, class X, class Weight>
-HWY_INLINE void PanelRows(int64_t depth, const X* x, int64_t x_stride, const Weight* panel,
-                          float* y) {
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-  // Two vectors of four rows, or four of one, fill the registers of every instruction set.
-  constexpr int kVectors = kRows >= 4 ? 2 : 4;
-  int64_t v = 0;
-  for (; v + kVectors * lanes <= kPanelWidth; v += kVectors * lanes)
-    PanelBlock<kRows, kVectors>(depth, x, x_stride, panel + v, y + v);
-  for (; v + lanes <= kPanelWidth; v += lanes)
-    PanelBlock<kRows, 1>(depth, x, x_stride, panel + v, y + v);
+// The same for `count` panels, kPanels at a time while there are so many.
+template <int kRows, int kPanels, class Weight>
+void AddPanels(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
+               int64_t count, float* sums) {
+  int64_t p = 0;
+  for (; p + kPanels <= count; p += kPanels)
+    AddBlock<kRows, kPanels>(x, panels + p * panel_size, panel_size, sums + p * kWidth);
+  if constexpr (kPanels > 1)
+    if (p < count)
+      AddPanels<kRows, kPanels / 2>(x, panels + p * panel_size, panel_size, count - p,
+                                    sums + p * kWidth);
 }
 
+// The same for any number of rows up to kRows.
+template <int kRows = kMostRows, class Weight>
+HWY_INLINE void AddRows(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
+                        int64_t count, float* sums) {
+  if constexpr (kRows > 1)
+    if (x.rows < kRows) return AddRows<kRows - 1>(x, panels, panel_size, count, sums);
+  AddPanels<kRows, panels_at_once(kRows)>(x, panels, panel_size, count, sums);
+}
+
+// The same for any number of rows, in groups as equal as can be.
+template <class Weight>
+void AddRowGroups(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
+                  int64_t count, float* sums) {
+  int64_t i = 0;
+  for (int64_t groups = (x.rows + kMostRows - 1) / kMostRows; groups > 0; --groups) {
+    const int64_t rows = (x.rows - i + groups - 1) / groups;
+    AddRows(x.row_block(i, rows), panels, panel_size, count, sums + i * kColumnsAtOnce);
+    i += rows;
+  }
+}
+
+// The same; many rows pass over a few panels at a time, made floats once.
+template <class Weight>
+void AddProducts(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
+                 int64_t count, float* sums) {
+  if (x.rows <= kMostRows) return AddRows(x, panels, panel_size, count, sums);
+  constexpr int64_t kFew = panels_at_once(kMostRows);
+  for (int64_t p = 0; p < count; p += kFew) {
+    const int64_t few = std::min(kFew, count - p);
+    const Weight* from = panels + p * panel_size;
+    if constexpr (std::is_same_v<Weight, float>) {
+      AddRowGroups(x, from, panel_size, few, sums + p * kWidth);
+    } else {
+      constexpr int64_t kBlock = kDepthAtOnce * kWidth;
+      HWY_ALIGN float floats[kFew * kBlock];
+      for (int64_t i = 0; i < few; ++i)
+        ScaleToFloat(from + i * panel_size, x.columns * kWidth, 1.0f, floats + i * kBlock);
+      AddRowGroups(x, floats, kBlock, few, sums + p * kWidth);
+    }
+  }
+}
+
+// y[kWidth] = or += sums, then += bias.
 template <class Y>
-HWY_INLINE void Finish(const float* sum, const float* bias, bool accumulate, int64_t columns,
-                       Y* y) {
-  for (int64_t j = 0; j < columns; ++j) {
-    float value = sum[j];
-    if (accumulate) value += OneToFloat(y[j]);
-    if (bias) value += bias[j];
-    StoreOne(value, y + j);
+HWY_INLINE void FinishPanel(const float* sums, const float* bias, bool accumulate, Y* y) {
+  const hn::ScalableTag<float> d;
+  for (int64_t j = 0; j < kWidth; j += kLanes) {
+    auto value = hn::Load(d, sums + j);
+    if (accumulate) value = hn::Add(value, LoadFloats(d, y + j));
+    if (bias) value = hn::Add(value, hn::LoadU(d, bias + j));
+    StoreFloats(d, value, y + j);
   }
+}
+
+// The same for any number of columns; whole panels of sums.
+template <class Y>
+HWY_INLINE void Finish(const float* sums, const float* bias, bool accumulate, int64_t columns,
+                       Y* y) {
+  int64_t j = 0;
+  for (; j + kWidth <= columns; j += kWidth)
+    FinishPanel(sums + j, bias ? bias + j : nullptr, accumulate, y + j);
+  if (j == columns) return;
+  float last_bias[kWidth] = {};
+  Y last[kWidth] = {};
+  if (bias) std::copy_n(bias + j, columns - j, last_bias);
+  std::copy_n(y + j, columns - j, last);
+  FinishPanel(sums + j, bias ? last_bias : nullptr, accumulate, last);
+  std::copy_n(last, columns - j, y + j);
 }
 
 template <class X, class Y, class Weight>
 void Multiply(const Matrix<const X>& x, const PanelWeights::Panels& weights, const Weight* data,
-              const Matrix<Y>& y, bool accumulate, const float* bias) {
-  constexpr int kRows = 4;
-  HWY_ALIGN float sum[kRows * kPanelWidth];
-  for (int64_t first = 0; first < weights.out; first += kPanelWidth) {
-    const Weight* panel = data + first * weights.in;
-    const int64_t columns = std::min(kPanelWidth, weights.out - first);
-    const float* panel_bias = bias ? bias + first : nullptr;
-    int64_t i = 0;
-    for (; i + kRows <= x.rows; i += kRows) {
-      PanelRows<kRows>(weights.in, x.row(i), x.stride, panel, sum);
-      for (int r = 0; r < kRows; ++r)
-        Finish(sum + r * kPanelWidth, panel_bias, accumulate, columns, y.row(i + r) + first);
-    }
-    for (; i < x.rows; ++i) {
-      PanelRows<1>(weights.in, x.row(i), x.stride, panel, sum);
-      Finish(sum, panel_bias, accumulate, columns, y.row(i) + first);
+              const Matrix<Y>& y, bool accumulate, const float* bias, PanelRange range) {
+  HWY_ALIGN float sums[kRowsAtOnce * kColumnsAtOnce];
+  HWY_ALIGN float x_floats[kRowsAtOnce * kDepthAtOnce];
+  const int64_t panel_size = weights.in * kWidth;
+  for (int64_t i = 0; i < x.rows; i += kRowsAtOnce) {
+    const int64_t rows = std::min(kRowsAtOnce, x.rows - i);
+    for (int64_t p = range.first; p < range.last; p += kPanelsAtOnce) {
+      const int64_t count = std::min(kPanelsAtOnce, range.last - p);
+      std::fill_n(sums, rows * kColumnsAtOnce, 0.0f);
+      for (int64_t k = 0; k < weights.in; k += kDepthAtOnce) {
+        const int64_t depth = std::min(kDepthAtOnce, weights.in - k);
+        Matrix<const float> block(x_floats, rows, depth, kDepthAtOnce);
+        if constexpr (std::is_same_v<X, float>)
+          block = x.row_block(i, rows).column_block(k, depth);
+        else
+          for (int64_t r = 0; r < rows; ++r)
+            ScaleToFloat(x.row(i + r) + k, depth, 1.0f, x_floats + r * kDepthAtOnce);
+        AddProducts(block, data + p * panel_size + k * kWidth, panel_size, count, sums);
+      }
+      const int64_t first = p * kWidth;
+      const int64_t columns = std::min(count * kWidth, weights.out - first);
+      for (int64_t r = 0; r < rows; ++r)
+        Finish(sums + r * kColumnsAtOnce, bias ? bias + first : nullptr, accumulate, columns,
+               y.row(i + r) + first);
     }
   }
 }
 
 template <class X, class Y>
 void MultiplyEither(const Matrix<const X>& x, const PanelWeights::Panels& weights,
-                    const Matrix<Y>& y, bool accumulate, const float* bias) {
+                    const Matrix<Y>& y, bool accumulate, const float* bias, PanelRange range) {
   if (weights.f32.empty())
-    Multiply(x, weights, weights.bf16.data(), y, accumulate, bias);
+    Multiply(x, weights, weights.bf16.data(), y, accumulate, bias, range);
   else
-    Multiply(x, weights, weights.f32.data(), y, accumulate, bias);
+    Multiply(x, weights, weights.f32.data(), y, accumulate, bias, range);
 }
 
 void FloatToFloat(const Matrix<const float>& x, const PanelWeights::Panels& weights,
-                  const Matrix<float>& y, bool accumulate, const float* bias) {
-  MultiplyEither(x, weights, y, accumulate, bias);
+                  const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range) {
+  MultiplyEither(x, weights, y, accumulate, bias, range);
 }
 void Bfloat16ToFloat(const Matrix<const bfloat16>& x, const PanelWeights::Panels& weights,
-                     const Matrix<float>& y, bool accumulate, const float* bias) {
-  MultiplyEither(x, weights, y, accumulate, bias);
+                     const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range) {
+  MultiplyEither(x, weights, y, accumulate, bias, range);
 }
 void Bfloat16ToBfloat16(const Matrix<const bfloat16>& x, const PanelWeights::Panels& weights,
-                        const Matrix<bfloat16>& y, bool accumulate, const float* bias) {
-  MultiplyEither(x, weights, y, accumulate, bias);
+                        const Matrix<bfloat16>& y, bool accumulate, const float* bias,
+                        PanelRange range) {
+  MultiplyEither(x, weights, y, accumulate, bias, range);
 }
 
 }  // namespace combiner::HWY_NAMESPACE
@@ -177,18 +297,18 @@ int64_t PanelWeights::in() const { return panels_->in; }
 
 template <>
 void multiply_panels(Matrix<const float> x, const PanelWeights& weights, Matrix<float> y,
-                     bool accumulate, const float* bias) {
-  HWY_DYNAMIC_DISPATCH(FloatToFloat)(x, weights.panels(), y, accumulate, bias);
+                     bool accumulate, const float* bias, PanelRange range) {
+  HWY_DYNAMIC_DISPATCH(FloatToFloat)(x, weights.panels(), y, accumulate, bias, range);
 }
 template <>
 void multiply_panels(Matrix<const bfloat16> x, const PanelWeights& weights, Matrix<float> y,
-                     bool accumulate, const float* bias) {
-  HWY_DYNAMIC_DISPATCH(Bfloat16ToFloat)(x, weights.panels(), y, accumulate, bias);
+                     bool accumulate, const float* bias, PanelRange range) {
+  HWY_DYNAMIC_DISPATCH(Bfloat16ToFloat)(x, weights.panels(), y, accumulate, bias, range);
 }
 template <>
 void multiply_panels(Matrix<const bfloat16> x, const PanelWeights& weights, Matrix<bfloat16> y,
-                     bool accumulate, const float* bias) {
-  HWY_DYNAMIC_DISPATCH(Bfloat16ToBfloat16)(x, weights.panels(), y, accumulate, bias);
+                     bool accumulate, const float* bias, PanelRange range) {
+  HWY_DYNAMIC_DISPATCH(Bfloat16ToBfloat16)(x, weights.panels(), y, accumulate, bias, range);
 }
 
 }  // namespace combiner

@@ -9,14 +9,22 @@
 
 namespace combiner {
 
-// The weights [out, in] of a dense layer in panels of consecutive outputs, so that a product reads
-// them once, in order. Immutable and cheap to copy; may be shared by threads.
+// Consecutive panels [first, last) of a layer's outputs.
+struct PanelRange {
+  int64_t first, last;
+};
+
+// The weights [out, in] of a dense layer in panels of kPanelWidth consecutive outputs, the last
+// one maybe narrower, so that a product reads them once, in order. Immutable and cheap to copy; may
+// be shared by threads.
 //
-// An element of a product is one chain of multiply-adds over `in`, in order: its bits do not depend
-// on the number of rows, so neither do a sampled picture's on the batch. oneDNN gives no such
-// promise.
+// An element of a product is one chain of multiply-adds over `in`, in order: its bits depend
+// neither on the number of rows nor on how panels are shared out, so neither do a sampled picture's
+// on the batch or the threads. oneDNN gives no such promise.
 class PanelWeights {
  public:
+  static constexpr int64_t kPanelWidth = 16;
+
   PanelWeights() = default;
   // Copies, rounding to Weight (float or bfloat16).
   template <class Weight>
@@ -24,6 +32,7 @@ class PanelWeights {
 
   int64_t out() const;
   int64_t in() const;
+  int64_t panel_count() const { return (out() + kPanelWidth - 1) / kPanelWidth; }
 
   struct Panels;
   const Panels& panels() const { return *panels_; }
@@ -33,9 +42,17 @@ class PanelWeights {
 };
 
 // y = x weights^T, or y += with `accumulate`; then bias [out], if any, is added to every row.
-// X and Y are float or bfloat16.
+// X and Y are float or bfloat16, both or X alone bfloat16. Of `y` and `bias`, which are those of
+// the whole layer, only the outputs of `range` are touched: threads may share a product.
 template <class X, class Y>
 void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y, bool accumulate,
-                     const float* bias);
+                     const float* bias, PanelRange range);
+
+// All of the layer.
+template <class X, class Y>
+void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y, bool accumulate,
+                     const float* bias) {
+  multiply_panels<X, Y>(x, weights, y, accumulate, bias, PanelRange{0, weights.panel_count()});
+}
 
 }  // namespace combiner

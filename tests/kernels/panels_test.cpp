@@ -7,10 +7,11 @@
 namespace combiner {
 namespace {
 
-// Panels are 32 wide, blocks four rows high.
-constexpr int64_t kOuts[] = {1, 3, 17, 31, 32, 33, 65};
-constexpr int64_t kIns[] = {1, 3, 8, 33};
-constexpr int64_t kRows[] = {0, 1, 3, 4, 7, 9};
+// Panels are 16 wide, blocks up to six rows high and four panels wide. Products are cut into 8
+// panels, 48 rows and 256 inputs.
+constexpr int64_t kOuts[] = {1, 15, 16, 17, 65, 145};
+constexpr int64_t kIns[] = {1, 3, 33, 300};
+constexpr int64_t kRows[] = {0, 1, 3, 6, 7, 50};
 
 template <class X, class Weight, class Y>
 void check_products() {
@@ -52,10 +53,12 @@ TEST_CASE("multiply_panels agrees with a plain loop") {
   });
 }
 
+// Products of every number of rows up to 13, of 16 and of 64, whole and in two ranges of panels,
+// are those of each row alone, bit by bit.
 template <class X, class Weight, class Y>
 void check_rows_apart() {
   Random random(2);
-  constexpr int64_t kMostRows = 9, kIn = 77, kOut = 70;
+  constexpr int64_t kMostRows = 64, kIn = 301, kOut = 166;
   const PaddedMatrix<float> weights(kOut, kIn, random);
   const PanelWeights panels = PanelWeights::pack<Weight>(weights.view());
   const std::vector<float> bias = random.normals(kOut);
@@ -65,25 +68,50 @@ void check_rows_apart() {
   for (int64_t i = 0; i < kMostRows; ++i)
     multiply_panels<X, Y>(x.view().row_block(i, 1), panels, alone.view().row_block(i, 1), true,
                           bias.data());
-  for (int64_t rows = 2; rows <= kMostRows; ++rows) {
+  const auto check = [&](int64_t rows, int64_t cut) {
     PaddedMatrix<Y> together = before;
-    multiply_panels<X, Y>(x.view().row_block(0, rows), panels, together.view().row_block(0, rows),
-                          true, bias.data());
+    for (const PanelRange range : {PanelRange{0, cut}, PanelRange{cut, panels.panel_count()}})
+      multiply_panels<X, Y>(x.view().row_block(0, rows), panels, together.view().row_block(0, rows),
+                            true, bias.data(), range);
     bool same = true;
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < kOut; ++j) same = same && together(i, j) == alone(i, j);
-    INFO(rows << " rows");
+    for (int64_t i = 0; i < kMostRows; ++i)
+      for (int64_t j = 0; j < kOut; ++j)
+        same = same && together(i, j) == (i < rows ? alone : before)(i, j);
+    INFO(rows << " rows, panels cut at " << cut);
     CHECK(same);
+    CHECK(together.gaps_kept());
+  };
+  for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 64}) check(rows, 0);
+  for (const int64_t cut : {1, 2, 3, 7, 10}) {
+    check(1, cut);
+    check(9, cut);
   }
 }
 
-// What a sampled picture's independence of the batch rests on.
-TEST_CASE("The bits of a row do not depend on the number of rows") {
+// What a sampled picture's independence of the batch and the threads rests on.
+TEST_CASE("The bits of a row depend neither on the number of rows nor on the range of panels") {
   for_each_instruction_set([] {
     check_rows_apart<float, float, float>();
+    check_rows_apart<float, bfloat16, float>();
     check_rows_apart<bfloat16, bfloat16, float>();
     check_rows_apart<bfloat16, bfloat16, bfloat16>();
   });
+}
+
+TEST_CASE("A range of panels touches its own outputs alone") {
+  Random random(3);
+  const PaddedMatrix<float> weights(50, 5, random);
+  const PanelWeights panels = PanelWeights::pack<float>(weights.view());
+  CHECK(panels.panel_count() == 4);
+  const PaddedMatrix<float> x(3, 5, random);
+  const PaddedMatrix<float> before(3, 50, random);
+  PaddedMatrix<float> y = before;
+  multiply_panels<float, float>(x.view(), panels, y.view(), true, nullptr, PanelRange{1, 3});
+  for (int64_t i = 0; i < 3; ++i)
+    for (int64_t j = 0; j < 50; ++j) {
+      INFO(i << ", " << j);
+      CHECK((y(i, j) != before(i, j)) == (j >= 16 && j < 48));
+    }
 }
 
 }  // namespace
