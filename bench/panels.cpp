@@ -123,9 +123,11 @@ void pack_shapes(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK(onednn)->Name("onednn/f32")->Apply(shapes);
 BENCHMARK(panels<float, float>)->Name("panels/f32")->Apply(shapes);
 BENCHMARK(panels<bfloat16, bfloat16>)->Name("panels/bf16")->Apply(shapes);
+BENCHMARK(panels<bfloat16, int8_t>)->Name("panels/int8")->Apply(shapes);
 BENCHMARK(read<float>)->Name("read")->Apply(one_shape);
 BENCHMARK(pack<float>)->Name("pack/f32")->Apply(pack_shapes);
 BENCHMARK(pack<bfloat16>)->Name("pack/bf16")->Apply(pack_shapes);
+BENCHMARK(pack<int8_t>)->Name("pack/int8")->Apply(pack_shapes);
 
 }  // namespace
 }  // namespace combiner

@@ -26,7 +26,8 @@ class PanelWeights {
   static constexpr int64_t kPanelWidth = 16;
 
   PanelWeights() = default;
-  // Copies, rounding to Weight (float or bfloat16).
+  // Copies, rounding to Weight: float, bfloat16, or int8_t with one scale an output, as
+  // quantize_row does, which multiplies the output's sum.
   template <class Weight>
   static PanelWeights pack(Matrix<const float> weights);
 

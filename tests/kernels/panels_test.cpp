@@ -3,6 +3,7 @@
 #include "catch.h"
 #include "instruction_sets.h"
 #include "product_bounds.h"
+#include "tensor/int8_row.h"
 
 namespace combiner {
 namespace {
@@ -13,6 +14,26 @@ constexpr int64_t kOuts[] = {1, 15, 16, 17, 65, 145};
 constexpr int64_t kIns[] = {1, 3, 33, 300};
 constexpr int64_t kRows[] = {0, 1, 3, 6, 7, 50};
 
+// What products compute with, in place of the weights.
+template <class Weight>
+PaddedMatrix<double> rounded(const PaddedMatrix<float>& weights) {
+  const Matrix<const float> from = weights.view();
+  PaddedMatrix<double> result(from.rows, from.columns);
+  std::vector<int8_t> quantized(static_cast<size_t>(from.columns));
+  for (int64_t o = 0; o < from.rows; ++o) {
+    double scale = 0;
+    if constexpr (std::is_same_v<Weight, int8_t>)
+      scale = quantize_row({from.row(o), quantized.size()}, quantized);
+    for (int64_t k = 0; k < from.columns; ++k) {
+      if constexpr (std::is_same_v<Weight, int8_t>)
+        result.at(o, k) = quantized[static_cast<size_t>(k)] * scale;
+      else
+        result.at(o, k) = to_float(from_double<Weight>(weights(o, k)));
+    }
+  }
+  return result;
+}
+
 template <class X, class Weight, class Y>
 void check_products() {
   Random random(1);
@@ -22,9 +43,8 @@ void check_products() {
       const PanelWeights panels = PanelWeights::pack<Weight>(weights.view());
       CHECK(panels.out() == out);
       CHECK(panels.in() == in);
-      const auto weight = [&](int64_t k, int64_t o) {
-        return double{to_float(from_double<Weight>(weights(o, k)))};
-      };
+      const PaddedMatrix<double> used = rounded<Weight>(weights);
+      const auto weight = [&](int64_t k, int64_t o) { return used.view().row(o)[k]; };
       const std::vector<float> bias = random.normals(static_cast<size_t>(out));
       for (const int64_t rows : kRows)
         for (const bool accumulate : {false, true})
@@ -50,6 +70,9 @@ TEST_CASE("multiply_panels agrees with a plain loop") {
     check_products<bfloat16, bfloat16, float>();
     check_products<bfloat16, bfloat16, bfloat16>();
     check_products<float, bfloat16, float>();
+    check_products<float, int8_t, float>();
+    check_products<bfloat16, int8_t, float>();
+    check_products<bfloat16, int8_t, bfloat16>();
   });
 }
 
@@ -95,6 +118,9 @@ TEST_CASE("The bits of a row depend neither on the number of rows nor on the ran
     check_rows_apart<float, bfloat16, float>();
     check_rows_apart<bfloat16, bfloat16, float>();
     check_rows_apart<bfloat16, bfloat16, bfloat16>();
+    check_rows_apart<float, int8_t, float>();
+    check_rows_apart<bfloat16, int8_t, float>();
+    check_rows_apart<bfloat16, int8_t, bfloat16>();
   });
 }
 
