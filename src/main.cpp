@@ -7,6 +7,8 @@ int main(int argc, char** argv) {
       {
           {"eval", "Measure a model's bits/dim on images", eval_command},
           {"info", "Describe a model: its config, size and memory", info_command},
+          {"quantize", "Make a model's weights smaller, and measure what that changes",
+           quantize_command},
           {"sample", "Draw images from a model", sample_command},
           {"train", "Train a model on images", train_command},
       },

@@ -9,6 +9,7 @@ namespace combiner {
 
 std::function<void()> eval_command(CLI::App& command);
 std::function<void()> info_command(CLI::App& command);
+std::function<void()> quantize_command(CLI::App& command);
 std::function<void()> sample_command(CLI::App& command);
 std::function<void()> train_command(CLI::App& command);
 

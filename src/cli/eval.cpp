@@ -22,9 +22,10 @@ namespace combiner {
 namespace {
 
 struct EvalOptions {
-  std::string model, data, csv;
-  DatasetOptions dataset;
-  LikelihoodOptions likelihood;
+  std::string model, csv;
+  ImagesOptions images;
+  Precision precision = Precision::f32;
+  int threads = 1;
   bool json = false;
 };
 
@@ -53,11 +54,11 @@ void print_json(const std::string& model, const EvalOptions& options,
       {"bits_per_dim_channels", likelihood.channel_bits_per_dim},
       {"images", likelihood.images.size()},
       {"images_per_second", likelihood.images_per_second},
-      {"precision", name(options.likelihood.precision)},
-      {"threads", options.likelihood.threads},
+      {"precision", name(options.precision)},
+      {"threads", options.threads},
       {"model", model},
-      {"data", options.data},
-      {"split", options.dataset.split == Split::train ? "train" : "test"},
+      {"data", options.images.data},
+      {"split", options.images.split == Split::train ? "train" : "test"},
   };
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -74,17 +75,14 @@ void print_table(const EvalOptions& options, const Likelihood& likelihood) {
       "images     {}\n"
       "images/s   {:.4g}  ({}, {} threads)\n",
       red, green, blue, likelihood.images.size(), likelihood.images_per_second,
-      name(options.likelihood.precision), options.likelihood.threads);
+      name(options.precision), options.threads);
 }
 
-void run(EvalOptions options) {
+void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string model = find_model(options.model).string();
   const Weights weights = load_weights(model);
-  options.dataset.width = weights.config.image.width;
-  options.dataset.height = weights.config.image.height;
-  options.dataset.scratch = scratch_folder();
-  const std::unique_ptr<Dataset> images = open_dataset(options.data, options.dataset);
+  const std::unique_ptr<Dataset> images = open_images(options.images, weights.config);
   // Opened before the work, so that a path that can't be written is known at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);
@@ -92,13 +90,14 @@ void run(EvalOptions options) {
   int64_t total = 0;
   Progress progress("images");
   progress.update(0, 0);
-  const Likelihood likelihood = evaluate(
-      weights, *images, options.likelihood, [&](int64_t done, int64_t count, double bits_per_dim) {
-        total = count;
-        progress.update(done, static_cast<double>(done) / static_cast<double>(count),
-                        fmt::format("{:.4f} bits/dim", bits_per_dim));
-        return !interrupted;
-      });
+  const Likelihood likelihood =
+      evaluate(weights, *images, {options.images.limit, options.precision, options.threads},
+               [&](int64_t done, int64_t count, double bits_per_dim) {
+                 total = count;
+                 progress.update(done, static_cast<double>(done) / static_cast<double>(count),
+                                 fmt::format("{:.4f} bits/dim", bits_per_dim));
+                 return !interrupted;
+               });
   progress.clear();
 
   if (options.json)
@@ -116,28 +115,9 @@ void run(EvalOptions options) {
 std::function<void()> eval_command(CLI::App& command) {
   const auto options = std::make_shared<EvalOptions>();
   add_model_option(command, options->model);
-  command
-      .add_option("--data", options->data,
-                  "CIFAR-10 folder or .bin file, ImageNet-64 folder or .npz file, folder of "
-                  "pictures, or one picture")
-      ->type_name("PATH")
-      ->required();
-  command
-      .add_option_function<std::string>(
-          "--split",
-          [options](const std::string& name) {
-            options->dataset.split = name == "train" ? Split::train : Split::test;
-          },
-          "Which part of the data set, train or test")
-      ->check(CLI::IsMember({"train", "test"}))
-      ->default_str("test");
-  command.add_option("--limit", options->likelihood.limit, "Only the first N images")
-      ->type_name("N")
-      ->check(at_least_one());
-  command.add_flag("--resize", options->dataset.resize,
-                   "Cut and resample pictures of another size to the model's");
-  add_precision_option(command, options->likelihood.precision);
-  add_threads_option(command, options->likelihood.threads);
+  add_images_options(command, options->images)->required();
+  add_precision_option(command, options->precision);
+  add_threads_option(command, options->threads);
   command.add_flag("--json", options->json, "Print JSON");
   command.add_option("--csv", options->csv, "Also write a row for each image to this file")
       ->type_name("FILE");

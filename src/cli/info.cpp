@@ -49,17 +49,22 @@ struct SamplingMemory {
   int64_t at_batch(int64_t images) const { return weights + images * state; }
 };
 
-SamplingMemory sampling_memory(const Weights& weights, int64_t element_bytes) {
+SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
+  const int64_t element_bytes = precision == Precision::bf16 ? sizeof(bfloat16) : sizeof(float);
   SamplingMemory memory;
   memory.weights = static_cast<int64_t>(weights.values.size() * sizeof(float));
   struct Uncopied {};
   bind_weights<Uncopied>(weights.config, weights.parameters, weights.values.data(),
-                         [&](size_t /*offset*/, int64_t out, int64_t in) {
-                           memory.weights += out * in * element_bytes;
+                         [&](size_t offset, int64_t out, int64_t in) {
+                           const bool is_int8 = precision == Precision::int8 &&
+                                                weights.parameters.at(offset).quantizable;
+                           memory.weights += is_int8 ? out * (in + int64_t{sizeof(float)})
+                                                     : out * in * element_bytes;
                            return Uncopied{};
                          });
   for (const Attention attention : weights.config.attention)
-    memory.state += attention_state_size(attention, weights.config.attention_shape()) * element_bytes;
+    memory.state +=
+        attention_state_size(attention, weights.config.attention_shape()) * element_bytes;
   return memory;
 }
 
@@ -70,7 +75,7 @@ struct Info {
   std::set<std::string_view> dtypes;
   uintmax_t file_bytes = 0;
   std::string sha256;
-  SamplingMemory f32, bf16;
+  SamplingMemory f32, bf16, int8;
 };
 
 Info inspect(const std::filesystem::path& path) {
@@ -83,8 +88,9 @@ Info inspect(const std::filesystem::path& path) {
   for (const TensorView& tensor : file.tensors()) info.dtypes.insert(name(tensor.dtype));
   info.file_bytes = std::filesystem::file_size(path);
   info.sha256 = sha256_of_file(path);
-  info.f32 = sampling_memory(weights, sizeof(float));
-  info.bf16 = sampling_memory(weights, sizeof(bfloat16));
+  info.f32 = sampling_memory(weights, Precision::f32);
+  info.bf16 = sampling_memory(weights, Precision::bf16);
+  info.int8 = sampling_memory(weights, Precision::int8);
   return info;
 }
 
@@ -106,7 +112,7 @@ void print_json(const Info& info) {
       {"file_bytes", info.file_bytes},
       {"sha256", info.sha256},
       {"sampling_weights_and_state_bytes",
-       {{"f32", memory(info.f32)}, {"bf16", memory(info.bf16)}}},
+       {{"f32", memory(info.f32)}, {"bf16", memory(info.bf16)}, {"int8", memory(info.int8)}}},
   };
   fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
@@ -130,8 +136,9 @@ void print_table(const Info& info) {
              static_cast<double>(product_operations(config)) / 1e9);
   fmt::print("memory to sample: weights and attention state, without scratch\n");
   for (const int64_t batch : {1, 64})
-    fmt::print("  batch {:<4} {} in f32, {} in bf16\n", batch, megabytes(info.f32.at_batch(batch)),
-               megabytes(info.bf16.at_batch(batch)));
+    fmt::print("  batch {:<4} {} in f32, {} in bf16, {} in int8\n", batch,
+               megabytes(info.f32.at_batch(batch)), megabytes(info.bf16.at_batch(batch)),
+               megabytes(info.int8.at_batch(batch)));
   fmt::print("config       {}\n", to_json(config));
 }
 

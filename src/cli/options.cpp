@@ -20,7 +20,17 @@ constexpr int kMostThreads = 1024;
 Precision parse_precision(const std::string& name) {
   if (name == "f32") return Precision::f32;
   if (name == "bf16") return Precision::bf16;
+  if (name == "int8") return Precision::int8;
   return has_native_bf16() ? Precision::bf16 : Precision::f32;
+}
+
+CLI::Option* declare_precision(CLI::App& command, Precision& precision) {
+  precision = parse_precision("auto");
+  return command
+      .add_option_function<std::string>(
+          "--precision", [&](const std::string& name) { precision = parse_precision(name); },
+          "What matrix products are made with; auto is bf16 where the processor has it")
+      ->default_str("auto");
 }
 
 }  // namespace
@@ -53,13 +63,52 @@ void add_model_option(CLI::App& command, std::string& model) {
 }
 
 void add_precision_option(CLI::App& command, Precision& precision) {
-  precision = parse_precision("auto");
+  declare_precision(command, precision)->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}));
+}
+
+void add_training_precision_option(CLI::App& command, Precision& precision) {
+  const auto complaint = [](const std::string& name) {
+    return name == "int8"
+               ? "int8 weights can't be trained; train in f32 or bf16, then run combiner "
+                 "quantize"
+               : std::string();
+  };
+  declare_precision(command, precision)
+      ->check(CLI::Validator(complaint, "", "trainable"))
+      ->check(CLI::IsMember({"auto", "f32", "bf16"}));
+}
+
+CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options) {
+  CLI::Option* const data =
+      command
+          .add_option("--data", options.data,
+                      "CIFAR-10 folder or .bin file, ImageNet-64 folder or .npz file, folder of "
+                      "pictures, or one picture")
+          ->type_name("PATH");
   command
       .add_option_function<std::string>(
-          "--precision", [&](const std::string& name) { precision = parse_precision(name); },
-          "What matrix products are made with; auto is bf16 where the processor has it")
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
-      ->default_str("auto");
+          "--split",
+          [&options](const std::string& name) {
+            options.split = name == "train" ? Split::train : Split::test;
+          },
+          "Which part of the data set, train or test")
+      ->check(CLI::IsMember({"train", "test"}))
+      ->default_str("test")
+      ->needs(data);
+  command.add_option("--limit", options.limit, "Only the first N images")
+      ->type_name("N")
+      ->check(at_least_one())
+      ->needs(data);
+  command
+      .add_flag("--resize", options.resize,
+                "Cut and resample pictures of another size to the model's")
+      ->needs(data);
+  return data;
+}
+
+std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ModelConfig& config) {
+  return open_dataset(options.data, {options.split, config.image.width, config.image.height,
+                                     options.resize, scratch_folder()});
 }
 
 void add_threads_option(CLI::App& command, int& threads) {

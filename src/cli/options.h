@@ -4,8 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 
+#include "dataset/dataset.h"
 #include "model/model.h"
 
 namespace combiner {
@@ -20,8 +23,21 @@ uint64_t parse_seed(const std::string& text);
 // --model FILE; left empty if not given.
 void add_model_option(CLI::App& command, std::string& model);
 
-// --precision auto|f32|bf16; auto, the default, is bf16 where the processor has such products.
+// --precision auto|f32|bf16|int8; auto, the default, is bf16 where the processor has such products.
 void add_precision_option(CLI::App& command, Precision& precision);
+// The same without int8.
+void add_training_precision_option(CLI::App& command, Precision& precision);
+
+// Which images a model is measured on.
+struct ImagesOptions {
+  std::string data;
+  Split split = Split::test;
+  bool resize = false;
+  std::optional<int64_t> limit;
+};
+// --data, which is returned, --split, --limit and --resize.
+CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options);
+std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ModelConfig& config);
 
 // --threads N, 1 to 1024; by default as many as the process may run at once.
 void add_threads_option(CLI::App& command, int& threads);

@@ -256,7 +256,7 @@ std::function<void()> train_command(CLI::App& command) {
   command
       .add_option("--log", options->log, "CSV log to write; by default beside the weights, .csv")
       ->type_name("FILE");
-  add_precision_option(command, options->precision);
+  add_training_precision_option(command, options->precision);
   add_threads_option(command, options->threads);
   command.parse_complete_callback([options] { complete(*options); });
   return [options] { run(*options); };

@@ -3,31 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
-#include <mutex>
 #include <numbers>
 
 #include "error.h"
-#include "tensor/thread_team.h"
 
 namespace combiner {
 namespace {
 
 constexpr size_t kChannels = 3;
-
-void check_fit(const ModelConfig& config, const Dataset& images) {
-  if (config.image.channels != kChannels)
-    throw Error(fmt::format("the model's images have {} channels, expected {}: data sets are RGB",
-                            config.image.channels, kChannels));
-  if (config.image.width != images.width() || config.image.height != images.height())
-    throw Error(
-        fmt::format("the model takes images of {}x{} pixels, the data set has {}x{}; open "
-                    "it at the model's size, resizing if need be",
-                    config.image.width, config.image.height, images.width(), images.height()));
-  if (images.size() == 0) throw Error("the data set has no images");
-}
 
 // Nats to bits, for each of `dims` sub-pixels.
 double bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * dims); }
@@ -65,7 +50,6 @@ class Evaluator {
   std::vector<float> nats_;
 };
 
-// The images' likelihoods by index; less than `count` of them if on_image stops it.
 template <class T>
 std::vector<ImageLikelihood> evaluate_images(const ModelConfig& config,
                                              const ModelWeights<PackedWeights>& weights,
@@ -73,26 +57,9 @@ std::vector<ImageLikelihood> evaluate_images(const ModelConfig& config,
                                              const OnImage& on_image) {
   std::vector<Evaluator<T>> evaluators;
   for (int rank = 0; rank < threads; ++rank) evaluators.emplace_back(config, weights, images);
-
-  std::vector<std::optional<ImageLikelihood>> results(static_cast<size_t>(count));
-  std::atomic<bool> stopped{false};
-  std::mutex mutex;  // of what follows, and on_image
-  int64_t done = 0;
-  double sum = 0;
-  ThreadTeam(threads).for_each(count, [&](int rank, int64_t index) {
-    if (stopped) return;
-    const ImageLikelihood result = evaluators[static_cast<size_t>(rank)](index);
-    const std::lock_guard lock(mutex);
-    results[static_cast<size_t>(index)] = result;
-    sum += result.bits_per_dim;
-    ++done;
-    if (!on_image(done, count, sum / static_cast<double>(done))) stopped = true;
-  });
-
-  std::vector<ImageLikelihood> finished;
-  for (const auto& result : results)
-    if (result) finished.push_back(*result);
-  return finished;
+  return each_image(
+      count, threads, &ImageLikelihood::bits_per_dim, on_image,
+      [&](int rank, int64_t index) { return evaluators[static_cast<size_t>(rank)](index); });
 }
 
 // Sums in the order of the images, so that the threads' order doesn't show.

@@ -3,11 +3,11 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <vector>
 
 #include "dataset/dataset.h"
+#include "likelihood/each_image.h"
 #include "model/model.h"
 
 namespace combiner {
@@ -32,14 +32,10 @@ struct LikelihoodOptions {
   int threads = 1;  // each has its own images
 };
 
-// Called after each image, from one thread at a time: images done, images in all, their mean
-// bits/dim so far. Returns whether to go on.
-using OnImage = std::function<bool(int64_t done, int64_t total, double bits_per_dim)>;
-
-// Evaluates the images one by one. The figures are the same bits whatever the number of threads.
-// If on_image stops it, the result is that of the images done, which may be none (then every figure
-// is NaN). Error if the images aren't the model's size, one can't be read, or its likelihood isn't
-// a finite number.
+// Evaluates the images one by one. The figures are the same bits whatever the number of threads;
+// on_image is told the mean bits/dim. If it stops the work, the result is that of the images done,
+// which may be none (then every figure is NaN). Error if the images aren't the model's size, one
+// can't be read, or its likelihood isn't a finite number.
 Likelihood evaluate(const Weights& weights, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image);
 

@@ -1,10 +1,13 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "kernels/cross_entropy.h"
 #include "model/block.h"
 #include "model/embedding.h"
+#include "model/owned_matrix.h"
+#include "tensor/int8_row.h"
 
 namespace combiner {
 namespace {
@@ -17,16 +20,39 @@ int64_t band_rows(const ModelConfig& config) {
   return std::clamp<int64_t>(kBandPositions / config.columns(), 1, config.rows());
 }
 
+// What int8 products compute with, as floats.
+OwnedMatrix<float> rounded_to_int8(Matrix<const float> weights) {
+  OwnedMatrix<float> rounded(weights.rows, weights.columns);
+  std::vector<int8_t> row(static_cast<size_t>(weights.columns));
+  for (int64_t i = 0; i < weights.rows; ++i) {
+    const float scale = quantize_row({weights.row(i), row.size()}, row);
+    std::ranges::transform(row, rounded.view().row(i), [&](int8_t q) { return scale * q; });
+  }
+  return rounded;
+}
+
 }  // namespace
 
-std::string_view name(Precision precision) { return precision == Precision::bf16 ? "bf16" : "f32"; }
+std::string_view name(Precision precision) {
+  switch (precision) {
+    case Precision::bf16:
+      return "bf16";
+    case Precision::int8:
+      return "int8";
+    default:
+      return "f32";
+  }
+}
 
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
-  const ElementType type = precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
   const float* values = weights.values.data();
   return bind_weights<PackedWeights>(
       weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
-        return PackedWeights(Matrix<const float>(values + offset, out, in), type);
+        const Matrix<const float> matrix(values + offset, out, in);
+        return precision == Precision::int8 && weights.parameters.at(offset).quantizable
+                   ? PackedWeights(rounded_to_int8(matrix).view(), ElementType::f32)
+                   : PackedWeights(matrix, precision == Precision::bf16 ? ElementType::bf16
+                                                                        : ElementType::f32);
       });
 }
 
@@ -43,7 +69,8 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       attention_(config, band_rows_),
       head_(config, band_rows_ * config.columns()) {
   for (const Attention attention : config.attention)
-    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
+    states_.emplace_back(
+        static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
 }
 
 template <class T>
@@ -66,7 +93,7 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
                        &weights_.blocks[layer].summary, block_.attended.view(n), block_.lse.view(n),
                        states_[layer].data(), attention_.of(attention), worker_);
       });
-    head_norm(config_, weights_, x, head_);
+    head_norm(config_, weights_, x, head_, worker_);
     for (int channel = 0; channel < predictions(config_); ++channel) {
       if (channel > 0)
         for (int64_t i = 0; i < n; ++i)

@@ -17,9 +17,10 @@
 namespace combiner {
 
 // The numbers that matrix products are made with: sums, normalisation, softmax and the loss are
-// always in float.
-enum class Precision { f32, bf16 };
-// "f32", "bf16"
+// always in float. int8 is f32 but for the quantizable weights, each row of which is rounded to
+// 8-bit integers times one scale (quantize_row); it is for likelihood and sampling.
+enum class Precision { f32, bf16, int8 };
+// "f32", "bf16", "int8"
 std::string_view name(Precision precision);
 
 // All weights of a model, in float, as read from a file or trained.
@@ -32,13 +33,13 @@ struct Weights {
       : config(config_), parameters(config_), values(parameters.size) {}
 };
 
-// The weights laid out for products in `precision`, shared by threads. Tables and vectors stay
-// where they lie in `weights`, which must outlive the result.
+// The weights rounded to `precision` and laid out for products, shared by threads. Tables and
+// vectors stay where they lie in `weights`, which must outlive the result.
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision);
 
 // The parallel forward pass of one image at a time, in bands of rows whose activations stay in
-// cache. T is float or bfloat16. Needs the weights' tables and vectors to stay where they are. One
-// for each thread.
+// cache. T is float (for f32 and int8) or bfloat16. Needs the weights' tables and vectors to stay
+// where they are. One for each thread.
 template <class T>
 class ParallelForward {
  public:

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace combiner {
 namespace {
 
@@ -20,13 +22,24 @@ class Builder {
     return offset;
   }
 
+  size_t add_quantizable(std::string name, std::vector<int64_t> shape, ParameterKind kind) {
+    const size_t offset = add(std::move(name), std::move(shape), kind);
+    parameters_.list.back().quantizable = true;
+    return offset;
+  }
+
   NormParameters norm(const std::string& scope, int64_t dim) {
     return {add(scope + ".weight", {dim}), add(scope + ".bias", {dim})};
   }
 
-  DenseParameters dense(const std::string& scope, int64_t out, int64_t in, ParameterKind kind,
-                        ParameterKind bias_kind = ParameterKind::other) {
-    return {add(scope + ".weight", {out, in}, kind), add(scope + ".bias", {out}, bias_kind)};
+  DenseParameters dense(const std::string& scope, int64_t out, int64_t in, ParameterKind kind) {
+    return {add_quantizable(scope + ".weight", {out, in}, kind), add(scope + ".bias", {out})};
+  }
+
+  // The layer that makes the logits of a sub-pixel's values.
+  DenseParameters logits(const std::string& scope, int64_t vocab, int64_t in) {
+    return {add(scope + ".weight", {vocab, in}, ParameterKind::value_table),
+            add(scope + ".bias", {vocab}, ParameterKind::value_table)};
   }
 
  private:
@@ -48,8 +61,10 @@ EmbedParameters add_embed(Builder& builder, const ModelConfig& config) {
     embed.above.push_back(builder.add(fmt::format("embed.above.{}.weight", c), {vocab + 1, dim},
                                       ParameterKind::value_table));
   if (config.stem)
-    embed.stem = builder.add("embed.stem.weight", {dim, config.image.channels + 1,
-                                                   config.stem->rows, config.stem->columns});
+    embed.stem = builder.add_quantizable(
+        "embed.stem.weight",
+        {dim, config.image.channels + 1, config.stem->rows, config.stem->columns},
+        ParameterKind::other);
   if (config.position == Position::learned)
     embed.position = builder.add("embed.position.weight", {config.positions(), dim});
   if (config.position == Position::axial) {
@@ -64,8 +79,8 @@ BlockParameters add_block(Builder& builder, const ModelConfig& config, int index
   const int64_t dim = config.embed_dim;
   const std::string scope = fmt::format("blocks.{}", index);
   const auto square = [&](const char* name) {
-    return builder.add(fmt::format("{}.attention.{}.weight", scope, name), {dim, dim},
-                       ParameterKind::matrix);
+    return builder.add_quantizable(fmt::format("{}.attention.{}.weight", scope, name), {dim, dim},
+                                   ParameterKind::matrix);
   };
   block.norm1 = builder.norm(scope + ".norm1", dim);
   block.query = square("query");
@@ -87,19 +102,18 @@ HeadParameters add_head(Builder& builder, const ModelConfig& config) {
   HeadParameters head;
   const int64_t dim = config.embed_dim;
   const int64_t vocab = config.vocab_size;
-  constexpr ParameterKind kTable = ParameterKind::value_table;
   if (config.tokens == Tokens::subpixel) {
-    head.subpixel = builder.dense("head", vocab, dim, kTable, kTable);
+    head.subpixel = builder.logits("head", vocab, dim);
     return head;
   }
   for (int c = 0; c < config.image.channels; ++c) {
     head.hidden.push_back(
         builder.dense(fmt::format("head.{}.hidden", c), dim, dim, ParameterKind::other));
-    head.output.push_back(
-        builder.dense(fmt::format("head.{}.output", c), vocab, dim, kTable, kTable));
+    head.output.push_back(builder.logits(fmt::format("head.{}.output", c), vocab, dim));
   }
   for (int c = 0; c + 1 < config.image.channels; ++c)
-    head.embed.push_back(builder.add(fmt::format("head.embed.{}.weight", c), {vocab, dim}, kTable));
+    head.embed.push_back(builder.add(fmt::format("head.embed.{}.weight", c), {vocab, dim},
+                                     ParameterKind::value_table));
   return head;
 }
 
@@ -111,6 +125,10 @@ Parameters::Parameters(const ModelConfig& config) {
   for (int i = 0; i < config.num_layers; ++i) blocks.push_back(add_block(builder, config, i));
   norm = builder.norm("norm", config.embed_dim);
   head = add_head(builder, config);
+}
+
+const Parameter& Parameters::at(size_t offset) const {
+  return *std::ranges::lower_bound(list, offset, {}, &Parameter::offset);
 }
 
 }  // namespace combiner

@@ -23,6 +23,14 @@ struct Parameter {
   ParameterKind kind = ParameterKind::other;
   size_t offset = 0;
   size_t size = 0;
+  // Whether int8 rounds it: a dense weight [out, ...], but none that makes logits. Those are large
+  // and nearly cancel; rounding them alone cost the CIFAR-10 model 0.034 bits/dim, all others
+  // 0.002.
+  bool quantizable = false;
+
+  // Rows of a dense weight, and the length of one.
+  int64_t out() const { return shape.front(); }
+  int64_t in() const { return static_cast<int64_t>(size) / out(); }
 };
 
 struct NormParameters {
@@ -61,6 +69,9 @@ struct HeadParameters {
 // Where everything is; `list` is in the order of the offsets.
 struct Parameters {
   explicit Parameters(const ModelConfig& config);
+
+  // The one that begins at this offset.
+  const Parameter& at(size_t offset) const;
 
   std::vector<Parameter> list;
   size_t size = 0;  // floats in all

@@ -13,8 +13,10 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
       weights.config, weights.parameters, weights.values.data(),
       [&](size_t offset, int64_t out, int64_t in) {
         const Matrix<const float> matrix(weights.values.data() + offset, out, in);
-        return precision == Precision::bf16 ? PanelWeights::pack<bfloat16>(matrix)
-                                            : PanelWeights::pack<float>(matrix);
+        if (precision == Precision::bf16) return PanelWeights::pack<bfloat16>(matrix);
+        if (precision == Precision::int8 && weights.parameters.at(offset).quantizable)
+          return PanelWeights::pack<int8_t>(matrix);
+        return PanelWeights::pack<float>(matrix);
       });
 }
 

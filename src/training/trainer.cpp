@@ -50,6 +50,8 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
       optimizer_(weights_.parameters, options.optimizer),
       order_(options.seed, data_->size(), options.flips) {
   validate(options_, "training options");
+  if (precision == Precision::int8)
+    throw Error("int8 weights can't be trained; train in f32 or bf16 and quantize the result");
   check_fit(config, *data_);
   initialise(weights_, options_.seed);
   average_.values = weights_.values.clone();

@@ -28,7 +28,8 @@ struct StepReport {
 class Trainer {
  public:
   // Starts from freshly initialised weights. `data` is what is trained on, all of it. Throws Error
-  // if it is empty or its images are not the model's size, or an option is impossible.
+  // if it is empty or its images are not the model's size, or an option is impossible (the
+  // precision int8, for one).
   Trainer(const ModelConfig& config, const TrainingOptions& options,
           std::shared_ptr<const Dataset> data, Precision precision, int threads);
 

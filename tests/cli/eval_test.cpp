@@ -159,7 +159,7 @@ TEST_CASE("eval: a table of CIFAR-10 in both precisions, with split and limit") 
     CHECK(result.err.empty());
     return result.out;
   };
-  for (const char* precision : {"auto", "f32", "bf16"}) {
+  for (const char* precision : {"auto", "f32", "bf16", "int8"}) {
     const std::string table = eval({"--precision", precision});
     CHECK_THAT(table, contains("bits/dim   8.0000 +- 0.0000\n"));
     for (const char* channel : {"red", "green", "blue"})

@@ -59,7 +59,7 @@ TEST_CASE("info: as a table") {
   for (const std::string& part :
        {fmt::format("parameters   {}\n", kEmbedding + kBlocks + kHead), std::string(kSha256),
         std::string("dtype        BF16\n"), std::string("positions    35 an image"),
-        std::string("batch 64"), std::string("\"tokens\":\"pixel\"")})
+        std::string("batch 64"), std::string(" MB in int8\n"), std::string("\"tokens\":\"pixel\"")})
     CHECK_THAT(result.out, contains(part));
 }
 

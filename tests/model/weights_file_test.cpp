@@ -12,6 +12,7 @@
 #include "file_text.h"
 #include "random_model.h"
 #include "temp_folder.h"
+#include "tensor/int8_row.h"
 
 namespace combiner {
 namespace {
@@ -40,9 +41,9 @@ struct Parts {
   std::map<std::string, Tensor> tensors;
 
   // A file of small_weights.
-  static Parts small() {
+  static Parts small(DType dtype = DType::f32) {
     const TempFolder folder;
-    save_weights(small_weights(), DType::f32, folder / "small", {{"note", "kept"}});
+    save_weights(small_weights(), dtype, folder / "small", {{"note", "kept"}});
     const SafetensorsFile file = SafetensorsFile::open(folder / "small");
     Parts parts;
     parts.metadata = file.metadata();
@@ -64,8 +65,8 @@ struct Parts {
 };
 
 // What load_weights says of the small file after a change.
-std::string load_error(const std::function<void(Parts&)>& change) {
-  Parts parts = Parts::small();
+std::string load_error(const std::function<void(Parts&)>& change, DType dtype = DType::f32) {
+  Parts parts = Parts::small(dtype);
   change(parts);
   const TempFolder folder;
   const std::filesystem::path path = folder / "changed.safetensors";
@@ -106,6 +107,120 @@ TEST_CASE("Weights saved as BF16 load rounded, and then stay") {
   save_weights(loaded, DType::bf16, folder / "again");
   CHECK(same_values(load_weights(folder / "again"), loaded));
   CHECK(std::filesystem::file_size(folder / "w") < 2 * weights.values.size() + 10'000);
+}
+
+// Rows of dense weights as quantize_row gives them, all else as it was: tables, vectors, and what
+// makes logits.
+Weights rounded_to_int8(const Weights& weights) {
+  Weights rounded(weights.config);
+  rounded.values = weights.values.clone();
+  for (const Parameter& parameter : weights.parameters.list) {
+    const std::string& name = parameter.name;
+    const bool is_head = name.starts_with("head.") && !name.ends_with("hidden.weight");
+    const bool is_table = name.starts_with("embed.") && name != "embed.stem.weight";
+    if (parameter.shape.size() == 1 || is_head || is_table) continue;
+    const size_t in = parameter.size / static_cast<size_t>(parameter.shape[0]);
+    std::vector<int8_t> quantized(in);
+    for (size_t first = parameter.offset; first < parameter.offset + parameter.size; first += in) {
+      const float scale = quantize_row(weights.values.span().subspan(first, in), quantized);
+      for (size_t i = 0; i < in; ++i)
+        rounded.values[first + i] = static_cast<float>(quantized[i]) * scale;
+    }
+  }
+  return rounded;
+}
+
+TEST_CASE("Weights saved as I8 load with those rounded, and then stay") {
+  const TempFolder folder;
+  for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
+    for (const Attention attention : {Attention::axial_rowmajor, Attention::fixed}) {
+      Random random(3);
+      const Weights weights = random_weights(small_config(tokens, attention, 3, 2), random);
+      save_weights(weights, DType::i8, folder / "w", {{"note", "kept"}});
+      const Weights loaded = load_weights(folder / "w");
+      CHECK(!same_values(loaded, weights));
+      CHECK(same_values(loaded, rounded_to_int8(weights)));
+      save_weights(loaded, DType::i8, folder / "again", {{"note", "kept"}});
+      CHECK(read_text(folder / "again") == read_text(folder / "w"));
+    }
+}
+
+TEST_CASE("A file of I8 has scales beside its I8 tensors, and the rest as exactly as it came") {
+  const TempFolder folder;
+  const auto dtype = [&](const std::string& tensor) {
+    return SafetensorsFile::open(folder / "w").find(tensor)->dtype;
+  };
+  Weights weights = small_weights();
+  save_weights(weights, DType::i8, folder / "w");
+  CHECK(dtype("embed.previous.0.weight") == DType::f32);
+  CHECK(dtype("norm.bias") == DType::f32);
+
+  for (float& value : weights.values) value = to_float(to_bfloat16(value));
+  save_weights(weights, DType::i8, folder / "w");
+  CHECK(dtype("embed.previous.0.weight") == DType::bf16);
+  CHECK(dtype("head.embed.1.weight") == DType::bf16);
+  CHECK(dtype("head.2.output.weight") == DType::bf16);
+  CHECK(dtype("embed.position.row.weight") == DType::bf16);
+  CHECK(dtype("norm.bias") == DType::bf16);
+
+  const SafetensorsFile file = SafetensorsFile::open(folder / "w");
+  size_t quantized = 0;
+  for (const TensorView& tensor : file.tensors()) {
+    if (tensor.dtype != DType::i8) continue;
+    ++quantized;
+    const TensorView* scale = file.find(tensor.name + ".scale");
+    REQUIRE(scale);
+    CHECK(scale->dtype == DType::f32);
+    CHECK(scale->shape == std::vector<int64_t>{tensor.shape[0]});
+  }
+  CHECK(quantized == 6 + 2 + 3 + 1);  // attention, mlp, the heads' hidden layers, stem
+  CHECK(file.find("embed.stem.weight")->dtype == DType::i8);
+  CHECK(file.find("embed.stem.weight")->shape == std::vector<int64_t>{12, 4, 2, 3});
+  CHECK(file.tensors().size() == weights.parameters.list.size() + quantized);
+}
+
+TEST_CASE("Scales that do not fit their I8 tensors are named") {
+  const std::string query = "blocks.0.attention.query.weight", scale = query + ".scale";
+  const auto error = [](const std::function<void(Parts&)>& change) {
+    return load_error(change, DType::i8);
+  };
+  CHECK_THAT(error([&](Parts& p) { p.tensors.erase(scale); }),
+             contains("tensor " + scale + " is missing, expected with shape [12] beside " + query));
+  CHECK_THAT(error([&](Parts& p) {
+               p.tensors.at(scale).shape = {12, 1};
+             }),
+             contains("tensor " + scale + " has shape [12, 1], expected [12]"));
+  CHECK_THAT(error([&](Parts& p) { p.tensors.at(scale).dtype = DType::i32; }),
+             contains("tensor " + scale + " is of dtype I32, expected F32"));
+  CHECK_THAT(error([&](Parts& p) {
+               p.tensors.at(query) = {DType::f32, {12, 12}, std::vector<std::byte>(4 * 144)};
+             }),
+             contains("tensor " + scale + " is one too many: " + query + " is F32"));
+  CHECK_THAT(error([&](Parts& p) { p.tensors.erase(query); }),
+             contains("tensor " + query + " is missing") &&
+                 contains("tensor " + scale + " is one too many: " + query + " is missing"));
+  CHECK_THAT(error([&](Parts& p) { p.tensors["norm.weight.scale"] = p.tensors.at("norm.weight"); }),
+             contains("tensor norm.weight.scale [12] is unknown to this config"));
+  CHECK_THAT(error([&](Parts& p) {
+               p.tensors.at("norm.weight") = {DType::i8, {12}, std::vector<std::byte>(12)};
+             }),
+             contains("norm.weight") && contains("is of dtype I8"));
+}
+
+TEST_CASE("Scales that are no sizes are named") {
+  const auto error = [](float value) {
+    return load_error([&](Parts& p) { p.set("blocks.0.mlp.up.weight.scale", 3, value); },
+                      DType::i8);
+  };
+  for (const auto& [value, text] : {std::pair(-0.5f, "-0.5"), std::pair(NAN, "nan"),
+                                    std::pair(HUGE_VALF, "inf"), std::pair(-HUGE_VALF, "-inf")})
+    CHECK_THAT(error(value), contains(std::string("tensor blocks.0.mlp.up.weight.scale is ") +
+                                      text + " at element 3 of 20"));
+  // A product that overflows.
+  CHECK_THAT(error(1e38f), contains("tensor blocks.0.mlp.up.weight is") && contains("inf"));
+  CHECK_THAT(load_error([](Parts& p) { p.tensors.at("embed.stem.weight").data[4] = std::byte{1}; },
+                        DType::i8),
+             contains("at window row 1, column 1, expected 0"));
 }
 
 TEST_CASE("F16 tensors load") {
@@ -219,7 +334,7 @@ TEST_CASE("What is no file, or no safetensors file, is refused") {
 
 TEST_CASE("A weights file cut short anywhere is refused") {
   const TempFolder folder;
-  save_weights(small_weights(), DType::bf16, folder / "whole");
+  save_weights(small_weights(), GENERATE(DType::bf16, DType::i8), folder / "whole");
   const std::string whole = read_text(folder / "whole");
   size_t accepted = 0;
   for (size_t size = 0; size < whole.size(); size += size < 5000 ? 1 : 977)

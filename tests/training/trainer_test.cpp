@@ -240,6 +240,9 @@ TEST_CASE("trainer: refuses images and options that can't be") {
                contains(message));
   };
   const TrainingOptions options = tiny_options();
+  CHECK_THAT(
+      error_of([&] { Trainer(tiny_config(), options, tiny_pictures(3), Precision::int8, 1); }),
+      contains("int8 weights can't be trained"));
   refuses(tiny_config(), options, tiny_pictures(0), "no images to train on");
   ModelConfig config = tiny_config();
   config.image.width = 5;

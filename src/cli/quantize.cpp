@@ -1,0 +1,126 @@
+// combiner quantize: a model with int8 weights, and how far it is from the one it was made of.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "error.h"
+#include "likelihood/divergence.h"
+#include "model/weights_file.h"
+
+namespace combiner {
+namespace fs = std::filesystem;
+namespace {
+
+struct QuantizeOptions {
+  std::string model, output;
+  ImagesOptions images;
+  int threads = 1;
+  bool json = false;
+};
+
+// A file's size; 0 of a device.
+uintmax_t bytes_of(const fs::path& path) {
+  return fs::is_regular_file(path) ? fs::file_size(path) : 0;
+}
+
+void print_json(const fs::path& model, const QuantizeOptions& options,
+                const std::optional<Divergence>& divergence) {
+  nlohmann::ordered_json json = {
+      {"model", model.string()},
+      {"model_bytes", bytes_of(model)},
+      {"output", options.output},
+      {"output_bytes", bytes_of(options.output)},
+  };
+  // Figures of no images (NaN) are written as null.
+  if (divergence)
+    json.update({
+        {"bits_per_dim_f32", divergence->reference_bits_per_dim},
+        {"bits_per_dim_int8", divergence->bits_per_dim},
+        {"difference", divergence->bits_per_dim - divergence->reference_bits_per_dim},
+        {"kl_divergence", divergence->kl_divergence},
+        {"images", divergence->images},
+        {"data", options.images.data},
+        {"split", options.images.split == Split::train ? "train" : "test"},
+    });
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void print_table(const fs::path& model, const QuantizeOptions& options,
+                 const std::optional<Divergence>& divergence) {
+  fmt::print("{}: {} bytes, from {}\n", options.output, bytes_of(options.output), bytes_of(model));
+  if (!divergence) return;
+  fmt::print(
+      "bits/dim     {:.4f} in f32\n"
+      "             {:.4f} in int8\n"
+      "difference   {:+.5f}\n"
+      "divergence   {:.6f} nats a sub-pixel, KL(f32 || int8)\n"
+      "images       {}\n",
+      divergence->reference_bits_per_dim, divergence->bits_per_dim,
+      divergence->bits_per_dim - divergence->reference_bits_per_dim, divergence->kl_divergence,
+      divergence->images);
+}
+
+void run(const QuantizeOptions& options) {
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  const fs::path model = find_model(options.model);
+  std::error_code ignored;  // what can't be looked at can't be opened either
+  if (fs::equivalent(model, options.output, ignored))
+    throw Error(fmt::format("{}: is the model itself; write the smaller one to another file",
+                            options.output));
+  const Weights weights = load_weights(model);
+  // Opened before the work, so that data that can't be used are known at once.
+  std::unique_ptr<Dataset> images;
+  if (!options.images.data.empty()) images = open_images(options.images, weights.config);
+  save_weights(weights, DType::i8, options.output, SafetensorsFile::open(model).metadata());
+
+  std::optional<Divergence> divergence;
+  int64_t total = 0;
+  if (images) {
+    Progress progress("images");
+    progress.update(0, 0);
+    divergence = measure_divergence(
+        weights, load_weights(options.output), *images, {options.images.limit, options.threads},
+        [&](int64_t done, int64_t count, double mean) {
+          total = count;
+          progress.update(done, static_cast<double>(done) / static_cast<double>(count),
+                          fmt::format("divergence {:.6f}", mean));
+          return !interrupted;
+        });
+    progress.clear();
+  }
+  if (options.json)
+    print_json(model, options, divergence);
+  else
+    print_table(model, options, divergence);
+  if (divergence && divergence->images < total)
+    throw Error(fmt::format("interrupted: the figures are those of {} of {} images",
+                            divergence->images, total));
+}
+
+}  // namespace
+
+std::function<void()> quantize_command(CLI::App& command) {
+  const auto options = std::make_shared<QuantizeOptions>();
+  add_model_option(command, options->model);
+  command
+      .add_option("-o,--output", options->output,
+                  "Weights file to write: its matrices as int8, with scales")
+      ->type_name("FILE")
+      ->required();
+  add_images_options(command, options->images);
+  add_threads_option(command, options->threads);
+  command.add_flag("--json", options->json, "Print JSON");
+  return [options] { run(*options); };
+}
+
+}  // namespace combiner

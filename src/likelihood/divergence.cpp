@@ -1,0 +1,125 @@
+#include "likelihood/divergence.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <span>
+#include <vector>
+
+#include "error.h"
+
+namespace combiner {
+namespace {
+
+// Means over one image's sub-pixels.
+struct ImageDivergence {
+  double reference_nats = 0;
+  double nats = 0;
+  double kl_divergence = 0;
+};
+
+double log_sum_exp(std::span<const float> logits) {
+  const double largest = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  return largest + std::log(sum);
+}
+
+// Adds one sub-pixel, whose value was `value`.
+void add_subpixel(std::span<const float> reference, std::span<const float> logits, size_t value,
+                  ImageDivergence& sum) {
+  const double reference_norm = log_sum_exp(reference);
+  const double norm = log_sum_exp(logits);
+  sum.reference_nats += reference_norm - reference[value];
+  sum.nats += norm - logits[value];
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double log_p = reference[i] - reference_norm;
+    const double log_q = logits[i] - norm;
+    sum.kl_divergence += std::exp(log_p) * (log_p - log_q);
+  }
+}
+
+// One thread's way from an image's number to its figures.
+class Comparer {
+ public:
+  struct Model {
+    const ModelConfig& config;
+    const ModelWeights<PackedWeights>& weights;
+  };
+
+  Comparer(const Model& reference, const Model& model, const Dataset& images)
+      : images_(images),
+        vocab_(static_cast<size_t>(model.config.vocab_size)),
+        reference_(reference.config, reference.weights),
+        model_(model.config, model.weights),
+        pixels_(static_cast<size_t>(model.config.dims())),
+        reference_logits_(pixels_.size() * vocab_),
+        logits_(reference_logits_.size()) {}
+
+  ImageDivergence operator()(int64_t index) {
+    images_.read(index, pixels_);
+    reference_.logits(pixels_.data(), reference_logits_.data());
+    model_.logits(pixels_.data(), logits_.data());
+    ImageDivergence image;
+    for (size_t i = 0; i < pixels_.size(); ++i)
+      add_subpixel(reference_logits_.span().subspan(i * vocab_, vocab_),
+                   logits_.span().subspan(i * vocab_, vocab_), pixels_[i], image);
+    const auto dims = static_cast<double>(pixels_.size());
+    image.reference_nats /= dims;
+    image.nats /= dims;
+    image.kl_divergence /= dims;
+    if (!std::isfinite(image.reference_nats + image.nats + image.kl_divergence))
+      throw Error(
+          fmt::format("{}: the models differ by {} nats a sub-pixel on this image, expected "
+                      "a finite number; their weights may be too large",
+                      images_.describe(index), image.kl_divergence));
+    return image;
+  }
+
+ private:
+  const Dataset& images_;
+  size_t vocab_;
+  ParallelForward<float> reference_, model_;
+  std::vector<uint8_t> pixels_;
+  Buffer<float> reference_logits_, logits_;  // [dims, vocab]
+};
+
+}  // namespace
+
+Divergence measure_divergence(const Weights& reference, const Weights& model, const Dataset& images,
+                              const DivergenceOptions& options, const OnImage& on_image) {
+  check_fit(reference.config, images);
+  check_fit(model.config, images);
+  if (reference.config.vocab_size != model.config.vocab_size)
+    throw Error(fmt::format("the models have {} and {} values to a sub-pixel, expected the same",
+                            reference.config.vocab_size, model.config.vocab_size));
+  const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
+  const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
+  const auto reference_weights = pack_weights(reference, Precision::f32);
+  const auto model_weights = pack_weights(model, Precision::f32);
+  std::vector<Comparer> comparers;
+  for (int rank = 0; rank < threads; ++rank)
+    comparers.emplace_back(Comparer::Model{reference.config, reference_weights},
+                           Comparer::Model{model.config, model_weights}, images);
+
+  // Summed in the order of the images, so that the threads' order doesn't show.
+  Divergence divergence;
+  double reference_nats = 0, nats = 0, kl = 0;
+  for (const ImageDivergence& image : each_image(
+           count, threads, &ImageDivergence::kl_divergence, on_image,
+           [&](int rank, int64_t index) { return comparers[static_cast<size_t>(rank)](index); })) {
+    ++divergence.images;
+    reference_nats += image.reference_nats;
+    nats += image.nats;
+    kl += image.kl_divergence;
+  }
+  const auto number = static_cast<double>(divergence.images);
+  divergence.reference_bits_per_dim = reference_nats / number / std::numbers::ln2;
+  divergence.bits_per_dim = nats / number / std::numbers::ln2;
+  divergence.kl_divergence = kl / number;
+  return divergence;
+}
+
+}  // namespace combiner

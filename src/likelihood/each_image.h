@@ -1,0 +1,50 @@
+// A figure of each image, by a team of threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "dataset/dataset.h"
+#include "model/config.h"
+#include "tensor/thread_team.h"
+
+namespace combiner {
+
+// Called after each image, from one thread at a time: images done, images in all, the mean so far
+// of the figure that is measured. Returns whether to go on.
+using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
+
+// Throws Error if the model can't say anything of the images: another size, other channels, none.
+void check_fit(const ModelConfig& config, const Dataset& images);
+
+// measure(rank, index) of the images 0 .. count - 1, in that order whatever the threads; less than
+// `count` of them if on_image stops it. `figure` is the member whose mean on_image is told.
+template <class Result, class Measure>
+std::vector<Result> each_image(int64_t count, int threads, double Result::*figure,
+                               const OnImage& on_image, Measure&& measure) {
+  std::vector<std::optional<Result>> results(static_cast<size_t>(count));
+  std::atomic<bool> stopped{false};
+  std::mutex mutex;  // of what follows, and on_image
+  int64_t done = 0;
+  double sum = 0;
+  ThreadTeam(threads).for_each(count, [&](int rank, int64_t index) {
+    if (stopped) return;
+    const Result result = measure(rank, index);
+    const std::lock_guard lock(mutex);
+    results[static_cast<size_t>(index)] = result;
+    sum += result.*figure;
+    ++done;
+    if (!on_image(done, count, sum / static_cast<double>(done))) stopped = true;
+  });
+
+  std::vector<Result> finished;
+  for (const auto& result : results)
+    if (result) finished.push_back(*result);
+  return finished;
+}
+
+}  // namespace combiner

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Test of tools/compare/random_weights.py: combiner takes its files for models."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import numpy as np
+except ModuleNotFoundError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(0)
+
+PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+TOOL = os.path.join(PROJECT, "tools", "compare", "random_weights.py")
+sys.path.insert(0, os.path.join(PROJECT, "tools"))
+
+import safetensors_numpy  # noqa: E402
+
+COMBINER = sys.argv.pop(1)
+CONFIG = {
+    "format": "combiner-1", "image": {"height": 3, "width": 4, "channels": 3}, "tokens": "pixel",
+    "embed_dim": 8, "num_layers": 2, "num_heads": 2, "mlp_dim": 12, "attention": "axial_rowmajor",
+    "activation": "gelu", "position": "axial", "context": ["previous", "above"],
+    "stem": {"rows": 2, "columns": 3}, "norm_epsilon": 1e-6, "start_token": None,
+}
+
+
+class RandomWeights(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.config = os.path.join(folder.name, "config.json")
+        self.model = os.path.join(folder.name, "model.safetensors")
+
+    def make(self, config):
+        with open(self.config, "w") as file:
+            json.dump(config, file)
+        return subprocess.run([sys.executable, TOOL, self.config, "-o", self.model],
+                              capture_output=True, text=True)
+
+    def test_combiner_loads_the_file(self):
+        made = self.make(CONFIG)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        info = subprocess.run([COMBINER, "info", "--model", self.model], capture_output=True,
+                              text=True)
+        self.assertEqual(info.returncode, 0, info.stderr)
+        tensors, metadata = safetensors_numpy.read(self.model)
+        self.assertEqual(json.loads(metadata["config"]), CONFIG)
+        parameters = sum(tensor.size for tensor in tensors.values())
+        self.assertRegex(info.stdout, rf"parameters +{parameters}\n")
+        self.assertTrue(all(np.isfinite(tensor).all() and tensor.any()
+                            for tensor in tensors.values()))
+
+    def test_a_missing_field_is_named(self):
+        made = self.make({k: v for k, v in CONFIG.items() if k != "mlp_dim"})
+        self.assertNotEqual(made.returncode, 0)
+        self.assertIn("'mlp_dim'", made.stderr)
+        self.assertFalse(os.path.exists(self.model))
+
+
+if __name__ == "__main__":
+    unittest.main()
