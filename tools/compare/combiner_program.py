@@ -1,0 +1,101 @@
+"""combiner itself, by running the program."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+
+import numpy as np
+
+from figures import (BATCHES, LIKELIHOOD, SAMPLE_FORWARD, SAMPLE_MANY, SAMPLE_ONE, TRAIN,
+                     TRAIN_FOUR)
+
+PROGRAM = os.path.join(os.path.dirname(os.path.realpath(__file__)),
+                       "..", "..", "build", "release", "combiner")
+IMAGES_A_THREAD = 12  # of a measurement of the likelihood
+TRAINING_STEPS = 6  # that are measured; one more comes before them
+
+
+class CombinerProgram:
+    """The model of a file; `folder` is for what the program reads and writes."""
+
+    precisions = ["f32", "bf16"]
+
+    def __init__(self, path, config, threads, folder):
+        self.path, self.threads, self.folder = path, threads, folder
+        self.pictures = os.path.join(folder, "pictures")
+        os.mkdir(self.pictures)
+        shape = (config["image"]["height"], config["image"]["width"], 3)
+        images = np.random.default_rng(0).integers(
+            0, 256, (IMAGES_A_THREAD * threads, *shape), np.uint8)
+        for k, image in enumerate(images):
+            write_ppm(os.path.join(self.pictures, f"{k}.ppm"), image)
+        self.config_path = os.path.join(folder, "config.json")
+        with open(self.config_path, "w") as file:
+            json.dump(config, file)
+
+    def describe(self):
+        return "combiner"
+
+    def choices(self, figure):
+        """As Peer's; empty for what the program doesn't do."""
+        if figure == SAMPLE_FORWARD:
+            return {}
+        # The likelihood has no batch: it takes an image to a thread.
+        batches = [self.threads] if figure == LIKELIHOOD else BATCHES[figure]
+        return {"batch": batches, "precision": self.precisions, "mode": [""]}
+
+    def rate(self, figure, way, brief=False):
+        """Images/s, as the program says them."""
+        if figure in (SAMPLE_ONE, SAMPLE_MANY):
+            return self._sampling_rate(way)
+        if figure == LIKELIHOOD:
+            result = self._evaluate(self.pictures, way.precision,
+                                    "--limit", 2 * self.threads if brief else
+                                    IMAGES_A_THREAD * self.threads)
+            return result["images_per_second"]
+        assert figure in (TRAIN_FOUR, TRAIN)
+        return self._training_rate(way, 2 if brief else TRAINING_STEPS)
+
+    def channel_nats(self, image, precision):
+        """[3]: the sums of an image's nats."""
+        picture = os.path.join(self.folder, "image.ppm")
+        table = os.path.join(self.folder, "image.csv")
+        write_ppm(picture, image)
+        self._evaluate(picture, precision, "--csv", table)
+        with open(table) as file:
+            (row,) = csv.DictReader(file)
+        return np.array([float(row[f"nats_{channel}"]) for channel in "rgb"])
+
+    def _run(self, command, precision, *arguments):
+        arguments = [PROGRAM, command, "--precision", precision, "--threads", self.threads,
+                     *arguments]
+        return subprocess.run([str(a) for a in arguments], check=True, capture_output=True,
+                              text=True).stdout
+
+    def _evaluate(self, data, precision, *arguments):
+        return json.loads(self._run("eval", precision, "--model", self.path, "--data", data,
+                                    "--json", *arguments))
+
+    def _sampling_rate(self, way):
+        of_a_thread = -(-way.batch // self.threads)
+        said = self._run("sample", way.precision, "--model", self.path, "-n", way.batch, "--batch",
+                         of_a_thread, "--seed", 1, "-o", os.path.join(self.folder, "sheet.png"))
+        return float(re.search(r"([\d.e+-]+) images/s", said).group(1))
+
+    def _training_rate(self, way, steps):
+        """With AdamW, as the peers; the program's own default costs more."""
+        stem = os.path.join(self.folder, "training")
+        self._run("train", way.precision, "--config", self.config_path, "--data", self.pictures,
+                  "-o", f"{stem}.safetensors", "--steps", 1 + steps, "--batch", way.batch,
+                  "--optimizer", "adamw", "--validation-images", 0)
+        with open(f"{stem}.csv") as file:
+            rows = list(csv.DictReader(file))
+        images, seconds = ([float(row[field]) for row in rows] for field in ("images", "seconds"))
+        return (images[-1] - images[0]) / (seconds[-1] - seconds[0])
+
+
+def write_ppm(path, image):
+    with open(path, "wb") as file:
+        file.write(b"P6 %d %d 255\n" % (image.shape[1], image.shape[0]) + image.tobytes())

@@ -1,0 +1,254 @@
+"""The model in JAX: an image in parallel over positions, and pixel by pixel with caches.
+
+Shapes in comments: B images of R x C pixels, D features, h heads of e = D / h features. Weights
+are a tree as parameters.arrange makes it; the type of the weights is that of all products.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from parameters import OUTSIDE
+
+
+class Shape(NamedTuple):
+    rows: int
+    columns: int
+    heads: int
+    stem_rows: int
+    stem_columns: int
+    epsilon: float
+
+    @staticmethod
+    def of(config):
+        return Shape(config["image"]["height"], config["image"]["width"], config["num_heads"],
+                     config["stem"]["rows"], config["stem"]["columns"], config["norm_epsilon"])
+
+
+def layer_norm(x, norm, epsilon):
+    wide = x.astype(jnp.float32)
+    centred = wide - wide.mean(-1, keepdims=True)
+    variance = jnp.square(centred).mean(-1, keepdims=True)
+    return (centred * lax.rsqrt(variance + epsilon)).astype(x.dtype) * norm[0] + norm[1]
+
+
+def dense(x, layer):
+    return x @ layer[0] + layer[1]
+
+
+def split_heads(x, heads):  # [..., D] -> [..., h, e]
+    return x.reshape(*x.shape[:-1], heads, -1)
+
+
+def join_heads(x):  # [..., h, e] -> [..., D]
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def query_key_value(a, block, shape):
+    """Three of [..., h, e]."""
+    return [split_heads(x, shape.heads) for x in jnp.split(a @ block["qkv"], 3, -1)]
+
+
+def summary_keys(values, a, block, shape):
+    """[..., h, e] of the summaries' values and the attention's input [..., D]."""
+    hidden = join_heads(values) @ block["summary_output"] + a
+    hidden = layer_norm(hidden, block["summary_norm"], shape.epsilon)
+    return split_heads(hidden @ block["summary_key"], shape.heads)
+
+
+def mlp(x, block, shape):
+    hidden = dense(layer_norm(x, block["norm2"], shape.epsilon), block["up"])
+    return x + dense(jax.nn.gelu(hidden), block["down"])
+
+
+def channel_logits(h, c, params):
+    """[..., 256] in f32, of the head's input for channel c."""
+    hidden = jax.nn.gelu(dense(h, params["hidden"][c]))
+    return dense(hidden, params["output"][c]).astype(jnp.float32)
+
+
+def table_rows(previous, above):
+    """[..., 6]: the rows of the context tables for two neighbours [..., 3]."""
+    return jnp.concatenate([previous, above], -1) + jnp.arange(6) * (OUTSIDE + 1)
+
+
+def scale_pixels(pixels):
+    """[..., 3] -> [..., 4]: the stem's planes inside the image."""
+    scaled = pixels.astype(jnp.float32) / 127.5 - 1.0
+    return jnp.concatenate([scaled, jnp.ones_like(scaled[..., :1])], -1)
+
+
+def pad_planes(planes, shape):
+    side = shape.stem_columns // 2
+    return jnp.pad(planes, ((0, 0), (shape.stem_rows - 1, 0), (side, side), (0, 0)))
+
+
+# ---- In parallel --------------------------------------------------------------------------------
+
+
+def embedding(images, params, shape):  # [B, R, C, 3] -> [B, R, C, D]
+    batch, rows, columns, _ = images.shape
+    above = jnp.pad(images, ((0, 0), (1, 0), (0, 0), (0, 0)), constant_values=OUTSIDE)
+    flat = above.reshape(batch, -1, 3)
+    above = above[:, :-1]
+    previous = flat[:, columns - 1 : -1].reshape(images.shape)  # in raster order
+    x = params["tables"][table_rows(previous, above)].sum(-2)
+    kernel = params["stem"].reshape(shape.stem_rows, shape.stem_columns, 4, -1)
+    planes = pad_planes(scale_pixels(images), shape).astype(kernel.dtype)
+    x += lax.conv_general_dilated(planes, kernel, (1, 1), "VALID",
+                                  dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return x + params["row"][:, None] + params["column"]
+
+
+def attention(x, block, shape):  # [B, R, C, D] -> [B, R, C, D]
+    a = layer_norm(x, block["norm1"], shape.epsilon)
+    q, k, v = query_key_value(a, block, shape)  # [B, R, C, h, e]
+    row_scores = jnp.einsum("brihe,brjhe->brhij", q, k).astype(jnp.float32)
+    whole_row = jax.nn.softmax(row_scores, -1).astype(x.dtype)
+    values = jnp.einsum("brhij,brjhe->brihe", whole_row, v)
+    keys = summary_keys(values, a, block, shape)
+    column_scores = jnp.einsum("brche,bpche->bchrp", q, keys).astype(jnp.float32)
+
+    # One softmax over the row so far and the summaries above.
+    causal = jnp.tri(shape.columns, dtype=bool)
+    strict = jnp.tri(shape.rows, k=-1, dtype=bool)
+    row_scores = jnp.where(causal, row_scores, -jnp.inf)
+    column_scores = jnp.where(strict, column_scores, -jnp.inf)
+    swap = partial(jnp.swapaxes, axis1=1, axis2=3)  # [B, R, h, C] and [B, C, h, R]
+    most = lax.stop_gradient(jnp.maximum(row_scores.max(-1), swap(column_scores.max(-1))))
+    of_row = jnp.exp(row_scores - most[..., None])
+    of_column = jnp.exp(column_scores - swap(most)[..., None])
+    total = of_row.sum(-1) + swap(of_column.sum(-1))
+    out = jnp.einsum("brhij,brjhe->brihe", of_row.astype(x.dtype), v)
+    out += jnp.einsum("bchrp,bpche->brche", of_column.astype(x.dtype), values)
+    out /= jnp.swapaxes(total, 2, 3)[..., None].astype(x.dtype)
+    return x + join_heads(out) @ block["output"]
+
+
+def trunk(images, params, shape):  # [B, R, C, D], what the heads are given
+    x = embedding(images, params, shape)
+    for block in params["blocks"]:
+        x = mlp(attention(x, block, shape), block, shape)
+    return layer_norm(x, params["norm"], shape.epsilon)
+
+
+def nats(images, params, shape):  # [B, R, C, 3]
+    h = trunk(images, params, shape)
+    losses = []
+    for c in range(3):
+        if c > 0:
+            h += params["embed"][c - 1][images[..., c - 1]]
+        log_p = jax.nn.log_softmax(channel_logits(h, c, params), -1)
+        losses.append(-jnp.take_along_axis(log_p, images[..., c, None], -1)[..., 0])
+    return jnp.stack(losses, -1)
+
+
+# ---- Pixel by pixel -----------------------------------------------------------------------------
+
+
+def draw_pixel(h, uniforms, given, is_given, params):
+    """A pixel [B, 3] and its nats [B, 3]: drawn by uniforms [B, 3], or the given one's."""
+    values, losses = [], []
+    for c in range(3):
+        if c > 0:
+            h += params["embed"][c - 1][values[-1]]
+        log_p = jax.nn.log_softmax(channel_logits(h, c, params), -1)
+        cumulative = jnp.cumsum(jnp.exp(log_p), -1)
+        drawn = (cumulative < uniforms[:, c, None] * cumulative[:, -1:]).sum(-1)
+        value = jnp.where(is_given, given[:, c], jnp.minimum(drawn, 255))
+        values.append(value)
+        losses.append(-jnp.take_along_axis(log_p, value[:, None], -1)[:, 0])
+    return jnp.stack(values, -1), jnp.stack(losses, -1)
+
+
+def redraw_pixel(images, p, uniforms, params, shape):
+    """Images with pixel p drawn anew from a forward pass of the whole images: no caches."""
+    flat = images.reshape(len(images), -1, 3)
+    h = trunk(images, params, shape).reshape(*flat.shape[:2], -1)
+    h = lax.dynamic_index_in_dim(h, p, 1, False)
+    value, _ = draw_pixel(h, uniforms, flat[:, 0], False, params)
+    return lax.dynamic_update_index_in_dim(flat, value, p, 1).reshape(images.shape)
+
+
+def attend_cached(q, direct, summaries, r, c):
+    """[B, h, e]: the keys and values are [B, h, C, e] of the row and [B, h, R, e] of a column."""
+    row_keys, row_values = direct
+    keys, values = summaries
+    columns, rows = row_keys.shape[2], keys.shape[2]
+    row_scores = jnp.einsum("bhe,bhje->bhj", q, row_keys)
+    column_scores = jnp.einsum("bhe,bhje->bhj", q, keys)
+    scores = jnp.concatenate([row_scores, column_scores], -1).astype(jnp.float32)
+    seen = jnp.concatenate([jnp.arange(columns) <= c, jnp.arange(rows) < r])
+    p = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1).astype(q.dtype)
+    return (jnp.einsum("bhj,bhje->bhe", p[..., :columns], row_values)
+            + jnp.einsum("bhj,bhje->bhe", p[..., columns:], values))
+
+
+def decode(uniforms, given, is_given, num_rows, params, shape):
+    """(images [B, R, C, 3], nats): the first rows of images, drawn or, if is_given, as given.
+
+    uniforms and given are [R, C, B, 3]; num_rows may be traced. The cache of a layer is its
+    summaries' keys and values, two of [C, B, h, R, e], and while in a row that row's.
+    """
+    rows, columns, batch, _ = uniforms.shape
+    dim = params["row"].shape[1]
+    dtype = params["row"].dtype
+    head_dim = dim // shape.heads
+    side = shape.stem_columns // 2
+
+    def pixel(c, carry, r, summaries):
+        flat, planes, losses, row_caches = carry
+        p = r * columns + c
+        previous = lax.dynamic_index_in_dim(flat, p + columns - 1, 1, False)
+        above = lax.dynamic_index_in_dim(flat, p, 1, False)
+        x = params["tables"][table_rows(previous, above)].sum(-2)
+        window = lax.dynamic_slice(planes, (0, r, c, 0),
+                                   (batch, shape.stem_rows, shape.stem_columns, 4))
+        x += window.reshape(batch, -1) @ params["stem"]
+        x += params["row"][r] + params["column"][c]
+        new_caches = []
+        for block, (keys, values, inputs, queries), (s_keys, s_values) in zip(
+                params["blocks"], row_caches, summaries):
+            a = layer_norm(x, block["norm1"], shape.epsilon)
+            q, k, v = query_key_value(a, block, shape)  # [B, h, e]
+            keys = keys.at[:, :, c].set(k)
+            values = values.at[:, :, c].set(v)
+            out = attend_cached(q, (keys, values), (s_keys[c], s_values[c]), r, c)
+            x = mlp(x + join_heads(out) @ block["output"], block, shape)
+            new_caches.append((keys, values, inputs.at[c].set(a), queries.at[:, :, c].set(q)))
+        h = layer_norm(x, params["norm"], shape.epsilon)
+        value, loss = draw_pixel(h, uniforms[r, c], given[r, c], is_given, params)
+        flat = lax.dynamic_update_index_in_dim(flat, value[:, None], p + columns, 1)
+        planes = lax.dynamic_update_slice(
+            planes, scale_pixels(value).astype(dtype)[:, None, None],
+            (0, r + shape.stem_rows - 1, c + side, 0))
+        return flat, planes, losses.at[r, c].set(loss), new_caches
+
+    def row(r, carry):
+        flat, planes, losses, summaries = carry
+        tile = jnp.zeros((batch, shape.heads, columns, head_dim), dtype)
+        caches = [(tile, tile, jnp.zeros((columns, batch, dim), dtype), tile)
+                  for _ in params["blocks"]]
+        flat, planes, losses, caches = lax.fori_loop(
+            0, columns, partial(pixel, r=r, summaries=summaries), (flat, planes, losses, caches))
+        new_summaries = []
+        for block, (keys, values, a, q), (s_keys, s_values) in zip(params["blocks"], caches,
+                                                                   summaries):
+            scores = jnp.einsum("bhie,bhje->bhij", q, keys).astype(jnp.float32)
+            p = jax.nn.softmax(scores, -1).astype(dtype)
+            new_values = jnp.einsum("bhij,bhje->ibhe", p, values)
+            new_keys = summary_keys(new_values, a, block, shape)
+            new_summaries.append((s_keys.at[:, :, :, r].set(new_keys),
+                                  s_values.at[:, :, :, r].set(new_values)))
+        return flat, planes, losses, new_summaries
+
+    column = jnp.zeros((columns, batch, shape.heads, rows, head_dim), dtype)
+    # Only what has been drawn differs from the outside, and a masked tap sees nothing of the rest.
+    inside = jnp.zeros((batch, rows, columns, 4), dtype).at[..., 3].set(1)
+    carry = (jnp.full((batch, (rows + 1) * columns, 3), OUTSIDE), pad_planes(inside, shape),
+             jnp.zeros((rows, columns, batch, 3)), [(column, column)] * len(params["blocks"]))
+    flat, _, losses, _ = lax.fori_loop(0, num_rows, row, carry)
+    return (flat[:, columns:].reshape(batch, rows, columns, 3), losses.transpose(2, 0, 1, 3))
