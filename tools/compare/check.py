@@ -29,14 +29,16 @@ def all_ways(contestant):
 
 
 def check_peer(peer, ways, image, expected, report):
-    """Raises ValueError if the peer is wrong in a precision and mode of the ways.
+    """Raises ValueError if the peer is wrong in a precision and mode of the ways, or in f32.
 
     The functions that are checked are those that are measured: the likelihood in parallel, with
     caches given the image's pixels, and the loss that is trained on; in f32, where rounding can't
     well change a draw, also that pixels drawn with caches are drawn again by forward passes.
     """
     uniforms = np.random.default_rng(2).random((*image.shape[:2], 1, 3), np.float32)
-    for way in sorted({way._replace(batch=1) for way in ways}):
+    ways = {way._replace(batch=1) for way in ways}
+    ways |= {way._replace(precision="f32") for way in ways}  # bf16 alone hides small mistakes
+    for way in sorted(ways, key=lambda way: (way.precision != "f32", way.mode)):
         what = f"{peer.describe()}, {way.precision}, {way.mode}"
         parallel = peer.nats(image[None], way)[0]
         compare(f"{what}: likelihood", parallel, expected, way.precision, report)

@@ -3,6 +3,8 @@
 import concurrent.futures
 import importlib
 import multiprocessing
+import os
+import threading
 import time
 
 import numpy as np
@@ -100,8 +102,14 @@ class Peer:
 _peer = None  # the worker's
 
 
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def _start(module, path):
     global _peer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _peer = importlib.import_module(module).make(path)
 
 
