@@ -3,19 +3,15 @@
 // inputs and outputs.
 
 #include <benchmark/benchmark.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <omp.h>
 
-#include <algorithm>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "model/attention_layer.h"
 #include "model/config.h"
+#include "tensor/peak_memory.h"
 #include "tensor/random.h"
 
 namespace combiner {
@@ -29,31 +25,6 @@ struct GridSize {
   int64_t rows, columns;
 };
 constexpr GridSize kGrids[] = {{32, 32}, {48, 64}, {64, 64}, {96, 128}, {192, 256}};
-
-// The process's peak resident memory since this was made, over what was resident then. Linux keeps
-// count; elsewhere there is no figure.
-class PeakMemory {
- public:
-  PeakMemory() {
-    std::ofstream("/proc/self/clear_refs") << "5";
-    before_ = kilobytes("VmRSS:");
-  }
-  std::optional<double> megabytes() const {
-    const auto peak = kilobytes("VmHWM:");
-    if (!peak || !before_) return std::nullopt;
-    return static_cast<double>(std::max<int64_t>(*peak - *before_, 0)) / 1024.0;
-  }
-
- private:
-  static std::optional<int64_t> kilobytes(const std::string& key) {
-    std::ifstream status("/proc/self/status");
-    for (std::string word; status >> word;)
-      if (int64_t value; word == key && status >> value) return value;
-    return std::nullopt;
-  }
-
-  std::optional<int64_t> before_;
-};
 
 std::vector<float> random_matrix(int64_t rows, int64_t columns, uint64_t stream) {
   std::vector<float> values(static_cast<size_t>(rows * columns));
@@ -93,7 +64,8 @@ void run(benchmark::State& state, Attention attention, GridSize grid, bool backw
                       positions(d_input),
                       {d_square, d_square, d_norm.data(), d_norm.data()}});
   }
-  if (const std::optional<double> peak = memory.megabytes()) state.counters["peak_mb"] = *peak;
+  if (const std::optional<int64_t> peak = memory.bytes())
+    state.counters["peak_mb"] = static_cast<double>(*peak) / (1 << 20);
   state.counters["positions"] = static_cast<double>(n);
   state.counters["pairs"] = static_cast<double>(attention_pairs(attention, shape));
 }
@@ -143,10 +115,7 @@ void add(const char* what, Attention attention, GridSize grid, Run run) {
 int main(int argc, char** argv) {
   using namespace combiner;
   omp_set_num_threads(1);
-#ifdef __GLIBC__
-  // What is freed goes back to the system, so that it does not hide what the next run needs.
-  mallopt(M_MMAP_THRESHOLD, 1 << 16);
-#endif
+  return_freed_memory();
   for (const Attention attention : kAttentions)
     for (const GridSize grid : kGrids) {
       add("forward", attention, grid, [=](benchmark::State& s) { run(s, attention, grid, false); });

@@ -1,0 +1,28 @@
+#include "tensor/peak_memory.h"
+
+#include "catch.h"
+#include "tensor/buffer.h"
+
+namespace combiner {
+namespace {
+
+constexpr size_t kMegabyte = 1 << 20;
+
+TEST_CASE("peak memory is what the work held at once, beyond what was there before") {
+  return_freed_memory();
+  const Buffer<uint8_t> before(64 * kMegabyte);
+  for (const size_t megabytes : {30, 20, 10}) Buffer<uint8_t>(megabytes * kMegabyte);
+  const PeakMemory memory;
+  if (!memory.bytes()) SKIP_TEST("the system keeps no count of peak memory");
+  for (const size_t megabytes : {24, 40, 16}) Buffer<uint8_t>(megabytes * kMegabyte);
+  const auto peak = static_cast<double>(*memory.bytes()) / kMegabyte;
+  CHECK(peak > 38);
+  CHECK(peak < 44);
+
+  // Counted anew.
+  const PeakMemory nothing;
+  CHECK(static_cast<double>(*nothing.bytes()) / kMegabyte < 4);
+}
+
+}  // namespace
+}  // namespace combiner
