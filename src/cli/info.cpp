@@ -13,9 +13,9 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/sha256.h"
-#include "model/attention/attention.h"
 #include "model/operations.h"
 #include "model/weights_file.h"
+#include "sampling/memory.h"
 
 namespace combiner {
 namespace {
@@ -40,34 +40,6 @@ ParameterCounts count_parameters(const Parameters& parameters) {
   return counts;
 }
 
-// What sampling holds, in bytes. Activations and other scratch memory, some megabytes to a thread,
-// are not in it.
-struct SamplingMemory {
-  int64_t weights = 0;  // as loaded, in float, and once more packed for products
-  int64_t state = 0;    // of each image: keys, values and summaries of all layers
-
-  int64_t at_batch(int64_t images) const { return weights + images * state; }
-};
-
-SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
-  const int64_t element_bytes = precision == Precision::bf16 ? sizeof(bfloat16) : sizeof(float);
-  SamplingMemory memory;
-  memory.weights = static_cast<int64_t>(weights.values.size() * sizeof(float));
-  struct Uncopied {};
-  bind_weights<Uncopied>(weights.config, weights.parameters, weights.values.data(),
-                         [&](size_t offset, int64_t out, int64_t in) {
-                           const bool is_int8 = precision == Precision::int8 &&
-                                                weights.parameters.at(offset).quantizable;
-                           memory.weights += is_int8 ? out * (in + int64_t{sizeof(float)})
-                                                     : out * in * element_bytes;
-                           return Uncopied{};
-                         });
-  for (const Attention attention : weights.config.attention)
-    memory.state +=
-        attention_state_size(attention, weights.config.attention_shape()) * element_bytes;
-  return memory;
-}
-
 struct Info {
   std::string path;
   ModelConfig config;
@@ -75,7 +47,12 @@ struct Info {
   std::set<std::string_view> dtypes;
   uintmax_t file_bytes = 0;
   std::string sha256;
+  int64_t float_bytes = 0;  // of all weights, as loaded
   SamplingMemory f32, bf16, int8;
+
+  int64_t at_batch(const SamplingMemory& memory, int64_t images) const {
+    return float_bytes + memory.weights + images * memory.state;
+  }
 };
 
 Info inspect(const std::filesystem::path& path) {
@@ -88,6 +65,7 @@ Info inspect(const std::filesystem::path& path) {
   for (const TensorView& tensor : file.tensors()) info.dtypes.insert(name(tensor.dtype));
   info.file_bytes = std::filesystem::file_size(path);
   info.sha256 = sha256_of_file(path);
+  info.float_bytes = static_cast<int64_t>(weights.values.size() * sizeof(float));
   info.f32 = sampling_memory(weights, Precision::f32);
   info.bf16 = sampling_memory(weights, Precision::bf16);
   info.int8 = sampling_memory(weights, Precision::int8);
@@ -95,8 +73,8 @@ Info inspect(const std::filesystem::path& path) {
 }
 
 void print_json(const Info& info) {
-  const auto memory = [](const SamplingMemory& m) {
-    return Json{{"batch_1", m.at_batch(1)}, {"batch_64", m.at_batch(64)}};
+  const auto memory = [&](const SamplingMemory& m) {
+    return Json{{"batch_1", info.at_batch(m, 1)}, {"batch_64", info.at_batch(m, 64)}};
   };
   const Json json = {
       {"model", info.path},
@@ -137,8 +115,9 @@ void print_table(const Info& info) {
   fmt::print("memory to sample: weights and attention state, without scratch\n");
   for (const int64_t batch : {1, 64})
     fmt::print("  batch {:<4} {} in f32, {} in bf16, {} in int8\n", batch,
-               megabytes(info.f32.at_batch(batch)), megabytes(info.bf16.at_batch(batch)),
-               megabytes(info.int8.at_batch(batch)));
+               megabytes(info.at_batch(info.f32, batch)),
+               megabytes(info.at_batch(info.bf16, batch)),
+               megabytes(info.at_batch(info.int8, batch)));
   fmt::print("config       {}\n", to_json(config));
 }
 

@@ -18,15 +18,12 @@
 #include "dataset/slice.h"
 #include "error.h"
 #include "likelihood/likelihood.h"
-#include "read_file.h"
 #include "training/checkpoint.h"
 #include "training/run.h"
 
 namespace combiner {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr uint64_t kMostConfigBytes = 1 << 20;
 
 struct TrainOptions {
   std::string config, data, output, resume, checkpoint, log;
@@ -59,11 +56,6 @@ TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
   options.flips = given.flips.value_or(options.flips);
   options.seed = given.seed.value_or(options.seed);
   return options;
-}
-
-ModelConfig read_config(const std::string& path) {
-  const std::vector<uint8_t> bytes = read_file(path, kMostConfigBytes);
-  return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }
 
 // The config and the course of training, from a checkpoint or from scratch.

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "model/json.h"
+#include "read_file.h"
 
 namespace combiner {
 namespace {
@@ -227,6 +228,12 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
   config.start_token = read_start_token(fields);
   validate(config, source);
   return config;
+}
+
+ModelConfig read_config(const std::filesystem::path& path) {
+  constexpr uint64_t kMostBytes = 1 << 20;
+  const std::vector<uint8_t> bytes = read_file(path, kMostBytes);
+  return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
 }
 
 void validate(const ModelConfig& config, std::string_view source) {

@@ -1,6 +1,7 @@
 // What a model is: the JSON object under the key `config` in a weights file's metadata.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -80,6 +81,8 @@ struct ModelConfig {
 // JSON, an unknown, missing or duplicate field, a wrong type, an impossible value: each names the
 // field, the value and what would do.
 ModelConfig parse_config(std::string_view json, std::string_view source);
+// The same from a file; Error too if that can't be read.
+ModelConfig read_config(const std::filesystem::path& path);
 
 // The same checks of values on a config made by a program. `source` names it in messages.
 void validate(const ModelConfig& config, std::string_view source);
