@@ -1,0 +1,28 @@
+// What the machine can do at most: the figures that the model's speed is a fraction of.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "bench/repeat.h"
+#include "model/model.h"
+
+namespace combiner {
+
+// Whether products are made in the precision itself on this processor. Where not, they are made in
+// float: bf16 for want of instructions, int8 because it is a way to store weights.
+bool has_own_products(Precision precision);
+
+// Operations per second (a multiply-add is two) of oneDNN's products at the shapes of the model's
+// dense layers, in the model's mix, over as many rows as a likelihood's: each thread has its own
+// operands, which stay in its cache as far as they fit. For precisions with has_own_products().
+std::optional<Rate> measure_products(const Weights& weights, Precision precision,
+                                     const Effort& effort);
+
+// Bytes read per second from `bytes` of memory that were just read before, each thread its share.
+std::optional<Rate> measure_reading(int64_t bytes, const Effort& effort);
+
+// So many bytes that hardly any are still in a cache when they are read again.
+int64_t bytes_beyond_caches();
+
+}  // namespace combiner

@@ -1,0 +1,34 @@
+#include <memory>
+
+#include "bench/random_images.h"
+#include "bench/speed.h"
+#include "tensor/peak_memory.h"
+#include "training/trainer.h"
+
+namespace combiner {
+
+std::optional<Speed> measure_training(const ModelConfig& config, Precision precision, int64_t batch,
+                                      const Effort& effort) {
+  constexpr int64_t kImages = 1024;
+  const auto images = std::make_shared<const RandomImages>(config, kImages);
+  TrainingOptions options;
+  options.batch = batch;
+  const PeakMemory memory;
+  Trainer trainer(config, options, images, precision, effort.threads);
+  std::optional<Rate> steps = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
+    bool cancelled = false;
+    const double seconds = seconds_of([&] {
+      for (int64_t i = 0; i < times && !cancelled; ++i) {
+        cancelled = effort.cancelled();
+        if (!cancelled) trainer.step(0);
+      }
+    });
+    if (cancelled) return std::nullopt;
+    return seconds;
+  });
+  if (!steps) return std::nullopt;
+  steps->median *= static_cast<double>(batch);
+  return Speed{*steps, memory.bytes()};
+}
+
+}  // namespace combiner
