@@ -1,0 +1,259 @@
+// combiner bench: how fast a model runs on this machine, beside what the machine can do at most.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/ceilings.h"
+#include "bench/speed.h"
+#include "cli/bench_report.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "error.h"
+#include "model/operations.h"
+#include "model/weights_file.h"
+#include "sampling/memory.h"
+#include "tensor/peak_memory.h"
+#include "training/initialise.h"
+
+namespace combiner {
+namespace {
+
+constexpr std::array<int64_t, 6> kSamplingBatches = {1, 2, 4, 16, 64, 256};
+constexpr int64_t kTrainingBatch = 4;  // or the next multiple of the threads
+// A training step's products, in those of a likelihood.
+constexpr double kTrainingProducts = 3;
+
+struct BenchOptions {
+  std::string model, config;
+  std::vector<std::string> only = {"ceilings", "sample", "eval", "train"};
+  Effort effort;
+  bool json = false;
+
+  bool asks_for(const char* section) const {
+    return std::ranges::find(only, section) != only.end();
+  }
+};
+
+// A model, or a config with random weights.
+struct Subject {
+  std::string source;
+  Weights weights;
+};
+
+Subject load_subject(const BenchOptions& options) {
+  if (options.config.empty()) {
+    const std::string path = find_model(options.model).string();
+    return {path, load_weights(path)};
+  }
+  Subject subject{options.config, Weights(read_config(options.config))};
+  initialise(subject.weights, 1);
+  return subject;
+}
+
+// Accepts 0.001 to a day; CLI::Range would accept NaN.
+CLI::Validator positive_seconds() {
+  const auto complaint = [](const std::string& text) {
+    double seconds = 0;
+    const bool good =
+        CLI::detail::lexical_cast(text, seconds) && seconds >= 0.001 && seconds <= 86400;
+    return good ? std::string()
+                : fmt::format("{} is not a number of seconds from 0.001 to 86400", text);
+  };
+  return CLI::Validator(complaint, "", "seconds");
+}
+
+// "AMD EPYC", where the system tells.
+std::string processor_name() {
+  std::ifstream processors("/proc/cpuinfo");
+  for (std::string line; std::getline(processors, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+// Measures one thing after another into a report.
+class Bench {
+ public:
+  Bench(const Weights& weights, const Effort& effort, BenchReport& report)
+      : weights_(weights), effort_(effort), report_(report) {
+    if (report.ceilings) add_ceilings(*report.ceilings);
+    if (report.sample) add_sampling(*report.sample);
+    if (report.eval) add_likelihood(*report.eval);
+    if (report.train) add_training(*report.train);
+  }
+
+  // Throws Error if it was cancelled; the report holds what was measured until then.
+  void run() {
+    Progress progress("measurements");
+    const auto all = static_cast<int64_t>(list_.size());
+    for (int64_t done = 0; done < all; ++done) {
+      const Measurement& next = list_[static_cast<size_t>(done)];
+      progress.update(done, static_cast<double>(done) / static_cast<double>(all), next.name);
+      if (!next.make())
+        throw Error(
+            fmt::format("interrupted: the figures are those of {} of {} measurements", done, all));
+    }
+  }
+
+ private:
+  struct Measurement {
+    std::string name;
+    std::function<bool()> make;  // false if it was cancelled
+  };
+
+  void add_ceilings(Ceilings& ceilings) {
+    for (const Precision precision : kPrecisions) {
+      if (has_own_products(precision))
+        add(fmt::format("products, {}", name(precision)), [=, this, &ceilings] {
+          const std::optional<Rate> rate = measure_products(weights_, precision, effort_);
+          if (rate) ceilings.products[precision] = rate->median;
+          return rate.has_value();
+        });
+      add(fmt::format("reading, {}", name(precision)), [=, this, &ceilings] {
+        const std::optional<Rate> rate =
+            measure_reading(sampling_memory(weights_, precision).weights, effort_);
+        if (rate) ceilings.cache_bandwidth[precision] = rate->median;
+        return rate.has_value();
+      });
+    }
+    add("reading, memory", [this, &ceilings] {
+      const std::optional<Rate> rate = measure_reading(bytes_beyond_caches(), effort_);
+      if (rate) ceilings.memory_bandwidth = rate->median;
+      return rate.has_value();
+    });
+  }
+
+  void add_sampling(std::vector<SpeedRow>& rows) {
+    for (const Precision precision : kPrecisions)
+      for (const int64_t batch : kSamplingBatches)
+        add(fmt::format("sample, {}, batch {}", name(precision), batch), [=, this, &rows] {
+          const auto speed = measure_sampling(weights_, precision, batch, effort_);
+          if (!speed) return false;
+          SpeedRow row = make_row(batch, precision, *speed, 1);
+          if (report_.ceilings)
+            row.fraction_of_bandwidth =
+                speed->weight_bytes_per_second / report_.ceilings->cache_bandwidth.at(precision);
+          row.weight_bytes = speed->weight_bytes;
+          row.state_bytes = speed->state_bytes;
+          rows.push_back(row);
+          return true;
+        });
+  }
+
+  void add_likelihood(std::vector<SpeedRow>& rows) {
+    for (const Precision precision : kPrecisions)
+      if (has_own_products(precision))
+        add(fmt::format("eval, {}", name(precision)), [=, this, &rows] {
+          const auto speed = measure_likelihood(weights_, precision, effort_);
+          if (speed) rows.push_back(make_row(std::nullopt, precision, *speed, 1));
+          return speed.has_value();
+        });
+  }
+
+  void add_training(std::vector<SpeedRow>& rows) {
+    const int64_t batch =
+        (kTrainingBatch + effort_.threads - 1) / effort_.threads * effort_.threads;
+    for (const Precision precision : kPrecisions)
+      if (has_own_products(precision))
+        add(fmt::format("train, {}", name(precision)), [=, this, &rows] {
+          const auto speed = measure_training(weights_.config, precision, batch, effort_);
+          if (speed) rows.push_back(make_row(batch, precision, *speed, kTrainingProducts));
+          return speed.has_value();
+        });
+  }
+
+  void add(std::string name, std::function<bool()> make) {
+    list_.push_back({std::move(name), std::move(make)});
+  }
+
+  // `products` of an image, in those of its likelihood.
+  SpeedRow make_row(std::optional<int64_t> batch, Precision precision, const Speed& speed,
+                    double products) const {
+    SpeedRow row{batch, precision, speed.images, std::nullopt, speed.peak_bytes};
+    if (report_.ceilings)
+      row.fraction_of_peak =
+          speed.images.median * products *
+          static_cast<double>(product_operations(weights_.config)) /
+          report_.ceilings->products.at(has_own_products(precision) ? precision : Precision::f32);
+    return row;
+  }
+
+  const Weights& weights_;
+  const Effort& effort_;
+  BenchReport& report_;
+  std::vector<Measurement> list_;
+};
+
+void run(BenchOptions options) {
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  return_freed_memory();
+  options.effort.cancelled = [&] { return interrupted.load(); };
+  const auto [source, weights] = load_subject(options);
+  BenchReport report;
+  report.processor = processor_name();
+  report.threads = options.effort.threads;
+  report.source = source;
+  report.config = weights.config;
+  report.parameters = static_cast<int64_t>(weights.parameters.size);
+  if (options.asks_for("ceilings")) report.ceilings.emplace();
+  if (options.asks_for("sample")) report.sample.emplace();
+  if (options.asks_for("eval")) report.eval.emplace();
+  if (options.asks_for("train")) report.train.emplace();
+
+  const auto print = options.json ? print_json : print_table;
+  try {
+    Bench(weights, options.effort, report).run();
+  } catch (...) {
+    print(report);  // what is finished
+    throw;
+  }
+  print(report);
+}
+
+}  // namespace
+
+std::function<void()> bench_command(CLI::App& command) {
+  const auto options = std::make_shared<BenchOptions>();
+  command.footer(
+      "Batch N is N images in all, whatever the threads. Speed is that of whole images, so a "
+      "large\n"
+      "batch may take longer than --seconds: each is drawn once at least. `of products` is a part\n"
+      "of the ceiling in that precision, or in f32 where the processor has no such products;\n"
+      "`of reading` are the weights that sampling reads, a part of what all threads together read\n"
+      "of as many bytes again and again. Memory is beyond the model as read.");
+  add_model_option(command, options->model);
+  command.add_option("--config", options->config, "A JSON config, for a model of random weights")
+      ->type_name("FILE")
+      ->excludes("--model");
+  command.add_option("--only", options->only, "What to measure; without ceilings no fractions")
+      ->type_name("NAMES")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"ceilings", "sample", "eval", "train"}))
+      ->capture_default_str();
+  command.add_option("--repeats", options->effort.repeats, "Repeats of a measurement, at most")
+      ->type_name("N")
+      ->check(at_least_one())
+      ->capture_default_str();
+  command.add_option("--seconds", options->effort.seconds, "Time for all repeats of a measurement")
+      ->type_name("S")
+      ->check(positive_seconds())
+      ->capture_default_str();
+  add_threads_option(command, options->effort.threads);
+  command.add_flag("--json", options->json, "Print JSON");
+  return [options] { run(*options); };
+}
+
+}  // namespace combiner
