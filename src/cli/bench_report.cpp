@@ -78,8 +78,9 @@ void print_rows(std::string_view what, const Rows& rows, int positions) {
     fmt::print("{:<8}{:<6}{:>5}{:>10.4g}{:>13.0f}{:>13}{:>12}{:>9}{:>9}{:>9}{:>9}\n", what,
                name(row.precision), row.batch ? fmt::to_string(*row.batch) : "-", row.images.median,
                row.images.median * positions, percent(row.fraction_of_peak),
-               percent(row.fraction_of_bandwidth), percent(row.images.spread),
-               megabytes(row.peak_bytes), megabytes(row.weight_bytes), megabytes(row.state_bytes));
+               percent(row.fraction_of_bandwidth),
+               row.images.repeats > 1 ? percent(row.images.spread) : "-", megabytes(row.peak_bytes),
+               megabytes(row.weight_bytes), megabytes(row.state_bytes));
 }
 
 }  // namespace
