@@ -21,6 +21,9 @@ std::optional<int64_t> kilobytes(const std::string& key) {
 }  // namespace
 
 PeakMemory::PeakMemory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
   const bool is_reset(std::ofstream("/proc/self/clear_refs") << "5" << std::flush);
   if (is_reset) before_ = kilobytes("VmRSS:");
 }

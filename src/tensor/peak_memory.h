@@ -10,6 +10,8 @@ namespace combiner {
 // time: a second one begins the count anew.
 class PeakMemory {
  public:
+  // Gives freed memory back to the system first, for else it would hide what the work needs. Large
+  // blocks freed by other threads are only given back after return_freed_memory().
   PeakMemory();
 
   // In bytes; no figure where the system keeps no such count (Linux does).
@@ -19,8 +21,8 @@ class PeakMemory {
   std::optional<int64_t> before_;  // kilobytes
 };
 
-// From now on large blocks go back to the system as soon as they are freed. Kept for later, as they
-// usually are, they would hide from PeakMemory what the next work needs. For programs that measure.
+// From now on large blocks go back to the system as soon as they are freed, by whatever thread. For
+// programs that measure.
 void return_freed_memory();
 
 }  // namespace combiner

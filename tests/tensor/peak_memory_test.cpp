@@ -1,5 +1,7 @@
 #include "tensor/peak_memory.h"
 
+#include <vector>
+
 #include "catch.h"
 #include "tensor/buffer.h"
 
@@ -18,6 +20,16 @@ TEST_CASE("peak memory is what the work held at once, beyond what was there befo
   const auto peak = static_cast<double>(*memory.bytes()) / kMegabyte;
   CHECK(peak > 38);
   CHECK(peak < 44);
+
+  // Small blocks count too, although the allocator keeps some that were freed.
+  const auto hold = [](size_t blocks) {
+    std::vector<Buffer<uint8_t>> held;
+    for (size_t i = 0; i < blocks; ++i) held.emplace_back(size_t{32'000});
+  };
+  hold(1000);
+  const PeakMemory small;
+  hold(1000);
+  CHECK(*small.bytes() > 30'000'000);
 
   // Counted anew.
   const PeakMemory nothing;
