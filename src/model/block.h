@@ -18,17 +18,6 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, con
   dense(worker, in, layer, sum, true, bias);
 }
 
-// norm = LayerNorm(x) of n positions.
-template <class T>
-void block_norm(const ModelConfig& config, const NormWeights& weights, Matrix<const float> x,
-                Matrix<T> norm, Buffer<RowMoments>& moments, Worker& worker) {
-  worker.share.divide(x.rows, [&](int64_t first, int64_t rows) {
-    layer_norm<T>(x.row_block(first, rows), weights.weight, weights.bias,
-                  static_cast<float>(config.norm_epsilon), norm.row_block(first, rows),
-                  moments.data() + first);
-  });
-}
-
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
 // `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended. All
 // threads of the worker's share call this with the same arguments but the worker.
@@ -37,21 +26,17 @@ void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights
                    Matrix<const float> x, Matrix<float> middle, Matrix<float> out,
                    BlockActivations<T>& act, Worker& worker, Attend&& attend) {
   const int64_t n = x.rows;
-  block_norm<T>(config, weights.norm1, x, act.norm1.view(n), act.moments1, worker);
+  normalise<T>(worker, x, weights.norm1, config.norm_epsilon, act.norm1.view(n), act.moments1);
   dense(worker, act.norm1.view(n), weights.query_key_value, act.query_key_value.view(n));
   attend();
-  worker.share.divide(config.embed_dim, [&](int64_t first, int64_t columns) {
-    convert<float, T>(act.attended.view(n).column_block(first, columns),
-                      act.attended_in.view(n).column_block(first, columns));
-  });
+  by_columns(worker, act.attended.view(n), act.attended_in.view(n),
+             [](auto from, auto to) { convert<float, T>(from, to); });
   add_residual<T>(worker, x, act.attended_in.view(n), weights.output, middle);
 
-  block_norm<T>(config, weights.norm2, middle, act.norm2.view(n), act.moments2, worker);
+  normalise<T>(worker, middle, weights.norm2, config.norm_epsilon, act.norm2.view(n), act.moments2);
   dense(worker, act.norm2.view(n), weights.up.weight, act.up.view(n), false, weights.up.bias);
-  worker.share.divide(config.mlp_dim, [&](int64_t first, int64_t columns) {
-    activate<T>(config.activation, act.up.view(n).column_block(first, columns),
-                act.activated.view(n).column_block(first, columns));
-  });
+  by_columns(worker, act.up.view(n), act.activated.view(n),
+             [&](auto from, auto to) { activate<T>(config.activation, from, to); });
   add_residual<T>(worker, middle, act.activated.view(n), weights.down.weight, out,
                   weights.down.bias);
 }

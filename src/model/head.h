@@ -45,21 +45,16 @@ struct HeadActivations {
 template <class T, class Dense>
 void head_norm(const ModelConfig& config, const ModelWeights<Dense>& weights, Matrix<const float> x,
                HeadActivations<T>& act, Worker& worker) {
-  worker.share.divide(x.rows, [&](int64_t first, int64_t rows) {
-    layer_norm<float>(x.row_block(first, rows), weights.norm.weight, weights.norm.bias,
-                      static_cast<float>(config.norm_epsilon),
-                      act.norm.view().row_block(first, rows), act.moments.data() + first);
-  });
+  normalise<float>(worker, x, weights.norm, config.norm_epsilon, act.norm.view(x.rows),
+                   act.moments);
 }
 
 // act.logits of prediction `channel` for n positions.
 template <class T, class Dense>
 void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, int channel,
                   int64_t n, HeadActivations<T>& act, Worker& worker) {
-  worker.share.divide(config.embed_dim, [&](int64_t first, int64_t columns) {
-    convert<float, T>(act.norm.view(n).column_block(first, columns),
-                      act.in.view(n).column_block(first, columns));
-  });
+  by_columns(worker, act.norm.view(n), act.in.view(n),
+             [](auto from, auto to) { convert<float, T>(from, to); });
   if (config.tokens == Tokens::subpixel) {
     dense(worker, act.in.view(n), weights.subpixel.weight, act.logits.view(n), false,
           weights.subpixel.bias);
@@ -68,10 +63,8 @@ void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, 
   const DenseWeights<Dense>& hidden = weights.hidden[static_cast<size_t>(channel)];
   const DenseWeights<Dense>& output = weights.output[static_cast<size_t>(channel)];
   dense(worker, act.in.view(n), hidden.weight, act.hidden.view(n), false, hidden.bias);
-  worker.share.divide(config.embed_dim, [&](int64_t first, int64_t columns) {
-    activate<T>(Activation::gelu, act.hidden.view(n).column_block(first, columns),
-                act.activated.view(n).column_block(first, columns));
-  });
+  by_columns(worker, act.hidden.view(n), act.activated.view(n),
+             [](auto from, auto to) { activate<T>(Activation::gelu, from, to); });
   dense(worker, act.activated.view(n), output.weight, act.logits.view(n), false, output.bias);
 }
 

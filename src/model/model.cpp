@@ -44,15 +44,24 @@ std::string_view name(Precision precision) {
   }
 }
 
+Precision weight_precision(const Weights& weights, size_t offset, Precision precision) {
+  return precision == Precision::int8 && !weights.parameters.at(offset).quantizable ? Precision::f32
+                                                                                    : precision;
+}
+
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
   const float* values = weights.values.data();
   return bind_weights<PackedWeights>(
       weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
         const Matrix<const float> matrix(values + offset, out, in);
-        return precision == Precision::int8 && weights.parameters.at(offset).quantizable
-                   ? PackedWeights(rounded_to_int8(matrix).view(), ElementType::f32)
-                   : PackedWeights(matrix, precision == Precision::bf16 ? ElementType::bf16
-                                                                        : ElementType::f32);
+        switch (weight_precision(weights, offset, precision)) {
+          case Precision::int8:
+            return PackedWeights(rounded_to_int8(matrix).view(), ElementType::f32);
+          case Precision::bf16:
+            return PackedWeights(matrix, ElementType::bf16);
+          default:
+            return PackedWeights(matrix, ElementType::f32);
+        }
       });
 }
 

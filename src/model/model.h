@@ -33,6 +33,10 @@ struct Weights {
       : config(config_), parameters(config_), values(parameters.size) {}
 };
 
+// What the dense weight at `offset` of the values is rounded to in a model of `precision`: that, or
+// f32 where it is int8 and the weight is not quantizable.
+Precision weight_precision(const Weights& weights, size_t offset, Precision precision);
+
 // The weights rounded to `precision` and laid out for products, shared by threads. Tables and
 // vectors stay where they lie in `weights`, which must outlive the result.
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision);

@@ -9,15 +9,19 @@
 namespace combiner {
 
 ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precision) {
-  return bind_weights<PanelWeights>(
-      weights.config, weights.parameters, weights.values.data(),
-      [&](size_t offset, int64_t out, int64_t in) {
-        const Matrix<const float> matrix(weights.values.data() + offset, out, in);
-        if (precision == Precision::bf16) return PanelWeights::pack<bfloat16>(matrix);
-        if (precision == Precision::int8 && weights.parameters.at(offset).quantizable)
-          return PanelWeights::pack<int8_t>(matrix);
-        return PanelWeights::pack<float>(matrix);
-      });
+  return bind_weights<PanelWeights>(weights.config, weights.parameters, weights.values.data(),
+                                    [&](size_t offset, int64_t out, int64_t in) {
+                                      const Matrix<const float> matrix(
+                                          weights.values.data() + offset, out, in);
+                                      switch (weight_precision(weights, offset, precision)) {
+                                        case Precision::int8:
+                                          return PanelWeights::pack<int8_t>(matrix);
+                                        case Precision::bf16:
+                                          return PanelWeights::pack<bfloat16>(matrix);
+                                        default:
+                                          return PanelWeights::pack<float>(matrix);
+                                      }
+                                    });
 }
 
 template <class T>

@@ -14,8 +14,7 @@ SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
   const ModelWeights<Bytes> layers = bind_weights<Bytes>(
       weights.config, weights.parameters, weights.values.data(),
       [&](size_t offset, int64_t out, int64_t in) {
-        const bool is_int8 =
-            precision == Precision::int8 && weights.parameters.at(offset).quantizable;
+        const bool is_int8 = weight_precision(weights, offset, precision) == Precision::int8;
         const Bytes layer{is_int8 ? out * (in + int64_t{sizeof(float)}) : out * in * element_bytes};
         memory.weights += layer.count;
         return layer;

@@ -185,8 +185,6 @@ class Teams {
     });
   }
 
-  const Plan& plan() const { return plan_; }
-
   void draw() {
     run([](BatchSampler<T>& sampler, int rank) { sampler.draw_all(rank); });
   }
@@ -226,27 +224,39 @@ class Teams {
   std::vector<std::unique_ptr<BatchSampler<T>>> samplers_;
 };
 
-// Images to a thread from which on a team is never faster than threads on their own.
-constexpr int64_t kManyImages = 8;
+// Plans that may be the fastest for the job, one for each size of a team.
+std::vector<Plan> candidates(const SampleOptions& options) {
+  // Images to a thread from which on a team is never faster than threads on their own.
+  constexpr int64_t kManyImages = 8;
+  std::vector<Plan> plans;
+  for (int team = 1; team <= options.threads; ++team) {
+    if (options.threads % team != 0) continue;
+    const Plan plan(options, team);
+    if (team == 1 && plan.largest() >= kManyImages) return {plan};
+    // Fewer images than teams: larger ones have more threads at work.
+    if (team == options.threads || plan.threads() * 2 > options.threads) plans.push_back(plan);
+  }
+  return plans;
+}
 
-// The fastest teams for the job, by trial where it is not plain.
+// The fastest teams for the job, by trial where there is a choice.
 template <class T>
 std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
                                      const ModelWeights<PanelWeights>& weights, ThreadTeam& threads,
                                      Job& job) {
+  const std::vector<Plan> plans = candidates(job.options);
+  const auto make = [&](const Plan& plan) {
+    return std::make_unique<Teams<T>>(config, weights, plan, threads, job);
+  };
+  if (plans.size() == 1) return make(plans.front());
   std::unique_ptr<Teams<T>> best;
   double best_rate = 0;
-  for (int team = 1; team <= threads.size(); ++team) {
-    if (threads.size() % team != 0) continue;
-    auto teams = std::make_unique<Teams<T>>(config, weights, Plan(job.options, team), threads, job);
-    if (teams->plan().largest() >= kManyImages && team == 1) return teams;
-    // Fewer images than teams: larger ones have more threads at work.
-    if (teams->plan().threads() * 2 <= threads.size() && team < threads.size()) continue;
+  for (const Plan& plan : plans) {
+    std::unique_ptr<Teams<T>> teams = make(plan);
     const double rate = teams->measure();
-    if (rate > best_rate) {
-      best = std::move(teams);
-      best_rate = rate;
-    }
+    if (rate <= best_rate) continue;
+    best = std::move(teams);
+    best_rate = rate;
   }
   return best;
 }

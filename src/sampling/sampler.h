@@ -19,7 +19,7 @@ struct SampleOptions {
   uint64_t seed = 0;
   ChoiceOptions choice = {};
   Precision precision = Precision::f32;
-  int batch = 16;  // images that a thread decodes at once, at most
+  int batch = 16;  // images to a thread that are decoded at once, at most
   int threads = 1;
 };
 
@@ -33,9 +33,10 @@ struct SampleEvents {
   std::function<bool()> cancelled;
 };
 
-// Draws the images in batches, each on one thread; fewer images than `batch` go to each where that
-// keeps all threads at work. Returns false if cancelled, true once all images are done. Throws
-// Error if an option makes no sense or the model's images are not of three channels.
+// Draws the images in batches, each on one thread or, where a short trial finds that faster, on
+// several together; they are smaller than `batch` allows where that keeps all threads at work.
+// Returns false if cancelled, true once all images are done. Throws Error if an option makes no
+// sense or the model's images are not of three channels.
 bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events);
 
 }  // namespace combiner

@@ -34,7 +34,6 @@ class Share {
   // `barrier` is of the team's `size` threads and must outlive the share.
   Share(int rank, int size, SpinBarrier& barrier) : rank_(rank), size_(size), barrier_(&barrier) {}
 
-  bool leads() const { return rank_ == 0; }
   void wait() const {
     if (barrier_) barrier_->wait();
   }

@@ -89,13 +89,13 @@ struct LayerState {
   AttentionInput<T> row() const { return {row_input, row_query, row_key, row_value}; }
 };
 
-// Calls visit(part, its state, its activations) for each part.
+// Calls visit(part, its state, its index) for each part.
 template <class T, class Visit>
 void for_each_part(Parts<T> parts, const AttentionShape& shape, const LayerState<T>& state,
-                   AttentionActivations<T>& activations, Visit&& visit) {
+                   Visit&& visit) {
   T* own = state.of_parts;
   for (size_t i = 0; i < parts.size(); ++i) {
-    visit(*parts[i], own, activations[i]);
+    visit(*parts[i], own, i);
     own += parts[i]->state_size(shape);
   }
 }
@@ -187,10 +187,9 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
   const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
   keep_rows(layer, band);
   const Attended grids = attended_grids(shape, attended, lse);
-  for_each_part<T>(list, shape, layer, activations,
-                   [&](const Part<T>& part, T* own, PartActivations<T>& act) {
-                     part.attend_rows(band, grids, own, act);
-                   });
+  for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
+    part.attend_rows(band, grids, own, activations[i]);
+  });
 }
 
 template <class T>
@@ -206,11 +205,9 @@ void attend_position(Attention attention, const AttentionShape& shape, int64_t p
 
   lines.clear(first);
   const Band<T> band = band_of(shape, row, layer.row(), {}, layer, worker);
-  T* own = layer.of_parts;
-  for (const Part<T>* part : list) {
-    part->add_lines(band, column, own, lines);
-    own += part->state_size(shape);
-  }
+  for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t) {
+    part.add_lines(band, column, own, lines);
+  });
   attend_lines<T>(input.query.data + first, heads.number, shape.head_dim(), shape.scale(),
                   lines.span(), attended.data + first, worker.attention);
 }
@@ -223,10 +220,9 @@ void complete_position(Attention attention, const AttentionShape& shape, int64_t
   const LayerState<T> layer(list, shape, state);
   const Band<T> band =
       band_of(shape, position / shape.columns, layer.row(), summary, layer, worker);
-  for_each_part<T>(list, shape, layer, activations,
-                   [&](const Part<T>& part, T* own, PartActivations<T>& act) {
-                     part.complete_position(band, position % shape.columns, own, act);
-                   });
+  for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
+    part.complete_position(band, position % shape.columns, own, activations[i]);
+  });
 }
 
 template <class T>
@@ -239,11 +235,10 @@ void attend_both_ways(Attention attention, const AttentionShape& shape,
   const Band<T> image = band_of(shape, 0, positions, summary, layer, worker);
   keep_rows(layer, image);
   const Attended grids = attended_grids(shape, attended, lse);
-  for_each_part<T>(list, shape, layer, activations,
-                   [&](const Part<T>& part, T* own, PartActivations<T>& act) {
-                     part.attend_rows(image, grids, own, act);
-                     part.attend_later(image, grids, own, act);
-                   });
+  for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
+    part.attend_rows(image, grids, own, activations[i]);
+    part.attend_later(image, grids, own, activations[i]);
+  });
 }
 
 template <class T>
@@ -259,10 +254,9 @@ void attend_backward(Attention attention, const AttentionShape& shape,
       grid(gradients.d_attended), grid(gradients.lse),   grid(gradients.delta),
       grid(gradients.d_query),    grid(gradients.d_key), grid(gradients.d_value),
       grid(gradients.d_input),    gradients.summary,     scratch};
-  for_each_part<T>(list, shape, layer, activations,
-                   [&](const Part<T>& part, T* own, PartActivations<T>& act) {
-                     part.attend_backward(image, gradient, own, act);
-                   });
+  for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
+    part.attend_backward(image, gradient, own, activations[i]);
+  });
 }
 
 #define COMBINER_INSTANTIATE(T)                                                                  \
