@@ -5,27 +5,12 @@ are a tree as parameters.arrange makes it; the type of the weights is that of al
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from parameters import OUTSIDE
-
-
-class Shape(NamedTuple):
-    rows: int
-    columns: int
-    heads: int
-    stem_rows: int
-    stem_columns: int
-    epsilon: float
-
-    @staticmethod
-    def of(config):
-        return Shape(config["image"]["height"], config["image"]["width"], config["num_heads"],
-                     config["stem"]["rows"], config["stem"]["columns"], config["norm_epsilon"])
 
 
 def layer_norm(x, norm, epsilon):

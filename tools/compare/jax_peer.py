@@ -10,6 +10,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import jax_model as model  # noqa: E402
+from parameters import Shape  # noqa: E402
 from peer import Peer  # noqa: E402
 
 TYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
@@ -41,7 +42,7 @@ class JaxPeer(Peer):
 
     def __init__(self, path):
         super().__init__(path)
-        shape = model.Shape.of(self.config)
+        shape = Shape.of(self.config)
         self.params = {precision: cast(jax.tree.map(jnp.asarray, self.weights), precision)
                        for precision in TYPES}
         self.trainings = {}

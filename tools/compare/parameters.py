@@ -1,8 +1,24 @@
 """A model file's weights as the peers hold them, and which models they have."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 OUTSIDE = 256  # the row of a context table for a neighbour outside the image
+
+
+class Shape(NamedTuple):
+    rows: int
+    columns: int
+    heads: int
+    stem_rows: int
+    stem_columns: int
+    epsilon: float
+
+    @staticmethod
+    def of(config):
+        return Shape(config["image"]["height"], config["image"]["width"], config["num_heads"],
+                     config["stem"]["rows"], config["stem"]["columns"], config["norm_epsilon"])
 
 
 def require_supported(config):

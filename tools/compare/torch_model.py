@@ -4,26 +4,10 @@ Shapes in comments: B images of R x C pixels, D features, h heads of e = D / h f
 are a tree as parameters.arrange makes it; the type of the weights is that of all products.
 """
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 
 from parameters import OUTSIDE
-
-
-class Shape(NamedTuple):
-    rows: int
-    columns: int
-    heads: int
-    stem_rows: int
-    stem_columns: int
-    epsilon: float
-
-    @staticmethod
-    def of(config):
-        return Shape(config["image"]["height"], config["image"]["width"], config["num_heads"],
-                     config["stem"]["rows"], config["stem"]["columns"], config["norm_epsilon"])
 
 
 def layer_norm(x, norm, epsilon):

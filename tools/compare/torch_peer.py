@@ -7,6 +7,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 import torch_model as model
+from parameters import Shape
 from peer import Peer
 
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -27,7 +28,7 @@ class TorchPeer(Peer):
     def __init__(self, path):
         super().__init__(path)
         torch.set_num_threads(len(os.sched_getaffinity(0)))
-        self.shape = model.Shape.of(self.config)
+        self.shape = Shape.of(self.config)
         tree = pytree.tree_map(lambda x: torch.from_numpy(np.ascontiguousarray(x)), self.weights)
         self.params = {precision: cast(tree, precision) for precision in TYPES}
         self.trainings = {}
