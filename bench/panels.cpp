@@ -10,6 +10,7 @@
 
 #include <vector>
 
+#include "kernels/sum.h"
 #include "matmul/matmul.h"
 #include "tensor/buffer.h"
 
@@ -77,16 +78,12 @@ void onednn(benchmark::State& state) {
 template <class Weight>
 void read(benchmark::State& state) {
   const Layer layer = make_layer<Weight>(state);
-  const int64_t words = layer.bytes / 8;
-  const Buffer<uint64_t> weights(static_cast<size_t>(layer.copies * words));
-  int64_t next = 0;
+  const auto floats = static_cast<size_t>(layer.bytes) / sizeof(float);
+  const Buffer<float> weights(static_cast<size_t>(layer.copies) * floats);
+  size_t next = 0;
   for (auto _ : state) {
-    const uint64_t* from = weights.data() + next * words;
-    uint64_t sums[8] = {};
-    for (int64_t i = 0; i + 8 <= words; i += 8)
-      for (int64_t j = 0; j < 8; ++j) sums[j] += from[i + j];
-    benchmark::DoNotOptimize(sums);
-    next = next + 1 < layer.copies ? next + 1 : 0;
+    benchmark::DoNotOptimize(sum(weights.span().subspan(next * floats, floats)));
+    next = next + 1 < static_cast<size_t>(layer.copies) ? next + 1 : 0;
   }
   state.SetBytesProcessed(state.iterations() * layer.bytes);
 }
