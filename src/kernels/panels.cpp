@@ -2,28 +2,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
 #include <type_traits>
 
-#include "tensor/buffer.h"
-#include "tensor/int8_row.h"
-
-#ifndef COMBINER_PANELS_STORAGE_
-#define COMBINER_PANELS_STORAGE_
-namespace combiner {
-
-// [panel_count][in][kPanelWidth], the last panel padded with zeros; in one of the three
-// types.
-struct PanelWeights::Panels {
-  int64_t out = 0;
-  int64_t in = 0;
-  Buffer<float> f32;
-  Buffer<bfloat16> bf16;
-  Buffer<int8_t> int8;
-  Buffer<float> scales;  // of int8, one for each output, padded as the panels are
-};
-
-}  // namespace combiner
-#endif
+#include "kernels/panels_storage.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/panels.cpp"
@@ -42,7 +26,8 @@ constexpr int kVectors = static_cast<int>(kWidth) / kLanes;  // of a panel
 // A product is made in blocks of vectors of sums, one chain of multiply-adds each. Twelve chains
 // hide a multiply-add's latency, and with what they are made of fill sixteen registers.
 constexpr int kSums = 12;
-constexpr int kMostRows = std::clamp(kSums / kVectors, 1, 6);
+template <class Weight>
+constexpr int kMostRows = std::clamp(kSums / kVectors, 1, std::is_same_v<Weight, bfloat16> ? 5 : 6);
 // The fewer the rows, the more panels are read side by side.
 constexpr int panels_at_once(int rows) {
   const int most = std::clamp(kSums / (rows * kVectors), 1, 4);
@@ -53,119 +38,175 @@ constexpr int panels_at_once(int rows) {
 // all rows pass.
 constexpr int64_t kDepthAtOnce = 256;
 constexpr int64_t kRowsAtOnce = 48;
-constexpr int64_t kPanelsAtOnce = 8;
+constexpr int64_t kPanelsAtOnce = 16;
 constexpr int64_t kColumnsAtOnce = kPanelsAtOnce * kWidth;
 
-template <class D>
-HWY_INLINE hn::Vec<D> LoadFloats(D d, const int8_t* from) {
-  const hn::Rebind<int8_t, D> di8;
-  const hn::Rebind<int32_t, D> di32;
-  return hn::ConvertTo(d, hn::PromoteTo(di32, hn::LoadU(di8, from)));
-}
-
-// Four rows of four, `stride` apart, into columns of `to`, rows kWidth apart.
-HWY_INLINE void Transpose4x4(const float* from, int64_t stride, float* to) {
-#if HWY_TARGET == HWY_SCALAR
-  for (int64_t i = 0; i < 4; ++i)
-    for (int64_t k = 0; k < 4; ++k) to[k * kWidth + i] = from[i * stride + k];
-#else
-  const hn::FixedTag<float, 4> d;
-  const auto a = hn::LoadU(d, from);
-  const auto b = hn::LoadU(d, from + stride);
-  const auto c = hn::LoadU(d, from + 2 * stride);
-  const auto e = hn::LoadU(d, from + 3 * stride);
-  const auto ac01 = hn::InterleaveLower(d, a, c), ac23 = hn::InterleaveUpper(d, a, c);
-  const auto be01 = hn::InterleaveLower(d, b, e), be23 = hn::InterleaveUpper(d, b, e);
-  hn::Store(hn::InterleaveLower(d, ac01, be01), d, to);
-  hn::Store(hn::InterleaveUpper(d, ac01, be01), d, to + kWidth);
-  hn::Store(hn::InterleaveLower(d, ac23, be23), d, to + 2 * kWidth);
-  hn::Store(hn::InterleaveUpper(d, ac23, be23), d, to + 3 * kWidth);
-#endif
-}
-
-// The transpose of up to kWidth rows, into columns of `to`, rows kWidth apart.
-HWY_INLINE void Transpose(const Matrix<const float>& from, float* to) {
-  for (int64_t i = 0; i < from.rows; i += 4) {
-    const int64_t few = std::min<int64_t>(4, from.rows - i);
-    int64_t k = 0;
-    if (few == 4)
-      for (; k + 4 <= from.columns; k += 4)
-        Transpose4x4(from.row(i) + k, from.stride, to + k * kWidth + i);
-    for (; k < from.columns; ++k)
-      for (int64_t r = i; r < i + few; ++r) to[k * kWidth + r] = from.row(r)[k];
-  }
-}
-
-// All panels, by way of a tile that stays in the nearest cache.
+// How weights of a type are multiplied: a step takes `kDepths` of them, and of a row's inputs,
+// into a vector of sums, which begins from floats and ends as such.
 template <class Weight>
-void Pack(const Matrix<const float>& weights, Weight* panels) {
-  const hn::ScalableTag<float> d;
-  constexpr int64_t kTileDepth = 64;
-  for (int64_t o = 0; o < weights.rows; o += kWidth) {
-    HWY_ALIGN float tile[kTileDepth * kWidth] = {};
-    const auto rows = weights.row_block(o, std::min(kWidth, weights.rows - o));
-    for (int64_t k = 0; k < weights.columns; k += kTileDepth) {
-      const int64_t depth = std::min(kTileDepth, weights.columns - k);
-      Transpose(rows.column_block(k, depth), tile);
-      for (int64_t j = 0; j < depth * kWidth; j += kLanes, panels += kLanes)
-        StoreFloats(d, hn::Load(d, tile + j), panels);
-    }
-  }
-}
+struct Step;
 
-void PackFloat(const Matrix<const float>& weights, float* panels) { Pack(weights, panels); }
-void PackBfloat16(const Matrix<const float>& weights, bfloat16* panels) { Pack(weights, panels); }
+using FloatVector = hn::Vec<hn::ScalableTag<float>>;
+
+struct FloatStep {
+  using Input = float;
+  using Sum = FloatVector;
+  static HWY_INLINE Sum Begin(const float* sums) {
+    return hn::Load(hn::ScalableTag<float>(), sums);
+  }
+  static HWY_INLINE void End(Sum sum, float /*scale*/, float* sums) {
+    hn::Store(sum, hn::ScalableTag<float>(), sums);
+  }
+};
+
+template <>
+struct Step<float> : FloatStep {
+  static constexpr int64_t kDepths = 1;
+  static HWY_INLINE FloatVector Weights(const float* from) {
+    return hn::Load(hn::ScalableTag<float>(), from);
+  }
+  static HWY_INLINE FloatVector Inputs(const float* x) {
+    return hn::Set(hn::ScalableTag<float>(), *x);
+  }
+  static HWY_INLINE Sum Add(FloatVector inputs, FloatVector weights, Sum sum) {
+    return hn::MulAdd(inputs, weights, sum);
+  }
+};
+
+template <>
+struct Step<bfloat16> : FloatStep {
+  static constexpr int64_t kDepths = 2;
+  struct Pair {
+    FloatVector even, odd;
+  };
+  static HWY_INLINE Pair Weights(const bfloat16* from) {
+    const hn::ScalableTag<float> d;
+    const hn::ScalableTag<uint32_t> du32;
+    const auto bits = hn::Load(du32, reinterpret_cast<const uint32_t*>(from));
+    return {hn::BitCast(d, hn::ShiftLeft<16>(bits)),
+            hn::BitCast(d, hn::And(bits, hn::Set(du32, 0xffff0000u)))};
+  }
+  static HWY_INLINE Pair Inputs(const float* x) {
+    const hn::ScalableTag<float> d;
+    return {hn::Set(d, x[0]), hn::Set(d, x[1])};
+  }
+  static HWY_INLINE Sum Add(const Pair& inputs, const Pair& weights, Sum sum) {
+    return hn::MulAdd(inputs.odd, weights.odd, hn::MulAdd(inputs.even, weights.even, sum));
+  }
+};
+
+// Inputs too are integers here, of 16 bits: a processor multiplies those twice as fast as floats,
+// and to round to them is nothing beside the rounding of weights to 8. Sums are exact.
+template <>
+struct Step<int8_t> {
+  static constexpr int64_t kDepths = 2;
+  using Input = int16_t;
+  using Integers = hn::Vec<hn::ScalableTag<int32_t>>;
+  struct Sum {
+    Integers first, second;  // what of a pair's products goes into which is the processor's choice
+  };
+#if HWY_TARGET == HWY_SCALAR
+  struct Pairs {
+    int32_t even, odd;
+  };
+  static HWY_INLINE Pairs Weights(const int8_t* from) { return {from[0], from[1]}; }
+  static HWY_INLINE Pairs Inputs(const int16_t* x) { return {x[0], x[1]}; }
+  static HWY_INLINE Sum Add(Pairs inputs, Pairs weights, Sum sum) {
+    sum.first.raw += inputs.even * weights.even + inputs.odd * weights.odd;
+    return sum;
+  }
+#else
+  using Pairs = hn::Vec<hn::ScalableTag<int16_t>>;
+  static HWY_INLINE Pairs Weights(const int8_t* from) {
+    const hn::ScalableTag<int16_t> di16;
+    return hn::PromoteTo(di16, hn::LoadU(hn::Rebind<int8_t, decltype(di16)>(), from));
+  }
+  static HWY_INLINE Pairs Inputs(const int16_t* x) {
+    int32_t pair;
+    std::memcpy(&pair, x, sizeof(pair));
+    return hn::BitCast(hn::ScalableTag<int16_t>(), hn::Set(hn::ScalableTag<int32_t>(), pair));
+  }
+  static HWY_INLINE Sum Add(Pairs inputs, Pairs weights, Sum sum) {
+    const hn::ScalableTag<int32_t> di32;
+    sum.first = hn::ReorderWidenMulAccumulate(di32, inputs, weights, sum.first, sum.second);
+    return sum;
+  }
+#endif
+  static HWY_INLINE Sum Begin(const float* /*sums*/) {
+    const hn::ScalableTag<int32_t> di32;
+    return {hn::Zero(di32), hn::Zero(di32)};
+  }
+  static HWY_INLINE void End(const Sum& sum, float scale, float* sums) {
+    const hn::ScalableTag<float> d;
+    const auto integers = hn::RearrangeToOddPlusEven(sum.first, sum.second);
+    hn::Store(hn::MulAdd(hn::ConvertTo(d, integers), hn::Set(d, scale), hn::Load(d, sums)), d,
+              sums);
+  }
+};
+
+// Rows of inputs as a step takes them: whole steps of depths, and what a row's sums are multiplied
+// by.
+template <class Weight>
+struct Inputs {
+  Matrix<const typename Step<Weight>::Input> rows;
+  const float* scales = nullptr;  // [rows] of integers
+
+  Inputs block(int64_t first, int64_t count) const {
+    return {rows.row_block(first, count), scales ? scales + first : nullptr};
+  }
+  float scale(int64_t i) const { return scales ? scales[i] : 1.0f; }
+};
 
 // Adds the products of kRows rows of x and kPanels panels, `panel_size` apart, to `sums`
 // [kRows, kPanels panels], rows kColumnsAtOnce apart.
 template <int kRows, int kPanels, class Weight>
-HWY_INLINE void AddBlock(const Matrix<const float>& x, const Weight* HWY_RESTRICT panels,
+HWY_INLINE void AddBlock(const Inputs<Weight>& x, const Weight* HWY_RESTRICT panels,
                          int64_t panel_size, float* HWY_RESTRICT sums) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
-  V sum[kRows][kPanels][kVectors];
+  using S = Step<Weight>;
+  typename S::Sum sum[kRows][kPanels][kVectors];
   HWY_UNROLL(8)
   for (int i = 0; i < kRows; ++i) {
     HWY_UNROLL(8)
     for (int p = 0; p < kPanels; ++p) {
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v)
-        sum[i][p][v] = hn::Load(d, sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
+        sum[i][p][v] = S::Begin(sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
     }
   }
   // The shorter side of the block is kept in registers, the longer one is read as it is used.
-  for (int64_t k = 0; k < x.columns; ++k) {
-    const auto weight = [&](int p, int v) HWY_ATTR {
-      return LoadFloats(d, panels + p * panel_size + k * kWidth + v * kLanes);
+  for (int64_t k = 0; k < x.rows.columns; k += S::kDepths) {
+    const auto weights = [&](int p, int v) HWY_ATTR {
+      return S::Weights(panels + p * panel_size + k * kWidth + v * kLanes * S::kDepths);
     };
-    const auto row = [&](int i) HWY_ATTR { return hn::Set(d, x.data[i * x.stride + k]); };
+    const auto inputs = [&](int i)
+                            HWY_ATTR { return S::Inputs(x.rows.data + i * x.rows.stride + k); };
     if constexpr (kRows <= kPanels * kVectors) {
-      V rows[kRows];
+      decltype(inputs(0)) rows[kRows];
       HWY_UNROLL(8)
-      for (int i = 0; i < kRows; ++i) rows[i] = row(i);
+      for (int i = 0; i < kRows; ++i) rows[i] = inputs(i);
       HWY_UNROLL(8)
       for (int p = 0; p < kPanels; ++p) {
         HWY_UNROLL(16)
         for (int v = 0; v < kVectors; ++v) {
-          const V w = weight(p, v);
+          const auto w = weights(p, v);
           HWY_UNROLL(8)
-          for (int i = 0; i < kRows; ++i) sum[i][p][v] = hn::MulAdd(rows[i], w, sum[i][p][v]);
+          for (int i = 0; i < kRows; ++i) sum[i][p][v] = S::Add(rows[i], w, sum[i][p][v]);
         }
       }
     } else {
-      V w[kPanels][kVectors];
+      decltype(weights(0, 0)) w[kPanels][kVectors];
       HWY_UNROLL(8)
       for (int p = 0; p < kPanels; ++p) {
         HWY_UNROLL(16)
-        for (int v = 0; v < kVectors; ++v) w[p][v] = weight(p, v);
+        for (int v = 0; v < kVectors; ++v) w[p][v] = weights(p, v);
       }
       HWY_UNROLL(8)
       for (int i = 0; i < kRows; ++i) {
-        const V xik = row(i);
+        const auto row = inputs(i);
         HWY_UNROLL(8)
         for (int p = 0; p < kPanels; ++p) {
           HWY_UNROLL(16)
-          for (int v = 0; v < kVectors; ++v) sum[i][p][v] = hn::MulAdd(xik, w[p][v], sum[i][p][v]);
+          for (int v = 0; v < kVectors; ++v) sum[i][p][v] = S::Add(row, w[p][v], sum[i][p][v]);
         }
       }
     }
@@ -176,15 +217,15 @@ HWY_INLINE void AddBlock(const Matrix<const float>& x, const Weight* HWY_RESTRIC
     for (int p = 0; p < kPanels; ++p) {
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v)
-        hn::Store(sum[i][p][v], d, sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
+        S::End(sum[i][p][v], x.scale(i), sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
     }
   }
 }
 
 // The same for `count` panels, kPanels at a time while there are so many.
 template <int kRows, int kPanels, class Weight>
-void AddPanels(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
-               int64_t count, float* sums) {
+void AddPanels(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size, int64_t count,
+               float* sums) {
   int64_t p = 0;
   for (; p + kPanels <= count; p += kPanels)
     AddBlock<kRows, kPanels>(x, panels + p * panel_size, panel_size, sums + p * kWidth);
@@ -195,52 +236,36 @@ void AddPanels(const Matrix<const float>& x, const Weight* panels, int64_t panel
 }
 
 // The same for any number of rows up to kRows.
-template <int kRows = kMostRows, class Weight>
-HWY_INLINE void AddRows(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
+template <class Weight, int kRows = kMostRows<Weight>>
+HWY_INLINE void AddRows(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size,
                         int64_t count, float* sums) {
   if constexpr (kRows > 1)
-    if (x.rows < kRows) return AddRows<kRows - 1>(x, panels, panel_size, count, sums);
+    if (x.rows.rows < kRows) return AddRows<Weight, kRows - 1>(x, panels, panel_size, count, sums);
   AddPanels<kRows, panels_at_once(kRows)>(x, panels, panel_size, count, sums);
 }
 
 // The same for any number of rows, in groups as equal as can be.
 template <class Weight>
-void AddRowGroups(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
-                  int64_t count, float* sums) {
+void AddRowGroups(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size, int64_t count,
+                  float* sums) {
+  const int64_t all = x.rows.rows;
   int64_t i = 0;
-  for (int64_t groups = (x.rows + kMostRows - 1) / kMostRows; groups > 0; --groups) {
-    const int64_t rows = (x.rows - i + groups - 1) / groups;
-    AddRows(x.row_block(i, rows), panels, panel_size, count, sums + i * kColumnsAtOnce);
+  for (int64_t groups = (all + kMostRows<Weight> - 1) / kMostRows<Weight>; groups > 0; --groups) {
+    const int64_t rows = (all - i + groups - 1) / groups;
+    AddRows(x.block(i, rows), panels, panel_size, count, sums + i * kColumnsAtOnce);
     i += rows;
   }
 }
 
-// `count` is a multiple of the lanes.
+// The same; many rows pass over a few panels at a time.
 template <class Weight>
-HWY_INLINE void ToFloats(const Weight* HWY_RESTRICT from, int64_t count, float* HWY_RESTRICT to) {
-  const hn::ScalableTag<float> d;
-  for (int64_t j = 0; j < count; j += kLanes) hn::Store(LoadFloats(d, from + j), d, to + j);
-}
-
-// The same; many rows pass over a few panels at a time, made floats once.
-template <class Weight>
-void AddProducts(const Matrix<const float>& x, const Weight* panels, int64_t panel_size,
-                 int64_t count, float* sums) {
-  if (x.rows <= kMostRows) return AddRows(x, panels, panel_size, count, sums);
-  constexpr int64_t kFew = panels_at_once(kMostRows);
-  for (int64_t p = 0; p < count; p += kFew) {
-    const int64_t few = std::min(kFew, count - p);
-    const Weight* from = panels + p * panel_size;
-    if constexpr (std::is_same_v<Weight, float>) {
-      AddRowGroups(x, from, panel_size, few, sums + p * kWidth);
-    } else {
-      constexpr int64_t kBlock = kDepthAtOnce * kWidth;
-      HWY_ALIGN float floats[kFew * kBlock];
-      for (int64_t i = 0; i < few; ++i)
-        ToFloats(from + i * panel_size, x.columns * kWidth, floats + i * kBlock);
-      AddRowGroups(x, floats, kBlock, few, sums + p * kWidth);
-    }
-  }
+void AddProducts(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size, int64_t count,
+                 float* sums) {
+  constexpr int64_t kFew = panels_at_once(kMostRows<Weight>);
+  if (x.rows.rows <= kMostRows<Weight>) return AddRows(x, panels, panel_size, count, sums);
+  for (int64_t p = 0; p < count; p += kFew)
+    AddRowGroups(x, panels + p * panel_size, panel_size, std::min(kFew, count - p),
+                 sums + p * kWidth);
 }
 
 // y[kWidth] = or += sums, times scales if any, then += bias.
@@ -274,12 +299,73 @@ HWY_INLINE void Finish(const float* sums, const float* scales, const float* bias
   std::copy_n(last, columns - j, y + j);
 }
 
+// to[count] = the whole numbers nearest to from / scale, in -32767..32767, and returns the scale:
+// the largest |from| / 32767. That is no finite number if one of `from` is not, which makes the
+// row's sums none either; it is 0, and so are all of `to`, where it would be too small for a normal
+// float.
+template <class X>
+HWY_INLINE float Quantize(const X* HWY_RESTRICT from, int64_t count, int16_t* HWY_RESTRICT to) {
+  constexpr float kMost = 32767;
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di32;
+  const hn::Rebind<int16_t, decltype(d)> di16;
+  // Magnitudes as bits, which have the same order, with NaN at its end.
+  auto most = hn::Zero(di32);
+  int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes)
+    most = hn::Max(most, hn::BitCast(di32, hn::Abs(LoadFloats(d, from + j))));
+  int32_t bits = hn::GetLane(hn::MaxOfLanes(di32, most));
+  for (; j < count; ++j)
+    bits = std::max(bits, std::bit_cast<int32_t>(std::abs(OneToFloat(from[j]))));
+  const float scale = std::bit_cast<float>(bits) / kMost;
+  if (scale < std::numeric_limits<float>::min()) {
+    std::fill_n(to, count, int16_t{0});
+    return 0;
+  }
+  const float inverse = 1 / scale;
+  const auto factor = hn::Set(d, inverse);
+  for (j = 0; j + kLanes <= count; j += kLanes) {
+    const auto integers = hn::NearestInt(hn::Mul(LoadFloats(d, from + j), factor));
+    hn::StoreU(hn::DemoteTo(di16, integers), di16, to + j);
+  }
+  for (; j < count; ++j) to[j] = static_cast<int16_t>(std::lrint(OneToFloat(from[j]) * inverse));
+  return scale;
+}
+
+// A block of rows as a step takes them.
+template <class Weight>
+class InputBlock {
+ public:
+  // Valid until the next call, and as long as x is.
+  template <class X>
+  Inputs<Weight> of(const Matrix<const X>& x) {
+    constexpr int64_t kDepths = Step<Weight>::kDepths;
+    const int64_t depth = (x.columns + kDepths - 1) / kDepths * kDepths;
+    if constexpr (std::is_same_v<X, typename Step<Weight>::Input>)
+      if (depth == x.columns) return {x};
+    for (int64_t i = 0; i < x.rows; ++i) {
+      typename Step<Weight>::Input* to = values_ + i * kDepthAtOnce;
+      if constexpr (std::is_same_v<Weight, int8_t>)
+        scales_[i] = Quantize(x.row(i), x.columns, to);
+      else
+        ScaleToFloat(x.row(i), x.columns, 1.0f, to);
+      std::fill(to + x.columns, to + depth, typename Step<Weight>::Input{0});
+    }
+    return {{values_, x.rows, depth, kDepthAtOnce},
+            std::is_same_v<Weight, int8_t> ? scales_ : nullptr};
+  }
+
+ private:
+  HWY_ALIGN typename Step<Weight>::Input values_[kRowsAtOnce * kDepthAtOnce];
+  float scales_[kRowsAtOnce];
+};
+
 template <class X, class Y, class Weight>
 void Multiply(const Matrix<const X>& x, const PanelWeights::Panels& weights, const Weight* data,
               const Matrix<Y>& y, bool accumulate, const float* bias, PanelRange range) {
   HWY_ALIGN float sums[kRowsAtOnce * kColumnsAtOnce];
-  HWY_ALIGN float x_floats[kRowsAtOnce * kDepthAtOnce];
-  const int64_t panel_size = weights.in * kWidth;
+  InputBlock<Weight> inputs;
+  const int64_t panel_size = weights.depth<Weight>() * kWidth;
   for (int64_t i = 0; i < x.rows; i += kRowsAtOnce) {
     const int64_t rows = std::min(kRowsAtOnce, x.rows - i);
     for (int64_t p = range.first; p < range.last; p += kPanelsAtOnce) {
@@ -287,13 +373,8 @@ void Multiply(const Matrix<const X>& x, const PanelWeights::Panels& weights, con
       std::fill_n(sums, rows * kColumnsAtOnce, 0.0f);
       for (int64_t k = 0; k < weights.in; k += kDepthAtOnce) {
         const int64_t depth = std::min(kDepthAtOnce, weights.in - k);
-        Matrix<const float> block(x_floats, rows, depth, kDepthAtOnce);
-        if constexpr (std::is_same_v<X, float>)
-          block = x.row_block(i, rows).column_block(k, depth);
-        else
-          for (int64_t r = 0; r < rows; ++r)
-            ScaleToFloat(x.row(i + r) + k, depth, 1.0f, x_floats + r * kDepthAtOnce);
-        AddProducts(block, data + p * panel_size + k * kWidth, panel_size, count, sums);
+        AddProducts(inputs.of(x.row_block(i, rows).column_block(k, depth)),
+                    data + p * panel_size + k * kWidth, panel_size, count, sums);
       }
       const int64_t first = p * kWidth;
       const int64_t columns = std::min(count * kWidth, weights.out - first);
@@ -336,56 +417,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace combiner {
 
-HWY_EXPORT(PackFloat);
-HWY_EXPORT(PackBfloat16);
 HWY_EXPORT(FloatToFloat);
 HWY_EXPORT(Bfloat16ToFloat);
 HWY_EXPORT(Bfloat16ToBfloat16);
-
-namespace {
-
-// Row by row as 8-bit integers and scales, into panels.
-void pack_int8(Matrix<const float> weights, int8_t* panels, float* scales) {
-  constexpr int64_t kWidth = PanelWeights::kPanelWidth;
-  const auto in = static_cast<size_t>(weights.columns);
-  Buffer<int8_t> row(in);
-  for (int64_t o = 0; o < weights.rows; ++o) {
-    scales[o] = quantize_row({weights.row(o), in}, row.span());
-    int8_t* to = panels + o / kWidth * kWidth * weights.columns + o % kWidth;
-    for (size_t k = 0; k < in; ++k, to += kWidth) *to = row[k];
-  }
-}
-
-}  // namespace
-
-template <class Weight>
-PanelWeights PanelWeights::pack(Matrix<const float> weights) {
-  auto panels = std::make_shared<Panels>();
-  panels->out = weights.rows;
-  panels->in = weights.columns;
-  PanelWeights result;
-  result.panels_ = panels;
-  const int64_t outs = result.panel_count() * kPanelWidth;
-  const auto size = static_cast<size_t>(outs * weights.columns);
-  if constexpr (std::is_same_v<Weight, float>) {
-    panels->f32 = Buffer<float>(size);
-    HWY_DYNAMIC_DISPATCH(PackFloat)(weights, panels->f32.data());
-  } else if constexpr (std::is_same_v<Weight, bfloat16>) {
-    panels->bf16 = Buffer<bfloat16>(size);
-    HWY_DYNAMIC_DISPATCH(PackBfloat16)(weights, panels->bf16.data());
-  } else {
-    panels->int8 = Buffer<int8_t>(size);
-    panels->scales = Buffer<float>(static_cast<size_t>(outs));
-    pack_int8(weights, panels->int8.data(), panels->scales.data());
-  }
-  return result;
-}
-template PanelWeights PanelWeights::pack<float>(Matrix<const float>);
-template PanelWeights PanelWeights::pack<bfloat16>(Matrix<const float>);
-template PanelWeights PanelWeights::pack<int8_t>(Matrix<const float>);
-
-int64_t PanelWeights::out() const { return panels_->out; }
-int64_t PanelWeights::in() const { return panels_->in; }
 
 template <>
 void multiply_panels(Matrix<const float> x, const PanelWeights& weights, Matrix<float> y,

@@ -18,16 +18,18 @@ struct PanelRange {
 // one maybe narrower, so that a product reads them once, in order. Immutable and cheap to copy; may
 // be shared by threads.
 //
-// An element of a product is one chain of multiply-adds over `in`, in order: its bits depend
-// neither on the number of rows nor on how panels are shared out, so neither do a sampled picture's
-// on the batch or the threads. oneDNN gives no such promise.
+// An element of a product is one chain of multiply-adds over `in`, in order, or with int8 weights
+// one of exact sums over parts of `in`: its bits depend neither on the number of rows nor on how
+// panels are shared out, so neither do a sampled picture's on the batch or the threads. oneDNN
+// gives no such promise.
 class PanelWeights {
  public:
   static constexpr int64_t kPanelWidth = 16;
 
   PanelWeights() = default;
   // Copies, rounding to Weight: float, bfloat16, or int8_t with one scale an output, as
-  // quantize_row does, which multiplies the output's sum.
+  // quantize_row does. With int8_t the inputs are rounded too, to 16 bits: each 256 of a row to
+  // whole multiples of their largest magnitude / 32767.
   template <class Weight>
   static PanelWeights pack(Matrix<const float> weights);
 

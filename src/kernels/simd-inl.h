@@ -55,18 +55,21 @@ template <class D>
 HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, float* to) {
   hn::StoreU(v, d, to);
 }
-// Rounds to nearest even, as to_bfloat16 does; NaN stays NaN.
+// The bits, in the lower half of each lane, of v rounded to bfloat16: to nearest even, as
+// to_bfloat16 does; NaN stays NaN.
 template <class D>
-HWY_INLINE void StoreFloats(D /*d*/, hn::Vec<D> v, bfloat16* to) {
-  const hn::Rebind<uint16_t, D> du16;
-  const hn::Rebind<uint32_t, D> du32;
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> Bfloat16Bits(D /*d*/, hn::Vec<D> v) {
+  const hn::RebindToUnsigned<D> du32;
   const auto bits = hn::BitCast(du32, v);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du32, 1));
   const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du32, 0x7fff))));
   const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du32, 0x40));
-  const auto is_nan = hn::RebindMask(du32, hn::IsNaN(v));
-  hn::StoreU(hn::TruncateTo(du16, hn::IfThenElse(is_nan, quiet, rounded)), du16,
-             reinterpret_cast<uint16_t*>(to));
+  return hn::IfThenElse(hn::RebindMask(du32, hn::IsNaN(v)), quiet, rounded);
+}
+template <class D>
+HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, bfloat16* to) {
+  const hn::Rebind<uint16_t, D> du16;
+  hn::StoreU(hn::TruncateTo(du16, Bfloat16Bits(d, v)), du16, reinterpret_cast<uint16_t*>(to));
 }
 
 template <class T>

@@ -8,9 +8,9 @@
 namespace combiner {
 namespace {
 
-// Panels are 16 wide, blocks up to six rows high and four panels wide. Products are cut into 8
+// Panels are 16 wide, blocks up to six rows high and four panels wide. Products are cut into 16
 // panels, 48 rows and 256 inputs.
-constexpr int64_t kOuts[] = {1, 15, 16, 17, 65, 145};
+constexpr int64_t kOuts[] = {1, 15, 16, 17, 65, 273};
 constexpr int64_t kIns[] = {1, 3, 33, 300};
 constexpr int64_t kRows[] = {0, 1, 3, 6, 7, 50};
 
@@ -54,10 +54,17 @@ void check_products() {
             PaddedMatrix<Y> y = before;
             multiply_panels<X, Y>(x.view(), panels, y.view(), accumulate,
                                   with_bias ? bias.data() : nullptr);
+            // Beside int8 weights, to half a multiple of the largest magnitude / 32767.
+            const auto x_error = [&](int64_t i) {
+              if (!std::is_same_v<Weight, int8_t>) return 0.0;
+              double most = 0;
+              for (int64_t k = 0; k < in; ++k) most = std::max<double>(most, std::abs(x(i, k)));
+              return most / 32767 * (0.5 + 3 * 32767 * kFloatUnit);
+            };
             INFO(rows << " x " << in << " x " << out << (accumulate ? ", added" : "")
                       << (with_bias ? ", bias" : ""));
             CHECK(worst_product_error(y, in, x, weight, accumulate ? &before : nullptr,
-                                      with_bias ? bias.data() : nullptr) <= 1.0);
+                                      with_bias ? bias.data() : nullptr, x_error) <= 1.0);
             CHECK(y.gaps_kept());
           }
     }
@@ -121,6 +128,33 @@ TEST_CASE("The bits of a row depend neither on the number of rows nor on the ran
     check_rows_apart<float, int8_t, float>();
     check_rows_apart<bfloat16, int8_t, float>();
     check_rows_apart<bfloat16, int8_t, bfloat16>();
+  });
+}
+
+// Row 1 is all zeros, row 2 smaller than a scale can be; rows 3 and 4 are no numbers.
+TEST_CASE("Products with int8 weights of inputs that have no scale") {
+  for_each_instruction_set([] {
+    Random random(4);
+    constexpr int64_t kIn = 21, kOut = 20;
+    const PaddedMatrix<float> weights(kOut, kIn, random);
+    const PanelWeights panels = PanelWeights::pack<int8_t>(weights.view());
+    PaddedMatrix<float> x(5, kIn, random);
+    for (int64_t k = 0; k < kIn; ++k) {
+      x.at(1, k) = 0;
+      x.at(2, k) = 1e-36f;
+    }
+    x.at(3, 20) = NAN;
+    x.at(4, 0) = -INFINITY;
+    PaddedMatrix<float> y(5, kOut, random);
+    multiply_panels<float, float>(x.view(), panels, y.view(), false, nullptr);
+    for (int64_t j = 0; j < kOut; ++j) {
+      CHECK(std::isfinite(y(0, j)));
+      CHECK(y(1, j) == 0);
+      CHECK(y(2, j) == 0);
+      CHECK(!std::isfinite(y(3, j)));
+      CHECK(!std::isfinite(y(4, j)));
+    }
+    CHECK(y.gaps_kept());
   });
 }
 

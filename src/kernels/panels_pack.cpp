@@ -1,0 +1,151 @@
+#include <algorithm>
+#include <type_traits>
+
+#include "kernels/panels.h"
+#include "kernels/panels_storage.h"
+#include "tensor/int8_row.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/panels_pack.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int64_t kWidth = PanelWeights::kPanelWidth;
+constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(hn::ScalableTag<float>()));
+
+// Four rows of four, `stride` apart, into columns of `to`, rows kWidth apart.
+HWY_INLINE void Transpose4x4(const float* from, int64_t stride, float* to) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < 4; ++i)
+    for (int64_t k = 0; k < 4; ++k) to[k * kWidth + i] = from[i * stride + k];
+#else
+  const hn::FixedTag<float, 4> d;
+  const auto a = hn::LoadU(d, from);
+  const auto b = hn::LoadU(d, from + stride);
+  const auto c = hn::LoadU(d, from + 2 * stride);
+  const auto e = hn::LoadU(d, from + 3 * stride);
+  const auto ac01 = hn::InterleaveLower(d, a, c), ac23 = hn::InterleaveUpper(d, a, c);
+  const auto be01 = hn::InterleaveLower(d, b, e), be23 = hn::InterleaveUpper(d, b, e);
+  hn::Store(hn::InterleaveLower(d, ac01, be01), d, to);
+  hn::Store(hn::InterleaveUpper(d, ac01, be01), d, to + kWidth);
+  hn::Store(hn::InterleaveLower(d, ac23, be23), d, to + 2 * kWidth);
+  hn::Store(hn::InterleaveUpper(d, ac23, be23), d, to + 3 * kWidth);
+#endif
+}
+
+// The transpose of up to kWidth rows, into columns of `to`, rows kWidth apart.
+HWY_INLINE void Transpose(const Matrix<const float>& from, float* to) {
+  for (int64_t i = 0; i < from.rows; i += 4) {
+    const int64_t few = std::min<int64_t>(4, from.rows - i);
+    int64_t k = 0;
+    if (few == 4)
+      for (; k + 4 <= from.columns; k += 4)
+        Transpose4x4(from.row(i) + k, from.stride, to + k * kWidth + i);
+    for (; k < from.columns; ++k)
+      for (int64_t r = i; r < i + few; ++r) to[k * kWidth + r] = from.row(r)[k];
+  }
+}
+
+// `depths` of a panel, from [depths, kWidth]. Returns the end of what was written.
+HWY_INLINE float* StoreDepths(const float* from, int64_t depths, float* to) {
+  return std::copy_n(from, depths * kWidth, to);
+}
+// The same in pairs; `depths` is even.
+HWY_INLINE bfloat16* StoreDepths(const float* from, int64_t depths, bfloat16* to) {
+  const hn::ScalableTag<float> d;
+  const hn::ScalableTag<uint32_t> du32;
+  for (int64_t k = 0; k < depths; k += 2, from += 2 * kWidth)
+    for (int64_t j = 0; j < kWidth; j += kLanes, to += 2 * kLanes) {
+      const auto even = Bfloat16Bits(d, hn::Load(d, from + j));
+      const auto odd = Bfloat16Bits(d, hn::Load(d, from + kWidth + j));
+      hn::Store(hn::Or(even, hn::ShiftLeft<16>(odd)), du32, reinterpret_cast<uint32_t*>(to));
+    }
+  return to;
+}
+
+// All panels, by way of a tile that stays in the nearest cache.
+template <class Weight>
+void Pack(const Matrix<const float>& weights, int64_t depth, Weight* panels) {
+  constexpr int64_t kTileDepth = 64;
+  for (int64_t o = 0; o < weights.rows; o += kWidth) {
+    HWY_ALIGN float tile[kTileDepth * kWidth] = {};
+    const auto rows = weights.row_block(o, std::min(kWidth, weights.rows - o));
+    for (int64_t k = 0; k < weights.columns; k += kTileDepth) {
+      const int64_t columns = std::min(kTileDepth, weights.columns - k);
+      Transpose(rows.column_block(k, columns), tile);
+      const int64_t depths = std::min(kTileDepth, depth - k);
+      std::fill(tile + columns * kWidth, tile + depths * kWidth, 0.0f);
+      panels = StoreDepths(tile, depths, panels);
+    }
+  }
+}
+
+void PackFloat(const Matrix<const float>& weights, int64_t depth, float* panels) {
+  Pack(weights, depth, panels);
+}
+void PackBfloat16(const Matrix<const float>& weights, int64_t depth, bfloat16* panels) {
+  Pack(weights, depth, panels);
+}
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace combiner {
+
+HWY_EXPORT(PackFloat);
+HWY_EXPORT(PackBfloat16);
+
+namespace {
+
+// Row by row as 8-bit integers and scales, into panels; the padding is zeros already.
+void pack_int8(Matrix<const float> weights, int64_t depth, int8_t* panels, float* scales) {
+  constexpr int64_t kWidth = PanelWeights::kPanelWidth;
+  const auto in = static_cast<size_t>(weights.columns);
+  Buffer<int8_t> row(in);
+  for (int64_t o = 0; o < weights.rows; ++o) {
+    scales[o] = quantize_row({weights.row(o), in}, row.span());
+    int8_t* to = panels + o / kWidth * kWidth * depth + o % kWidth * 2;
+    for (size_t k = 0; k < in; ++k) to[k / 2 * 2 * kWidth + k % 2] = row[k];
+  }
+}
+
+}  // namespace
+
+template <class Weight>
+PanelWeights PanelWeights::pack(Matrix<const float> weights) {
+  auto panels = std::make_shared<Panels>();
+  panels->out = weights.rows;
+  panels->in = weights.columns;
+  PanelWeights result;
+  result.panels_ = panels;
+  const int64_t outs = result.panel_count() * kPanelWidth;
+  const int64_t depth = panels->depth<Weight>();
+  const auto size = static_cast<size_t>(outs * depth);
+  if constexpr (std::is_same_v<Weight, float>) {
+    panels->f32 = Buffer<float>(size);
+    HWY_DYNAMIC_DISPATCH(PackFloat)(weights, depth, panels->f32.data());
+  } else if constexpr (std::is_same_v<Weight, bfloat16>) {
+    panels->bf16 = Buffer<bfloat16>(size);
+    HWY_DYNAMIC_DISPATCH(PackBfloat16)(weights, depth, panels->bf16.data());
+  } else {
+    panels->int8 = Buffer<int8_t>(size);
+    panels->scales = Buffer<float>(static_cast<size_t>(outs));
+    pack_int8(weights, depth, panels->int8.data(), panels->scales.data());
+  }
+  return result;
+}
+template PanelWeights PanelWeights::pack<float>(Matrix<const float>);
+template PanelWeights PanelWeights::pack<bfloat16>(Matrix<const float>);
+template PanelWeights PanelWeights::pack<int8_t>(Matrix<const float>);
+
+int64_t PanelWeights::out() const { return panels_->out; }
+int64_t PanelWeights::in() const { return panels_->in; }
+
+}  // namespace combiner
+#endif  // HWY_ONCE
