@@ -19,8 +19,9 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, con
 }
 
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
-// `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended. All
-// threads of the worker's share call this with the same arguments but the worker.
+// `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended and
+// act.attended_in. All threads of the worker's share call this with the same arguments but the
+// worker.
 template <class T, class Dense, class Attend>
 void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights,
                    Matrix<const float> x, Matrix<float> middle, Matrix<float> out,
@@ -29,14 +30,11 @@ void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights
   normalise<T>(worker, x, weights.norm1, config.norm_epsilon, act.norm1.view(n), act.moments1);
   dense(worker, act.norm1.view(n), weights.query_key_value, act.query_key_value.view(n));
   attend();
-  by_columns(worker, act.attended.view(n), act.attended_in.view(n),
-             [](auto from, auto to) { convert<float, T>(from, to); });
   add_residual<T>(worker, x, act.attended_in.view(n), weights.output, middle);
 
   normalise<T>(worker, middle, weights.norm2, config.norm_epsilon, act.norm2.view(n), act.moments2);
-  dense(worker, act.norm2.view(n), weights.up.weight, act.up.view(n), false, weights.up.bias);
-  by_columns(worker, act.up.view(n), act.activated.view(n),
-             [&](auto from, auto to) { activate<T>(config.activation, from, to); });
+  dense_activated(worker, act.norm2.view(n), weights.up, config.activation, act.up.view(n),
+                  act.activated.view(n));
   add_residual<T>(worker, middle, act.activated.view(n), weights.down.weight, out,
                   weights.down.bias);
 }

@@ -1,8 +1,10 @@
 // Weights of dense and normalisation layers, and what a thread computes them with.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
+#include "kernels/activation.h"
 #include "kernels/attend.h"
 #include "kernels/layer_norm.h"
 #include "kernels/panels.h"
@@ -19,20 +21,30 @@ struct Worker {
   AttentionScratch attention;
 };
 
-// A dense layer over many rows (likelihood, training), by one thread ...
-template <class X, class Y>
-void dense(Worker& worker, Matrix<X> x, const PackedWeights& weights, Matrix<Y> y,
-           bool accumulate = false, const float* bias = nullptr) {
+// A dense layer over many rows (likelihood, training), by one thread. Calls then(first, columns)
+// once those outputs are there.
+template <class X, class Y, class Then>
+void dense_then(Worker& worker, Matrix<X> x, const PackedWeights& weights, Matrix<Y> y,
+                bool accumulate, const float* bias, Then&& then) {
   worker.multiplier.multiply(plain(x), weights, y, accumulate, bias);
+  then(0, y.columns);
 }
-// ... and over few (decoding), by all threads of the share together.
-template <class X, class Y>
-void dense(Worker& worker, Matrix<X> x, const PanelWeights& weights, Matrix<Y> y,
-           bool accumulate = false, const float* bias = nullptr) {
+// The same over few (decoding), by all threads of the share together: each calls `then` for the
+// outputs that it has made, without waiting for the others.
+template <class X, class Y, class Then>
+void dense_then(Worker& worker, Matrix<X> x, const PanelWeights& weights, Matrix<Y> y,
+                bool accumulate, const float* bias, Then&& then) {
+  constexpr int64_t kWidth = PanelWeights::kPanelWidth;
   worker.share.divide(weights.panel_count(), [&](int64_t first, int64_t number) {
     multiply_panels<std::remove_const_t<X>, Y>(x, weights, y, accumulate, bias,
                                                {first, first + number});
+    then(first * kWidth, std::min(number * kWidth, y.columns - first * kWidth));
   });
+}
+template <class X, class Y, class Dense>
+void dense(Worker& worker, Matrix<X> x, const Dense& weights, Matrix<Y> y, bool accumulate = false,
+           const float* bias = nullptr) {
+  dense_then(worker, x, weights, y, accumulate, bias, [](int64_t, int64_t) {});
 }
 
 struct NormWeights {
@@ -50,20 +62,20 @@ void normalise(Worker& worker, Matrix<const float> x, const NormWeights& weights
   });
 }
 
-// work(x, y) of matrices of one shape whose columns have nothing to do with each other, by all
-// threads of the share together.
-template <class X, class Y, class Work>
-void by_columns(Worker& worker, Matrix<X> x, Matrix<Y> y, Work&& work) {
-  worker.share.divide(x.columns, [&](int64_t first, int64_t columns) {
-    work(x.column_block(first, columns), y.column_block(first, columns));
-  });
-}
-
 // Dense is PackedWeights or PanelWeights.
 template <class Dense>
 struct DenseWeights {
   Dense weight;
   const float* bias = nullptr;
 };
+
+// y = the dense layer of x, activated = activation(y).
+template <class T, class Dense>
+void dense_activated(Worker& worker, Matrix<T> x, const DenseWeights<Dense>& layer,
+                     Activation activation, Matrix<T> y, Matrix<T> activated) {
+  dense_then(worker, x, layer.weight, y, false, layer.bias, [&](int64_t first, int64_t columns) {
+    activate<T>(activation, y.column_block(first, columns), activated.column_block(first, columns));
+  });
+}
 
 }  // namespace combiner

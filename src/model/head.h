@@ -53,8 +53,10 @@ void head_norm(const ModelConfig& config, const ModelWeights<Dense>& weights, Ma
 template <class T, class Dense>
 void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, int channel,
                   int64_t n, HeadActivations<T>& act, Worker& worker) {
-  by_columns(worker, act.norm.view(n), act.in.view(n),
-             [](auto from, auto to) { convert<float, T>(from, to); });
+  worker.share.divide(config.embed_dim, [&](int64_t first, int64_t columns) {
+    convert<float, T>(act.norm.view(n).column_block(first, columns),
+                      act.in.view(n).column_block(first, columns));
+  });
   if (config.tokens == Tokens::subpixel) {
     dense(worker, act.in.view(n), weights.subpixel.weight, act.logits.view(n), false,
           weights.subpixel.bias);
@@ -62,9 +64,8 @@ void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, 
   }
   const DenseWeights<Dense>& hidden = weights.hidden[static_cast<size_t>(channel)];
   const DenseWeights<Dense>& output = weights.output[static_cast<size_t>(channel)];
-  dense(worker, act.in.view(n), hidden.weight, act.hidden.view(n), false, hidden.bias);
-  by_columns(worker, act.hidden.view(n), act.activated.view(n),
-             [](auto from, auto to) { activate<T>(Activation::gelu, from, to); });
+  dense_activated(worker, act.in.view(n), hidden, Activation::gelu, act.hidden.view(n),
+                  act.activated.view(n));
   dense(worker, act.activated.view(n), output.weight, act.logits.view(n), false, output.bias);
 }
 

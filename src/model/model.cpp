@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cross_entropy.h"
+#include "kernels/rows.h"
 #include "model/block.h"
 #include "model/embedding.h"
 #include "model/owned_matrix.h"
@@ -101,6 +102,7 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
                        {block_.norm1.view(n), block_.query_key_value.view(n)},
                        &weights_.blocks[layer].summary, block_.attended.view(n), block_.lse.view(n),
                        states_[layer].data(), attention_.of(attention), worker_);
+        convert<float, T>(block_.attended.view(n), block_.attended_in.view(n));
       });
     head_norm(config_, weights_, x, head_, worker_);
     for (int channel = 0; channel < predictions(config_); ++channel) {

@@ -17,8 +17,9 @@
 namespace combiner {
 
 // The numbers that matrix products are made with: sums, normalisation, softmax and the loss are
-// always in float. int8 is f32 but for the quantizable weights, each row of which is rounded to
-// 8-bit integers times one scale (quantize_row); it is for likelihood and sampling.
+// always in float. int8 has 8-bit integers for the quantizable weights, times one scale for each
+// row (quantize_row), and floats for the others. It is for likelihood, where all else is as in f32,
+// and for sampling, where activations and what is kept of earlier positions are as in bf16.
 enum class Precision { f32, bf16, int8 };
 // "f32", "bf16", "int8"
 std::string_view name(Precision precision);

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "kernels/rows.h"
 #include "model/attention/attention.h"
 #include "model/block.h"
 #include "model/embedding.h"
@@ -91,13 +92,18 @@ void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& 
     const int64_t end = first + number;
     for (int64_t i = first / heads; i * heads < end; ++i) {
       const int64_t head = std::max<int64_t>(first - i * heads, 0);
+      const int64_t count = std::min(end - i * heads, heads) - head;
+      const int64_t head_dim = config_.attention_shape().head_dim();
       DecodeState<T>& state = states[static_cast<size_t>(i)];
       attend_position<T>(
-          config_.attention[layer], config_.attention_shape(), state.position,
-          {head, std::min(end - i * heads, heads) - head},
+          config_.attention[layer], config_.attention_shape(), state.position, {head, count},
           {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},
           block_.attended.view().row_block(i, 1), state.layers[layer].data(), thread.lines,
           thread.alone);
+      const auto columns = [&](auto matrix) {
+        return matrix.row_block(i, 1).column_block(head * head_dim, count * head_dim);
+      };
+      convert<float, T>(columns(block_.attended.view()), columns(block_.attended_in.view()));
     }
   });
 }

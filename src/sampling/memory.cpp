@@ -4,9 +4,23 @@
 #include "model/layers.h"
 
 namespace combiner {
+namespace {
+
+int64_t bytes_of(int64_t out, int64_t in, Precision precision) {
+  switch (precision) {
+    case Precision::int8:
+      return out * (in + int64_t{sizeof(float)});
+    case Precision::bf16:
+      return out * in * int64_t{sizeof(bfloat16)};
+    default:
+      return out * in * int64_t{sizeof(float)};
+  }
+}
+
+}  // namespace
 
 SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
-  const int64_t element_bytes = precision == Precision::bf16 ? sizeof(bfloat16) : sizeof(float);
+  const int64_t state_bytes = precision == Precision::f32 ? sizeof(float) : sizeof(bfloat16);
   SamplingMemory memory;
   struct Bytes {
     int64_t count = 0;
@@ -14,16 +28,14 @@ SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
   const ModelWeights<Bytes> layers = bind_weights<Bytes>(
       weights.config, weights.parameters, weights.values.data(),
       [&](size_t offset, int64_t out, int64_t in) {
-        const bool is_int8 = weight_precision(weights, offset, precision) == Precision::int8;
-        const Bytes layer{is_int8 ? out * (in + int64_t{sizeof(float)}) : out * in * element_bytes};
+        const Bytes layer{bytes_of(out, in, weight_precision(weights, offset, precision))};
         memory.weights += layer.count;
         return layer;
       });
   for (const BlockWeights<Bytes>& block : layers.blocks)
     memory.summary_weights += block.summary.output.count + block.summary.key.count;
   for (const Attention attention : weights.config.attention)
-    memory.state +=
-        attention_state_size(attention, weights.config.attention_shape()) * element_bytes;
+    memory.state += attention_state_size(attention, weights.config.attention_shape()) * state_bytes;
   return memory;
 }
 

@@ -274,8 +274,8 @@ bool sample_as(const Weights& weights, const SampleOptions& options, const Sampl
 
 bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events) {
   check(weights.config, options);
-  return options.precision == Precision::bf16 ? sample_as<bfloat16>(weights, options, events)
-                                              : sample_as<float>(weights, options, events);
+  return options.precision == Precision::f32 ? sample_as<float>(weights, options, events)
+                                             : sample_as<bfloat16>(weights, options, events);
 }
 
 }  // namespace combiner

@@ -98,6 +98,7 @@ void GradientPass<T>::forward(const uint8_t* pixels) {
                                    &weights_.blocks[layer].summary, act.attended.view(),
                                    act.lse.view(), states_[layer].data(), attentions_[layer],
                                    worker_);
+                    convert<float, T>(act.attended.view(), act.attended_in.view());
                   });
 }
 

@@ -36,11 +36,14 @@ void decode(Decoder<T>& decoder, std::span<DecodeState<T>> states,
   for (int64_t step = 0; step < steps; ++step) decoder.step(states, forced<T>(images, logits));
 }
 
+template <class T>
+constexpr Precision precision_of = std::is_same_v<T, float> ? Precision::f32 : Precision::bf16;
+
 // Logits [dims, V] of each image, all decoded as one batch.
 template <class T>
 std::vector<std::vector<float>> decode_batch(const Weights& weights,
-                                             std::span<const std::vector<uint8_t>> images) {
-  constexpr Precision precision = std::is_same_v<T, float> ? Precision::f32 : Precision::bf16;
+                                             std::span<const std::vector<uint8_t>> images,
+                                             Precision precision = precision_of<T>) {
   const ModelWeights<PanelWeights> panels = pack_panels(weights, precision);
   Decoder<T> decoder(weights.config, panels, static_cast<int64_t>(images.size()));
   std::vector<DecodeState<T>> states;
