@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "error.h"
+#include "image/imgcodecs.h"
 #include "image/quietly.h"
 #include "read_file.h"
 
@@ -55,11 +56,12 @@ cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
   // OpenCV turns pictures upright only when asked for colour. Photographs are JPEGs, which have
   // neither alpha nor 16 bits; every other format is taken as it is so that both show.
   const int flags = is_jpeg(bytes) ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED;
+  const ImageCodecs& codecs = image_codecs();
   cv::Mat decoded;
   std::string reason;
   quietly([&] {
     try {
-      decoded = cv::imdecode(bytes, flags);
+      decoded = codecs.imdecode(bytes, flags);
     } catch (const cv::Exception& error) {
       reason = fmt::format(" (OpenCV: {})", error.err);
     }
@@ -67,7 +69,7 @@ cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
   if (decoded.empty()) {
     throw Error(
         fmt::format("{}: {}{}", path.string(),
-                    cv::haveImageReader(path.string())
+                    codecs.have_image_reader(path.string())
                         ? "is damaged, truncated, too large or of a kind that OpenCV doesn't read"
                         : "isn't an image of a format that OpenCV reads",
                     reason));

@@ -9,20 +9,45 @@
 
 namespace combiner {
 
-ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precision) {
-  return bind_weights<PanelWeights>(weights.config, weights.parameters, weights.values.data(),
-                                    [&](size_t offset, int64_t out, int64_t in) {
-                                      const Matrix<const float> matrix(
-                                          weights.values.data() + offset, out, in);
-                                      switch (weight_precision(weights, offset, precision)) {
-                                        case Precision::int8:
-                                          return PanelWeights::pack<int8_t>(matrix);
-                                        case Precision::bf16:
-                                          return PanelWeights::pack<bfloat16>(matrix);
-                                        default:
-                                          return PanelWeights::pack<float>(matrix);
-                                      }
-                                    });
+namespace {
+
+PanelWeights pack(Matrix<const float> matrix, Precision precision) {
+  switch (precision) {
+    case Precision::int8:
+      return PanelWeights::pack<int8_t>(matrix);
+    case Precision::bf16:
+      return PanelWeights::pack<bfloat16>(matrix);
+    default:
+      return PanelWeights::pack<float>(matrix);
+  }
+}
+
+}  // namespace
+
+ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precision,
+                                       ThreadTeam& threads) {
+  const auto bind = [&]<class Dense>(auto&& make) {
+    return bind_weights<Dense>(weights.config, weights.parameters, weights.values.data(), make);
+  };
+  struct Layer {
+    size_t offset;
+    int64_t out, in;
+  };
+  std::vector<Layer> layers;
+  struct Unbound {};
+  bind.template operator()<Unbound>([&](size_t offset, int64_t out, int64_t in) {
+    layers.push_back({offset, out, in});
+    return Unbound{};
+  });
+  std::vector<PanelWeights> packed(layers.size());
+  threads.for_each(static_cast<int64_t>(layers.size()), [&](int, int64_t i) {
+    const auto [offset, out, in] = layers[static_cast<size_t>(i)];
+    packed[static_cast<size_t>(i)] = pack({weights.values.data() + offset, out, in},
+                                          weight_precision(weights, offset, precision));
+  });
+  auto next = packed.begin();
+  return bind.template operator()<PanelWeights>(
+      [&](size_t, int64_t, int64_t) { return std::move(*next++); });
 }
 
 template <class T>

@@ -16,12 +16,14 @@
 #include "model/model.h"
 #include "tensor/buffer.h"
 #include "tensor/share.h"
+#include "tensor/thread_team.h"
 
 namespace combiner {
 
-// The dense weights in panels, rounded to the precision. Vectors and tables are bound where they
-// lie in `weights`, which must outlive the result. May be shared by threads.
-ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precision);
+// The dense weights in panels, rounded to the precision, by `threads`. Vectors and tables are bound
+// where they lie in `weights`, which must outlive the result. May be shared by threads.
+ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precision,
+                                       ThreadTeam& threads);
 
 // How far one image has been decoded. A clone goes on exactly as the original does.
 template <class T>

@@ -263,9 +263,9 @@ std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
 
 template <class T>
 bool sample_as(const Weights& weights, const SampleOptions& options, const SampleEvents& events) {
-  const ModelWeights<PanelWeights> panels = pack_panels(weights, options.precision);
-  Job job{options, events};
   ThreadTeam threads(options.threads);
+  const ModelWeights<PanelWeights> panels = pack_panels(weights, options.precision, threads);
+  Job job{options, events};
   best_teams<T>(weights.config, panels, threads, job)->draw();
   return !job.stop;
 }

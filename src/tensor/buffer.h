@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "tensor/memory.h"
+
 namespace combiner {
 
 // Elements are zero (all bits) at first. Moves are cheap, copies are explicit (`clone`).
@@ -19,9 +21,7 @@ class Buffer {
 
  public:
   Buffer() = default;
-  explicit Buffer(size_t size) : data_(allocate(size)), size_(size) {
-    std::fill_n(reinterpret_cast<std::byte*>(data_.get()), size * sizeof(T), std::byte{0});
-  }
+  explicit Buffer(size_t size) : data_(allocate(size)), size_(size) {}
   Buffer(Buffer&& other) noexcept
       : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
   Buffer& operator=(Buffer&& other) noexcept {
@@ -51,13 +51,14 @@ class Buffer {
   std::span<const T> span() const { return {data(), size_}; }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, kAlignment); }
+    size_t bytes = 0;
+    void operator()(T* p) const { free_zeros(p, bytes); }
   };
-  static T* allocate(size_t size) {
+  static std::unique_ptr<T[], Free> allocate(size_t size) {
     if (size > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T)) throw std::bad_alloc();
-    return static_cast<T*>(::operator new(std::max<size_t>(size, 1) * sizeof(T), kAlignment));
+    const size_t bytes = size * sizeof(T);
+    return {static_cast<T*>(allocate_zeros(bytes)), Free{bytes}};
   }
 
   std::unique_ptr<T[], Free> data_;

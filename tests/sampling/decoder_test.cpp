@@ -124,7 +124,8 @@ std::vector<ModelConfig> odd_configs() {
 template <class T>
 struct Batch {
   const Weights& weights;
-  ModelWeights<PanelWeights> panels = pack_panels(weights, precision_of<T>);
+  ThreadTeam packers{2};
+  ModelWeights<PanelWeights> panels = pack_panels(weights, precision_of<T>, packers);
   Decoder<T> decoder;
   std::vector<DecodeState<T>> states;
 

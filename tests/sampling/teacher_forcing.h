@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sampling/decoder.h"
+#include "tensor/thread_team.h"
 
 namespace combiner {
 
@@ -44,7 +45,8 @@ template <class T>
 std::vector<std::vector<float>> decode_batch(const Weights& weights,
                                              std::span<const std::vector<uint8_t>> images,
                                              Precision precision = precision_of<T>) {
-  const ModelWeights<PanelWeights> panels = pack_panels(weights, precision);
+  ThreadTeam packers(1);
+  const ModelWeights<PanelWeights> panels = pack_panels(weights, precision, packers);
   Decoder<T> decoder(weights.config, panels, static_cast<int64_t>(images.size()));
   std::vector<DecodeState<T>> states;
   for (size_t i = 0; i < images.size(); ++i) states.emplace_back(weights.config);

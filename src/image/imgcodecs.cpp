@@ -1,0 +1,45 @@
+#include "image/imgcodecs.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <opencv2/imgcodecs.hpp>
+#include <type_traits>
+
+#include "error.h"
+
+namespace combiner {
+namespace {
+
+// The names below are those of these functions.
+static_assert(std::is_same_v<decltype(static_cast<decltype(ImageCodecs::imdecode)>(&cv::imdecode)),
+                             decltype(ImageCodecs::imdecode)>);
+static_assert(
+    std::is_same_v<decltype(&cv::haveImageReader), decltype(ImageCodecs::have_image_reader)>);
+
+template <class Function>
+void find(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  if (!function) throw Error(fmt::format("can't read images: {}", dlerror()));
+}
+
+ImageCodecs load() {
+  // The one that this was built with, and never unloaded: its libraries may not like to be.
+  void* library = dlopen(COMBINER_IMGCODECS, RTLD_LAZY | RTLD_LOCAL);
+  if (!library)
+    throw Error(fmt::format("can't read images: {}; is OpenCV's imgcodecs installed?", dlerror()));
+  ImageCodecs codecs;
+  find(library, "_ZN2cv8imdecodeERKNS_11_InputArrayEi", codecs.imdecode);
+  find(library, "_ZN2cv15haveImageReaderERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+       codecs.have_image_reader);
+  return codecs;
+}
+
+}  // namespace
+
+const ImageCodecs& image_codecs() {
+  static const ImageCodecs codecs = load();
+  return codecs;
+}
+
+}  // namespace combiner
