@@ -9,8 +9,9 @@
 
 namespace combiner {
 
-// Whether products are made in the precision itself on this processor. Where not, they are made in
-// float: bf16 for want of instructions, int8 because it is a way to store weights.
+// Whether the processor's products in the precision are ones that oneDNN makes for us: so f32, and
+// bf16 where there are instructions for it, or it is made in float. int8 is multiplied by a kernel
+// of our own, beside f32's ceiling, which it may pass.
 bool has_own_products(Precision precision);
 
 // Operations per second (a multiply-add is two) of oneDNN's products at the shapes of the model's

@@ -140,14 +140,14 @@ class Bench {
     for (const Precision precision : kPrecisions)
       for (const int64_t batch : kSamplingBatches)
         add(fmt::format("sample, {}, batch {}", name(precision), batch), [=, this, &rows] {
-          const auto speed = measure_sampling(weights_, precision, batch, effort_);
-          if (!speed) return false;
-          SpeedRow row = make_row(batch, precision, *speed, 1);
-          if (report_.ceilings)
-            row.fraction_of_bandwidth =
-                speed->weight_bytes_per_second / report_.ceilings->cache_bandwidth.at(precision);
-          row.weight_bytes = speed->weight_bytes;
-          row.state_bytes = speed->state_bytes;
+          const auto measured = beside_ceilings(
+              precision, [&] { return measure_sampling(weights_, precision, batch, effort_); });
+          if (!measured) return false;
+          const auto& [speed, now] = *measured;
+          SpeedRow row = make_row(batch, precision, speed, now, 1);
+          if (now) row.fraction_of_bandwidth = speed.weight_bytes_per_second / now->reading;
+          row.weight_bytes = speed.weight_bytes;
+          row.state_bytes = speed.state_bytes;
           rows.push_back(row);
           return true;
         });
@@ -157,9 +157,12 @@ class Bench {
     for (const Precision precision : kPrecisions)
       if (has_own_products(precision))
         add(fmt::format("eval, {}", name(precision)), [=, this, &rows] {
-          const auto speed = measure_likelihood(weights_, precision, effort_);
-          if (speed) rows.push_back(make_row(std::nullopt, precision, *speed, 1));
-          return speed.has_value();
+          const auto measured = beside_ceilings(
+              precision, [&] { return measure_likelihood(weights_, precision, effort_); });
+          if (measured)
+            rows.push_back(
+                make_row(std::nullopt, precision, measured->speed, measured->ceilings, 1));
+          return measured.has_value();
         });
   }
 
@@ -169,10 +172,50 @@ class Bench {
     for (const Precision precision : kPrecisions)
       if (has_own_products(precision))
         add(fmt::format("train, {}", name(precision)), [=, this, &rows] {
-          const auto speed = measure_training(weights_.config, precision, batch, effort_);
-          if (speed) rows.push_back(make_row(batch, precision, *speed, kTrainingProducts));
-          return speed.has_value();
+          const auto measured = beside_ceilings(precision, [&] {
+            return measure_training(weights_.config, precision, batch, effort_);
+          });
+          if (measured)
+            rows.push_back(
+                make_row(batch, precision, measured->speed, measured->ceilings, kTrainingProducts));
+          return measured.has_value();
         });
+  }
+
+  // What a row's figures are fractions of.
+  struct RowCeilings {
+    double products, reading;
+  };
+  template <class S>
+  struct Measured {
+    S speed;
+    std::optional<RowCeilings> ceilings;  // nothing if they were not asked for
+  };
+
+  // Other tenants of the machine raise and lower its ceilings from minute to minute. So a row has
+  // ceilings of its own: the means of what is measured just before it and just after. Nothing if it
+  // was cancelled.
+  template <class Measure>
+  auto beside_ceilings(Precision precision, const Measure& measure) const
+      -> std::optional<Measured<typename decltype(measure())::value_type>> {
+    const auto before = ceilings_now(precision);
+    const auto speed = measure();
+    const auto after = ceilings_now(precision);
+    if (effort_.cancelled() || !speed) return std::nullopt;
+    if (!before || !after) return {{*speed, std::nullopt}};
+    return {{*speed, RowCeilings{(before->products + after->products) / 2,
+                                 (before->reading + after->reading) / 2}}};
+  }
+
+  std::optional<RowCeilings> ceilings_now(Precision precision) const {
+    if (!report_.ceilings) return std::nullopt;
+    Effort brief = effort_;
+    brief.seconds = std::min(effort_.seconds, 1.0);
+    const auto products =
+        measure_products(weights_, has_own_products(precision) ? precision : Precision::f32, brief);
+    const auto reading = measure_reading(sampling_memory(weights_, precision).weights, brief);
+    if (!products || !reading) return std::nullopt;
+    return RowCeilings{products->median, reading->median};
   }
 
   void add(std::string name, std::function<bool()> make) {
@@ -181,13 +224,12 @@ class Bench {
 
   // `products` of an image, in those of its likelihood.
   SpeedRow make_row(std::optional<int64_t> batch, Precision precision, const Speed& speed,
-                    double products) const {
+                    const std::optional<RowCeilings>& ceilings, double products) const {
     SpeedRow row{batch, precision, speed.images, std::nullopt, speed.peak_bytes};
-    if (report_.ceilings)
-      row.fraction_of_peak =
-          speed.images.median * products *
-          static_cast<double>(product_operations(weights_.config)) /
-          report_.ceilings->products.at(has_own_products(precision) ? precision : Precision::f32);
+    if (ceilings)
+      row.fraction_of_peak = speed.images.median * products *
+                             static_cast<double>(product_operations(weights_.config)) /
+                             ceilings->products;
     return row;
   }
 
@@ -233,7 +275,9 @@ std::function<void()> bench_command(CLI::App& command) {
       "batch may take longer than --seconds: each is drawn once at least. `of products` is a part\n"
       "of the ceiling in that precision, or in f32 where the processor has no such products;\n"
       "`of reading` are the weights that sampling reads, a part of what all threads together read\n"
-      "of as many bytes again and again. Memory is beyond the model as read.");
+      "of as many bytes again and again: ceilings measured just before and after the row, not "
+      "those\n"
+      "at the top. Memory is beyond the model as read.");
   add_model_option(command, options->model);
   command.add_option("--config", options->config, "A JSON config, for a model of random weights")
       ->type_name("FILE")
