@@ -79,7 +79,8 @@ template <class Weight>
 void read(benchmark::State& state) {
   const Layer layer = make_layer<Weight>(state);
   const auto floats = static_cast<size_t>(layer.bytes) / sizeof(float);
-  const Buffer<float> weights(static_cast<size_t>(layer.copies) * floats);
+  Buffer<float> weights(static_cast<size_t>(layer.copies) * floats);
+  weights.fill(0.5f);
   size_t next = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(sum(weights.span().subspan(next * floats, floats)));

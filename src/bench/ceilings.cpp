@@ -124,7 +124,11 @@ std::optional<Rate> measure_reading(int64_t bytes, const Effort& effort) {
   const auto values = static_cast<size_t>(bytes) / sizeof(float);
   const size_t share = std::max<size_t>(1, values / static_cast<size_t>(team.size()));
   std::vector<Buffer<float>> shares(static_cast<size_t>(team.size()));
-  team.run([&](int rank) { shares[static_cast<size_t>(rank)] = Buffer<float>(share); });
+  team.run([&](int rank) {
+    Buffer<float>& own = shares[static_cast<size_t>(rank)];
+    own = Buffer<float>(share);
+    own.fill(1);  // memory that was never written is all one page of zeros
+  });
   const auto read = static_cast<double>(share * shares.size() * sizeof(float));
 
   std::optional<Rate> rate = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
