@@ -29,14 +29,11 @@ using Shape = std::pair<int64_t, int64_t>;  // out, in
 
 std::map<Shape, Layers> dense_layers(const Weights& weights) {
   std::map<Shape, Layers> layers;
-  struct Unbound {};
-  bind_weights<Unbound>(weights.config, weights.parameters, weights.values.data(),
-                        [&](size_t offset, int64_t out, int64_t in) {
-                          Layers& alike = layers[{out, in}];
-                          ++alike.count;
-                          alike.weights = {weights.values.data() + offset, out, in};
-                          return Unbound{};
-                        });
+  visit_dense(weights, [&](size_t offset, int64_t out, int64_t in) {
+    Layers& alike = layers[{out, in}];
+    ++alike.count;
+    alike.weights = {weights.values.data() + offset, out, in};
+  });
   return layers;
 }
 

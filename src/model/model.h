@@ -34,6 +34,18 @@ struct Weights {
       : config(config_), parameters(config_), values(parameters.size) {}
 };
 
+// Calls visit(offset, out, in) for the dense weights, in the order in which bind_weights makes
+// them.
+template <class Visit>
+void visit_dense(const Weights& weights, Visit&& visit) {
+  struct Unbound {};
+  bind_weights<Unbound>(weights.config, weights.parameters, weights.values.data(),
+                        [&](size_t offset, int64_t out, int64_t in) {
+                          visit(offset, out, in);
+                          return Unbound{};
+                        });
+}
+
 // What the dense weight at `offset` of the values is rounded to in a model of `precision`: that, or
 // f32 where it is int8 and the weight is not quantizable.
 Precision weight_precision(const Weights& weights, size_t offset, Precision precision);

@@ -26,18 +26,13 @@ PanelWeights pack(Matrix<const float> matrix, Precision precision) {
 
 ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precision,
                                        ThreadTeam& threads) {
-  const auto bind = [&]<class Dense>(auto&& make) {
-    return bind_weights<Dense>(weights.config, weights.parameters, weights.values.data(), make);
-  };
   struct Layer {
     size_t offset;
     int64_t out, in;
   };
   std::vector<Layer> layers;
-  struct Unbound {};
-  bind.template operator()<Unbound>([&](size_t offset, int64_t out, int64_t in) {
+  visit_dense(weights, [&](size_t offset, int64_t out, int64_t in) {
     layers.push_back({offset, out, in});
-    return Unbound{};
   });
   std::vector<PanelWeights> packed(layers.size());
   threads.for_each(static_cast<int64_t>(layers.size()), [&](int, int64_t i) {
@@ -46,8 +41,8 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
                                           weight_precision(weights, offset, precision));
   });
   auto next = packed.begin();
-  return bind.template operator()<PanelWeights>(
-      [&](size_t, int64_t, int64_t) { return std::move(*next++); });
+  return bind_weights<PanelWeights>(weights.config, weights.parameters, weights.values.data(),
+                                    [&](size_t, int64_t, int64_t) { return std::move(*next++); });
 }
 
 template <class T>
