@@ -48,10 +48,11 @@ void panels(benchmark::State& state) {
   for (int64_t i = 0; i < layer.copies; ++i) packed.push_back(PanelWeights::pack<Weight>(weights));
   const Buffer<X> x(static_cast<size_t>(layer.rows * layer.in));
   Buffer<X> y(static_cast<size_t>(layer.rows * layer.out));
+  Scratch scratch;
   size_t next = 0;
   for (auto _ : state) {
     multiply_panels<X, X>({x.data(), layer.rows, layer.in}, packed[next],
-                          {y.data(), layer.rows, layer.out}, false, nullptr);
+                          {y.data(), layer.rows, layer.out}, false, nullptr, scratch);
     next = next + 1 < packed.size() ? next + 1 : 0;
   }
   count_work(state, layer);

@@ -11,6 +11,13 @@
 
 namespace combiner {
 
+// The address sanitizer keeps what is freed, and ends a program that asks for too much memory.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kAddressSanitizer = true;
+#else
+constexpr bool kAddressSanitizer = false;
+#endif
+
 // Matches text that holds `part`.
 inline auto contains(const std::string& part) {
 #if __has_include(<catch2/catch_test_macros.hpp>)

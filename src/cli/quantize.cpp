@@ -89,7 +89,8 @@ void run(const QuantizeOptions& options) {
     Progress progress("images");
     progress.update(0, 0);
     divergence = measure_divergence(
-        weights, load_weights(options.output), *images, {options.images.limit, options.threads},
+        weights, load_weights(options.output), *images,
+        {options.images.limit, options.threads, Precision::int8},
         [&](int64_t done, int64_t count, double mean) {
           total = count;
           progress.update(done, static_cast<double>(done) / static_cast<double>(count),

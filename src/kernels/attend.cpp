@@ -226,13 +226,13 @@ HWY_INLINE void HeadMean(std::span<const KeyLine<T>> lines, int64_t at, int64_t 
 
 template <class T>
 void AttendLines(const T* query, int64_t heads, int64_t head_dim, float scale,
-                 std::span<const KeyLine<T>> lines, float* out, AttentionScratch& scratch) {
+                 std::span<const KeyLine<T>> lines, float* out, Scratch& scratch) {
   int64_t keys = 0;
   for (const KeyLine<T>& line : lines) keys += line.keys;
   const int64_t columns = RoundUp(keys);
   const int64_t stride = RoundUp(keys + kKeyGroup);
   const int64_t dim = heads * head_dim;
-  float* scaled = scratch.reserve(static_cast<size_t>(RoundUp(dim) + heads * stride));
+  float* scaled = scratch.reserve<float>(static_cast<size_t>(RoundUp(dim) + heads * stride));
   float* probability = scaled + RoundUp(dim);
 
   ScaleToFloat(query, dim, scale, scaled);
@@ -253,11 +253,11 @@ void AttendLines(const T* query, int64_t heads, int64_t head_dim, float scale,
 // A tile of one query: keys and values are read once, where they are.
 template <class T>
 void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
-               AttentionScratch& scratch) {
+               Scratch& scratch) {
   const int64_t keys = VisibleKeys(tile, 0);
   const int64_t columns = RoundUp(keys);
   const int64_t padded_dim = RoundUp(tile.head_dim);
-  float* query = scratch.reserve(static_cast<size_t>(2 * padded_dim + columns + kKeyGroup));
+  float* query = scratch.reserve<float>(static_cast<size_t>(2 * padded_dim + columns + kKeyGroup));
   float* mean = query + padded_dim;
   float* probability = mean + padded_dim;
   const KeyLine<T> line{tile.key, tile.key_stride, tile.value, tile.value_stride, keys};
@@ -271,7 +271,7 @@ void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merg
 
 template <class T>
 void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
-            AttentionScratch& scratch) {
+            Scratch& scratch) {
   if (tile.queries == 1) return AttendOne(tile, output, merge, scratch);
   // Queries are in order of visible keys, so the last sees the most.
   const int64_t keys = tile.queries > 0 ? VisibleKeys(tile, tile.queries - 1) : 0;
@@ -279,9 +279,9 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge m
   const int64_t head_dim = tile.head_dim;
   const int64_t padded_dim = RoundUp(head_dim);
 
-  float* query = scratch.reserve(static_cast<size_t>((kQueryBlock + keys * 2) * padded_dim +
-                                                     (head_dim + kQueryBlock) * padded_keys +
-                                                     kQueryBlock * padded_dim));
+  float* query = scratch.reserve<float>(static_cast<size_t>((kQueryBlock + keys * 2) * padded_dim +
+                                                            (head_dim + kQueryBlock) * padded_keys +
+                                                            kQueryBlock * padded_dim));
   float* key = query + kQueryBlock * padded_dim;
   float* value = key + keys * padded_dim;
   float* key_transposed = value + keys * padded_dim;
@@ -316,7 +316,7 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge m
 
 template <class T>
 void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
-                    const AttentionGradient& gradient, AttentionScratch& scratch) {
+                    const AttentionGradient& gradient, Scratch& scratch) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t keys = tile.queries > 0 ? VisibleKeys(tile, tile.queries - 1) : 0;
@@ -325,7 +325,7 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
   const int64_t head_dim = tile.head_dim;
   const int64_t padded_dim = RoundUp(head_dim);
 
-  float* key = scratch.reserve(
+  float* key = scratch.reserve<float>(
       static_cast<size_t>(3 * keys * padded_dim + 2 * head_dim * padded_keys +
                           2 * kQueryBlock * padded_keys + 3 * kQueryBlock * padded_dim));
   float* d_key = key + keys * padded_dim;
@@ -393,30 +393,28 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
 
 // Dispatch wants plain functions.
 void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput& output, Merge merge,
-                 AttentionScratch& scratch) {
+                 Scratch& scratch) {
   Attend(tile, output, merge, scratch);
 }
 void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
-                    AttentionScratch& scratch) {
+                    Scratch& scratch) {
   Attend(tile, output, merge, scratch);
 }
 void AttendLinesFloat(const float* query, int64_t heads, int64_t head_dim, float scale,
-                      std::span<const KeyLine<float>> lines, float* out,
-                      AttentionScratch& scratch) {
+                      std::span<const KeyLine<float>> lines, float* out, Scratch& scratch) {
   AttendLines(query, heads, head_dim, scale, lines, out, scratch);
 }
 void AttendLinesBfloat16(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
-                         std::span<const KeyLine<bfloat16>> lines, float* out,
-                         AttentionScratch& scratch) {
+                         std::span<const KeyLine<bfloat16>> lines, float* out, Scratch& scratch) {
   AttendLines(query, heads, head_dim, scale, lines, out, scratch);
 }
 void AttendBackwardFloat(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
-                         const AttentionGradient& gradient, AttentionScratch& scratch) {
+                         const AttentionGradient& gradient, Scratch& scratch) {
   AttendBackward(tile, output, gradient, scratch);
 }
 void AttendBackwardBfloat16(const AttentionTile<bfloat16>& tile,
                             const AttentionOutputGradient& output,
-                            const AttentionGradient& gradient, AttentionScratch& scratch) {
+                            const AttentionGradient& gradient, Scratch& scratch) {
   AttendBackward(tile, output, gradient, scratch);
 }
 
@@ -435,32 +433,32 @@ HWY_EXPORT(AttendBackwardBfloat16);
 
 template <>
 void attend(const AttentionTile<float>& tile, const AttentionOutput& output, Merge merge,
-            AttentionScratch& scratch) {
+            Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendFloat)(tile, output, merge, scratch);
 }
 template <>
 void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
-            AttentionScratch& scratch) {
+            Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendBfloat16)(tile, output, merge, scratch);
 }
 template <>
 void attend_lines(const float* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<float>> lines, float* out, AttentionScratch& scratch) {
+                  std::span<const KeyLine<float>> lines, float* out, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendLinesFloat)(query, heads, head_dim, scale, lines, out, scratch);
 }
 template <>
 void attend_lines(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<bfloat16>> lines, float* out, AttentionScratch& scratch) {
+                  std::span<const KeyLine<bfloat16>> lines, float* out, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendLinesBfloat16)(query, heads, head_dim, scale, lines, out, scratch);
 }
 template <>
 void attend_backward(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
-                     const AttentionGradient& gradient, AttentionScratch& scratch) {
+                     const AttentionGradient& gradient, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendBackwardFloat)(tile, output, gradient, scratch);
 }
 template <>
 void attend_backward(const AttentionTile<bfloat16>& tile, const AttentionOutputGradient& output,
-                     const AttentionGradient& gradient, AttentionScratch& scratch) {
+                     const AttentionGradient& gradient, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendBackwardBfloat16)(tile, output, gradient, scratch);
 }
 

@@ -7,8 +7,8 @@
 #include <limits>
 #include <span>
 
+#include "kernels/scratch.h"
 #include "tensor/bfloat16.h"
-#include "tensor/buffer.h"
 
 namespace combiner {
 
@@ -75,22 +75,10 @@ struct AttentionGradient {
   int64_t value_stride;
 };
 
-// Working memory of the kernels, kept from call to call. One for each thread.
-class AttentionScratch {
- public:
-  float* reserve(size_t floats) {
-    if (buffer_.size() < floats) buffer_ = Buffer<float>(floats);
-    return buffer_.data();
-  }
-
- private:
-  Buffer<float> buffer_;
-};
-
 // T is float or bfloat16; all arithmetic is in float.
 template <class T>
 void attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
-            AttentionScratch& scratch);
+            Scratch& scratch);
 
 // Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
 template <class T>
@@ -106,11 +94,11 @@ struct KeyLine {
 // lines, of which there is at least one, under one softmax. out [heads, head_dim].
 template <class T>
 void attend_lines(const T* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<T>> lines, float* out, AttentionScratch& scratch);
+                  std::span<const KeyLine<T>> lines, float* out, Scratch& scratch);
 
 // Recomputes the tile's probabilities from lse, so nothing but lse and out is kept.
 template <class T>
 void attend_backward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
-                     const AttentionGradient& gradient, AttentionScratch& scratch);
+                     const AttentionGradient& gradient, Scratch& scratch);
 
 }  // namespace combiner

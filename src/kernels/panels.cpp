@@ -42,7 +42,8 @@ constexpr int64_t kPanelsAtOnce = 16;
 constexpr int64_t kColumnsAtOnce = kPanelsAtOnce * kWidth;
 
 // How weights of a type are multiplied: a step takes `kDepths` of them, and of a row's inputs,
-// into a vector of sums, which begins from floats and ends as such.
+// into a vector of sums. The sums of the first depths are stored as floats, those of later ones
+// added.
 template <class Weight>
 struct Step;
 
@@ -51,10 +52,11 @@ using FloatVector = hn::Vec<hn::ScalableTag<float>>;
 struct FloatStep {
   using Input = float;
   using Sum = FloatVector;
-  static HWY_INLINE Sum Begin(const float* sums) {
-    return hn::Load(hn::ScalableTag<float>(), sums);
+  static HWY_INLINE Sum Begin(bool first, const float* sums) {
+    const hn::ScalableTag<float> d;
+    return first ? hn::Zero(d) : hn::Load(d, sums);
   }
-  static HWY_INLINE void End(Sum sum, float /*scale*/, float* sums) {
+  static HWY_INLINE void End(Sum sum, float /*scale*/, bool /*first*/, float* sums) {
     hn::Store(sum, hn::ScalableTag<float>(), sums);
   }
 };
@@ -132,33 +134,35 @@ struct Step<int8_t> {
     return sum;
   }
 #endif
-  static HWY_INLINE Sum Begin(const float* /*sums*/) {
+  static HWY_INLINE Sum Begin(bool /*first*/, const float* /*sums*/) {
     const hn::ScalableTag<int32_t> di32;
     return {hn::Zero(di32), hn::Zero(di32)};
   }
-  static HWY_INLINE void End(const Sum& sum, float scale, float* sums) {
+  static HWY_INLINE void End(const Sum& sum, float scale, bool first, float* sums) {
     const hn::ScalableTag<float> d;
+    const auto before = first ? hn::Zero(d) : hn::Load(d, sums);
     const auto integers = hn::RearrangeToOddPlusEven(sum.first, sum.second);
-    hn::Store(hn::MulAdd(hn::ConvertTo(d, integers), hn::Set(d, scale), hn::Load(d, sums)), d,
-              sums);
+    hn::Store(hn::MulAdd(hn::ConvertTo(d, integers), hn::Set(d, scale), before), d, sums);
   }
 };
 
-// Rows of inputs as a step takes them: whole steps of depths, and what a row's sums are multiplied
-// by.
+// Rows of inputs as a step takes them: whole steps of some depths, and what a row's sums are
+// multiplied by.
 template <class Weight>
 struct Inputs {
   Matrix<const typename Step<Weight>::Input> rows;
   const float* scales = nullptr;  // [rows] of integers
+  bool first = true;              // of the depths
 
-  Inputs block(int64_t first, int64_t count) const {
-    return {rows.row_block(first, count), scales ? scales + first : nullptr};
+  Inputs block(int64_t from, int64_t count) const {
+    return {rows.row_block(from, count), scales ? scales + from : nullptr, first};
   }
   float scale(int64_t i) const { return scales ? scales[i] : 1.0f; }
 };
 
 // Adds the products of kRows rows of x and kPanels panels, `panel_size` apart, to `sums`
-// [kRows, kPanels panels], rows kColumnsAtOnce apart.
+// [kRows, kPanels panels], rows kColumnsAtOnce apart; those of the first depths replace what is
+// there.
 template <int kRows, int kPanels, class Weight>
 HWY_INLINE void AddBlock(const Inputs<Weight>& x, const Weight* HWY_RESTRICT panels,
                          int64_t panel_size, float* HWY_RESTRICT sums) {
@@ -170,7 +174,7 @@ HWY_INLINE void AddBlock(const Inputs<Weight>& x, const Weight* HWY_RESTRICT pan
     for (int p = 0; p < kPanels; ++p) {
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v)
-        sum[i][p][v] = S::Begin(sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
+        sum[i][p][v] = S::Begin(x.first, sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
     }
   }
   // The shorter side of the block is kept in registers, the longer one is read as it is used.
@@ -217,7 +221,8 @@ HWY_INLINE void AddBlock(const Inputs<Weight>& x, const Weight* HWY_RESTRICT pan
     for (int p = 0; p < kPanels; ++p) {
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v)
-        S::End(sum[i][p][v], x.scale(i), sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
+        S::End(sum[i][p][v], x.scale(i), x.first,
+               sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
     }
   }
 }
@@ -332,50 +337,80 @@ HWY_INLINE float Quantize(const X* HWY_RESTRICT from, int64_t count, int16_t* HW
   return scale;
 }
 
-// A block of rows as a step takes them.
+// Some rows of inputs as steps take them, all depths.
 template <class Weight>
-class InputBlock {
+class InputBlocks {
+  using Input = typename Step<Weight>::Input;
+
  public:
-  // Valid until the next call, and as long as x is.
+  // Valid as long as x is, and until the scratch memory is used again.
   template <class X>
-  Inputs<Weight> of(const Matrix<const X>& x) {
+  InputBlocks(const Matrix<const X>& x, Scratch& scratch) : rows_(x.rows) {
     constexpr int64_t kDepths = Step<Weight>::kDepths;
-    const int64_t depth = (x.columns + kDepths - 1) / kDepths * kDepths;
-    if constexpr (std::is_same_v<X, typename Step<Weight>::Input>)
-      if (depth == x.columns) return {x};
-    for (int64_t i = 0; i < x.rows; ++i) {
-      typename Step<Weight>::Input* to = values_ + i * kDepthAtOnce;
-      if constexpr (std::is_same_v<Weight, int8_t>)
-        scales_[i] = Quantize(x.row(i), x.columns, to);
-      else
-        ScaleToFloat(x.row(i), x.columns, 1.0f, to);
-      std::fill(to + x.columns, to + depth, typename Step<Weight>::Input{0});
-    }
-    return {{values_, x.rows, depth, kDepthAtOnce},
-            std::is_same_v<Weight, int8_t> ? scales_ : nullptr};
+    const int64_t whole = (x.columns + kDepths - 1) / kDepths * kDepths;
+    if constexpr (std::is_same_v<X, Input>)
+      if (whole == x.columns) {
+        as_given_ = x;
+        return;
+      }
+    const int64_t blocks = (x.columns + kDepthAtOnce - 1) / kDepthAtOnce;
+    const auto values = static_cast<size_t>(rows_ * whole) * sizeof(Input);
+    std::byte* memory =
+        scratch.reserve<std::byte>(values + static_cast<size_t>(rows_ * blocks) * sizeof(float));
+    values_ = reinterpret_cast<Input*>(memory);
+    if constexpr (kIntegers) scales_ = reinterpret_cast<float*>(memory + values);
+    for (int64_t k = 0; k < x.columns; k += kDepthAtOnce)
+      convert(x.column_block(k, std::min(kDepthAtOnce, x.columns - k)), k);
+  }
+
+  // Depths k .. k + depth - 1, at most kDepthAtOnce of them; k is a multiple of that.
+  Inputs<Weight> depths(int64_t k, int64_t depth) const {
+    if (as_given_.data) return {as_given_.column_block(k, depth), nullptr, k == 0};
+    return {block(k, depth), kIntegers ? scales(k) : nullptr, k == 0};
   }
 
  private:
-  HWY_ALIGN typename Step<Weight>::Input values_[kRowsAtOnce * kDepthAtOnce];
-  float scales_[kRowsAtOnce];
+  static constexpr bool kIntegers = std::is_same_v<Weight, int8_t>;
+
+  // A block's rows follow each other.
+  Matrix<Input> block(int64_t k, int64_t depth) const {
+    constexpr int64_t kDepths = Step<Weight>::kDepths;
+    return {values_ + rows_ * k, rows_, (depth + kDepths - 1) / kDepths * kDepths};
+  }
+  float* scales(int64_t k) const { return scales_ + k / kDepthAtOnce * rows_; }
+
+  template <class X>
+  void convert(const Matrix<const X>& x, int64_t k) const {
+    const Matrix<Input> to = block(k, x.columns);
+    for (int64_t i = 0; i < rows_; ++i) {
+      if constexpr (kIntegers)
+        scales(k)[i] = Quantize(x.row(i), x.columns, to.row(i));
+      else
+        ScaleToFloat(x.row(i), x.columns, 1.0f, to.row(i));
+      std::fill(to.row(i) + x.columns, to.row(i) + to.columns, Input{0});
+    }
+  }
+
+  int64_t rows_;
+  Matrix<const Input> as_given_;
+  Input* values_ = nullptr;
+  float* scales_ = nullptr;  // of integers, [blocks, rows]
 };
 
 template <class X, class Y, class Weight>
 void Multiply(const Matrix<const X>& x, const PanelWeights::Panels& weights, const Weight* data,
-              const Matrix<Y>& y, bool accumulate, const float* bias, PanelRange range) {
+              const Matrix<Y>& y, bool accumulate, const float* bias, PanelRange range,
+              Scratch& scratch) {
   HWY_ALIGN float sums[kRowsAtOnce * kColumnsAtOnce];
-  InputBlock<Weight> inputs;
   const int64_t panel_size = weights.depth<Weight>() * kWidth;
   for (int64_t i = 0; i < x.rows; i += kRowsAtOnce) {
     const int64_t rows = std::min(kRowsAtOnce, x.rows - i);
+    const InputBlocks<Weight> inputs(x.row_block(i, rows), scratch);
     for (int64_t p = range.first; p < range.last; p += kPanelsAtOnce) {
       const int64_t count = std::min(kPanelsAtOnce, range.last - p);
-      std::fill_n(sums, rows * kColumnsAtOnce, 0.0f);
-      for (int64_t k = 0; k < weights.in; k += kDepthAtOnce) {
-        const int64_t depth = std::min(kDepthAtOnce, weights.in - k);
-        AddProducts(inputs.of(x.row_block(i, rows).column_block(k, depth)),
+      for (int64_t k = 0; k < weights.in; k += kDepthAtOnce)
+        AddProducts(inputs.depths(k, std::min(kDepthAtOnce, weights.in - k)),
                     data + p * panel_size + k * kWidth, panel_size, count, sums);
-      }
       const int64_t first = p * kWidth;
       const int64_t columns = std::min(count * kWidth, weights.out - first);
       const float* scales = weights.scales.empty() ? nullptr : weights.scales.data() + first;
@@ -388,27 +423,29 @@ void Multiply(const Matrix<const X>& x, const PanelWeights::Panels& weights, con
 
 template <class X, class Y>
 void MultiplyAny(const Matrix<const X>& x, const PanelWeights::Panels& weights, const Matrix<Y>& y,
-                 bool accumulate, const float* bias, PanelRange range) {
+                 bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
   if (!weights.int8.empty())
-    Multiply(x, weights, weights.int8.data(), y, accumulate, bias, range);
+    Multiply(x, weights, weights.int8.data(), y, accumulate, bias, range, scratch);
   else if (!weights.bf16.empty())
-    Multiply(x, weights, weights.bf16.data(), y, accumulate, bias, range);
+    Multiply(x, weights, weights.bf16.data(), y, accumulate, bias, range, scratch);
   else
-    Multiply(x, weights, weights.f32.data(), y, accumulate, bias, range);
+    Multiply(x, weights, weights.f32.data(), y, accumulate, bias, range, scratch);
 }
 
 void FloatToFloat(const Matrix<const float>& x, const PanelWeights::Panels& weights,
-                  const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range) {
-  MultiplyAny(x, weights, y, accumulate, bias, range);
+                  const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range,
+                  Scratch& scratch) {
+  MultiplyAny(x, weights, y, accumulate, bias, range, scratch);
 }
 void Bfloat16ToFloat(const Matrix<const bfloat16>& x, const PanelWeights::Panels& weights,
-                     const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range) {
-  MultiplyAny(x, weights, y, accumulate, bias, range);
+                     const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range,
+                     Scratch& scratch) {
+  MultiplyAny(x, weights, y, accumulate, bias, range, scratch);
 }
 void Bfloat16ToBfloat16(const Matrix<const bfloat16>& x, const PanelWeights::Panels& weights,
                         const Matrix<bfloat16>& y, bool accumulate, const float* bias,
-                        PanelRange range) {
-  MultiplyAny(x, weights, y, accumulate, bias, range);
+                        PanelRange range, Scratch& scratch) {
+  MultiplyAny(x, weights, y, accumulate, bias, range, scratch);
 }
 
 }  // namespace combiner::HWY_NAMESPACE
@@ -423,21 +460,21 @@ HWY_EXPORT(Bfloat16ToBfloat16);
 
 template <>
 void multiply_panels(Matrix<const float> x, const PanelWeights& weights, Matrix<float> y,
-                     bool accumulate, const float* bias, PanelRange range) {
+                     bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(FloatToFloat)
-  (x, weights.panels(), y, accumulate, bias, range);
+  (x, weights.panels(), y, accumulate, bias, range, scratch);
 }
 template <>
 void multiply_panels(Matrix<const bfloat16> x, const PanelWeights& weights, Matrix<float> y,
-                     bool accumulate, const float* bias, PanelRange range) {
+                     bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(Bfloat16ToFloat)
-  (x, weights.panels(), y, accumulate, bias, range);
+  (x, weights.panels(), y, accumulate, bias, range, scratch);
 }
 template <>
 void multiply_panels(Matrix<const bfloat16> x, const PanelWeights& weights, Matrix<bfloat16> y,
-                     bool accumulate, const float* bias, PanelRange range) {
+                     bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(Bfloat16ToBfloat16)
-  (x, weights.panels(), y, accumulate, bias, range);
+  (x, weights.panels(), y, accumulate, bias, range, scratch);
 }
 
 }  // namespace combiner

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/scratch.h"
 #include "tensor/bfloat16.h"
 #include "tensor/matrix.h"
 
@@ -49,13 +50,14 @@ class PanelWeights {
 // the whole layer, only the outputs of `range` are touched: threads may share a product.
 template <class X, class Y>
 void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y, bool accumulate,
-                     const float* bias, PanelRange range);
+                     const float* bias, PanelRange range, Scratch& scratch);
 
 // All of the layer.
 template <class X, class Y>
 void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y, bool accumulate,
-                     const float* bias) {
-  multiply_panels<X, Y>(x, weights, y, accumulate, bias, PanelRange{0, weights.panel_count()});
+                     const float* bias, Scratch& scratch) {
+  multiply_panels<X, Y>(x, weights, y, accumulate, bias, PanelRange{0, weights.panel_count()},
+                        scratch);
 }
 
 }  // namespace combiner

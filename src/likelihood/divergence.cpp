@@ -98,7 +98,7 @@ Divergence measure_divergence(const Weights& reference, const Weights& model, co
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
   const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
   const auto reference_weights = pack_weights(reference, Precision::f32);
-  const auto model_weights = pack_weights(model, Precision::f32);
+  const auto model_weights = pack_weights(model, options.precision);
   std::vector<Comparer> comparers;
   for (int rank = 0; rank < threads; ++rank)
     comparers.emplace_back(Comparer::Model{reference.config, reference_weights},

@@ -21,9 +21,10 @@ struct Divergence {
 struct DivergenceOptions {
   std::optional<int64_t> limit = std::nullopt;  // only the first images, this many
   int threads = 1;                              // each has its own images
+  Precision precision = Precision::f32;         // of the model; f32 or int8
 };
 
-// Lets both models predict each sub-pixel given the same ones before it, with f32 products. The
+// Lets both models predict each sub-pixel given the same ones before it, the reference in f32. The
 // figures are the same bits whatever the number of threads; on_image is told the mean divergence.
 // If it stops the work, the result is that of the images done. Error if the images aren't of the
 // models' size, one can't be read, or its figures aren't finite numbers.

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <dnnl.hpp>
+#include <optional>
 #include <unordered_map>
 
 #include "error.h"
@@ -81,6 +82,32 @@ void to_float_matrix(const Factor& f, float* out) {
     for (int64_t j = 0; j < columns; ++j) out[i * columns + j] = to_float(data[i * f.stride + j]);
 }
 
+void check_shapes(const Factor& a, int64_t in, int64_t out, const Product& c) {
+  if (a.columns != in || c.rows != a.rows || c.columns != out)
+    throw std::logic_error(fmt::format("product of [{}, {}] and [{}, {}] into [{}, {}]", a.rows,
+                                       a.columns, in, out, c.rows, c.columns));
+}
+
+template <class X, class Y>
+void multiply_by_panels_as(const Factor& a, const PanelWeights& panels, const Product& c,
+                           bool accumulate, const float* bias, Scratch& scratch) {
+  multiply_panels<X, Y>({static_cast<const X*>(a.data), a.rows, a.columns, a.stride}, panels,
+                        {static_cast<Y*>(c.data), c.rows, c.columns, c.stride}, accumulate, bias,
+                        scratch);
+}
+
+void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Product& c,
+                        bool accumulate, const float* bias, Scratch& scratch) {
+  check_shapes(a, panels.in(), panels.out(), c);
+  if (a.transposed) throw std::logic_error("product of a transpose and weights in panels");
+  if (a.type == ElementType::f32)
+    multiply_by_panels_as<float, float>(a, panels, c, accumulate, bias, scratch);
+  else if (c.type == ElementType::f32)
+    multiply_by_panels_as<bfloat16, float>(a, panels, c, accumulate, bias, scratch);
+  else
+    multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, accumulate, bias, scratch);
+}
+
 }  // namespace
 
 bool has_native_bf16() {
@@ -94,16 +121,23 @@ bool has_native_bf16() {
 
 // ---- Packed weights
 
-// Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), or in a form of oneDNN's
-// own (`memory`).
+// Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in a form of oneDNN's
+// own
+// (`memory`), or in panels.
 struct PackedWeights::Packed {
   Factor factor;  // [in, out]
   Buffer<float> plain_copy;
   dnnl::memory memory;
+  std::optional<PanelWeights> panels;
 };
 
 PackedWeights::PackedWeights(const Factor& view)
-    : packed_(std::make_shared<Packed>(Packed{view, {}, {}})) {}
+    : packed_(std::make_shared<Packed>(Packed{view, {}, {}, {}})) {}
+
+PackedWeights::PackedWeights(PanelWeights panels) {
+  const Factor shape = {nullptr, ElementType::f32, panels.in(), panels.out(), 0, false};
+  packed_ = std::make_shared<Packed>(Packed{shape, {}, {}, std::move(panels)});
+}
 
 PackedWeights::PackedWeights(Matrix<const float> weights, ElementType type) {
   auto packed = std::make_shared<Packed>();
@@ -243,9 +277,7 @@ struct Multiplier::State {
 
   void check_and_run(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
                      bool accumulate, const float* bias) {
-    if (a.columns != b.rows || c.rows != a.rows || c.columns != b.columns)
-      throw std::logic_error(fmt::format("product of [{}, {}] and [{}, {}] into [{}, {}]", a.rows,
-                                         a.columns, b.rows, b.columns, c.rows, c.columns));
+    check_shapes(a, b.rows, b.columns, c);
     if (c.rows == 0 || c.columns == 0) return;
     const bool bf16 = a.type == ElementType::bf16 || c.type == ElementType::bf16;
     if (bf16 && !has_native_bf16()) return run_in_float(a, b, packed, c, accumulate, bias);
@@ -255,6 +287,7 @@ struct Multiplier::State {
   dnnl::stream stream{cpu_engine()};
   std::unordered_map<Key, Entry, KeyHash> entries;
   Buffer<float> a_scratch, b_scratch, c_scratch;
+  Scratch scratch;
 };
 
 Multiplier::Multiplier() : state_(std::make_unique<State>()) {}
@@ -270,6 +303,8 @@ void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bo
 void Multiplier::multiply(const Factor& a, const PackedWeights& weights, const Product& c,
                           bool accumulate, const float* bias) {
   const PackedWeights::Packed& packed = *weights.packed_;
+  if (packed.panels)
+    return multiply_by_panels(a, *packed.panels, c, accumulate, bias, state_->scratch);
   const bool plain = packed.factor.data != nullptr;
   state_->check_and_run(a, packed.factor, plain ? nullptr : &packed.memory, c, accumulate, bias);
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/panels.h"
 #include "tensor/bfloat16.h"
 #include "tensor/matrix.h"
 
@@ -54,6 +55,8 @@ class PackedWeights {
   PackedWeights() = default;
   // Copies; `weights` may go.
   PackedWeights(Matrix<const float> weights, ElementType type);
+  // int8 weights, whose products are those of multiply_panels.
+  explicit PackedWeights(PanelWeights panels);
   // Refers to weights that stay where they are and may change in place between products (training).
   template <class T>
   static PackedWeights view(Matrix<T> weights) {
@@ -83,7 +86,7 @@ class Multiplier {
   // a and b are of one element type; c is float, or of that type too. Accumulated in float.
   void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false,
                 const float* bias = nullptr);
-  // A dense layer: c = a weights^T.
+  // A dense layer: c = a weights^T, with `a` not transposed.
   void multiply(const Factor& a, const PackedWeights& weights, const Product& c,
                 bool accumulate = false, const float* bias = nullptr);
 

@@ -18,7 +18,7 @@ namespace combiner {
 struct Worker {
   Share share;
   Multiplier multiplier;
-  AttentionScratch attention;
+  Scratch scratch;
 };
 
 // A dense layer over many rows (likelihood, training), by one thread. Calls then(first, columns)
@@ -37,7 +37,7 @@ void dense_then(Worker& worker, Matrix<X> x, const PanelWeights& weights, Matrix
   constexpr int64_t kWidth = PanelWeights::kPanelWidth;
   worker.share.divide(weights.panel_count(), [&](int64_t first, int64_t number) {
     multiply_panels<std::remove_const_t<X>, Y>(x, weights, y, accumulate, bias,
-                                               {first, first + number});
+                                               {first, first + number}, worker.scratch);
     then(first * kWidth, std::min(number * kWidth, y.columns - first * kWidth));
   });
 }

@@ -7,8 +7,6 @@
 #include "kernels/rows.h"
 #include "model/block.h"
 #include "model/embedding.h"
-#include "model/owned_matrix.h"
-#include "tensor/int8_row.h"
 
 namespace combiner {
 namespace {
@@ -19,17 +17,6 @@ constexpr int64_t kBandPositions = 512;
 
 int64_t band_rows(const ModelConfig& config) {
   return std::clamp<int64_t>(kBandPositions / config.columns(), 1, config.rows());
-}
-
-// What int8 products compute with, as floats.
-OwnedMatrix<float> rounded_to_int8(Matrix<const float> weights) {
-  OwnedMatrix<float> rounded(weights.rows, weights.columns);
-  std::vector<int8_t> row(static_cast<size_t>(weights.columns));
-  for (int64_t i = 0; i < weights.rows; ++i) {
-    const float scale = quantize_row({weights.row(i), row.size()}, row);
-    std::ranges::transform(row, rounded.view().row(i), [&](int8_t q) { return scale * q; });
-  }
-  return rounded;
 }
 
 }  // namespace
@@ -52,18 +39,18 @@ Precision weight_precision(const Weights& weights, size_t offset, Precision prec
 
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
   const float* values = weights.values.data();
-  return bind_weights<PackedWeights>(
-      weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
-        const Matrix<const float> matrix(values + offset, out, in);
-        switch (weight_precision(weights, offset, precision)) {
-          case Precision::int8:
-            return PackedWeights(rounded_to_int8(matrix).view(), ElementType::f32);
-          case Precision::bf16:
-            return PackedWeights(matrix, ElementType::bf16);
-          default:
-            return PackedWeights(matrix, ElementType::f32);
-        }
-      });
+  const auto pack = [&](size_t offset, int64_t out, int64_t in) {
+    const Matrix<const float> matrix(values + offset, out, in);
+    switch (weight_precision(weights, offset, precision)) {
+      case Precision::int8:
+        return PackedWeights(PanelWeights::pack<int8_t>(matrix));
+      case Precision::bf16:
+        return PackedWeights(matrix, ElementType::bf16);
+      default:
+        return PackedWeights(matrix, ElementType::f32);
+    }
+  };
+  return bind_weights<PackedWeights>(weights.config, weights.parameters, values, pack);
 }
 
 template <class T>

@@ -48,9 +48,12 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
 template <class T>
 DecodeState<T>::DecodeState(const ModelConfig& config)
     : pixels(static_cast<size_t>(config.dims())) {
-  for (const Attention attention : config.attention)
-    layers.emplace_back(
-        static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
+  size_t size = 0;
+  for (const Attention attention : config.attention) {
+    offsets_.push_back(size);
+    size += static_cast<size_t>(attention_state_size(attention, config.attention_shape()));
+  }
+  layers_ = Buffer<T>(size);
 }
 
 template <class T>
@@ -58,7 +61,8 @@ DecodeState<T> DecodeState<T>::clone() const {
   DecodeState copy;
   copy.position = position;
   copy.pixels = pixels.clone();
-  for (const Buffer<T>& layer : layers) copy.layers.push_back(layer.clone());
+  copy.layers_ = layers_.clone();
+  copy.offsets_ = offsets_;
   return copy;
 }
 
@@ -118,8 +122,7 @@ void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& 
       attend_position<T>(
           config_.attention[layer], config_.attention_shape(), state.position, {head, count},
           {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},
-          block_.attended.view().row_block(i, 1), state.layers[layer].data(), thread.lines,
-          thread.alone);
+          block_.attended.view().row_block(i, 1), state.layer(layer), thread.lines, thread.alone);
       const auto columns = [&](auto matrix) {
         return matrix.row_block(i, 1).column_block(head * head_dim, count * head_dim);
       };
@@ -160,7 +163,7 @@ void Decoder<T>::complete(std::span<DecodeState<T>> states, Thread& thread) {
       const auto layer = static_cast<size_t>(i % layers);
       const Attention attention = config_.attention[layer];
       complete_position<T>(attention, config_.attention_shape(), state.position,
-                           &weights_.blocks[layer].summary, state.layers[layer].data(),
+                           &weights_.blocks[layer].summary, state.layer(layer),
                            thread.attention.of(attention), thread.alone);
     }
   });

@@ -31,12 +31,18 @@ struct DecodeState {
   explicit DecodeState(const ModelConfig& config);
   DecodeState clone() const;
 
-  int64_t position = 0;           // the next one; set to 0, a new image begins
-  Buffer<uint8_t> pixels;         // [height, width, channels], known before `position`
-  std::vector<Buffer<T>> layers;  // what each layer's attention keeps
+  // What a layer's attention keeps.
+  T* layer(size_t i) { return layers_.data() + offsets_[i]; }
+
+  int64_t position = 0;    // the next one; set to 0, a new image begins
+  Buffer<uint8_t> pixels;  // [height, width, channels], known before `position`
 
  private:
   DecodeState() = default;
+
+  // All layers in one: arrays that are large have large pages.
+  Buffer<T> layers_;
+  std::vector<size_t> offsets_;
 };
 
 // Decodes a batch of images, on one thread or on a team of them. An image's numbers do not depend,

@@ -107,7 +107,7 @@ double worst_error(const AttentionCase<T>& c, const OutputGradient& output, cons
 
 template <class T>
 void check_tiles() {
-  AttentionScratch scratch;
+  Scratch scratch;
   Random random(1);
   for_each_attention_case<T>([&](const AttentionCase<T>& c) {
     // Any delta will do; the lse must be the logits' own or larger, as one merged with other parts.
@@ -176,7 +176,7 @@ void append(const PaddedMatrix<float>& from, std::vector<double>& to) {
 TEST_CASE("attend_backward of merged parts agrees with finite differences") {
   constexpr double kStep = 1e-6;
   for_each_instruction_set([] {
-    AttentionScratch scratch;
+    Scratch scratch;
     Random random(2);
     const AttentionCase<float> row(kQueries, kRowKeys, kHeadDim, Visible::causal(), random);
     AttentionCase<float> above(kQueries, kAboveKeys, kHeadDim, Visible::strict(), random);

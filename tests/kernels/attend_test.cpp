@@ -104,7 +104,7 @@ bool same_row(const AttendResult& a, const AttendResult& b, int64_t i) {
 
 template <class T>
 void check_tiles() {
-  AttentionScratch scratch;
+  Scratch scratch;
   for_each_attention_case<T>([&](const AttentionCase<T>& c) {
     AttendResult result(c.queries(), c.head_dim());
     attend(c.tile(), result.output(), Merge::replace, scratch);
@@ -124,7 +124,7 @@ TEST_CASE("attend agrees with a plain softmax, under every mask") {
 
 TEST_CASE("attend gives nothing where no key is visible") {
   for_each_instruction_set([] {
-    AttentionScratch scratch;
+    Scratch scratch;
     Random random(2);
     // Queries 0 to 2 see nothing; then no keys at all; then no queries.
     const AttentionCase<float> some(5, 4, 7, Visible::strict(-2), random);
@@ -151,7 +151,7 @@ TEST_CASE("attend gives nothing where no key is visible") {
 
 template <class T>
 void check_merge() {
-  AttentionScratch scratch;
+  Scratch scratch;
   Random random(3);
   for (const int64_t queries : {1, 17})
     for (const int64_t keys : {1, 7, 33})
@@ -187,7 +187,7 @@ TEST_CASE("Merged parts are one softmax over all their keys") {
 
 TEST_CASE("Merging into an empty part replaces it, whatever it holds") {
   for_each_instruction_set([] {
-    AttentionScratch scratch;
+    Scratch scratch;
     Random random(4);
     const AttentionCase<float> c(3, 5, 9, Visible::all(), random);
     AttendResult replaced(3, 9), merged(3, 9);
@@ -203,7 +203,7 @@ TEST_CASE("Merging into an empty part replaces it, whatever it holds") {
 
 TEST_CASE("Large logits neither overflow nor vanish") {
   for_each_instruction_set([] {
-    AttentionScratch scratch;
+    Scratch scratch;
     Random random(5);
     for (const double size : {1e2, 1e4, 1e8}) {
       AttentionCase<float> large(17, 33, 8, Visible::causal(3), random);
@@ -226,7 +226,7 @@ TEST_CASE("Large logits neither overflow nor vanish") {
 
 TEST_CASE("What hidden keys hold does not change a bit") {
   for_each_instruction_set([] {
-    AttentionScratch scratch;
+    Scratch scratch;
     Random random(6);
     const AttentionCase<float> c(33, 33, 8, Visible::causal(), random);
     AttendResult before(33, 8);
@@ -267,7 +267,7 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
                      value[line].view().stride, keys[line]});
   std::vector<float> out(static_cast<size_t>(dim));
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  AttentionScratch scratch;
+  Scratch scratch;
   attend_lines<T>(query.view().data, heads, head_dim, scale, lines, out.data(), scratch);
 
   ErrorBounds bounds;
@@ -312,7 +312,7 @@ TEST_CASE("Scratch of another tile does not matter") {
     Random random(7);
     const AttentionCase<float> large(33, 64, 32, Visible::causal(), random);
     const AttentionCase<float> small(5, 7, 3, Visible::causal(), random);
-    AttentionScratch fresh, used;
+    Scratch fresh, used;
     AttendResult expected(5, 3), actual(5, 3), ignored(33, 32);
     attend(small.tile(), expected.output(), Merge::replace, fresh);
     attend(large.tile(), ignored.output(), Merge::replace, used);

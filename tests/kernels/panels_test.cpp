@@ -37,6 +37,7 @@ PaddedMatrix<double> rounded(const PaddedMatrix<float>& weights) {
 template <class X, class Weight, class Y>
 void check_products() {
   Random random(1);
+  Scratch scratch;
   for (const int64_t out : kOuts)
     for (const int64_t in : kIns) {
       const PaddedMatrix<float> weights(out, in, random);
@@ -53,7 +54,7 @@ void check_products() {
             const PaddedMatrix<Y> before(rows, out, random);
             PaddedMatrix<Y> y = before;
             multiply_panels<X, Y>(x.view(), panels, y.view(), accumulate,
-                                  with_bias ? bias.data() : nullptr);
+                                  with_bias ? bias.data() : nullptr, scratch);
             // Beside int8 weights, to half a multiple of the largest magnitude / 32767.
             const auto x_error = [&](int64_t i) {
               if (!std::is_same_v<Weight, int8_t>) return 0.0;
@@ -95,14 +96,15 @@ void check_rows_apart() {
   const PaddedMatrix<X> x(kMostRows, kIn, random);
   const PaddedMatrix<Y> before(kMostRows, kOut, random);
   PaddedMatrix<Y> alone = before;
+  Scratch scratch;
   for (int64_t i = 0; i < kMostRows; ++i)
     multiply_panels<X, Y>(x.view().row_block(i, 1), panels, alone.view().row_block(i, 1), true,
-                          bias.data());
+                          bias.data(), scratch);
   const auto check = [&](int64_t rows, int64_t cut) {
     PaddedMatrix<Y> together = before;
     for (const PanelRange range : {PanelRange{0, cut}, PanelRange{cut, panels.panel_count()}})
       multiply_panels<X, Y>(x.view().row_block(0, rows), panels, together.view().row_block(0, rows),
-                            true, bias.data(), range);
+                            true, bias.data(), range, scratch);
     bool same = true;
     for (int64_t i = 0; i < kMostRows; ++i)
       for (int64_t j = 0; j < kOut; ++j)
@@ -146,7 +148,8 @@ TEST_CASE("Products with int8 weights of inputs that have no scale") {
     x.at(3, 20) = NAN;
     x.at(4, 0) = -INFINITY;
     PaddedMatrix<float> y(5, kOut, random);
-    multiply_panels<float, float>(x.view(), panels, y.view(), false, nullptr);
+    Scratch scratch;
+    multiply_panels<float, float>(x.view(), panels, y.view(), false, nullptr, scratch);
     for (int64_t j = 0; j < kOut; ++j) {
       CHECK(std::isfinite(y(0, j)));
       CHECK(y(1, j) == 0);
@@ -166,7 +169,9 @@ TEST_CASE("A range of panels touches its own outputs alone") {
   const PaddedMatrix<float> x(3, 5, random);
   const PaddedMatrix<float> before(3, 50, random);
   PaddedMatrix<float> y = before;
-  multiply_panels<float, float>(x.view(), panels, y.view(), true, nullptr, PanelRange{1, 3});
+  Scratch scratch;
+  multiply_panels<float, float>(x.view(), panels, y.view(), true, nullptr, PanelRange{1, 3},
+                                scratch);
   for (int64_t i = 0; i < 3; ++i)
     for (int64_t j = 0; j < 50; ++j) {
       INFO(i << ", " << j);

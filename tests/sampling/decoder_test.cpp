@@ -166,10 +166,10 @@ TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfl
   }
 }
 
-// The parallel pass computes with the same weights and float inputs. Decoding rounds a product's
-// inputs to 2^-16 of the largest of 256, at a few places between the image and the logits; and if
-// it computes in bfloat16, all to 2^-9, at some twenty places. The worst of many logits is off by a
-// few times the root of so many roundings' squares.
+// Both round a product's inputs to 2^-16 of the largest of 256, and where these differ in the last
+// bits, now and then to different integers, at a few places between the image and the logits.
+// Decoding in bfloat16 rounds all to 2^-9, at some twenty places. The worst of many logits is off
+// by a few times the root of so many roundings' squares.
 TEST_CASE("decoder: incremental is parallel, int8 weights") {
   for (const ModelConfig& config : odd_configs()) {
     INFO(fmt::format("{} {} {}x{}x{}", name(config.tokens), name(config.attention.front()),

@@ -15,7 +15,7 @@ void attend_above(const Band<T>& band, int64_t first_row, Grid<const T> query,
     const int64_t column = above.first_column + c;
     attend_heads(band.shape, query.column(column), above.key.column(c), above.value.column(c),
                  Visible::strict(first_row), attended.out.column(column),
-                 attended.lse.column(column), Merge::merge, band.worker.attention);
+                 attended.lse.column(column), Merge::merge, band.worker.scratch);
   }
 }
 
@@ -77,7 +77,7 @@ void AbovePart<T>::attend_backward(const Band<T>& image, const AttendedGradient<
                           keys.value.column(c), Visible::strict(), gradient.d_out.column(column),
                           gradient.lse.column(column), gradient.delta.column(column),
                           gradient.d_query.column(column), d_keys.key.column(c),
-                          d_keys.value.column(c), image.worker.attention);
+                          d_keys.value.column(c), image.worker.scratch);
   }
   extend_backward(image, gradient, d_keys, state, act);
 }

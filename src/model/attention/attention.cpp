@@ -209,7 +209,7 @@ void attend_position(Attention attention, const AttentionShape& shape, int64_t p
     part.add_lines(band, column, own, lines);
   });
   attend_lines<T>(input.query.data + first, heads.number, shape.head_dim(), shape.scale(),
-                  lines.span(), attended.data + first, worker.attention);
+                  lines.span(), attended.data + first, worker.scratch);
 }
 
 template <class T>

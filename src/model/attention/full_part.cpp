@@ -45,7 +45,7 @@ class FullPart final : public Part<T> {
                                  key.row_block(k, keys), value.row_block(k, keys), visible,
                                  out.row_block(q - first, queries),
                                  lse.row_block(q - first, queries),
-                                 k == 0 ? Merge::replace : Merge::merge, band.worker.attention);
+                                 k == 0 ? Merge::replace : Merge::merge, band.worker.scratch);
                   });
   }
 
@@ -67,7 +67,7 @@ class FullPart final : public Part<T> {
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(image.shape, query.row_block(q, queries), key.row_block(k, keys),
                                  value.row_block(k, keys), visible, out.row_block(q, queries),
-                                 lse.row_block(q, queries), Merge::merge, image.worker.attention);
+                                 lse.row_block(q, queries), Merge::merge, image.worker.scratch);
                   });
   }
 
@@ -82,7 +82,7 @@ class FullPart final : public Part<T> {
                                 of_keys(image.value), visible, of_queries(gradient.d_out),
                                 of_queries(gradient.lse), of_queries(gradient.delta),
                                 of_queries(gradient.d_query), of_keys(gradient.d_key),
-                                of_keys(gradient.d_value), image.worker.attention);
+                                of_keys(gradient.d_value), image.worker.scratch);
         });
   }
 };

@@ -78,7 +78,7 @@ class WholeRowPart final : public RowKeysPart<T> {
       maximum_of<T>(band.key.row(r), keys.key.row(band.first_row + r));
       attend_heads<T>(band.shape, query, band.key.row(r), band.value.row(r), Visible::all(),
                       act.mean.view().row_block(r, 1), act.lse.view().row_block(r, 1),
-                      Merge::replace, band.worker.attention);
+                      Merge::replace, band.worker.scratch);
     }
     convert<float, T>(act.mean.view(rows), keys.value.row_block(band.first_row, rows));
   }
@@ -98,7 +98,7 @@ class WholeRowPart final : public RowKeysPart<T> {
                                d_above.value.column(0).row_block(r, 1),
                                act.lse.view().row_block(r, 1), delta.row_block(r, 1), d_query,
                                gradient.d_key.row(r), gradient.d_value.row(r),
-                               image.worker.attention);
+                               image.worker.scratch);
       maximum_of_backward<T>(image.query.row(r), query.data, d_query.data, gradient.d_query.row(r));
       maximum_of_backward<T>(image.key.row(r), keys.key.row(r), d_above.key.at(r, 0),
                              gradient.d_key.row(r));

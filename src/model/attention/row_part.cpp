@@ -16,7 +16,7 @@ class RowPart final : public Part<T> {
     for (int64_t r = 0; r < band.query.rows; ++r)
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
                    Visible::causal(), attended.out.row(r), attended.lse.row(r), Merge::replace,
-                   band.worker.attention);
+                   band.worker.scratch);
   }
 
   void add_lines(const Band<T>& row, int64_t column, T* /*state*/,
@@ -30,7 +30,7 @@ class RowPart final : public Part<T> {
     for (int64_t r = 0; r < image.query.rows; ++r)
       attend_heads(image.shape, reversed(image.query.row(r)), reversed(image.key.row(r)),
                    reversed(image.value.row(r)), Visible::strict(), reversed(attended.out.row(r)),
-                   reversed(attended.lse.row(r)), Merge::merge, image.worker.attention);
+                   reversed(attended.lse.row(r)), Merge::merge, image.worker.scratch);
   }
 
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,
@@ -39,7 +39,7 @@ class RowPart final : public Part<T> {
       attend_heads_backward(image.shape, image.query.row(r), image.key.row(r), image.value.row(r),
                             Visible::causal(), gradient.d_out.row(r), gradient.lse.row(r),
                             gradient.delta.row(r), gradient.d_query.row(r), gradient.d_key.row(r),
-                            gradient.d_value.row(r), image.worker.attention);
+                            gradient.d_value.row(r), image.worker.scratch);
   }
 };
 

@@ -75,7 +75,7 @@ class SpanPart final : public Part<T> {
                       stack.key.row_block(0, top + 1), stack.value.row_block(0, top + 1),
                       Visible::all(), attended.out.positions().row_block(i, 1),
                       attended.lse.positions().row_block(i, 1), Merge::replace,
-                      band.worker.attention);
+                      band.worker.scratch);
       complete(band, i, stack, act);
     }
   }
@@ -138,7 +138,7 @@ class SpanPart final : public Part<T> {
                                stack.value.row_block(0, top + 1), Visible::all(),
                                at(gradient.d_out, t), at(gradient.lse, t), at(gradient.delta, t),
                                at(gradient.d_query, t), d_stack_key.row_block(0, top + 1),
-                               d_stack_value.row_block(0, top + 1), image.worker.attention);
+                               d_stack_value.row_block(0, top + 1), image.worker.scratch);
       add_to_position(top, t);
     }
   }
@@ -178,7 +178,7 @@ class SpanPart final : public Part<T> {
       const Matrix<float> mean = act.mean.view().row_block(i, 1);
       const auto of_span = [&](auto grid) { return span(grid, t); };
       attend_heads<T>(shape, query, of_span(band.all_key), of_span(band.all_value), Visible::all(),
-                      mean, act.lse.view().row_block(i, 1), Merge::replace, band.worker.attention);
+                      mean, act.lse.view().row_block(i, 1), Merge::replace, band.worker.scratch);
       convert<float, T>(mean, value);
     }
     copy_row(query.data, stack.query, completed);
@@ -200,7 +200,7 @@ class SpanPart final : public Part<T> {
     attend_heads_backward<T>(shape, at(act.query), of_span(image.key), of_span(image.value),
                              Visible::all(), d_value, at(act.lse), delta, d_query,
                              of_span(gradient.d_key), of_span(gradient.d_value),
-                             image.worker.attention);
+                             image.worker.scratch);
     maximum_of_backward<T>(of_span(image.query), at(act.query).data, d_query.data,
                            of_span(gradient.d_query));
     maximum_of_backward<T>(of_span(image.key), at(act.key).data, d_key.data,

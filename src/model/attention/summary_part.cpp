@@ -89,7 +89,7 @@ class SummaryPart final : public AbovePart<T> {
       attend_heads_backward<T>(shape, image.query.row(r), image.key.row(r), image.value.row(r),
                                Visible::all(), of_row(d_value), of_row(act.lse.view()),
                                of_row(delta), gradient.d_query.row(r), gradient.d_key.row(r),
-                               gradient.d_value.row(r), image.worker.attention);
+                               gradient.d_value.row(r), image.worker.scratch);
     }
   }
 
@@ -108,7 +108,7 @@ class SummaryPart final : public AbovePart<T> {
       const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
       attend_heads(shape, band.query.row(r), band.key.row(r), band.value.row(r), Visible::all(),
                    of_row(act.mean.view()), of_row(act.lse.view()), Merge::replace,
-                   band.worker.attention);
+                   band.worker.scratch);
       convert<T, float>(band.input.row(r), of_row(sum));
     }
     convert<float, T>(act.mean.view(n), value);

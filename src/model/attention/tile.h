@@ -46,7 +46,7 @@ inline AttentionGradient head_gradient(const AttentionShape& shape, int64_t head
 template <class T>
 void attend_heads(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
                   Matrix<const T> value, Visible visible, Matrix<float> out, Matrix<float> lse,
-                  Merge merge, AttentionScratch& scratch) {
+                  Merge merge, Scratch& scratch) {
   for (int64_t h = 0; h < shape.heads; ++h)
     attend(head_tile(shape, h, query, key, value, visible), head_output(shape, h, out, lse), merge,
            scratch);
@@ -56,7 +56,7 @@ void attend_heads_backward(const AttentionShape& shape, Matrix<const T> query, M
                            Matrix<const T> value, Visible visible, Matrix<const float> d_out,
                            Matrix<const float> lse, Matrix<const float> delta,
                            Matrix<float> d_query, Matrix<float> d_key, Matrix<float> d_value,
-                           AttentionScratch& scratch) {
+                           Scratch& scratch) {
   for (int64_t h = 0; h < shape.heads; ++h)
     attend_backward(head_tile(shape, h, query, key, value, visible),
                     head_output_gradient(shape, h, d_out, lse, delta),

@@ -25,9 +25,9 @@ template <class T>
 void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<const T> key,
                           Matrix<const T> value, Matrix<float> out, Matrix<float> lse) {
   attend_heads(band.shape, query, key, value, Visible::strict(), out, lse, Merge::merge,
-               band.worker.attention);
+               band.worker.scratch);
   attend_heads(band.shape, reversed(query), reversed(key), reversed(value), Visible::strict(),
-               reversed(out), reversed(lse), Merge::merge, band.worker.attention);
+               reversed(out), reversed(lse), Merge::merge, band.worker.scratch);
 }
 
 template <class T>
@@ -70,7 +70,7 @@ class VerticalPart final : public Part<T> {
                       band.all_value.column(c), Visible::strict(band.first_row + first),
                       mean.column(c).row_block(first, rows - first),
                       lse.column(c).row_block(first, rows - first), Merge::replace,
-                      band.worker.attention);
+                      band.worker.scratch);
     }
     const Grid<T> value = grid(shape, act.value, rows + 1);
     for (int64_t r = first; r < rows; ++r) {
@@ -107,7 +107,7 @@ class VerticalPart final : public Part<T> {
       attend_heads<T>(shape, sets.query.row_block(c, 1), row.all_key.column(c).row_block(0, rows),
                       row.all_value.column(c).row_block(0, rows), Visible::all(),
                       mean.row_block(c, 1), act.lse.view().row_block(c, 1), Merge::replace,
-                      row.worker.attention);
+                      row.worker.scratch);
     }
     convert<float, T>(mean, sets.value);
   }
@@ -139,7 +139,7 @@ class VerticalPart final : public Part<T> {
                               Visible::strict(), turn(gradient.d_out.row(r)),
                               turn(gradient.lse.row(r)), turn(gradient.delta.row(r)),
                               turn(gradient.d_query.row(r)), turn(d_key.row(r)),
-                              turn(d_value.row(r)), image.worker.attention);
+                              turn(d_value.row(r)), image.worker.scratch);
       };
       attend([](auto line) { return line; });
       attend([](auto line) { return reversed(line); });
@@ -153,7 +153,7 @@ class VerticalPart final : public Part<T> {
       attend_heads_backward<T>(shape, sets(query), members(image.key), members(image.value),
                                Visible::causal(), sets(d_value), sets(grid(shape, act.lse, rows)),
                                sets(delta), sets(d_query), members(gradient.d_key),
-                               members(gradient.d_value), image.worker.attention);
+                               members(gradient.d_value), image.worker.scratch);
       cumulative_maximum_backward<T>(members(image.query), sets(query), sets(d_query),
                                      scratch.carry.data(), members(gradient.d_query));
       cumulative_maximum_backward<T>(members(image.key), sets(key), sets(d_key),

@@ -1,0 +1,27 @@
+// Working memory of the kernels.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include "tensor/buffer.h"
+
+namespace combiner {
+
+// Kept from call to call. One for each thread.
+class Scratch {
+ public:
+  // Room for `count` values, which hold nothing yet. What was reserved before is gone.
+  template <class T>
+  T* reserve(size_t count) {
+    static_assert(std::is_trivial_v<T>);
+    const size_t bytes = count * sizeof(T);
+    if (buffer_.size() < bytes) buffer_ = Buffer<std::byte>(bytes);
+    return reinterpret_cast<T*>(buffer_.data());
+  }
+
+ private:
+  Buffer<std::byte> buffer_;
+};
+
+}  // namespace combiner
