@@ -155,7 +155,7 @@ class Bench {
 
   void add_likelihood(std::vector<SpeedRow>& rows) {
     for (const Precision precision : kPrecisions)
-      if (has_own_products(precision))
+      if (precision == Precision::int8 || has_own_products(precision))
         add(fmt::format("eval, {}", name(precision)), [=, this, &rows] {
           const auto measured = beside_ceilings(
               precision, [&] { return measure_likelihood(weights_, precision, effort_); });

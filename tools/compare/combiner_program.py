@@ -20,12 +20,11 @@ TRAINING_STEPS = 6  # that are measured; one more comes before them
 class CombinerProgram:
     """The model of a file; `folder` is for what the program reads and writes."""
 
-    precisions = ["f32", "bf16"]
-
-    def __init__(self, path, config, threads, folder):
+    def __init__(self, path, config, threads, folder, precisions):
         self.path, self.threads, self.folder = path, threads, folder
+        self.precisions = precisions
         self.pictures = os.path.join(folder, "pictures")
-        os.mkdir(self.pictures)
+        os.makedirs(self.pictures)
         shape = (config["image"]["height"], config["image"]["width"], 3)
         images = np.random.default_rng(0).integers(
             0, 256, (IMAGES_A_THREAD * threads, *shape), np.uint8)
@@ -36,11 +35,12 @@ class CombinerProgram:
             json.dump(config, file)
 
     def describe(self):
-        return "combiner"
+        return "combiner" + (", 8-bit weights" if self.precisions == ["int8"] else "")
 
     def choices(self, figure):
         """As Peer's; empty for what the program doesn't do."""
-        if figure == SAMPLE_FORWARD:
+        if figure == SAMPLE_FORWARD or (figure in (TRAIN_FOUR, TRAIN) and
+                                        self.precisions == ["int8"]):
             return {}
         # The likelihood has no batch: it takes an image to a thread.
         batches = [self.threads] if figure == LIKELIHOOD else BATCHES[figure]

@@ -16,7 +16,7 @@ BATCHES = {SAMPLE_ONE: [1], SAMPLE_MANY: [64], SAMPLE_FORWARD: [1], LIKELIHOOD: 
 
 class Way(NamedTuple):
     batch: int  # images at a time
-    precision: str  # f32 or bf16
+    precision: str  # f32, bf16 or int8
     mode: str  # how a peer runs it: jit, eager, compile; "" if there is but one
 
     def __str__(self):
