@@ -1,4 +1,5 @@
-// Dense layers of few rows: what decoding, one position at a time, is made of.
+// Dense layers of few rows, what decoding, one position at a time, is made of; and those with int8
+// weights, of any number.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +29,9 @@ class PanelWeights {
   static constexpr int64_t kPanelWidth = 16;
 
   PanelWeights() = default;
-  // Copies, rounding to Weight: float, bfloat16, or int8_t with one scale an output, as
-  // quantize_row does. With int8_t the inputs are rounded too, to 16 bits: each 256 of a row to
-  // whole multiples of their largest magnitude / 32767.
+  // Copies [out, in], at least one of each, rounding to Weight: float, bfloat16, or int8_t with one
+  // scale an output, as quantize_row does. With int8_t the inputs are rounded too, to 16 bits: each
+  // 256 of a row to whole multiples of their largest magnitude / 32767.
   template <class Weight>
   static PanelWeights pack(Matrix<const float> weights);
 
@@ -47,7 +48,8 @@ class PanelWeights {
 
 // y = x weights^T, or y += with `accumulate`; then bias [out], if any, is added to every row.
 // X and Y are float or bfloat16, both or X alone bfloat16. Of `y` and `bias`, which are those of
-// the whole layer, only the outputs of `range` are touched: threads may share a product.
+// the whole layer, only the outputs of `range` are touched: threads may share a product, each with
+// scratch memory of its own.
 template <class X, class Y>
 void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y, bool accumulate,
                      const float* bias, PanelRange range, Scratch& scratch);

@@ -8,7 +8,7 @@
 
 namespace combiner {
 
-// Kept from call to call. One for each thread.
+// Kept from call to call. Not to be used by two threads at once.
 class Scratch {
  public:
   // Room for `count` values, which hold nothing yet. What was reserved before is gone.

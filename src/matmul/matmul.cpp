@@ -100,6 +100,8 @@ void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Produ
                         bool accumulate, const float* bias, Scratch& scratch) {
   check_shapes(a, panels.in(), panels.out(), c);
   if (a.transposed) throw std::logic_error("product of a transpose and weights in panels");
+  if (a.type == ElementType::f32 && c.type == ElementType::bf16)
+    throw std::logic_error("product of floats and weights in panels, into bfloat16");
   if (a.type == ElementType::f32)
     multiply_by_panels_as<float, float>(a, panels, c, accumulate, bias, scratch);
   else if (c.type == ElementType::f32)
@@ -287,7 +289,7 @@ struct Multiplier::State {
   dnnl::stream stream{cpu_engine()};
   std::unordered_map<Key, Entry, KeyHash> entries;
   Buffer<float> a_scratch, b_scratch, c_scratch;
-  Scratch scratch;
+  Scratch panel_scratch;
 };
 
 Multiplier::Multiplier() : state_(std::make_unique<State>()) {}
@@ -304,7 +306,7 @@ void Multiplier::multiply(const Factor& a, const PackedWeights& weights, const P
                           bool accumulate, const float* bias) {
   const PackedWeights::Packed& packed = *weights.packed_;
   if (packed.panels)
-    return multiply_by_panels(a, *packed.panels, c, accumulate, bias, state_->scratch);
+    return multiply_by_panels(a, *packed.panels, c, accumulate, bias, state_->panel_scratch);
   const bool plain = packed.factor.data != nullptr;
   state_->check_and_run(a, packed.factor, plain ? nullptr : &packed.memory, c, accumulate, bias);
 }

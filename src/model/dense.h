@@ -5,10 +5,11 @@
 #include <type_traits>
 
 #include "kernels/activation.h"
-#include "kernels/attend.h"
 #include "kernels/layer_norm.h"
 #include "kernels/panels.h"
+#include "kernels/scratch.h"
 #include "matmul/matmul.h"
+#include "tensor/buffer.h"
 #include "tensor/share.h"
 
 namespace combiner {

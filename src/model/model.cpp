@@ -1,7 +1,6 @@
 #include "model/model.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/cross_entropy.h"
 #include "kernels/rows.h"

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "model/activations.h"
 #include "model/attention/attention.h"
@@ -18,8 +19,8 @@ namespace combiner {
 
 // The numbers that matrix products are made with: sums, normalisation, softmax and the loss are
 // always in float. int8 has 8-bit integers for the quantizable weights, times one scale for each
-// row (quantize_row), and floats for the others; inputs of their products are rounded as
-// multiply_panels says. It is for likelihood, where all else is as in f32, and for sampling, where
+// row (quantize_row), whose products' inputs are rounded too (PanelWeights::pack), and floats for
+// the others. It is for likelihood, where all else is as in f32, and for sampling, where
 // activations and what is kept of earlier positions are as in bf16.
 enum class Precision { f32, bf16, int8 };
 // "f32", "bf16", "int8"

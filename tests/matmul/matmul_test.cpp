@@ -144,6 +144,55 @@ TEST_CASE("One multiplier makes products of many shapes and weights in turn") {
   CHECK(worst_product_error<float>(c, 4, a, weight_of(first), nullptr, nullptr) <= 1.0);
 }
 
+template <class X, class Y>
+void check_int8() {
+  Random random(6);
+  Multiplier multiplier;
+  Scratch scratch;
+  for (const auto& [m, k, n] : kShapes)
+    for (const int combination : {0, 1, 2, 3}) {
+      const bool accumulate = combination % 2 == 1;
+      INFO(m << " x " << k << " x " << n << ", " << combination);
+      const PaddedMatrix<float> weights(n, k, random);
+      const auto panels = PanelWeights::pack<int8_t>(weights.view());
+      const PackedWeights packed(panels);
+      CHECK(packed.out() == n);
+      CHECK(packed.in() == k);
+      const std::vector<float> values = random.normals(static_cast<size_t>(n));
+      const float* bias = combination / 2 == 1 ? values.data() : nullptr;
+      const PaddedMatrix<X> x(m, k, random);
+      const PaddedMatrix<Y> before(m, n, random);
+      PaddedMatrix<Y> expected = before, found = before;
+      multiply_panels<X, Y>(x.view(), panels, expected.view(), accumulate, bias, scratch);
+      multiplier.multiply(plain(x.view()), packed, found.view(), accumulate, bias);
+      bool same = true;
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < n; ++j) same = same && found(i, j) == expected(i, j);
+      CHECK(same);
+      CHECK(found.gaps_kept());
+    }
+}
+
+TEST_CASE("Products with int8 weights are those of multiply_panels") {
+  SECTION("float") { check_int8<float, float>(); }
+  SECTION("bfloat16 into float") { check_int8<bfloat16, float>(); }
+  SECTION("bfloat16") { check_int8<bfloat16, bfloat16>(); }
+  SECTION("sizes that do not fit and transposes are refused") {
+    Random random(7);
+    Multiplier multiplier;
+    const PaddedMatrix<float> weights(3, 4, random), a(2, 4, random), wrong(2, 5, random);
+    const PaddedMatrix<float> upright(4, 2, random);
+    const PackedWeights packed(PanelWeights::pack<int8_t>(weights.view()));
+    PaddedMatrix<float> c(2, 3, random), other(2, 4, random);
+    PaddedMatrix<bfloat16> rounded(2, 3, random);
+    CHECK_THROWS_AS(multiplier.multiply(plain(wrong.view()), packed, c.view()), std::logic_error);
+    CHECK_THROWS_AS(multiplier.multiply(plain(a.view()), packed, other.view()), std::logic_error);
+    CHECK_THROWS_AS(multiplier.multiply(plain(a.view()), packed, rounded.view()), std::logic_error);
+    CHECK_THROWS_AS(multiplier.multiply(transposed(upright.view()), packed, c.view()),
+                    std::logic_error);
+  }
+}
+
 TEST_CASE("Products of no rows do nothing, and sizes that do not fit are refused") {
   Random random(5);
   Multiplier multiplier;

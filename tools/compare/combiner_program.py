@@ -18,7 +18,8 @@ TRAINING_STEPS = 6  # that are measured; one more comes before them
 
 
 class CombinerProgram:
-    """The model of a file; `folder` is for what the program reads and writes."""
+    """The model of a file; `folder` is for what the program reads and writes, and `precisions`
+    are those that it may choose from."""
 
     def __init__(self, path, config, threads, folder, precisions):
         self.path, self.threads, self.folder = path, threads, folder
