@@ -16,7 +16,8 @@ double worst_product_error(const PaddedMatrix<Y>& y, int64_t depth, const A& a, 
                            const PaddedMatrix<Y>* before, const float* bias,
                            const AError& a_error) {
   ErrorBounds bounds;
-  for (int64_t i = 0; i < y.view().rows; ++i)
+  for (int64_t i = 0; i < y.view().rows; ++i) {
+    const double error_of_a = a_error(i);
     for (int64_t j = 0; j < y.view().columns; ++j) {
       double sum = 0, magnitude = 0, of_factors = 0;
       const auto add = [&](double term) {
@@ -25,7 +26,7 @@ double worst_product_error(const PaddedMatrix<Y>& y, int64_t depth, const A& a, 
       };
       for (int64_t k = 0; k < depth; ++k) {
         add(a(i, k) * b(k, j));
-        of_factors += a_error(i) * std::abs(b(k, j));
+        of_factors += error_of_a * std::abs(b(k, j));
       }
       if (before) add((*before)(i, j));
       if (bias) add(bias[j]);
@@ -33,6 +34,7 @@ double worst_product_error(const PaddedMatrix<Y>& y, int64_t depth, const A& a, 
       const double error = static_cast<double>(depth + 3) * kFloatUnit * magnitude + of_factors;
       bounds.add(y(i, j), sum, error + storing_error<Y>(std::abs(sum) + error));
     }
+  }
   return bounds.worst();
 }
 template <class Y, class A, class B>

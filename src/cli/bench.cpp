@@ -153,6 +153,7 @@ class Bench {
         });
   }
 
+  // Of each precision that is not computed as f32 is.
   void add_likelihood(std::vector<SpeedRow>& rows) {
     for (const Precision precision : kPrecisions)
       if (precision == Precision::int8 || has_own_products(precision))

@@ -123,8 +123,7 @@ bool has_native_bf16() {
 
 // ---- Packed weights
 
-// Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in a form of oneDNN's
-// own
+// Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in oneDNN's own form
 // (`memory`), or in panels.
 struct PackedWeights::Packed {
   Factor factor;  // [in, out]

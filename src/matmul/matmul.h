@@ -1,5 +1,5 @@
-// Matrix products, by oneDNN: no other file knows that library. Those with int8 weights are those of
-// multiply_panels.
+// Matrix products, by oneDNN: no other file knows that library. Those with int8 weights are
+// multiply_panels'.
 #pragma once
 
 #include <cstdint>

@@ -24,6 +24,7 @@ class CombinerProgram:
     def __init__(self, path, config, threads, folder, precisions):
         self.path, self.threads, self.folder = path, threads, folder
         self.precisions = precisions
+        self.quantized = precisions == ["int8"]
         self.pictures = os.path.join(folder, "pictures")
         os.makedirs(self.pictures)
         shape = (config["image"]["height"], config["image"]["width"], 3)
@@ -36,12 +37,11 @@ class CombinerProgram:
             json.dump(config, file)
 
     def describe(self):
-        return "combiner" + (", 8-bit weights" if self.precisions == ["int8"] else "")
+        return "combiner" + (", 8-bit weights" if self.quantized else "")
 
     def choices(self, figure):
         """As Peer's; empty for what the program doesn't do."""
-        if figure == SAMPLE_FORWARD or (figure in (TRAIN_FOUR, TRAIN) and
-                                        self.precisions == ["int8"]):
+        if figure == SAMPLE_FORWARD or (self.quantized and figure in (TRAIN_FOUR, TRAIN)):
             return {}
         # The likelihood has no batch: it takes an image to a thread.
         batches = [self.threads] if figure == LIKELIHOOD else BATCHES[figure]
