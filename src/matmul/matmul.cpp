@@ -88,26 +88,37 @@ void check_shapes(const Factor& a, int64_t in, int64_t out, const Product& c) {
                                        a.columns, in, out, c.rows, c.columns));
 }
 
+template <class T>
+void activate_in_place_as(Activation activation, const Product& c) {
+  const Matrix<T> m(static_cast<T*>(c.data), c.rows, c.columns, c.stride);
+  activate<T>(activation, m, m);
+}
+void activate_in_place(Activation activation, const Product& c) {
+  if (c.type == ElementType::f32)
+    activate_in_place_as<float>(activation, c);
+  else
+    activate_in_place_as<bfloat16>(activation, c);
+}
+
 template <class X, class Y>
 void multiply_by_panels_as(const Factor& a, const PanelWeights& panels, const Product& c,
-                           bool accumulate, const float* bias, Scratch& scratch) {
+                           const Epilogue& epilogue, Scratch& scratch) {
   multiply_panels<X, Y>({static_cast<const X*>(a.data), a.rows, a.columns, a.stride}, panels,
-                        {static_cast<Y*>(c.data), c.rows, c.columns, c.stride}, accumulate, bias,
-                        scratch);
+                        {static_cast<Y*>(c.data), c.rows, c.columns, c.stride}, epilogue, scratch);
 }
 
 void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Product& c,
-                        bool accumulate, const float* bias, Scratch& scratch) {
+                        const Epilogue& epilogue, Scratch& scratch) {
   check_shapes(a, panels.in(), panels.out(), c);
   if (a.transposed) throw std::logic_error("product of a transpose and weights in panels");
   if (a.type == ElementType::f32 && c.type == ElementType::bf16)
     throw std::logic_error("product of floats and weights in panels, into bfloat16");
   if (a.type == ElementType::f32)
-    multiply_by_panels_as<float, float>(a, panels, c, accumulate, bias, scratch);
+    multiply_by_panels_as<float, float>(a, panels, c, epilogue, scratch);
   else if (c.type == ElementType::f32)
-    multiply_by_panels_as<bfloat16, float>(a, panels, c, accumulate, bias, scratch);
+    multiply_by_panels_as<bfloat16, float>(a, panels, c, epilogue, scratch);
   else
-    multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, accumulate, bias, scratch);
+    multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, epilogue, scratch);
 }
 
 }  // namespace
@@ -302,12 +313,14 @@ void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bo
 }
 
 void Multiplier::multiply(const Factor& a, const PackedWeights& weights, const Product& c,
-                          bool accumulate, const float* bias) {
+                          const Epilogue& epilogue) {
   const PackedWeights::Packed& packed = *weights.packed_;
   if (packed.panels)
-    return multiply_by_panels(a, *packed.panels, c, accumulate, bias, state_->panel_scratch);
+    return multiply_by_panels(a, *packed.panels, c, epilogue, state_->panel_scratch);
   const bool plain = packed.factor.data != nullptr;
-  state_->check_and_run(a, packed.factor, plain ? nullptr : &packed.memory, c, accumulate, bias);
+  state_->check_and_run(a, packed.factor, plain ? nullptr : &packed.memory, c, epilogue.accumulate,
+                        epilogue.bias);
+  if (epilogue.activation) activate_in_place(*epilogue.activation, c);
 }
 
 }  // namespace combiner

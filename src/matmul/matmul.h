@@ -1,4 +1,4 @@
-// Matrix products, by oneDNN: no other file knows that library. Those with int8 weights are
+// Matrix products, by oneDNN: no other file knows that library. Those with weights in panels are
 // multiply_panels'.
 #pragma once
 
@@ -56,7 +56,7 @@ class PackedWeights {
   PackedWeights() = default;
   // Copies; `weights` may go.
   PackedWeights(Matrix<const float> weights, ElementType type);
-  // int8 weights, whose products are those of multiply_panels.
+  // Weights whose products are those of multiply_panels.
   explicit PackedWeights(PanelWeights panels);
   // Refers to weights that stay where they are and may change in place between products (training).
   template <class T>
@@ -87,9 +87,9 @@ class Multiplier {
   // a and b are of one element type; c is float, or of that type too. Accumulated in float.
   void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false,
                 const float* bias = nullptr);
-  // A dense layer: c = a weights^T, with `a` not transposed.
+  // A dense layer: c = a weights^T, with `a` not transposed, and on with the epilogue.
   void multiply(const Factor& a, const PackedWeights& weights, const Product& c,
-                bool accumulate = false, const float* bias = nullptr);
+                const Epilogue& epilogue = {});
 
  private:
   struct State;

@@ -75,8 +75,8 @@ Decoder<T>::Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>&
       sinusoids_(sinusoidal_positions(config)),
       x_(batch, config.embed_dim),
       stem_in_(batch, stem_inputs(config)),
-      block_(config, batch),
-      head_(config, batch),
+      block_(config, batch, Pass::forward_only),
+      head_(config, batch, Pass::forward_only),
       barrier_(std::make_unique<SpinBarrier>(team)) {
   for (int rank = 0; rank < team; ++rank)
     threads_.emplace_back(config, team == 1 ? Share() : Share(rank, team, *barrier_));
@@ -99,7 +99,7 @@ void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose, in
                      x.row(i), stem_in_.view().row(i));
     }
   });
-  if (config_.stem) dense(worker, stem_in_.view(n), weights_.embed.stem, x, true);
+  if (config_.stem) dense(worker, stem_in_.view(n), weights_.embed.stem, x, {.accumulate = true});
   for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
     block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker,
                   [&] { attend(states, layer, thread); });
