@@ -16,26 +16,61 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// e^x to 2 units in the last place for x <= 88; 0 from about -87.3 down, so -infinity gives 0.
-// 2^n e^r with n = round(x / ln 2), |r| <= ln(2) / 2, and a polynomial of degree 6 for e^r.
+// round(x log2(e)) as an integer, n, in two forms. Adding 1.5 * 2^23 leaves a float's last bits no
+// room but for integers; shifted to where an exponent's bits are, they add n to it.
+template <class D, class V = hn::Vec<D>>
+struct PowerOfTwo {
+  HWY_INLINE PowerOfTwo(D d, V x) {
+    const V round = hn::Set(d, 12582912.0f);
+    shifted_ = hn::MulAdd(x, hn::Set(d, 1.44269504f), round);
+    n = hn::Sub(shifted_, round);
+  }
+  // v 2^n, for v about 1; 0 where x is below -87.3, as good as the least a float can be, and
+  // whatever was computed from such an x.
+  HWY_INLINE V Scale(D d, V v, V x) const {
+    const hn::RebindToSigned<D> di;
+    const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted_));
+    return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -87.3f)),
+                              hn::BitCast(d, hn::Add(hn::BitCast(di, v), exponent)));
+  }
+
+  V n;
+
+ private:
+  V shifted_;
+};
+
+// e^x to 2 units in the last place, or 2.25 where multiplying and adding round twice, for x <= 88
+// (e^88.3 from there on); 0 from about -87.3 down, so -infinity gives 0. 2^n e^r with n = round(x /
+// ln 2), |r| <= ln(2) / 2, and the polynomial of degree 5 nearest to e^r.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V FastExp(D d, V x) {
-  const hn::RebindToSigned<D> di;
-  const V low = hn::Set(d, -87.3f);
-  const V clamped = hn::Max(hn::Min(x, hn::Set(d, 88.3f)), low);
-  const V n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504f)));
+  x = hn::Min(x, hn::Set(d, 88.3f));
+  const PowerOfTwo<D> power(d, x);
   // ln 2 in two parts, the first with trailing zeros, so that r is exact to the last places.
-  V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), clamped);
-  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
-  V p = hn::Set(d, 1.3888889e-3f);
-  p = hn::MulAdd(p, r, hn::Set(d, 8.3333333e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 4.1666668e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.16666667f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
+  V r = hn::NegMulAdd(power.n, hn::Set(d, 0.693359375f), x);
+  r = hn::NegMulAdd(power.n, hn::Set(d, -2.12194440e-4f), r);
+  V p = hn::Set(d, 8.289291e-3f);
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1897822e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.16667652f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.4999915f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.9999997f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
-  return hn::IfThenZeroElse(hn::Lt(x, low), hn::Mul(p, hn::BitCast(d, exponent)));
+  return power.Scale(d, p, x);
+}
+
+// The same to a relative error of 2^-13, for what is rounded to bfloat16 (2^-9) anyway: 2^n 2^f
+// and the polynomial of degree 3 nearest to 2^f, |f| <= 1/2.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V FastExpCoarse(D d, V x) {
+  x = hn::Min(x, hn::Set(d, 88.3f));
+  const PowerOfTwo<D> power(d, x);
+  const V f = hn::MulSub(x, hn::Set(d, 1.44269504f), power.n);
+  V p = hn::Set(d, 5.517167e-2f);
+  p = hn::MulAdd(p, f, hn::Set(d, 0.24261113f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.69326097f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.99992806f));
+  return power.Scale(d, p, x);
 }
 
 // Up to a vector of elements as floats; lanes past `count` are zero.

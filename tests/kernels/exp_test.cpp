@@ -1,0 +1,108 @@
+// The exponentials of simd-inl.h under every instruction set.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/exp_test.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+
+// In place; the count is one of whole vectors.
+void Exp(std::vector<float>& x) {
+  const hn::ScalableTag<float> d;
+  for (size_t i = 0; i < x.size(); i += hn::Lanes(d))
+    hn::StoreU(FastExp(d, hn::LoadU(d, x.data() + i)), d, x.data() + i);
+}
+void ExpCoarse(std::vector<float>& x) {
+  const hn::ScalableTag<float> d;
+  for (size_t i = 0; i < x.size(); i += hn::Lanes(d))
+    hn::StoreU(FastExpCoarse(d, hn::LoadU(d, x.data() + i)), d, x.data() + i);
+}
+// What FastExp may be off by, in units of the last place.
+double ExpUnits() { return HWY_NATIVE_FMA ? 2.0 : 2.25; }
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "catch.h"
+#include "instruction_sets.h"
+
+namespace combiner {
+namespace {
+
+HWY_EXPORT(Exp);
+HWY_EXPORT(ExpCoarse);
+HWY_EXPORT(ExpUnits);
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// From -87.3 to 88 in small steps, those about zero smaller.
+std::vector<float> arguments() {
+  std::vector<float> x;
+  for (int i = -873000; i <= 880000; ++i) x.push_back(static_cast<float>(i) * 1e-4f);
+  for (int i = -4000; i <= 4000; ++i) x.push_back(static_cast<float>(i) * 1e-7f);
+  x.resize(x.size() / 64 * 64);
+  return x;
+}
+
+// The largest error relative to e^x, and in units of its last place.
+struct Worst {
+  double relative = 0, units = 0;
+};
+Worst worst_error(const std::vector<float>& x, const std::vector<float>& actual) {
+  Worst worst;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double expected = std::exp(static_cast<double>(x[i]));
+    const double error = std::abs(actual[i] - expected);
+    worst.relative = std::max(worst.relative, error / expected);
+    worst.units = std::max(worst.units, std::ldexp(error, 23 - std::ilogb(expected)));
+  }
+  return worst;
+}
+
+void check_ends(void (*exp)(std::vector<float>&)) {
+  std::vector<float> x(64, 0.0f);
+  x[0] = -kInfinity;
+  x[1] = -1e30f;
+  x[2] = -88.0f;
+  x[3] = kInfinity;
+  x[4] = 1e30f;
+  exp(x);
+  CHECK(x[0] == 0.0f);
+  CHECK(x[1] == 0.0f);
+  CHECK(x[2] == 0.0f);
+  CHECK(x[3] == x[4]);
+  CHECK(std::isfinite(x[3]));
+  CHECK(x[3] > 2e38f);
+}
+
+TEST_CASE("FastExp is right to two units in the last place") {
+  const std::vector<float> x = arguments();
+  for_each_instruction_set([&] {
+    std::vector<float> y = x;
+    HWY_DYNAMIC_DISPATCH(Exp)(y);
+    CHECK(worst_error(x, y).units <= HWY_DYNAMIC_DISPATCH(ExpUnits)());
+    check_ends([](std::vector<float>& v) { HWY_DYNAMIC_DISPATCH(Exp)(v); });
+  });
+}
+
+TEST_CASE("FastExpCoarse is right to 2^-13") {
+  const std::vector<float> x = arguments();
+  for_each_instruction_set([&] {
+    std::vector<float> y = x;
+    HWY_DYNAMIC_DISPATCH(ExpCoarse)(y);
+    CHECK(worst_error(x, y).relative <= 0x1p-13);
+    check_ends([](std::vector<float>& v) { HWY_DYNAMIC_DISPATCH(ExpCoarse)(v); });
+  });
+}
+
+}  // namespace
+}  // namespace combiner
+#endif  // HWY_ONCE
