@@ -7,6 +7,8 @@
 #define COMBINER_KERNELS_ACTIVATION_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -17,6 +19,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr float kGeluScale = 1.5957691216057308f;
 constexpr float kGeluCubic = 0.044715f;
 
+// Of results that are stored as T.
+template <class T>
 struct Relu {
   template <class D, class V>
   static HWY_INLINE V Value(D d, V x) {
@@ -28,12 +32,17 @@ struct Relu {
   }
 };
 
+template <class T>
 struct Gelu {
   template <class D, class V>
   static HWY_INLINE V Gate(D d, V x, V square) {
-    const V u = hn::Mul(hn::Mul(x, hn::Set(d, -kGeluScale)),
-                        hn::MulAdd(square, hn::Set(d, kGeluCubic), hn::Set(d, 1.0f)));
-    return hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), FastExp(d, u)));
+    const V u = hn::Mul(
+        x, hn::MulAdd(square, hn::Set(d, -kGeluScale * kGeluCubic), hn::Set(d, -kGeluScale)));
+    const V one = hn::Set(d, 1.0f);
+    if constexpr (std::is_same_v<T, bfloat16>)
+      return ReciprocalCoarse(d, hn::Add(one, FastExpCoarse(d, u)));
+    else
+      return hn::Div(one, hn::Add(one, FastExp(d, u)));
   }
   template <class D, class V>
   static HWY_INLINE V Value(D d, V x) {

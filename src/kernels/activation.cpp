@@ -45,12 +45,13 @@ void Backward(const Matrix<const T>& x, const Matrix<const float>& d_y, const Ma
 
 template <class T>
 void Activate(Activation activation, const Matrix<const T>& x, const Matrix<T>& y) {
-  return activation == Activation::relu ? Forward<Relu>(x, y) : Forward<Gelu>(x, y);
+  return activation == Activation::relu ? Forward<Relu<T>>(x, y) : Forward<Gelu<T>>(x, y);
 }
 template <class T>
 void ActivateBackward(Activation activation, const Matrix<const T>& x,
                       const Matrix<const float>& d_y, const Matrix<T>& d_x) {
-  return activation == Activation::relu ? Backward<Relu>(x, d_y, d_x) : Backward<Gelu>(x, d_y, d_x);
+  return activation == Activation::relu ? Backward<Relu<T>>(x, d_y, d_x)
+                                        : Backward<Gelu<T>>(x, d_y, d_x);
 }
 
 void ActivateFloat(Activation a, const Matrix<const float>& x, const Matrix<float>& y) {

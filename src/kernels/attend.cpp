@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/attend_lines_amx.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend.cpp"
 #include "hwy/cache_control.h"
@@ -449,6 +451,7 @@ void attend_lines(const float* query, int64_t heads, int64_t head_dim, float sca
 template <>
 void attend_lines(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
                   std::span<const KeyLine<bfloat16>> lines, float* out, Scratch& scratch) {
+  if (attend_lines_by_tiles(query, heads, head_dim, scale, lines, out, scratch)) return;
   HWY_DYNAMIC_DISPATCH(AttendLinesBfloat16)(query, heads, head_dim, scale, lines, out, scratch);
 }
 template <>

@@ -30,8 +30,8 @@ constexpr int64_t kDepthAtOnce = 256;
 template <class Y, class D, class V>
 HWY_INLINE V Activated(D d, std::optional<Activation> activation, V v) {
   if (!activation) return v;
-  if (*activation == Activation::relu) return Relu::Value(d, v);
-  return Gelu::Value(d, v);
+  if (*activation == Activation::relu) return Relu<Y>::Value(d, v);
+  return Gelu<Y>::Value(d, v);
 }
 
 // to[count] = the whole numbers nearest to from / scale, in -32767..32767, and returns the scale:

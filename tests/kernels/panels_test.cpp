@@ -53,8 +53,8 @@ void check_products() {
             const PaddedMatrix<X> x(rows, in, random);
             const PaddedMatrix<Y> before(rows, out, random);
             PaddedMatrix<Y> y = before;
-            multiply_panels<X, Y>(x.view(), panels, y.view(), accumulate,
-                                  with_bias ? bias.data() : nullptr, scratch);
+            multiply_panels<X, Y>(x.view(), panels, y.view(),
+                                  {accumulate, with_bias ? bias.data() : nullptr}, scratch);
             // Beside int8 weights, to half a multiple of the largest magnitude / 32767.
             const auto x_error = [&](int64_t i) {
               if (!std::is_same_v<Weight, int8_t>) return 0.0;
