@@ -449,6 +449,10 @@ void AttendBackwardFloat(const AttentionTile<float>& tile, const AttentionOutput
 void AttendBackwardBfloat16(const AttentionTile<bfloat16>& tile,
                             const AttentionOutputGradient& output,
                             const AttentionGradient& gradient, Scratch& scratch) {
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+  if (amx_available() && tile.queries > 1 && tile.seen_keys() > 0)
+    return amx::AttendBackward(tile, output, gradient, scratch);
+#endif
   AttendBackward(tile, output, gradient, scratch);
 }
 

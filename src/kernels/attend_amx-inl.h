@@ -96,13 +96,13 @@ HWY_INLINE hn::Vec<Pairs> FourBlocks(const bfloat16* a, const bfloat16* b, const
 // The transpose, in pairs of features, of 16 rows: [16, 16, 2] to [16, 16, 2]. Rows past `rows`
 // repeat the last.
 HWY_INLINE void TransposePairs(const bfloat16* from, int64_t stride, int64_t rows,
-                               bfloat16* HWY_RESTRICT to) {
+                               bfloat16* HWY_RESTRICT to, int64_t to_stride = kDepth) {
   const Pairs d;
   const hn::Repartition<uint64_t, Pairs> wide;
   const bfloat16* row[kRows];
   for (int64_t i = 0; i < kRows; ++i) row[i] = from + std::min(i, rows - 1) * stride;
   const auto store = [&](auto v, int64_t at) HWY_ATTR {
-    hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(to + at * kDepth));
+    hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(to + at * to_stride));
   };
   // 4 x 4 pairs to each block of 128 bits.
   for (int64_t c = 0; c < 4; ++c) {
@@ -141,11 +141,26 @@ HWY_INLINE void InterleaveRows(const bfloat16* from, int64_t stride, int64_t row
   }
 }
 
+// All of a matrix so: tiles [blocks of 16 rows][chunks of 32 features] of its transpose.
+HWY_INLINE void TransposeTiles(Rows from, int64_t rows, int64_t padded, bfloat16* HWY_RESTRICT to) {
+  for (int64_t i = 0; i < rows; i += kRows)
+    for (int64_t c = 0; c < padded; c += kDepth, to += kTile)
+      TransposePairs(from.data + i * from.stride + c, from.stride, rows - i, to);
+}
+// Tiles [chunks of 32 rows][blocks of 16 features].
+HWY_INLINE void InterleaveTiles(Rows from, int64_t rows, int64_t padded,
+                                bfloat16* HWY_RESTRICT to) {
+  for (int64_t i = 0; i < rows; i += kDepth)
+    for (int64_t c = 0; c < padded; c += kDepth, to += 2 * kTile)
+      InterleaveRows(from.data + i * from.stride + c, from.stride, rows - i, to);
+}
+
 // to[16, 16 blocks] (float, rows of `stride`) = rows[16, 32 chunks] times tiles, [blocks, chunks]
 // of them.
 COMBINER_AMX HWY_INLINE void MultiplyTiles(Rows rows, const bfloat16* tiles, int64_t blocks,
                                            int64_t block_tiles, int64_t chunks, int64_t chunk_tiles,
                                            float* to, int64_t stride) {
+  StoresAreDone();
   const int64_t row_bytes = rows.stride * static_cast<int64_t>(sizeof(bfloat16));
   const int64_t to_bytes = stride * static_cast<int64_t>(sizeof(float));
   int64_t b = 0;
@@ -390,18 +405,10 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile, const Atten
   const Exponent exponent{ScaledExpCoarse<D>(D(), tile.scale)};
   const Tiles tiles;
   for (int64_t h = 0; h < tile.heads; ++h) {
-    const Rows key = Padded({tile.key + h * width, tile.key_stride}, keys, width, padded, copy);
-    for (int64_t k = 0; k < keys; k += kRows)
-      for (int64_t c = 0; c < chunks; ++c)
-        TransposePairs(key.data + k * key.stride + c * kDepth, key.stride, keys - k,
-                       key_tiles + (k / kRows * chunks + c) * kTile);
-    const Rows value =
-        Padded({tile.value + h * width, tile.value_stride}, keys, width, padded, copy);
-    for (int64_t k = 0; k < keys; k += kDepth)
-      for (int64_t c = 0; c < chunks; ++c)
-        InterleaveRows(value.data + k * value.stride + c * kDepth, value.stride, keys - k,
-                       value_tiles + (k / kDepth * chunks + c) * 2 * kTile);
-
+    TransposeTiles(Padded({tile.key + h * width, tile.key_stride}, keys, width, padded, copy), keys,
+                   padded, key_tiles);
+    InterleaveTiles(Padded({tile.value + h * width, tile.value_stride}, keys, width, padded, copy),
+                    keys, padded, value_tiles);
     for (int64_t first = 0; first < tile.queries; first += kRows) {
       Block block{first, std::min(kRows, tile.queries - first), 0, 0, visible + first, false};
       const int64_t seen = block.visible[block.queries - 1];
@@ -411,13 +418,11 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile, const Atten
       Rows query{tile.query + first * tile.query_stride + h * width, tile.query_stride};
       if (block.queries < kRows || width < padded)
         query = Copied(query, block.queries, width, padded, query_copy);
-      StoresAreDone();
       MultiplyTiles(query, key_tiles, block.columns / kRows, chunks, chunks, 1, logits,
                     block.columns);
       V shift;
       const V sum = block.masked ? Probabilities<true>(exponent, block, logits, p, shift)
                                  : Probabilities<false>(exponent, block, logits, p, shift);
-      StoresAreDone();
       MultiplyTiles({p, block.padded_columns}, value_tiles, padded / kRows, 1,
                     block.padded_columns / kDepth, padded / kRows, mean, padded);
       const Weights weights =
@@ -425,6 +430,184 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile, const Atten
                      output.lse + first * output.lse_stride + h, output.lse_stride);
       MergeRows(mean, padded, weights, block.queries, width,
                 output.out + first * output.out_stride + h * width, output.out_stride);
+    }
+  }
+}
+
+// to = from, in rows of `stride`, zero past `width`.
+COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int64_t rows,
+                                     int64_t width, int64_t padded, bfloat16* HWY_RESTRICT to) {
+  const D d;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t at = 0; at < padded; at += kDepth) {
+      const auto part = [&](int64_t first) HWY_ATTR {
+        const int64_t count = std::clamp<int64_t>(width - first, 0, kRows);
+        return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(count)), d,
+                              from + i * from_stride + first);
+      };
+      _mm512_storeu_si512(to + i * padded + at,
+                          (__m512i)_mm512_cvtne2ps_pbh(part(at + kRows).raw, part(at).raw));
+    }
+  return {to, padded};
+}
+
+// to += scale * from.
+HWY_INLINE void AddRows(const float* HWY_RESTRICT from, int64_t from_stride, float scale,
+                        int64_t rows, int64_t width, float* to, int64_t to_stride) {
+  for (int64_t i = 0; i < rows; ++i)
+    WeightedSum(from + i * from_stride, scale, to + i * to_stride, 1.0f, width, to + i * to_stride);
+}
+
+// What 32 queries, in two halves, are known by.
+struct QueryChunk {
+  hn::Vec<D> lse[2], delta[2];
+  hn::Vec<Counts> visible[2];
+  int32_t most[2];  // that any query of the half sees
+};
+
+// The probabilities of 16 keys from `first` on for 32 queries, and the gradient of their logits:
+// [16, 32] to rows of `stride`, rounded.
+COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk& queries, int32_t first, float scale,
+                                          const float* HWY_RESTRICT logits,
+                                          const float* HWY_RESTRICT products,
+                                          bfloat16* HWY_RESTRICT p, bfloat16* HWY_RESTRICT d_logit,
+                                          int64_t stride) {
+  const D d;
+  const Counts di;
+  const V s = hn::Set(d, scale);
+  for (int32_t j = 0; j < kRows; ++j) {
+    V pj[2] = {hn::Zero(d), hn::Zero(d)}, dj[2] = {hn::Zero(d), hn::Zero(d)};
+    HWY_UNROLL(2)
+    for (int64_t half = 0; half < 2; ++half) {
+      if (queries.most[half] <= first) continue;
+      const int64_t at = j * kDepth + half * kRows;
+      const auto seen = hn::Gt(queries.visible[half], hn::Set(di, first + j));
+      const V x = hn::MulSub(hn::Load(d, logits + at), s, queries.lse[half]);
+      const V product = hn::Sub(hn::Load(d, products + at), queries.delta[half]);
+      // Where nothing is to be seen both may be anything.
+      pj[half] = hn::IfThenElseZero(hn::RebindMask(d, seen), FastExpCoarse(d, x));
+      dj[half] = hn::IfThenElseZero(hn::RebindMask(d, seen), hn::Mul(pj[half], product));
+    }
+    _mm512_store_si512(p + j * stride, (__m512i)_mm512_cvtne2ps_pbh(pj[1].raw, pj[0].raw));
+    _mm512_store_si512(d_logit + j * stride, (__m512i)_mm512_cvtne2ps_pbh(dj[1].raw, dj[0].raw));
+  }
+}
+
+// Logits and what else has a number for each pair are in rows of keys, whose sums over queries need
+// no transpose.
+inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
+                                        const AttentionOutputGradient& output,
+                                        const AttentionGradient& gradient, Scratch& scratch) {
+  const D d;
+  const int64_t keys = tile.seen_keys();
+  const int64_t columns = RoundUpTo(keys, kDepth);
+  const int64_t rows = RoundUpTo(tile.queries, kDepth);
+  const int64_t width = tile.head_dim;
+  const int64_t padded = RoundUpTo(width, kDepth);
+  const int64_t blocks = padded / kRows;
+  const int64_t chunks = padded / kDepth;
+
+  Pieces pieces(scratch.reserve<std::byte>(static_cast<size_t>(
+      6 * Pieces::size<bfloat16>(rows * padded) + 3 * Pieces::size<bfloat16>(columns * padded) +
+      2 * Pieces::size<bfloat16>(rows * columns) + Pieces::size<bfloat16>(kDepth * columns) +
+      Pieces::size<bfloat16>(2 * kTile) + 2 * Pieces::size<float>(kRows * kDepth) +
+      Pieces::size<float>(kRows * padded) + 2 * Pieces::size<float>(rows) +
+      Pieces::size<int32_t>(rows))));
+  const auto take_tiles = [&](int64_t n) { return pieces.take<bfloat16>(n * padded); };
+  bfloat16* query_copy = take_tiles(rows);
+  bfloat16* query_across = take_tiles(rows);  // of the transpose
+  bfloat16* query_tiles = take_tiles(rows);
+  bfloat16* d_out_copy = take_tiles(rows);
+  bfloat16* d_out_across = take_tiles(rows);
+  bfloat16* d_out_tiles = take_tiles(rows);
+  bfloat16* key_copy = take_tiles(columns);
+  bfloat16* key_tiles = take_tiles(columns);
+  bfloat16* value_copy = take_tiles(columns);
+  bfloat16* p = pieces.take<bfloat16>(rows * columns);                // [keys, queries]
+  bfloat16* d_logit = pieces.take<bfloat16>(rows * columns);          // [keys, queries]
+  bfloat16* d_query_logit = pieces.take<bfloat16>(kDepth * columns);  // [32 queries, keys]
+  bfloat16* pairs = pieces.take<bfloat16>(2 * kTile);
+  float* logits = pieces.take<float>(kRows * kDepth);
+  float* products = pieces.take<float>(kRows * kDepth);
+  float* sum = pieces.take<float>(kRows * padded);
+  float* lse = pieces.take<float>(rows);
+  float* delta = pieces.take<float>(rows);
+  int32_t* visible = pieces.take<int32_t>(rows);
+  for (int64_t i = 0; i < rows; ++i)
+    visible[i] = i < tile.queries ? static_cast<int32_t>(tile.visible.of(keys, i)) : 0;
+
+  const Tiles tiles;
+  for (int64_t h = 0; h < tile.heads; ++h) {
+    const int64_t at = h * width;
+    const Rows query =
+        Padded({tile.query + at, tile.query_stride}, tile.queries, width, padded, query_copy);
+    TransposeTiles(query, tile.queries, padded, query_across);
+    InterleaveTiles(query, tile.queries, padded, query_tiles);
+    const Rows d_out =
+        Rounded(output.d_out + at, output.d_out_stride, tile.queries, width, padded, d_out_copy);
+    TransposeTiles(d_out, tile.queries, padded, d_out_across);
+    InterleaveTiles(d_out, tile.queries, padded, d_out_tiles);
+    // Read in whole tiles.
+    const auto whole = [&](Rows from, bfloat16* copy) {
+      return keys % kRows == 0 && width == padded ? from : Copied(from, keys, width, padded, copy);
+    };
+    const Rows key = whole({tile.key + at, tile.key_stride}, key_copy);
+    const Rows value = whole({tile.value + at, tile.value_stride}, value_copy);
+    InterleaveTiles(key, keys, padded, key_tiles);
+    for (int64_t i = 0; i < rows; ++i) {
+      // A query that sees nothing has no finite lse.
+      lse[i] = visible[i] > 0 ? output.lse[i * output.lse_stride + h] : 0.0f;
+      delta[i] = visible[i] > 0 ? output.delta[i * output.delta_stride + h] : 0.0f;
+    }
+
+    for (int64_t q = 0; q < rows; q += kDepth) {
+      QueryChunk chunk;
+      for (int64_t half = 0; half < 2; ++half) {
+        const int64_t first = q + half * kRows;
+        chunk.lse[half] = hn::Load(d, lse + first);
+        chunk.delta[half] = hn::Load(d, delta + first);
+        chunk.visible[half] = hn::Load(Counts(), visible + first);
+        chunk.most[half] = *std::max_element(visible + first, visible + first + kRows);
+      }
+      for (int64_t k = 0; k < columns; k += kRows) {
+        // What nobody sees is not multiplied but is zero.
+        if (k < std::max(chunk.most[0], chunk.most[1])) {
+          const bfloat16* across = query_across + q * padded;
+          MultiplyTiles({key.data + k * key.stride, key.stride}, across, 2, chunks, chunks, 1,
+                        logits, kDepth);
+          across = d_out_across + q * padded;
+          MultiplyTiles({value.data + k * value.stride, value.stride}, across, 2, chunks, chunks, 1,
+                        products, kDepth);
+        }
+        KeyGradients(chunk, static_cast<int32_t>(k), tile.scale, logits, products, p + k * rows + q,
+                     d_logit + k * rows + q, rows);
+      }
+
+      for (int64_t k = 0; k < columns; k += kDepth) {
+        InterleaveRows(d_logit + k * rows + q, rows, kDepth, pairs);
+        for (int64_t half = 0; half < 2; ++half)
+          TransposePairs(pairs + half * kTile, kDepth, kRows,
+                         d_query_logit + half * kRows * columns + k, columns);
+      }
+      for (int64_t half = 0; half < 2; ++half) {
+        const int64_t first = q + half * kRows;
+        if (first >= tile.queries) break;
+        MultiplyTiles({d_query_logit + half * kRows * columns, columns}, key_tiles, blocks, 1,
+                      columns / kDepth, blocks, sum, padded);
+        AddRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
+                gradient.query + first * gradient.query_stride + at, gradient.query_stride);
+      }
+    }
+    for (int64_t k = 0; k < keys; k += kRows) {
+      const int64_t count = std::min(kRows, keys - k);
+      MultiplyTiles({d_logit + k * rows, rows}, query_tiles, blocks, 1, rows / kDepth, blocks, sum,
+                    padded);
+      AddRows(sum, padded, tile.scale, count, width, gradient.key + k * gradient.key_stride + at,
+              gradient.key_stride);
+      MultiplyTiles({p + k * rows, rows}, d_out_tiles, blocks, 1, rows / kDepth, blocks, sum,
+                    padded);
+      AddRows(sum, padded, 1.0f, count, width, gradient.value + k * gradient.value_stride + at,
+              gradient.value_stride);
     }
   }
 }
