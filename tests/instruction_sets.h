@@ -1,5 +1,5 @@
 // Runs a test of kernels under every instruction set that they were compiled for and the machine
-// has.
+// has, with and without tile registers.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 
 #include "catch.h"
 #include "hwy/highway.h"
+#include "kernels/amx.h"
 
 namespace combiner {
 
@@ -24,6 +25,10 @@ void for_each_instruction_set(const Test& test) {
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     const OnlyInstructionSet only(target);
     INFO(hwy::TargetName(target));
+    test();
+    if (!amx_available()) continue;
+    const WithoutAmx without;
+    INFO("without tile registers");
     test();
   }
 }

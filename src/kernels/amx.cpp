@@ -6,11 +6,28 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "hwy/targets.h"
 #endif
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/amx.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+
+// Whether kernels run as compiled along with those for tile registers. To ask Highway for all that
+// the processor has takes some 20 us.
+bool BesideTiles() { return HWY_TARGET == HWY_AVX3; }
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace combiner {
+
+HWY_EXPORT(BesideTiles);
+
 namespace {
 
 #if COMBINER_HAS_AMX
@@ -34,7 +51,7 @@ std::atomic<int> without = 0;
 bool amx_available() {
 #if COMBINER_HAS_AMX
   static const bool has = processor_and_system_have_it();
-  return has && without == 0 && (hwy::SupportedTargets() & HWY_AVX3);
+  return has && without == 0 && HWY_DYNAMIC_DISPATCH(BesideTiles)();
 #else
   return false;
 #endif
@@ -44,3 +61,4 @@ WithoutAmx::WithoutAmx() { ++without; }
 WithoutAmx::~WithoutAmx() { --without; }
 
 }  // namespace combiner
+#endif  // HWY_ONCE

@@ -10,6 +10,8 @@
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/amx.h"
+#include "kernels/attend_amx-inl.h"
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -48,13 +50,6 @@ void TransposePacked(const float* HWY_RESTRICT from, int64_t rows, int64_t width
     for (int64_t j = 0; j < rows; ++j) row[j] = from[j * stride + d];
     std::fill(row + rows, row + columns, 0.0f);
   }
-}
-
-// Keys visible to query i of the tile.
-template <class T>
-int64_t VisibleKeys(const AttentionTile<T>& tile, int64_t i) {
-  if (tile.visible.first >= tile.keys) return tile.keys;
-  return std::clamp<int64_t>(tile.visible.first + tile.visible.step * i, 0, tile.keys);
 }
 
 // Turns a row of logits, `visible` of them and -infinity up to a whole vector, into exp(logit -
@@ -226,6 +221,16 @@ HWY_INLINE void HeadMean(std::span<const KeyLine<T>> lines, int64_t at, int64_t 
   }
 }
 
+// One head's columns.
+template <class T>
+AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
+  tile.query += h * tile.head_dim;
+  tile.key += h * tile.head_dim;
+  tile.value += h * tile.head_dim;
+  tile.heads = 1;
+  return tile;
+}
+
 template <class T>
 void AttendLines(const T* query, int64_t heads, int64_t head_dim, float scale,
                  std::span<const KeyLine<T>> lines, float* out, Scratch& scratch) {
@@ -256,7 +261,7 @@ void AttendLines(const T* query, int64_t heads, int64_t head_dim, float scale,
 template <class T>
 void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
                Scratch& scratch) {
-  const int64_t keys = VisibleKeys(tile, 0);
+  const int64_t keys = tile.seen_keys();
   const int64_t columns = RoundUp(keys);
   const int64_t padded_dim = RoundUp(tile.head_dim);
   float* query = scratch.reserve<float>(static_cast<size_t>(2 * padded_dim + columns + kKeyGroup));
@@ -272,11 +277,11 @@ void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merg
 }
 
 template <class T>
-void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
-            Scratch& scratch) {
+void AttendHead(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+                Scratch& scratch) {
   if (tile.queries == 1) return AttendOne(tile, output, merge, scratch);
   // Queries are in order of visible keys, so the last sees the most.
-  const int64_t keys = tile.queries > 0 ? VisibleKeys(tile, tile.queries - 1) : 0;
+  const int64_t keys = tile.seen_keys();
   const int64_t padded_keys = RoundUp(keys);
   const int64_t head_dim = tile.head_dim;
   const int64_t padded_dim = RoundUp(head_dim);
@@ -296,7 +301,7 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge m
 
   for (int64_t first = 0; first < tile.queries; first += kQueryBlock) {
     const int64_t block = std::min(kQueryBlock, tile.queries - first);
-    const int64_t block_keys = VisibleKeys(tile, first + block - 1);
+    const int64_t block_keys = tile.visible.of(tile.keys, first + block - 1);
     const int64_t block_columns = RoundUp(block_keys);
     PackRows(tile.query + first * tile.query_stride, tile.query_stride, block, head_dim, tile.scale,
              query, padded_dim);
@@ -305,23 +310,23 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge m
 
     RowSoftmax softmax[kQueryBlock];
     for (int64_t i = 0; i < block; ++i)
-      softmax[i] =
-          Exponentials(probability + i * padded_keys, VisibleKeys(tile, first + i), block_columns);
+      softmax[i] = Exponentials(probability + i * padded_keys,
+                                tile.visible.of(tile.keys, first + i), block_columns);
     TileProduct<false>(block, padded_dim, block_keys, probability, padded_keys, 1, value,
                        padded_dim, mean, padded_dim);
     for (int64_t i = 0; i < block; ++i)
-      Finish(mean + i * padded_dim, softmax[i], VisibleKeys(tile, first + i), head_dim, merge,
-             output.out + (first + i) * output.out_stride,
+      Finish(mean + i * padded_dim, softmax[i], tile.visible.of(tile.keys, first + i), head_dim,
+             merge, output.out + (first + i) * output.out_stride,
              output.lse[(first + i) * output.lse_stride]);
   }
 }
 
 template <class T>
-void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
-                    const AttentionGradient& gradient, Scratch& scratch) {
+void AttendHeadBackward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
+                        const AttentionGradient& gradient, Scratch& scratch) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t keys = tile.queries > 0 ? VisibleKeys(tile, tile.queries - 1) : 0;
+  const int64_t keys = tile.seen_keys();
   if (keys == 0) return;
   const int64_t padded_keys = RoundUp(keys);
   const int64_t head_dim = tile.head_dim;
@@ -349,7 +354,7 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
 
   for (int64_t first = 0; first < tile.queries; first += kQueryBlock) {
     const int64_t block = std::min(kQueryBlock, tile.queries - first);
-    const int64_t block_keys = VisibleKeys(tile, first + block - 1);
+    const int64_t block_keys = tile.visible.of(tile.keys, first + block - 1);
     if (block_keys == 0) continue;
     const int64_t block_columns = RoundUp(block_keys);
     PackRows(tile.query + first * tile.query_stride, tile.query_stride, block, head_dim, tile.scale,
@@ -361,7 +366,7 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
     TileProduct<false>(block, block_columns, head_dim, d_out, padded_dim, 1, value_transposed,
                        padded_keys, d_logit, padded_keys);
     for (int64_t i = 0; i < block; ++i) {
-      const int64_t visible = VisibleKeys(tile, first + i);
+      const int64_t visible = tile.visible.of(tile.keys, first + i);
       float* p = probability + i * padded_keys;
       float* s = d_logit + i * padded_keys;
       std::fill(p + visible, p + block_columns, -HUGE_VALF);
@@ -393,6 +398,31 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
   }
 }
 
+template <class T>
+void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+            Scratch& scratch) {
+  for (int64_t h = 0; h < tile.heads; ++h) {
+    const AttentionOutput of_head{output.out + h * tile.head_dim, output.out_stride, output.lse + h,
+                                  output.lse_stride};
+    AttendHead(OneHead(tile, h), of_head, merge, scratch);
+  }
+}
+
+template <class T>
+void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
+                    const AttentionGradient& gradient, Scratch& scratch) {
+  for (int64_t h = 0; h < tile.heads; ++h) {
+    const int64_t at = h * tile.head_dim;
+    const AttentionOutputGradient of_head{output.d_out + at, output.d_out_stride,
+                                          output.lse + h,    output.lse_stride,
+                                          output.delta + h,  output.delta_stride};
+    const AttentionGradient to_head{gradient.query + at, gradient.query_stride,
+                                    gradient.key + at,   gradient.key_stride,
+                                    gradient.value + at, gradient.value_stride};
+    AttendHeadBackward(OneHead(tile, h), of_head, to_head, scratch);
+  }
+}
+
 // Dispatch wants plain functions.
 void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput& output, Merge merge,
                  Scratch& scratch) {
@@ -400,6 +430,10 @@ void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput& output
 }
 void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
                     Scratch& scratch) {
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+  if (amx_available() && tile.queries > 1 && tile.seen_keys() > 0)
+    return amx::Attend(tile, output, merge, scratch);
+#endif
   Attend(tile, output, merge, scratch);
 }
 void AttendLinesFloat(const float* query, int64_t heads, int64_t head_dim, float scale,
@@ -417,6 +451,10 @@ void AttendBackwardFloat(const AttentionTile<float>& tile, const AttentionOutput
 void AttendBackwardBfloat16(const AttentionTile<bfloat16>& tile,
                             const AttentionOutputGradient& output,
                             const AttentionGradient& gradient, Scratch& scratch) {
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+  if (amx_available() && tile.queries > 1 && tile.seen_keys() > 0)
+    return amx::AttendBackward(tile, output, gradient, scratch);
+#endif
   AttendBackward(tile, output, gradient, scratch);
 }
 

@@ -3,6 +3,7 @@
 // share one softmax).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -22,10 +23,17 @@ struct Visible {
   // Query i stands at key `offset` + i.
   static Visible causal(int64_t offset = 0) { return {offset + 1, 1}; }  // keys up to its own
   static Visible strict(int64_t offset = 0) { return {offset, 1}; }      // keys before its own
+
+  // Of so many keys those that query i sees.
+  int64_t of(int64_t keys, int64_t i) const {
+    // `all` is further than a sum with it can say.
+    return first >= keys ? keys : std::clamp<int64_t>(first + step * i, 0, keys);
+  }
 };
 
-// Queries, keys and values of one head: rows of head_dim elements, `..._stride` elements apart.
-// A query's logits are its products with the keys times `scale` (1 / sqrt(head_dim)).
+// Queries, keys and values of some heads side by side: rows of heads * head_dim elements,
+// `..._stride` elements apart. A query's logits are its products with its head's keys times `scale`
+// (1 / sqrt(head_dim)).
 template <class T>
 struct AttentionTile {
   const T* query;
@@ -36,13 +44,18 @@ struct AttentionTile {
   const T* value;
   int64_t value_stride;
   int64_t keys;
+  int64_t heads;
   int64_t head_dim;
   float scale;
   Visible visible;
+
+  // Of how many keys any query sees some.
+  int64_t seen_keys() const { return queries > 0 ? visible.of(keys, queries - 1) : 0; }
 };
 
-// Per query: out, the softmax-weighted mean of the values (zero where no key is visible), and lse,
-// the log-sum-exp of the logits (-infinity there).
+// Per query and head: out [queries, heads * head_dim], the softmax-weighted mean of the values
+// (zero where no key is visible), and lse [queries, heads], the log-sum-exp of the logits
+// (-infinity there).
 struct AttentionOutput {
   float* out;
   int64_t out_stride;
@@ -54,7 +67,7 @@ struct AttentionOutput {
 // shared one softmax from the start.
 enum class Merge { replace, merge };
 
-// The gradient's inputs, per query: d_out, the merged lse of all parts, and
+// The gradient's inputs, per query and head: d_out, the merged lse of all parts, and
 // delta = d_out . out with the merged out.
 struct AttentionOutputGradient {
   const float* d_out;
@@ -75,7 +88,8 @@ struct AttentionGradient {
   int64_t value_stride;
 };
 
-// T is float or bfloat16; all arithmetic is in float.
+// T is float or bfloat16. Arithmetic is in float, but where a processor multiplies bfloat16 itself
+// (kernels/amx.h): there the numbers between two products are rounded to it.
 template <class T>
 void attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
             Scratch& scratch);

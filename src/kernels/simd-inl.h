@@ -16,37 +16,38 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// round(x log2(e)) as an integer, n, in two forms. Adding 1.5 * 2^23 leaves a float's last bits no
-// room but for integers; shifted to where an exponent's bits are, they add n to it.
+// 2^n, n = round(x factor), in two forms. Adding 1.5 * 2^23 leaves a float's last bits no room but
+// for an integer; shifted to where an exponent's bits are, they add n to it.
 template <class D, class V = hn::Vec<D>>
 struct PowerOfTwo {
-  HWY_INLINE PowerOfTwo(D d, V x) {
+  HWY_INLINE PowerOfTwo(D d, V x, V factor) {
     const V round = hn::Set(d, 12582912.0f);
-    shifted_ = hn::MulAdd(x, hn::Set(d, 1.44269504f), round);
-    n = hn::Sub(shifted_, round);
+    shifted = hn::MulAdd(x, factor, round);
+    n = hn::Sub(shifted, round);
   }
-  // v 2^n, for v about 1; 0 where x is below -87.3, as good as the least a float can be, and
-  // whatever was computed from such an x.
-  HWY_INLINE V Scale(D d, V v, V x) const {
+  // v 2^n, for v about 1; 0 where x is below `low`, whatever the rest is there.
+  HWY_INLINE V Scale(D d, V v, V x, V low) const {
     const hn::RebindToSigned<D> di;
-    const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted_));
-    return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -87.3f)),
-                              hn::BitCast(d, hn::Add(hn::BitCast(di, v), exponent)));
+    const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
+    return hn::BitCast(d, hn::IfThenElseZero(hn::RebindMask(di, hn::Ge(x, low)),
+                                             hn::Add(hn::BitCast(di, v), exponent)));
   }
 
-  V n;
-
- private:
-  V shifted_;
+  V shifted, n;
 };
+
+// Where floats end: 2^-126 and 2^127.4.
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLowExp = -87.3f;
+constexpr float kHighExp = 88.3f;
 
 // e^x to 2 units in the last place, or 2.25 where multiplying and adding round twice, for x <= 88
 // (e^88.3 from there on); 0 from about -87.3 down, so -infinity gives 0. 2^n e^r with n = round(x /
 // ln 2), |r| <= ln(2) / 2, and the polynomial of degree 5 nearest to e^r.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V FastExp(D d, V x) {
-  x = hn::Min(x, hn::Set(d, 88.3f));
-  const PowerOfTwo<D> power(d, x);
+  x = hn::Min(x, hn::Set(d, kHighExp));
+  const PowerOfTwo<D> power(d, x, hn::Set(d, kLog2E));
   // ln 2 in two parts, the first with trailing zeros, so that r is exact to the last places.
   V r = hn::NegMulAdd(power.n, hn::Set(d, 0.693359375f), x);
   r = hn::NegMulAdd(power.n, hn::Set(d, -2.12194440e-4f), r);
@@ -56,21 +57,38 @@ HWY_INLINE V FastExp(D d, V x) {
   p = hn::MulAdd(p, r, hn::Set(d, 0.4999915f));
   p = hn::MulAdd(p, r, hn::Set(d, 0.9999997f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  return power.Scale(d, p, x);
+  return power.Scale(d, p, x, hn::Set(d, kLowExp));
 }
 
-// The same to a relative error of 2^-13, for what is rounded to bfloat16 (2^-9) anyway: 2^n 2^f
-// and the polynomial of degree 3 nearest to 2^f, |f| <= 1/2.
+// e^(x scale), scale > 0, to a relative error of 2^-13, for what is rounded to bfloat16 (2^-8)
+// anyway; beyond floats as FastExp. 2^n 2^f and the polynomial of degree 3 nearest to 2^f,
+// |f| <= 1/2.
+template <class D>
+class ScaledExpCoarse {
+ public:
+  using V = hn::Vec<D>;
+
+  HWY_INLINE ScaledExpCoarse(D d, float scale)
+      : factor_(hn::Set(d, scale * kLog2E)),
+        low_(hn::Set(d, kLowExp / scale)),
+        high_(hn::Set(d, kHighExp / scale)) {}
+  HWY_INLINE V operator()(D d, V x) const {
+    x = hn::Min(x, high_);
+    const PowerOfTwo<D> power(d, x, factor_);
+    const V f = hn::MulSub(x, factor_, power.n);
+    V p = hn::Set(d, 5.517167e-2f);
+    p = hn::MulAdd(p, f, hn::Set(d, 0.24261113f));
+    p = hn::MulAdd(p, f, hn::Set(d, 0.69326097f));
+    p = hn::MulAdd(p, f, hn::Set(d, 0.99992806f));
+    return power.Scale(d, p, x, low_);
+  }
+
+ private:
+  V factor_, low_, high_;
+};
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V FastExpCoarse(D d, V x) {
-  x = hn::Min(x, hn::Set(d, 88.3f));
-  const PowerOfTwo<D> power(d, x);
-  const V f = hn::MulSub(x, hn::Set(d, 1.44269504f), power.n);
-  V p = hn::Set(d, 5.517167e-2f);
-  p = hn::MulAdd(p, f, hn::Set(d, 0.24261113f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.69326097f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.99992806f));
-  return power.Scale(d, p, x);
+  return ScaledExpCoarse<D>(d, 1.0f)(d, x);
 }
 
 // 1 / x to a relative error of 2^-14 on AVX-512, exact elsewhere, for what is rounded to bfloat16

@@ -6,6 +6,7 @@
 #include "catch.h"
 #include "error_bounds.h"
 #include "instruction_sets.h"
+#include "kernels/amx.h"
 #include "kernels/attend.h"
 #include "kernels/rows.h"
 
@@ -62,6 +63,12 @@ struct OutputGradient {
   }
 };
 
+// By how much of themselves d_out, P and dS may be off because they are rounded for products.
+template <class T>
+double product_rounding() {
+  return std::is_same_v<T, bfloat16> && amx_available() ? kBfloat16Unit : 0.0;
+}
+
 // With P = exp(logit - lse) and dS = P (d_out . V - delta), lse and delta as given:
 // d_query += scale dS K, d_key += scale dS^T Q, d_value += P^T d_out.
 template <class T>
@@ -70,6 +77,7 @@ double worst_error(const AttentionCase<T>& c, const OutputGradient& output, cons
   Sums d_query(before.query), d_key(before.key), d_value(before.value);
   const int64_t head_dim = c.head_dim();
   const auto e = static_cast<double>(head_dim);
+  const double rounding = product_rounding<T>();
   // Terms of the longest sums here, and some operations on them.
   const double sum_error = static_cast<double>(std::max(c.keys(), c.queries()) + 4) * kFloatUnit;
   for (int64_t i = 0; i < c.queries(); ++i)
@@ -77,10 +85,11 @@ double worst_error(const AttentionCase<T>& c, const OutputGradient& output, cons
       const double logit = c.logit(i, j);
       const double distance = std::abs(logit - output.lse(i, 0));
       const double p = std::exp(logit - output.lse(i, 0));
-      // The logit's sum, the subtraction, the exponential. What is below the smallest float is
-      // zero.
-      const double p_error =
-          p * kFloatUnit * ((e + 2) * c.logit_magnitude(i, j) + distance + 5) + 0x1p-120;
+      // The logit's sum, the subtraction, the exponential (to 2^-13 if it is rounded anyway). What
+      // is below the smallest float is zero.
+      const double p_error = p * (kFloatUnit * ((e + 2) * c.logit_magnitude(i, j) + distance + 5) +
+                                  (rounding > 0 ? 0x1p-13 : 0.0)) +
+                             0x1p-120;
       double product = -output.delta(i, 0), magnitude = std::abs(product);
       for (int64_t d = 0; d < head_dim; ++d) {
         product += output.d_out(i, d) * c.value(j, d);
@@ -88,14 +97,20 @@ double worst_error(const AttentionCase<T>& c, const OutputGradient& output, cons
       }
       const double d_logit = p * product;
       const double d_logit_error =
-          p_error * std::abs(product) + p * (e + 3) * kFloatUnit * magnitude;
-      const auto add = [&](Sums& to, int64_t row, int64_t d, double a, double a_error, double b) {
-        to.add(row, d, a * b, (a_error + sum_error * std::abs(a)) * std::abs(b));
+          p_error * std::abs(product) + p * ((e + 3) * kFloatUnit + rounding) * magnitude;
+      const auto add = [&](Sums& to, int64_t row, int64_t d, double a, double a_error, double b,
+                           double b_rounding = 0.0) {
+        // What is rounded is off already, so its rounding is of a little more than itself.
+        const double rounded = rounding * (std::abs(a) + a_error);
+        const double error = a_error + rounded;
+        to.add(
+            row, d, a * b,
+            (error + b_rounding * (std::abs(a) + error) + sum_error * std::abs(a)) * std::abs(b));
       };
       for (int64_t d = 0; d < head_dim; ++d) {
         add(d_query, i, d, d_logit, d_logit_error, c.scale() * c.key(j, d));
         add(d_key, j, d, d_logit, d_logit_error, c.scale() * c.query(i, d));
-        add(d_value, j, d, p, p_error, output.d_out(i, d));
+        add(d_value, j, d, p, p_error, output.d_out(i, d), rounding);
       }
     }
   ErrorBounds bounds;

@@ -8,21 +8,29 @@
 #include "catch.h"
 #include "error_bounds.h"
 #include "instruction_sets.h"
+#include "kernels/amx.h"
 
 namespace combiner {
 namespace {
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
+// By how much of itself each of attend's weights may be off because it is rounded for the product
+// with the values: an exponential to 2^-13, then bfloat16.
+template <class T>
+double weight_rounding() {
+  return std::is_same_v<T, bfloat16> && amx_available() ? kBfloat16Unit + 0x1p-13 : 0.0;
+}
+
 // A query's attention over the visible keys of some parts in one softmax, and how far off floats
-// may be.
+// may be if they are rounded so.
 struct Attended {
   std::vector<double> out, out_error;
   double lse = kNothing, lse_error = 0;
 };
 
 template <class T>
-Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i) {
+Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i, double rounding) {
   const int64_t head_dim = parts[0]->head_dim();
   struct Key {
     const AttentionCase<T>* part;
@@ -53,24 +61,25 @@ Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i) 
     spread += std::exp(key.logit - maximum) * (maximum - key.logit);
   }
   result.lse = maximum + std::log(sum);
-  // An exponential is off by 4 u and by the error of its argument; the sum by n u more; a logarithm
-  // turns relative errors into absolute ones. Each part's lse, and each merge of two, is a sum of
-  // numbers of the logits' size.
+  // An exponential is off by 4 u, or what its rounding adds, and by the error of its argument; the
+  // sum by n u more; a logarithm turns relative errors into absolute ones. Each part's lse, and
+  // each merge of two, is a sum of numbers of the logits' size.
   const auto n = static_cast<double>(keys.size());
   const auto merges = static_cast<double>(parts.size());
   result.lse_error =
-      logit_error +
+      logit_error + rounding +
       kFloatUnit * (n + spread / sum + merges * (10 + 3 * (size + std::log(n) + logit_error)));
   for (const Key& key : keys) {
     const double weight = std::exp(key.logit - result.lse);
-    const double weight_error = key.logit_error + result.lse_error +
+    const double weight_error = key.logit_error + rounding + result.lse_error +
                                 kFloatUnit * (maximum - key.logit + n + 8 + 8 * merges);
     for (int64_t d = 0; d < head_dim; ++d) {
       const double value = key.part->value(key.j, d);
       result.out[static_cast<size_t>(d)] += weight * value;
-      // A weight below the smallest float may be zero.
+      // A weight below the smallest float may be zero; next to a sum of 2^-80 where the logits are
+      // not diminished by their maximum.
       result.out_error[static_cast<size_t>(d)] +=
-          (weight * weight_error + 0x1p-120) * std::abs(value);
+          (weight * weight_error + (rounding > 0 ? 0x1p-45 : 0x1p-120)) * std::abs(value);
     }
   }
   return result;
@@ -80,7 +89,7 @@ template <class T>
 double worst_error(const std::vector<const AttentionCase<T>*>& parts, const AttendResult& actual) {
   ErrorBounds bounds;
   for (int64_t i = 0; i < parts[0]->queries(); ++i) {
-    const Attended expected = attended(parts, i);
+    const Attended expected = attended(parts, i, weight_rounding<T>());
     bounds.add(actual.lse(i, 0), expected.lse, expected.lse_error);
     for (int64_t d = 0; d < parts[0]->head_dim(); ++d)
       bounds.add(actual.out(i, d), expected.out[static_cast<size_t>(d)],
@@ -201,52 +210,110 @@ TEST_CASE("Merging into an empty part replaces it, whatever it holds") {
   });
 }
 
+template <class T>
+void check_large_logits() {
+  Scratch scratch;
+  Random random(5);
+  for (const double size : {1e2, 1e4, 1e8}) {
+    AttentionCase<T> large(17, 33, 8, Visible::causal(3), random);
+    AttentionCase<T> small(17, 9, 8, Visible::all(), random);
+    large.query = PaddedMatrix<T>(17, 8, random, size);
+    small.query = large.query;
+    small.key = PaddedMatrix<T>(9, 8, random, 1 / size);
+    AttendResult result(17, 8);
+    attend(large.tile(), result.output(), Merge::replace, scratch);
+    INFO("queries of " << size);
+    CHECK(worst_error<T>({&large}, result) <= 1.0);
+    attend(small.tile(), result.output(), Merge::merge, scratch);
+    CHECK(worst_error<T>({&large, &small}, result) <= 1.0);
+    attend(small.tile(), result.output(), Merge::replace, scratch);
+    attend(large.tile(), result.output(), Merge::merge, scratch);
+    CHECK(worst_error<T>({&large, &small}, result) <= 1.0);
+  }
+}
+
 TEST_CASE("Large logits neither overflow nor vanish") {
   for_each_instruction_set([] {
-    Scratch scratch;
-    Random random(5);
-    for (const double size : {1e2, 1e4, 1e8}) {
-      AttentionCase<float> large(17, 33, 8, Visible::causal(3), random);
-      AttentionCase<float> small(17, 9, 8, Visible::all(), random);
-      large.query = PaddedMatrix<float>(17, 8, random, size);
-      small.query = large.query;
-      small.key = PaddedMatrix<float>(9, 8, random, 1 / size);
-      AttendResult result(17, 8);
-      attend(large.tile(), result.output(), Merge::replace, scratch);
-      INFO("queries of " << size);
-      CHECK(worst_error<float>({&large}, result) <= 1.0);
-      attend(small.tile(), result.output(), Merge::merge, scratch);
-      CHECK(worst_error<float>({&large, &small}, result) <= 1.0);
-      attend(small.tile(), result.output(), Merge::replace, scratch);
-      attend(large.tile(), result.output(), Merge::merge, scratch);
-      CHECK(worst_error<float>({&large, &small}, result) <= 1.0);
-    }
+    check_large_logits<float>();
+    check_large_logits<bfloat16>();
   });
+}
+
+template <class T>
+void check_hidden_keys() {
+  Scratch scratch;
+  Random random(6);
+  const AttentionCase<T> c(33, 33, 8, Visible::causal(), random);
+  AttendResult before(33, 8);
+  attend(c.tile(), before.output(), Merge::replace, scratch);
+  for (const int64_t from : {1, 7, 16, 20, 32}) {
+    AttentionCase<T> changed = c;
+    for (int64_t j = from; j < 33; ++j)
+      for (int64_t d = 0; d < 8; ++d) {
+        changed.key.at(j, d) = from_double<T>(random.normal(1e17));
+        changed.value.at(j, d) = from_double<T>(random.normal(1e37));
+      }
+    AttendResult after(33, 8);
+    attend(changed.tile(), after.output(), Merge::replace, scratch);
+    INFO("keys from " << from);
+    size_t different = 0;
+    for (int64_t i = 0; i < from; ++i)
+      if (!same_row(before, after, i)) ++different;
+    CHECK(different == 0);
+    CHECK(!same_row(before, after, from));
+  }
 }
 
 TEST_CASE("What hidden keys hold does not change a bit") {
   for_each_instruction_set([] {
-    Scratch scratch;
-    Random random(6);
-    const AttentionCase<float> c(33, 33, 8, Visible::causal(), random);
-    AttendResult before(33, 8);
-    attend(c.tile(), before.output(), Merge::replace, scratch);
-    for (const int64_t from : {1, 7, 16, 20, 32}) {
-      AttentionCase<float> changed = c;
-      for (int64_t j = from; j < 33; ++j)
-        for (int64_t d = 0; d < 8; ++d) {
-          changed.key.at(j, d) = static_cast<float>(random.normal(1e17));
-          changed.value.at(j, d) = static_cast<float>(random.normal(1e37));
+    check_hidden_keys<float>();
+    check_hidden_keys<bfloat16>();
+  });
+}
+
+// Some heads side by side, and each alone.
+template <class T>
+void check_heads() {
+  constexpr int64_t kHeads = 3, kQueries = 37, kKeys = 70;
+  Scratch scratch;
+  Random random(9);
+  for (const int64_t head_dim : {3, 32, 40, 64})
+    for (const Visible& visible : {Visible::all(), Visible::causal(30), Visible::strict()}) {
+      const AttentionCase<T> c(kQueries, kKeys, kHeads * head_dim, visible, random);
+      AttentionTile<T> tile = c.tile();
+      tile.heads = kHeads;
+      tile.head_dim = head_dim;
+      PaddedMatrix<float> out(kQueries, kHeads * head_dim), lse(kQueries, kHeads);
+      attend(tile, {out.view().data, out.view().stride, lse.view().data, lse.view().stride},
+             Merge::replace, scratch);
+      int64_t different = 0;
+      for (int64_t h = 0; h < kHeads; ++h) {
+        AttentionTile<T> head = c.tile();
+        head.query += h * head_dim;
+        head.key += h * head_dim;
+        head.value += h * head_dim;
+        head.head_dim = head_dim;
+        head.scale = tile.scale;
+        AttendResult alone(kQueries, head_dim);
+        attend(head, alone.output(), Merge::replace, scratch);
+        for (int64_t i = 0; i < kQueries; ++i) {
+          if (alone.lse(i, 0) != lse(i, h)) ++different;
+          for (int64_t d = 0; d < head_dim; ++d)
+            if (alone.out(i, d) != out(i, h * head_dim + d)) ++different;
         }
-      AttendResult after(33, 8);
-      attend(changed.tile(), after.output(), Merge::replace, scratch);
-      INFO("keys from " << from);
-      size_t different = 0;
-      for (int64_t i = 0; i < from; ++i)
-        if (!same_row(before, after, i)) ++different;
+      }
+      INFO("heads of " << head_dim << ", visible " << visible.first << " + " << visible.step
+                       << " i");
       CHECK(different == 0);
-      CHECK(!same_row(before, after, from));
+      CHECK(out.gaps_kept());
+      CHECK(lse.gaps_kept());
     }
+}
+
+TEST_CASE("attend of heads side by side is that of each") {
+  for_each_instruction_set([] {
+    check_heads<float>();
+    check_heads<bfloat16>();
   });
 }
 
@@ -285,7 +352,7 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
     }
     std::vector<const AttentionCase<T>*> pointers;
     for (const AttentionCase<T>& part : parts) pointers.push_back(&part);
-    const Attended expected = attended(pointers, 0);
+    const Attended expected = attended(pointers, 0, 0.0);
     for (int64_t d = 0; d < head_dim; ++d)
       bounds.add(out[static_cast<size_t>(h * head_dim + d)], expected.out[static_cast<size_t>(d)],
                  expected.out_error[static_cast<size_t>(d)]);

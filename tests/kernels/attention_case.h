@@ -34,6 +34,7 @@ struct AttentionCase {
             value.view().data,
             value.view().stride,
             keys(),
+            1,
             head_dim(),
             scale(),
             visible};
@@ -60,7 +61,7 @@ struct AttentionCase {
 // Odd sizes, and some about a vector's and a block of queries' (16).
 inline constexpr int64_t kQueryCounts[] = {1, 3, 16, 17, 33};
 inline constexpr int64_t kKeyCounts[] = {1, 3, 8, 17, 33};
-inline constexpr int64_t kHeadDims[] = {1, 3, 8, 17, 32};
+inline constexpr int64_t kHeadDims[] = {1, 3, 8, 17, 32, 40};
 // Of each kind; below, beside and beyond the keys.
 inline const Visible kVisible[] = {Visible::all(),      Visible::causal(),    Visible::causal(5),
                                    Visible::causal(-4), Visible::causal(100), Visible::strict(),

@@ -1,0 +1,619 @@
+// Attention of bfloat16 by tile registers (kernels/amx.h): products of queries, keys and values in
+// tiles, and what lies between them in vectors of 16 floats.
+
+#if defined(COMBINER_KERNELS_ATTEND_AMX_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef COMBINER_KERNELS_ATTEND_AMX_INL_H_
+#undef COMBINER_KERNELS_ATTEND_AMX_INL_H_
+#else
+#define COMBINER_KERNELS_ATTEND_AMX_INL_H_
+#endif
+
+#include "hwy/contrib/math/math-inl.h"
+#include "hwy/highway.h"
+#include "kernels/amx.h"
+#include "kernels/simd-inl.h"
+
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/attend.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE::amx {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::FixedTag<float, 16>;
+using V = hn::Vec<D>;
+using Words = hn::FixedTag<uint16_t, 32>;
+using Pairs = hn::FixedTag<uint32_t, 16>;  // of bfloat16
+using Counts = hn::FixedTag<int32_t, 16>;
+
+constexpr int64_t kRows = kTileRows;           // queries, keys or features to a tile of 32 bits
+constexpr int64_t kDepth = kTileBytes / 2;     // bfloat16 to a tile's row
+constexpr int64_t kTile = kTileRows * kDepth;  // bfloat16 to a tile
+
+HWY_INLINE int64_t RoundUpTo(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// The compiler does not know what tile instructions read: all that was stored so far.
+HWY_INLINE void StoresAreDone() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+// While it lives, all eight tile registers are whole.
+class Tiles {
+ public:
+  COMBINER_AMX Tiles() {
+    TileShapes shapes;
+    for (int tile = 0; tile < 8; ++tile) shapes.set(tile, kTileRows);
+    StoresAreDone();
+    _tile_loadconfig(&shapes);
+  }
+  COMBINER_AMX ~Tiles() { _tile_release(); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+};
+
+// Rows of bfloat16 in whole tiles: those of the caller, or a copy.
+struct Rows {
+  const bfloat16* data;
+  int64_t stride;
+};
+
+// A copy, padded with zeros.
+HWY_INLINE Rows Copied(Rows from, int64_t rows, int64_t width, int64_t padded,
+                       bfloat16* HWY_RESTRICT copy) {
+  for (int64_t i = 0; i < rows; ++i) {
+    std::memcpy(copy + i * padded, from.data + i * from.stride,
+                static_cast<size_t>(width) * sizeof(bfloat16));
+    std::fill(copy + i * padded + width, copy + (i + 1) * padded, bfloat16{});
+  }
+  return {copy, padded};
+}
+HWY_INLINE Rows Padded(Rows from, int64_t rows, int64_t width, int64_t padded,
+                       bfloat16* HWY_RESTRICT copy) {
+  return width == padded ? from : Copied(from, rows, width, padded, copy);
+}
+
+// Four rows' 128 bits, one below the other.
+HWY_INLINE hn::Vec<Pairs> FourBlocks(const bfloat16* a, const bfloat16* b, const bfloat16* c,
+                                     const bfloat16* e) {
+  const auto load = [](const bfloat16* from) HWY_ATTR {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  };
+  __m512i v = _mm512_castsi128_si512(load(a));
+  v = _mm512_inserti32x4(v, load(b), 1);
+  v = _mm512_inserti32x4(v, load(c), 2);
+  v = _mm512_inserti32x4(v, load(e), 3);
+  return hn::Vec<Pairs>{v};
+}
+
+// The transpose, in pairs of features, of 16 rows: [16, 16, 2] to [16, 16, 2]. Rows past `rows`
+// repeat the last.
+HWY_INLINE void TransposePairs(const bfloat16* from, int64_t stride, int64_t rows,
+                               bfloat16* HWY_RESTRICT to, int64_t to_stride = kDepth) {
+  const Pairs d;
+  const hn::Repartition<uint64_t, Pairs> wide;
+  const bfloat16* row[kRows];
+  for (int64_t i = 0; i < kRows; ++i) row[i] = from + std::min(i, rows - 1) * stride;
+  const auto store = [&](auto v, int64_t at) HWY_ATTR {
+    hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(to + at * to_stride));
+  };
+  // 4 x 4 pairs to each block of 128 bits.
+  for (int64_t c = 0; c < 4; ++c) {
+    const auto blocks = [&](int64_t i) HWY_ATTR {
+      return FourBlocks(row[i] + 8 * c, row[i + 4] + 8 * c, row[i + 8] + 8 * c,
+                        row[i + 12] + 8 * c);
+    };
+    const auto v0 = blocks(0), v1 = blocks(1), v2 = blocks(2), v3 = blocks(3);
+    const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, v0, v1));
+    const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, v0, v1));
+    const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, v2, v3));
+    const auto high23 = hn::BitCast(wide, hn::InterleaveUpper(d, v2, v3));
+    store(hn::InterleaveLower(wide, low01, low23), 4 * c);
+    store(hn::InterleaveUpper(wide, low01, low23), 4 * c + 1);
+    store(hn::InterleaveLower(wide, high01, high23), 4 * c + 2);
+    store(hn::InterleaveUpper(wide, high01, high23), 4 * c + 3);
+  }
+}
+
+// 32 rows of 32 features in pairs of rows: two tiles [16, 16, 2], of the first and of the other 16
+// features. Rows past `rows` repeat the last.
+HWY_INLINE void InterleaveRows(const bfloat16* from, int64_t stride, int64_t rows,
+                               bfloat16* HWY_RESTRICT to) {
+  const Words d;
+  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+  // Features 4 i to 4 i + 3 and 16 + 4 i to 16 + 4 i + 3 in the i-th block of 128 bits.
+  const auto load = [&](int64_t i) HWY_ATTR {
+    return hn::Vec<Words>{
+        _mm512_permutexvar_epi64(order, _mm512_loadu_si512(from + std::min(i, rows - 1) * stride))};
+  };
+  for (int64_t k = 0; k < kRows; ++k) {
+    const auto even = load(2 * k), odd = load(2 * k + 1);
+    uint16_t* at = reinterpret_cast<uint16_t*>(to + k * kDepth);
+    hn::StoreU(hn::InterleaveLower(d, even, odd), d, at);
+    hn::StoreU(hn::InterleaveUpper(d, even, odd), d, at + kTile);
+  }
+}
+
+// All of a matrix so: tiles [blocks of 16 rows][chunks of 32 features] of its transpose.
+HWY_INLINE void TransposeTiles(Rows from, int64_t rows, int64_t padded, bfloat16* HWY_RESTRICT to) {
+  for (int64_t i = 0; i < rows; i += kRows)
+    for (int64_t c = 0; c < padded; c += kDepth, to += kTile)
+      TransposePairs(from.data + i * from.stride + c, from.stride, rows - i, to);
+}
+// Tiles [chunks of 32 rows][blocks of 16 features].
+HWY_INLINE void InterleaveTiles(Rows from, int64_t rows, int64_t padded,
+                                bfloat16* HWY_RESTRICT to) {
+  for (int64_t i = 0; i < rows; i += kDepth)
+    for (int64_t c = 0; c < padded; c += kDepth, to += 2 * kTile)
+      InterleaveRows(from.data + i * from.stride + c, from.stride, rows - i, to);
+}
+
+// to[16, 16 blocks] (float, rows of `stride`) = rows[16, 32 chunks] times tiles, [blocks, chunks]
+// of them.
+COMBINER_AMX HWY_INLINE void MultiplyTiles(Rows rows, const bfloat16* tiles, int64_t blocks,
+                                           int64_t block_tiles, int64_t chunks, int64_t chunk_tiles,
+                                           float* to, int64_t stride) {
+  StoresAreDone();
+  const int64_t row_bytes = rows.stride * static_cast<int64_t>(sizeof(bfloat16));
+  const int64_t to_bytes = stride * static_cast<int64_t>(sizeof(float));
+  int64_t b = 0;
+  for (; b + 2 <= blocks; b += 2) {
+    const bfloat16* first = tiles + b * block_tiles * kTile;
+    const bfloat16* second = first + block_tiles * kTile;
+    _tile_zero(0);
+    _tile_zero(1);
+    for (int64_t c = 0; c < chunks; ++c) {
+      _tile_loadd(2, rows.data + c * kDepth, row_bytes);
+      _tile_loadd(3, first + c * chunk_tiles * kTile, kTileBytes);
+      _tile_loadd(4, second + c * chunk_tiles * kTile, kTileBytes);
+      _tile_dpbf16ps(0, 2, 3);
+      _tile_dpbf16ps(1, 2, 4);
+    }
+    _tile_stored(0, to + b * kRows, to_bytes);
+    _tile_stored(1, to + (b + 1) * kRows, to_bytes);
+  }
+  if (b == blocks) return;
+  _tile_zero(0);
+  for (int64_t c = 0; c < chunks; ++c) {
+    _tile_loadd(2, rows.data + c * kDepth, row_bytes);
+    _tile_loadd(3, tiles + (b * block_tiles + c * chunk_tiles) * kTile, kTileBytes);
+    _tile_dpbf16ps(0, 2, 3);
+  }
+  _tile_stored(0, to + b * kRows, to_bytes);
+}
+
+// The sums of 16 vectors' lanes.
+HWY_INLINE V SumsOfLanes(const float (&v)[kRows][kRows]) {
+  const D d;
+  const hn::Repartition<double, D> wide;
+  // Of four vectors: each block of four lanes, the sums of those blocks of each.
+  V fours[4];
+  HWY_UNROLL(4)
+  for (int64_t i = 0; i < 4; ++i) {
+    const V a = hn::Load(d, v[4 * i]), b = hn::Load(d, v[4 * i + 1]);
+    const V c = hn::Load(d, v[4 * i + 2]), e = hn::Load(d, v[4 * i + 3]);
+    const auto ab =
+        hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+    const auto ce =
+        hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+    fours[i] = hn::Add(hn::BitCast(d, hn::InterleaveLower(wide, ab, ce)),
+                       hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce)));
+  }
+  const auto fold = [](V a, V b) HWY_ATTR {
+    return V{_mm512_add_ps(_mm512_shuffle_f32x4(a.raw, b.raw, 0x88),
+                           _mm512_shuffle_f32x4(a.raw, b.raw, 0xdd))};
+  };
+  return fold(fold(fours[0], fours[1]), fold(fours[2], fours[3]));
+}
+
+// Probabilities, not yet divided by their sum, rounded to bfloat16.
+struct Exponent {
+  ScaledExpCoarse<D> exp;
+  hn::Vec<Counts> first = hn::Iota(Counts(), 0), second = hn::Iota(Counts(), 16);
+
+  // p[j] = e^((logit[j] - shift) scale) for the first `visible` of `columns` keys, 0 up to a
+  // multiple of 32; returns the sums in lanes.
+  template <bool kShifted, bool kMasked>
+  COMBINER_AMX HWY_INLINE V Row(const float* HWY_RESTRICT logit, int64_t columns, int32_t visible,
+                                float shift, bfloat16* HWY_RESTRICT p) const {
+    const D d;
+    const Counts di;
+    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    V sum = hn::Zero(d);
+    auto count = hn::Set(di, visible);
+    for (int64_t j = 0; j < columns; j += kDepth, count = hn::Sub(count, hn::Set(di, kDepth))) {
+      V e[2] = {hn::Zero(d), hn::Zero(d)};
+      HWY_UNROLL(2)
+      for (int64_t half = 0; half < 2; ++half) {
+        const int64_t at = j + half * kRows;
+        if (at == columns) break;
+        V x = hn::Load(d, logit + at);
+        if constexpr (kShifted) x = hn::Sub(x, hn::Set(d, shift));
+        if constexpr (kMasked) {
+          const auto seen = hn::Lt(half == 0 ? first : second, count);
+          x = hn::IfThenElse(hn::RebindMask(d, seen), x, hn::Set(d, -HUGE_VALF));
+        }
+        e[half] = exp(d, x);
+      }
+      const __m512bh pairs = _mm512_cvtne2ps_pbh(e[1].raw, e[0].raw);
+      _mm512_store_si512(p + j, (__m512i)pairs);
+      // Of what the product reads, so that a query's weights have sum one.
+      sum = V{_mm512_dpbf16_ps(sum.raw, pairs, ones)};
+    }
+    return sum;
+  }
+};
+
+// A block of up to 16 queries, rows of a tile, and how many of its keys they see.
+struct Block {
+  int64_t first, queries;
+  int64_t columns;         // keys that any of them sees, up to a multiple of 16
+  int64_t padded_columns;  // of 32
+  const int32_t* visible;  // [16]
+  bool masked;             // whether some query sees fewer than `columns`
+};
+
+struct Weights {
+  alignas(64) float mean[kRows], old[kRows];
+};
+
+// Sums and shifts to log-sum-exps, merged with those there; returns what the new mean and the old
+// are to be multiplied with.
+COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge merge,
+                                           int64_t queries, float* lse, int64_t lse_stride) {
+  const D d;
+  alignas(64) float in_order[kRows];
+  const auto sees = hn::Gt(sum, hn::Zero(d));
+  const V none = hn::Set(d, -HUGE_VALF);
+  const V one = hn::Set(d, 1.0f);
+  const V safe_sum = hn::IfThenElse(sees, sum, one);
+  const V own =
+      hn::IfThenElse(sees, hn::MulAdd(shift, hn::Set(d, scale), hn::Log(d, safe_sum)), none);
+  V mean = hn::IfThenElseZero(sees, hn::Div(one, safe_sum));
+  V merged = own, old_weight = hn::Zero(d);
+  if (merge == Merge::merge) {
+    for (int64_t i = 0; i < kRows; ++i)
+      in_order[i] = i < queries ? lse[i * lse_stride] : -HUGE_VALF;
+    const V old = hn::Load(d, in_order);
+    const V high = hn::Max(old, own);
+    // With nothing on either side the exponentials are of NaN and not used.
+    const V e_old = FastExp(d, hn::Sub(old, high)), e_own = FastExp(d, hn::Sub(own, high));
+    const V total = hn::Add(e_old, e_own);
+    const auto some = hn::Gt(high, none);
+    merged = hn::IfThenElse(some, hn::Add(high, hn::Log(d, total)), none);
+    const V part = hn::Div(one, total);
+    mean = hn::IfThenElseZero(some, hn::Mul(mean, hn::Mul(e_own, part)));
+    old_weight = hn::IfThenElseZero(some, hn::Mul(e_old, part));
+  }
+  hn::Store(merged, d, in_order);
+  for (int64_t i = 0; i < queries; ++i) lse[i * lse_stride] = in_order[i];
+  Weights weights;
+  hn::Store(mean, d, weights.mean);
+  hn::Store(old_weight, d, weights.old);
+  return weights;
+}
+
+// out = mean * weights.mean + out * weights.old.
+COMBINER_AMX HWY_INLINE void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
+                                       const Weights& weights, int64_t queries, int64_t width,
+                                       float* out, int64_t out_stride) {
+  const D d;
+  for (int64_t i = 0; i < queries; ++i) {
+    const V w = hn::Set(d, weights.mean[i]);
+    const V old = hn::Set(d, weights.old[i]);
+    float* to = out + i * out_stride;
+    for (int64_t at = 0; at < width; at += kRows) {
+      const auto in = hn::FirstN(d, static_cast<size_t>(width - at));
+      V v = hn::Mul(hn::Load(d, mean + i * mean_stride + at), w);
+      // What is worth nothing may be anything.
+      if (weights.old[i] != 0.0f) v = hn::MulAdd(hn::MaskedLoad(in, d, to + at), old, v);
+      hn::BlendedStore(v, in, d, to + at);
+    }
+  }
+}
+
+// What floats can say of a sum whatever its terms, bar those too small to matter.
+constexpr float kLeastSum = 0x1p-80f;
+constexpr float kLargestSum = 0x1p80f;
+
+// Logits of a block to probabilities, but for their sums, and these sums. A softmax is the same
+// whatever number its logits are diminished by, so it is 0 but for queries whose sums would be out
+// of bounds: their largest logit, in `shift`.
+template <bool kMasked>
+COMBINER_AMX HWY_INLINE V Probabilities(const Exponent& exponent, const Block& block,
+                                        const float* logits, bfloat16* p, V& shift) {
+  const D d;
+  const Counts di;
+  alignas(64) float sums[kRows][kRows];
+  const auto row = [&](int64_t i) { return logits + i * block.columns; };
+  for (int64_t i = 0; i < block.queries; ++i)
+    hn::Store(exponent.Row<false, kMasked>(row(i), block.columns, block.visible[i], 0.0f,
+                                           p + i * block.padded_columns),
+              d, sums[i]);
+  for (int64_t i = block.queries; i < kRows; ++i) hn::Store(hn::Zero(d), d, sums[i]);
+  V sum = SumsOfLanes(sums);
+  shift = hn::Zero(d);
+  const auto sees = hn::RebindMask(d, hn::Gt(hn::Load(di, block.visible), hn::Zero(di)));
+  const auto within =
+      hn::And(hn::Ge(sum, hn::Set(d, kLeastSum)), hn::Le(sum, hn::Set(d, kLargestSum)));
+  const auto out = hn::AndNot(within, sees);
+  if (HWY_LIKELY(hn::AllFalse(d, out))) return sum;
+  alignas(64) float shifts[kRows] = {};
+  for (int64_t i = 0; i < block.queries; ++i) {
+    if (!(out.raw >> i & 1)) continue;
+    shifts[i] = *std::max_element(row(i), row(i) + block.visible[i]);
+    hn::Store(exponent.Row<true, true>(row(i), block.columns, block.visible[i], shifts[i],
+                                       p + i * block.padded_columns),
+              d, sums[i]);
+  }
+  shift = hn::Load(d, shifts);
+  return SumsOfLanes(sums);
+}
+
+// Takes matrices, each from a multiple of 64 bytes on, out of one piece of scratch.
+class Pieces {
+ public:
+  static constexpr int64_t kAlignment = 64;
+
+  explicit Pieces(std::byte* data) : data_(data) {}
+  template <class T>
+  static int64_t size(int64_t count) {
+    return RoundUpTo(count * static_cast<int64_t>(sizeof(T)), kAlignment);
+  }
+  template <class T>
+  T* take(int64_t count) {
+    T* piece = reinterpret_cast<T*>(data_);
+    data_ += size<T>(count);
+    return piece;
+  }
+
+ private:
+  std::byte* data_;
+};
+
+inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile, const AttentionOutput& output,
+                                Merge merge, Scratch& scratch) {
+  const int64_t keys = tile.seen_keys();
+  const int64_t columns = RoundUpTo(keys, kDepth);
+  const int64_t width = tile.head_dim;
+  const int64_t padded = RoundUpTo(width, kDepth);
+  const int64_t chunks = padded / kDepth;
+  const int64_t blocks = (tile.queries + kRows - 1) / kRows;
+
+  Pieces pieces(scratch.reserve<std::byte>(static_cast<size_t>(
+      3 * Pieces::size<bfloat16>(columns * padded) + Pieces::size<bfloat16>(kRows * padded) +
+      Pieces::size<bfloat16>(kRows * columns) + Pieces::size<float>(kRows * columns) +
+      Pieces::size<float>(kRows * padded) + Pieces::size<int32_t>(kRows * blocks))));
+  bfloat16* key_tiles = pieces.take<bfloat16>(columns * padded);    // [16 keys][32 features]
+  bfloat16* value_tiles = pieces.take<bfloat16>(columns * padded);  // [32 keys][16 features]
+  bfloat16* copy = pieces.take<bfloat16>(columns * padded);
+  bfloat16* query_copy = pieces.take<bfloat16>(kRows * padded);
+  bfloat16* p = pieces.take<bfloat16>(kRows * columns);
+  float* logits = pieces.take<float>(kRows * columns);
+  float* mean = pieces.take<float>(kRows * padded);
+  int32_t* visible = pieces.take<int32_t>(kRows * blocks);
+  for (int64_t i = 0; i < kRows * blocks; ++i)
+    visible[i] = i < tile.queries ? static_cast<int32_t>(tile.visible.of(keys, i)) : 0;
+
+  const Exponent exponent{ScaledExpCoarse<D>(D(), tile.scale)};
+  const Tiles tiles;
+  for (int64_t h = 0; h < tile.heads; ++h) {
+    TransposeTiles(Padded({tile.key + h * width, tile.key_stride}, keys, width, padded, copy), keys,
+                   padded, key_tiles);
+    InterleaveTiles(Padded({tile.value + h * width, tile.value_stride}, keys, width, padded, copy),
+                    keys, padded, value_tiles);
+    for (int64_t first = 0; first < tile.queries; first += kRows) {
+      Block block{first, std::min(kRows, tile.queries - first), 0, 0, visible + first, false};
+      const int64_t seen = block.visible[block.queries - 1];
+      block.columns = RoundUpTo(seen, kRows);
+      block.padded_columns = RoundUpTo(seen, kDepth);
+      block.masked = block.visible[0] < block.columns;
+      Rows query{tile.query + first * tile.query_stride + h * width, tile.query_stride};
+      if (block.queries < kRows || width < padded)
+        query = Copied(query, block.queries, width, padded, query_copy);
+      MultiplyTiles(query, key_tiles, block.columns / kRows, chunks, chunks, 1, logits,
+                    block.columns);
+      V shift;
+      const V sum = block.masked ? Probabilities<true>(exponent, block, logits, p, shift)
+                                 : Probabilities<false>(exponent, block, logits, p, shift);
+      MultiplyTiles({p, block.padded_columns}, value_tiles, padded / kRows, 1,
+                    block.padded_columns / kDepth, padded / kRows, mean, padded);
+      const Weights weights =
+          MergeBlock(sum, shift, tile.scale, merge, block.queries,
+                     output.lse + first * output.lse_stride + h, output.lse_stride);
+      MergeRows(mean, padded, weights, block.queries, width,
+                output.out + first * output.out_stride + h * width, output.out_stride);
+    }
+  }
+}
+
+// to = from, in rows of `stride`, zero past `width`.
+COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int64_t rows,
+                                     int64_t width, int64_t padded, bfloat16* HWY_RESTRICT to) {
+  const D d;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t at = 0; at < padded; at += kDepth) {
+      const auto part = [&](int64_t first) HWY_ATTR {
+        const int64_t count = std::clamp<int64_t>(width - first, 0, kRows);
+        return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(count)), d,
+                              from + i * from_stride + first);
+      };
+      _mm512_storeu_si512(to + i * padded + at,
+                          (__m512i)_mm512_cvtne2ps_pbh(part(at + kRows).raw, part(at).raw));
+    }
+  return {to, padded};
+}
+
+// to += scale * from.
+HWY_INLINE void AddRows(const float* HWY_RESTRICT from, int64_t from_stride, float scale,
+                        int64_t rows, int64_t width, float* to, int64_t to_stride) {
+  for (int64_t i = 0; i < rows; ++i)
+    WeightedSum(from + i * from_stride, scale, to + i * to_stride, 1.0f, width, to + i * to_stride);
+}
+
+// What 32 queries, in two halves, are known by.
+struct QueryChunk {
+  hn::Vec<D> lse[2], delta[2];
+  hn::Vec<Counts> visible[2];
+  int32_t most[2];  // that any query of the half sees
+};
+
+// The probabilities of 16 keys from `first` on for 32 queries, and the gradient of their logits:
+// [16, 32] to rows of `stride`, rounded.
+COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk& queries, int32_t first, float scale,
+                                          const float* HWY_RESTRICT logits,
+                                          const float* HWY_RESTRICT products,
+                                          bfloat16* HWY_RESTRICT p, bfloat16* HWY_RESTRICT d_logit,
+                                          int64_t stride) {
+  const D d;
+  const Counts di;
+  const V s = hn::Set(d, scale);
+  for (int32_t j = 0; j < kRows; ++j) {
+    V pj[2] = {hn::Zero(d), hn::Zero(d)}, dj[2] = {hn::Zero(d), hn::Zero(d)};
+    HWY_UNROLL(2)
+    for (int64_t half = 0; half < 2; ++half) {
+      if (queries.most[half] <= first) continue;
+      const int64_t at = j * kDepth + half * kRows;
+      const auto seen = hn::Gt(queries.visible[half], hn::Set(di, first + j));
+      const V x = hn::MulSub(hn::Load(d, logits + at), s, queries.lse[half]);
+      const V product = hn::Sub(hn::Load(d, products + at), queries.delta[half]);
+      // Where nothing is to be seen both may be anything.
+      pj[half] = hn::IfThenElseZero(hn::RebindMask(d, seen), FastExpCoarse(d, x));
+      dj[half] = hn::IfThenElseZero(hn::RebindMask(d, seen), hn::Mul(pj[half], product));
+    }
+    _mm512_store_si512(p + j * stride, (__m512i)_mm512_cvtne2ps_pbh(pj[1].raw, pj[0].raw));
+    _mm512_store_si512(d_logit + j * stride, (__m512i)_mm512_cvtne2ps_pbh(dj[1].raw, dj[0].raw));
+  }
+}
+
+// Logits and what else has a number for each pair are in rows of keys, whose sums over queries need
+// no transpose.
+inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
+                                        const AttentionOutputGradient& output,
+                                        const AttentionGradient& gradient, Scratch& scratch) {
+  const D d;
+  const int64_t keys = tile.seen_keys();
+  const int64_t columns = RoundUpTo(keys, kDepth);
+  const int64_t rows = RoundUpTo(tile.queries, kDepth);
+  const int64_t width = tile.head_dim;
+  const int64_t padded = RoundUpTo(width, kDepth);
+  const int64_t blocks = padded / kRows;
+  const int64_t chunks = padded / kDepth;
+
+  Pieces pieces(scratch.reserve<std::byte>(static_cast<size_t>(
+      6 * Pieces::size<bfloat16>(rows * padded) + 3 * Pieces::size<bfloat16>(columns * padded) +
+      2 * Pieces::size<bfloat16>(rows * columns) + Pieces::size<bfloat16>(kDepth * columns) +
+      Pieces::size<bfloat16>(2 * kTile) + 2 * Pieces::size<float>(kRows * kDepth) +
+      Pieces::size<float>(kRows * padded) + 2 * Pieces::size<float>(rows) +
+      Pieces::size<int32_t>(rows))));
+  const auto take_tiles = [&](int64_t n) { return pieces.take<bfloat16>(n * padded); };
+  bfloat16* query_copy = take_tiles(rows);
+  bfloat16* query_across = take_tiles(rows);  // of the transpose
+  bfloat16* query_tiles = take_tiles(rows);
+  bfloat16* d_out_copy = take_tiles(rows);
+  bfloat16* d_out_across = take_tiles(rows);
+  bfloat16* d_out_tiles = take_tiles(rows);
+  bfloat16* key_copy = take_tiles(columns);
+  bfloat16* key_tiles = take_tiles(columns);
+  bfloat16* value_copy = take_tiles(columns);
+  bfloat16* p = pieces.take<bfloat16>(rows * columns);                // [keys, queries]
+  bfloat16* d_logit = pieces.take<bfloat16>(rows * columns);          // [keys, queries]
+  bfloat16* d_query_logit = pieces.take<bfloat16>(kDepth * columns);  // [32 queries, keys]
+  bfloat16* pairs = pieces.take<bfloat16>(2 * kTile);
+  float* logits = pieces.take<float>(kRows * kDepth);
+  float* products = pieces.take<float>(kRows * kDepth);
+  float* sum = pieces.take<float>(kRows * padded);
+  float* lse = pieces.take<float>(rows);
+  float* delta = pieces.take<float>(rows);
+  int32_t* visible = pieces.take<int32_t>(rows);
+  for (int64_t i = 0; i < rows; ++i)
+    visible[i] = i < tile.queries ? static_cast<int32_t>(tile.visible.of(keys, i)) : 0;
+
+  const Tiles tiles;
+  for (int64_t h = 0; h < tile.heads; ++h) {
+    const int64_t at = h * width;
+    const Rows query =
+        Padded({tile.query + at, tile.query_stride}, tile.queries, width, padded, query_copy);
+    TransposeTiles(query, tile.queries, padded, query_across);
+    InterleaveTiles(query, tile.queries, padded, query_tiles);
+    const Rows d_out =
+        Rounded(output.d_out + at, output.d_out_stride, tile.queries, width, padded, d_out_copy);
+    TransposeTiles(d_out, tile.queries, padded, d_out_across);
+    InterleaveTiles(d_out, tile.queries, padded, d_out_tiles);
+    // Read in whole tiles.
+    const auto whole = [&](Rows from, bfloat16* copy) {
+      return keys % kRows == 0 && width == padded ? from : Copied(from, keys, width, padded, copy);
+    };
+    const Rows key = whole({tile.key + at, tile.key_stride}, key_copy);
+    const Rows value = whole({tile.value + at, tile.value_stride}, value_copy);
+    InterleaveTiles(key, keys, padded, key_tiles);
+    for (int64_t i = 0; i < rows; ++i) {
+      // A query that sees nothing has no finite lse.
+      lse[i] = visible[i] > 0 ? output.lse[i * output.lse_stride + h] : 0.0f;
+      delta[i] = visible[i] > 0 ? output.delta[i * output.delta_stride + h] : 0.0f;
+    }
+
+    for (int64_t q = 0; q < rows; q += kDepth) {
+      QueryChunk chunk;
+      for (int64_t half = 0; half < 2; ++half) {
+        const int64_t first = q + half * kRows;
+        chunk.lse[half] = hn::Load(d, lse + first);
+        chunk.delta[half] = hn::Load(d, delta + first);
+        chunk.visible[half] = hn::Load(Counts(), visible + first);
+        chunk.most[half] = *std::max_element(visible + first, visible + first + kRows);
+      }
+      for (int64_t k = 0; k < columns; k += kRows) {
+        // What nobody sees is not multiplied but is zero.
+        if (k < std::max(chunk.most[0], chunk.most[1])) {
+          const bfloat16* across = query_across + q * padded;
+          MultiplyTiles({key.data + k * key.stride, key.stride}, across, 2, chunks, chunks, 1,
+                        logits, kDepth);
+          across = d_out_across + q * padded;
+          MultiplyTiles({value.data + k * value.stride, value.stride}, across, 2, chunks, chunks, 1,
+                        products, kDepth);
+        }
+        KeyGradients(chunk, static_cast<int32_t>(k), tile.scale, logits, products, p + k * rows + q,
+                     d_logit + k * rows + q, rows);
+      }
+
+      for (int64_t k = 0; k < columns; k += kDepth) {
+        InterleaveRows(d_logit + k * rows + q, rows, kDepth, pairs);
+        for (int64_t half = 0; half < 2; ++half)
+          TransposePairs(pairs + half * kTile, kDepth, kRows,
+                         d_query_logit + half * kRows * columns + k, columns);
+      }
+      for (int64_t half = 0; half < 2; ++half) {
+        const int64_t first = q + half * kRows;
+        if (first >= tile.queries) break;
+        MultiplyTiles({d_query_logit + half * kRows * columns, columns}, key_tiles, blocks, 1,
+                      columns / kDepth, blocks, sum, padded);
+        AddRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
+                gradient.query + first * gradient.query_stride + at, gradient.query_stride);
+      }
+    }
+    for (int64_t k = 0; k < keys; k += kRows) {
+      const int64_t count = std::min(kRows, keys - k);
+      MultiplyTiles({d_logit + k * rows, rows}, query_tiles, blocks, 1, rows / kDepth, blocks, sum,
+                    padded);
+      AddRows(sum, padded, tile.scale, count, width, gradient.key + k * gradient.key_stride + at,
+              gradient.key_stride);
+      MultiplyTiles({p + k * rows, rows}, d_out_tiles, blocks, 1, rows / kDepth, blocks, sum,
+                    padded);
+      AddRows(sum, padded, 1.0f, count, width, gradient.value + k * gradient.value_stride + at,
+              gradient.value_stride);
+    }
+  }
+}
+
+}  // namespace combiner::HWY_NAMESPACE::amx
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // per-target include guard
