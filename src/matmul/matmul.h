@@ -22,6 +22,9 @@ inline constexpr ElementType element_type<bfloat16> = ElementType::bf16;
 // products of bfloat16 matrices are computed in float: the same figures, without the speed.
 bool has_native_bf16();
 
+// Whether it multiplies int8 matrices faster than either.
+bool has_native_int8();
+
 // A factor of a product: a stored matrix [rows, columns], or its transpose.
 struct Factor {
   const void* data;
@@ -90,6 +93,26 @@ class Multiplier {
   // A dense layer: c = a weights^T, with `a` not transposed, and on with the epilogue.
   void multiply(const Factor& a, const PackedWeights& weights, const Product& c,
                 const Epilogue& epilogue = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A dense layer's product as oneDNN makes it, whatever makes the model's: what they are measured
+// beside. Its operands are its own and mean nothing; the weights are packed.
+class OneDnnProduct {
+ public:
+  enum class Type : uint8_t { f32, bf16, int8 };  // of both operands and the product
+
+  // Of [rows, in] and weights [out, in].
+  OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in);
+  ~OneDnnProduct();
+  OneDnnProduct(OneDnnProduct&&) noexcept;
+  OneDnnProduct& operator=(OneDnnProduct&&) noexcept;
+
+  // On the calling thread.
+  void make();
 
  private:
   struct State;
