@@ -12,7 +12,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/panels_amx.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/highway.h"  // and with it the intrinsics
+#include "hwy/highway.h"         // and with it the intrinsics
 #include "kernels/panels-inl.h"
 #include "kernels/simd-inl.h"
 
@@ -52,25 +52,77 @@ COMBINER_AMX HWY_INLINE void StoreColumns(__mmask16 columns, __m512 v, bfloat16*
   _mm256_mask_storeu_epi16(to, columns, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
 }
 
-// y[.., a panel's columns] of `rows` rows from their sums.
-template <class Y>
-COMBINER_AMX HWY_INLINE void FinishTile(const float* HWY_RESTRICT sums, int64_t rows,
-                                        const Panels& weights, int64_t panel,
-                                        const Epilogue& epilogue, const Matrix<Y>& y, int64_t row) {
-  const hn::ScalableTag<float> d;
-  const int64_t first = panel * kWidth;
-  const __mmask16 columns = FirstColumns(weights.out - first);
-  const __m512 bias =
-      epilogue.bias ? LoadColumns(columns, epilogue.bias + first) : _mm512_setzero_ps();
-  const __m512 scale =
-      weights.scales.empty() ? _mm512_set1_ps(1) : _mm512_load_ps(weights.scales.data() + first);
-  for (int64_t i = 0; i < rows; ++i) {
-    Y* to = y.row(row + i) + first;
-    __m512 value = _mm512_mul_ps(_mm512_load_ps(sums + i * kWidth), scale);
-    if (epilogue.accumulate) value = _mm512_add_ps(value, LoadColumns(columns, to));
-    value = _mm512_add_ps(value, bias);
-    StoreColumns(columns, Activated<Y>(d, epilogue.activation, hn::Vec512<float>{value}).raw, to);
+// What is done to sums, besides the epilogue's bias and accumulation.
+struct NotActivated {
+  template <class D, class V>
+  static HWY_INLINE V Value(D /*d*/, V v) {
+    return v;
   }
+};
+
+// A panel's outputs of one row: from sums, times scales if they are integers', to before they are
+// stored.
+template <class Activate, bool kScaled, bool kAccumulate, class Y>
+COMBINER_AMX HWY_INLINE __m512 Finished(const float* sums, __m512 scale, __m512 bias,
+                                        __mmask16 columns, const Y* to) {
+  __m512 value = _mm512_load_ps(sums);
+  if constexpr (kScaled) value = _mm512_mul_ps(value, scale);
+  if constexpr (kAccumulate) value = _mm512_add_ps(value, LoadColumns(columns, to));
+  value = _mm512_add_ps(value, bias);
+  return Activate::Value(hn::ScalableTag<float>(), hn::Vec512<float>{value}).raw;
+}
+
+// y[.., a panel's or two panels' columns] of `rows` rows from `row` on, from their sums.
+template <class Activate, bool kScaled, bool kAccumulate, class Y>
+COMBINER_AMX HWY_INLINE void FinishRows(const float* HWY_RESTRICT first,
+                                        const float* HWY_RESTRICT second, int64_t rows,
+                                        const Panels& weights, int64_t panel, const float* bias,
+                                        const Matrix<Y>& y, int64_t row) {
+  const int64_t at = panel * kWidth;
+  const auto scale_of = [&](int64_t column) -> const float* {
+    return weights.scales.data() + column;
+  };
+  const __mmask16 mask[2] = {FirstColumns(weights.out - at),
+                             FirstColumns(std::max<int64_t>(weights.out - at - kWidth, 0))};
+  __m512 biases[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  __m512 scales[2] = {biases[0], biases[0]};
+  if (bias) biases[0] = LoadColumns(mask[0], bias + at);
+  if (bias && second) biases[1] = LoadColumns(mask[1], bias + at + kWidth);
+  if (kScaled) scales[0] = _mm512_load_ps(scale_of(at));
+  if (kScaled && second) scales[1] = _mm512_load_ps(scale_of(at + kWidth));
+  Y* to = y.row(row) + at;
+  for (int64_t i = 0; i < rows; ++i, to += y.stride, first += kWidth) {
+    const __m512 left =
+        Finished<Activate, kScaled, kAccumulate>(first, scales[0], biases[0], mask[0], to);
+    if (!second) {
+      StoreColumns(mask[0], left, to);
+      continue;
+    }
+    const __m512 right = Finished<Activate, kScaled, kAccumulate>(second, scales[1], biases[1],
+                                                                  mask[1], to + kWidth);
+    second += kWidth;
+    if (std::is_same_v<Y, bfloat16> && mask[1] == 0xffff) {
+      _mm512_storeu_si512(to, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(right, left)));
+    } else {
+      StoreColumns(mask[0], left, to);
+      StoreColumns(mask[1], right, to + kWidth);
+    }
+  }
+}
+
+// The same, from the sums of kPanels panels, one or two.
+template <class Activate, bool kScaled, int kPanels, class Y>
+COMBINER_AMX HWY_INLINE void FinishTiles(const float (*sums)[kTileRows * kWidth], int64_t rows,
+                                         const Panels& weights, int64_t panel,
+                                         const Epilogue& epilogue, const Matrix<Y>& y,
+                                         int64_t row) {
+  const float* second = kPanels > 1 ? sums[1] : nullptr;
+  if (epilogue.accumulate)
+    FinishRows<Activate, kScaled, true>(sums[0], second, rows, weights, panel, epilogue.bias, y,
+                                        row);
+  else
+    FinishRows<Activate, kScaled, false>(sums[0], second, rows, weights, panel, epilogue.bias, y,
+                                         row);
 }
 
 // The compiler does not know that tiles are loaded from memory.
@@ -173,39 +225,40 @@ COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Bfloat16Task<Y>& task, int64_
 }
 
 // `rows` rows, for which tiles are shaped, of kPanels panels.
-template <int kPanels, class Y>
+template <class Activate, int kPanels, class Y>
 COMBINER_AMX HWY_INLINE void MakeBlock(const Bfloat16Task<Y>& task, int64_t row, int64_t rows,
                                        int64_t panel, Sums& sums) {
-  const bool two = rows > kTileRows;
-  if (two)
+  constexpr int kFinishedAtOnce = kPanels > 1 ? 2 : 1;
+  const auto finish = [&](int tile, int64_t tile_rows, int64_t p, int64_t from) HWY_ATTR {
+    FinishTiles<Activate, false, kFinishedAtOnce>(sums.tile + tile, tile_rows, task.weights, p,
+                                                  task.epilogue, task.y, from);
+  };
+  if (rows > kTileRows) {
     MultiplyTwoTiles<kPanels>(task, row, panel, sums);
-  else
+    finish(0, kTileRows, panel, row);
+    finish(2, rows - kTileRows, panel, row + kTileRows);
+  } else {
     MultiplyOneTile<kPanels>(task, row, panel, sums);
-  for (int p = 0; p < kPanels; ++p) {
-    FinishTile(sums.tile[p], std::min(rows, kTileRows), task.weights, panel + p, task.epilogue,
-               task.y, row);
-    if (two)
-      FinishTile(sums.tile[2 + p], rows - kTileRows, task.weights, panel + p, task.epilogue, task.y,
-                 row + kTileRows);
+    for (int p = 0; p < kPanels; p += kFinishedAtOnce) finish(p, rows, panel + p, row);
   }
 }
 
 // Blocks take turns with two sets of sums: the next one's products don't wait for what becomes of
 // this one's.
-template <class Y>
+template <class Activate, class Y>
 COMBINER_AMX HWY_INLINE void MakePanels(const Bfloat16Task<Y>& task, int64_t row, int64_t rows,
                                         PanelRange range, Sums (&sums)[2]) {
   int turn = 0;
   int64_t p = range.first;
   if (rows > kTileRows) {
-    for (; p + 2 <= range.last; p += 2) MakeBlock<2>(task, row, rows, p, sums[turn ^= 1]);
+    for (; p + 2 <= range.last; p += 2) MakeBlock<Activate, 2>(task, row, rows, p, sums[turn ^= 1]);
   } else {
-    for (; p + 4 <= range.last; p += 4) MakeBlock<4>(task, row, rows, p, sums[turn ^= 1]);
+    for (; p + 4 <= range.last; p += 4) MakeBlock<Activate, 4>(task, row, rows, p, sums[turn ^= 1]);
   }
-  for (; p < range.last; ++p) MakeBlock<1>(task, row, rows, p, sums[turn ^= 1]);
+  for (; p < range.last; ++p) MakeBlock<Activate, 1>(task, row, rows, p, sums[turn ^= 1]);
 }
 
-template <class Y>
+template <class Activate, class Y>
 COMBINER_AMX void MakeAll(const Bfloat16Task<Y>& task, PanelRange range) {
   constexpr int64_t kBlockRows = 2 * kTileRows;
   Sums sums[2];
@@ -216,7 +269,7 @@ COMBINER_AMX void MakeAll(const Bfloat16Task<Y>& task, PanelRange range) {
     for (int64_t row = 0; row < all; row += kBlockRows) {
       const int64_t rows = std::min(kBlockRows, all - row);
       if (rows != shaped_for) ShapeForBfloat16(shaped_for = rows);
-      MakePanels(task, row, rows, {p, std::min(p + panels, range.last)}, sums);
+      MakePanels<Activate>(task, row, rows, {p, std::min(p + panels, range.last)}, sums);
     }
   _tile_release();
 }
@@ -317,7 +370,7 @@ COMBINER_AMX HWY_INLINE void MultiplyIntegers(const Int8Task<Y>& task, int64_t r
 }
 
 // Up to one tile of rows, for which tiles are shaped, of kPanels panels (one or two).
-template <int kPanels, class Y>
+template <class Activate, int kPanels, class Y>
 COMBINER_AMX HWY_INLINE void MakeBlock(const Int8Task<Y>& task, int64_t row, int64_t rows,
                                        int64_t panel, Sums& sums) {
   alignas(64) int32_t integers[4][kTileRows * kWidth];
@@ -336,11 +389,11 @@ COMBINER_AMX HWY_INLINE void MakeBlock(const Int8Task<Y>& task, int64_t row, int
             sum, _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(scales[i]), before));
       }
   }
-  for (int p = 0; p < kPanels; ++p)
-    FinishTile(sums.tile[p], rows, task.weights, panel + p, task.epilogue, task.y, row);
+  FinishTiles<Activate, true, kPanels>(sums.tile, rows, task.weights, panel, task.epilogue, task.y,
+                                       row);
 }
 
-template <class Y>
+template <class Activate, class Y>
 COMBINER_AMX void MakeAll(const Int8Task<Y>& task, PanelRange range) {
   Sums sums;
   int64_t shaped_for = 0;
@@ -349,30 +402,41 @@ COMBINER_AMX void MakeAll(const Int8Task<Y>& task, PanelRange range) {
       const int64_t rows = std::min(kTileRows, task.y.rows - row);
       if (rows != shaped_for) ShapeForInt8(shaped_for = rows);
       if (p + 2 <= range.last)
-        MakeBlock<2>(task, row, rows, p, sums);
+        MakeBlock<Activate, 2>(task, row, rows, p, sums);
       else
-        MakeBlock<1>(task, row, rows, p, sums);
+        MakeBlock<Activate, 1>(task, row, rows, p, sums);
     }
   _tile_release();
 }
 
-template <class X, class Y>
-void MultiplyTiles(const Matrix<const X>& x, const Panels& weights, const Matrix<Y>& y,
-                   const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
+template <class Activate, class X, class Y>
+void MultiplyAndActivate(const Matrix<const X>& x, const Panels& weights, const Matrix<Y>& y,
+                         const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
   if (!weights.int8.empty()) {
     for (int64_t i = 0; i < x.rows; i += kFewRows) {
       const int64_t rows = std::min(kFewRows, x.rows - i);
       const SplitInputs split = Split(x.row_block(i, rows), weights.depth<int8_t>(), scratch);
       FinishStores();
-      MakeAll<Y>({weights, split, y.row_block(i, rows), epilogue}, range);
+      MakeAll<Activate>(Int8Task<Y>{weights, split, y.row_block(i, rows), epilogue}, range);
     }
     return;
   }
   if constexpr (std::is_same_v<X, bfloat16>) {
     const auto padded = Padded(x, weights.depth<bfloat16>(), scratch);
     FinishStores();
-    MakeAll<Y>({weights, padded, y, epilogue}, range);
+    MakeAll<Activate>(Bfloat16Task<Y>{weights, padded, y, epilogue}, range);
   }
+}
+
+template <class X, class Y>
+void MultiplyTiles(const Matrix<const X>& x, const Panels& weights, const Matrix<Y>& y,
+                   const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
+  if (!epilogue.activation)
+    MultiplyAndActivate<NotActivated>(x, weights, y, epilogue, range, scratch);
+  else if (*epilogue.activation == Activation::relu)
+    MultiplyAndActivate<Relu<Y>>(x, weights, y, epilogue, range, scratch);
+  else
+    MultiplyAndActivate<Gelu<Y>>(x, weights, y, epilogue, range, scratch);
 }
 
 }  // namespace combiner::HWY_NAMESPACE
