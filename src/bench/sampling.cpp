@@ -11,13 +11,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Draws nothing but the first row of images, which touches all that the rest needs.
-void warm_up(const Weights& weights, const SampleOptions& options, const Effort& effort) {
-  std::atomic<bool> enough = false;
+// Touches all memory that drawing needs.
+void warm_up(Sampler& sampler, const Effort& effort) {
   SampleEvents events;
-  events.row_done = [&](int64_t, int, std::span<const uint8_t>) { enough = true; };
-  events.cancelled = [&] { return enough || effort.cancelled(); };
-  sample(weights, options, events);
+  events.cancelled = [&] { return effort.cancelled(); };
+  sampler.draw(events);
 }
 
 }  // namespace
@@ -31,7 +29,8 @@ std::optional<SamplingSpeed> measure_sampling(const Weights& weights, Precision 
   options.threads = effort.threads;
 
   const PeakMemory memory;
-  warm_up(weights, options, effort);
+  Sampler sampler(weights, options);
+  warm_up(sampler, effort);
   double steps_an_image = 0;
   const std::optional<Rate> images = repeat(effort, [&]() -> std::optional<double> {
     // Whoever decodes a position of some images, a thread or several together, asks once.
@@ -43,7 +42,7 @@ std::optional<SamplingSpeed> measure_sampling(const Weights& weights, Precision 
       return effort.cancelled();
     };
     events.image_done = [&](int64_t, Image) { end = Clock::now(); };
-    if (!sample(weights, options, events)) return std::nullopt;
+    if (!sampler.draw(events)) return std::nullopt;
     steps_an_image = static_cast<double>(steps) / static_cast<double>(batch);
     return static_cast<double>(batch) / std::chrono::duration<double>(end - start).count();
   });

@@ -2,13 +2,17 @@
 // weights, of any number.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "kernels/activation.h"
 #include "kernels/scratch.h"
 #include "tensor/bfloat16.h"
+#include "tensor/buffer.h"
 #include "tensor/matrix.h"
 
 namespace combiner {
@@ -16,6 +20,20 @@ namespace combiner {
 // Consecutive panels [first, last) of a layer's outputs.
 struct PanelRange {
   int64_t first, last;
+};
+
+// Memory for the panels of many layers: one by one they are too small for large pages, and too many
+// for small ones to be read at full speed. Layers may be packed into it by several threads.
+class PanelMemory {
+ public:
+  explicit PanelMemory(size_t bytes) : bytes_(bytes) {}
+  // The next `count` values, aligned to cache lines. Throws std::logic_error beyond the end.
+  template <class T>
+  std::span<T> take(size_t count);
+
+ private:
+  Buffer<std::byte> bytes_;
+  std::atomic<size_t> taken_ = 0;
 };
 
 // The weights [out, in] of a dense layer in panels of kPanelWidth consecutive outputs, the last
@@ -34,8 +52,12 @@ class PanelWeights {
   // Copies [out, in], at least one of each, rounding to Weight: float, bfloat16, or int8_t with one
   // scale an output, as quantize_row does. With int8_t the inputs are rounded too, to 16 bits: each
   // 256 of a row to whole multiples of their largest magnitude / 32767.
+  // The panels lie in `memory`, which has packed_bytes() of room for them, or in their own.
   template <class Weight>
-  static PanelWeights pack(Matrix<const float> weights);
+  static PanelWeights pack(Matrix<const float> weights,
+                           std::shared_ptr<PanelMemory> memory = nullptr);
+  template <class Weight>
+  static size_t packed_bytes(int64_t out, int64_t in);
 
   int64_t out() const;
   int64_t in() const;

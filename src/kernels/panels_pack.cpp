@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/panels.h"
 #include "kernels/panels_storage.h"
@@ -120,33 +122,85 @@ void pack_int8(Matrix<const float> weights, int64_t depth, int64_t group, int8_t
 
 }  // namespace
 
+namespace {
+
+// A layer's sizes, without its panels.
 template <class Weight>
-PanelWeights PanelWeights::pack(Matrix<const float> weights) {
-  auto panels = std::make_shared<Panels>();
-  panels->out = weights.rows;
-  panels->in = weights.columns;
-  panels->tiles = !std::is_same_v<Weight, float> && amx_available();
-  PanelWeights result;
-  result.panels_ = panels;
-  const int64_t outs = result.panel_count() * kPanelWidth;
-  const int64_t depth = panels->depth<Weight>();
-  const auto size = static_cast<size_t>(outs * depth);
+PanelWeights::Panels without_panels(int64_t out, int64_t in) {
+  PanelWeights::Panels panels;
+  panels.out = out;
+  panels.in = in;
+  panels.tiles = !std::is_same_v<Weight, float> && amx_available();
+  return panels;
+}
+
+// Of a layer: panels and, with int8, scales.
+struct PackedSizes {
+  size_t values, scales;
+};
+template <class Weight>
+PackedSizes packed_sizes(const PanelWeights::Panels& panels) {
+  constexpr int64_t kWidth = PanelWeights::kPanelWidth;
+  const int64_t outs = (panels.out + kWidth - 1) / kWidth * kWidth;
+  return {static_cast<size_t>(outs * panels.depth<Weight>()),
+          std::is_same_v<Weight, int8_t> ? static_cast<size_t>(outs) : 0};
+}
+
+size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+template <class T>
+std::span<T> PanelMemory::take(size_t count) {
+  const size_t bytes = whole_lines(count * sizeof(T));
+  const size_t first = taken_.fetch_add(bytes);
+  if (first + bytes > bytes_.size()) throw std::logic_error("PanelMemory is too small");
+  return {reinterpret_cast<T*>(bytes_.data() + first), count};
+}
+template std::span<float> PanelMemory::take(size_t);
+template std::span<bfloat16> PanelMemory::take(size_t);
+template std::span<int8_t> PanelMemory::take(size_t);
+
+template <class Weight>
+size_t PanelWeights::packed_bytes(int64_t out, int64_t in) {
+  const PackedSizes sizes = packed_sizes<Weight>(without_panels<Weight>(out, in));
+  return whole_lines(sizes.values * sizeof(Weight)) + whole_lines(sizes.scales * sizeof(float));
+}
+
+template <class Weight>
+PanelWeights PanelWeights::pack(Matrix<const float> weights, std::shared_ptr<PanelMemory> memory) {
+  if (!memory)
+    memory = std::make_shared<PanelMemory>(packed_bytes<Weight>(weights.rows, weights.columns));
+  const std::shared_ptr<Panels> panels =
+      std::make_shared<Panels>(without_panels<Weight>(weights.rows, weights.columns));
+  const PackedSizes sizes = packed_sizes<Weight>(*panels);
+  const int64_t depth = panels->template depth<Weight>();
+  const std::span<Weight> values = memory->take<Weight>(sizes.values);
   if constexpr (std::is_same_v<Weight, float>) {
-    panels->f32 = Buffer<float>(size);
-    HWY_DYNAMIC_DISPATCH(PackFloat)(weights, depth, panels->f32.data());
+    panels->f32 = values;
+    HWY_DYNAMIC_DISPATCH(PackFloat)(weights, depth, values.data());
   } else if constexpr (std::is_same_v<Weight, bfloat16>) {
-    panels->bf16 = Buffer<bfloat16>(size);
-    HWY_DYNAMIC_DISPATCH(PackBfloat16)(weights, depth, panels->bf16.data());
+    panels->bf16 = values;
+    HWY_DYNAMIC_DISPATCH(PackBfloat16)(weights, depth, values.data());
   } else {
-    panels->int8 = Buffer<int8_t>(size);
-    panels->scales = Buffer<float>(static_cast<size_t>(outs));
-    pack_int8(weights, depth, panels->group<int8_t>(), panels->int8.data(), panels->scales.data());
+    panels->int8 = values;
+    panels->scales = memory->take<float>(sizes.scales);
+    pack_int8(weights, depth, panels->template group<int8_t>(), values.data(),
+              panels->scales.data());
   }
+  panels->memory = std::move(memory);
+  PanelWeights result;
+  result.panels_ = std::move(panels);
   return result;
 }
-template PanelWeights PanelWeights::pack<float>(Matrix<const float>);
-template PanelWeights PanelWeights::pack<bfloat16>(Matrix<const float>);
-template PanelWeights PanelWeights::pack<int8_t>(Matrix<const float>);
+#define COMBINER_INSTANTIATE(Weight)                                    \
+  template size_t PanelWeights::packed_bytes<Weight>(int64_t, int64_t); \
+  template PanelWeights PanelWeights::pack<Weight>(Matrix<const float>, \
+                                                   std::shared_ptr<PanelMemory>)
+COMBINER_INSTANTIATE(float);
+COMBINER_INSTANTIATE(bfloat16);
+COMBINER_INSTANTIATE(int8_t);
+#undef COMBINER_INSTANTIATE
 
 int64_t PanelWeights::out() const { return panels_->out; }
 int64_t PanelWeights::in() const { return panels_->in; }

@@ -18,10 +18,11 @@ struct PanelWeights::Panels {
   int64_t in = 0;
   // Whether tile registers multiply these: groups fill 32 bits and panels whole tiles.
   bool tiles = false;
-  Buffer<float> f32;
-  Buffer<bfloat16> bf16;
-  Buffer<int8_t> int8;
-  Buffer<float> scales;  // of int8, one for each output, padded as the panels are
+  std::shared_ptr<const PanelMemory> memory;
+  std::span<float> f32;
+  std::span<bfloat16> bf16;
+  std::span<int8_t> int8;
+  std::span<float> scales;  // of int8, one for each output, padded as the panels are
 
   // Depths of a group.
   template <class Weight>

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "kernels/amx.h"
 #include "kernels/cross_entropy.h"
@@ -37,22 +38,53 @@ Precision weight_precision(const Weights& weights, size_t offset, Precision prec
                                                                                     : precision;
 }
 
+namespace {
+
+// Calls visit.operator()<Weight>(), Weight being what precision has weights in.
+template <class Visit>
+auto visit_weight_type(Precision precision, Visit&& visit) {
+  switch (precision) {
+    case Precision::int8:
+      return visit.template operator()<int8_t>();
+    case Precision::bf16:
+      return visit.template operator()<bfloat16>();
+    default:
+      return visit.template operator()<float>();
+  }
+}
+
+}  // namespace
+
+PanelPacker::PanelPacker(const Weights& weights, Precision precision)
+    : weights_(weights), precision_(precision) {
+  size_t bytes = 0;
+  visit_dense(weights, [&](size_t offset, int64_t out, int64_t in) {
+    bytes += visit_weight_type(weight_precision(weights, offset, precision), [&]<class Weight>() {
+      return PanelWeights::packed_bytes<Weight>(out, in);
+    });
+  });
+  memory_ = std::make_shared<PanelMemory>(bytes);
+}
+
+PanelWeights PanelPacker::pack(size_t offset, int64_t out, int64_t in) const {
+  return visit_weight_type(weight_precision(weights_, offset, precision_), [&]<class Weight>() {
+    return PanelWeights::pack<Weight>({weights_.values.data() + offset, out, in}, memory_);
+  });
+}
+
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
   const float* values = weights.values.data();
-  const auto pack = [&](size_t offset, int64_t out, int64_t in) {
-    const Matrix<const float> matrix(values + offset, out, in);
-    switch (weight_precision(weights, offset, precision)) {
-      case Precision::int8:
-        return PackedWeights(PanelWeights::pack<int8_t>(matrix));
-      case Precision::bf16:
-        // Our products by tile registers are faster than oneDNN's, and end with the activation.
-        if (amx_available()) return PackedWeights(PanelWeights::pack<bfloat16>(matrix));
-        return PackedWeights(matrix, ElementType::bf16);
-      default:
-        return PackedWeights(matrix, ElementType::f32);
-    }
-  };
-  return bind_weights<PackedWeights>(weights.config, weights.parameters, values, pack);
+  // Our products by tile registers are faster than oneDNN's, and end with the activation.
+  const bool by_tiles = precision == Precision::bf16 && amx_available();
+  std::optional<PanelPacker> packer;
+  if (by_tiles || precision == Precision::int8) packer.emplace(weights, precision);
+  const ElementType type = precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
+  return bind_weights<PackedWeights>(
+      weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
+        if (by_tiles || weight_precision(weights, offset, precision) == Precision::int8)
+          return PackedWeights(packer->pack(offset, out, in));
+        return PackedWeights(Matrix<const float>(values + offset, out, in), type);
+      });
 }
 
 template <class T>

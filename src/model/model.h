@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,19 @@ void visit_dense(const Weights& weights, Visit&& visit) {
 // What the dense weight at `offset` of the values is rounded to in a model of `precision`: that, or
 // f32 where it is int8 and the weight is not quantizable.
 Precision weight_precision(const Weights& weights, size_t offset, Precision precision);
+
+// Makes panels of a model's dense weights, all in one memory.
+class PanelPacker {
+ public:
+  PanelPacker(const Weights& weights, Precision precision);
+  // The layer at `offset` of the values; several threads may pack, each layer once.
+  PanelWeights pack(size_t offset, int64_t out, int64_t in) const;
+
+ private:
+  const Weights& weights_;
+  Precision precision_;
+  std::shared_ptr<PanelMemory> memory_;
+};
 
 // The weights rounded to `precision` and laid out for products, shared by threads. Tables and
 // vectors stay where they lie in `weights`, which must outlive the result.

@@ -9,21 +9,6 @@
 
 namespace combiner {
 
-namespace {
-
-PanelWeights pack(Matrix<const float> matrix, Precision precision) {
-  switch (precision) {
-    case Precision::int8:
-      return PanelWeights::pack<int8_t>(matrix);
-    case Precision::bf16:
-      return PanelWeights::pack<bfloat16>(matrix);
-    default:
-      return PanelWeights::pack<float>(matrix);
-  }
-}
-
-}  // namespace
-
 ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precision,
                                        ThreadTeam& threads) {
   struct Layer {
@@ -34,11 +19,11 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
   visit_dense(weights, [&](size_t offset, int64_t out, int64_t in) {
     layers.push_back({offset, out, in});
   });
+  const PanelPacker packer(weights, precision);
   std::vector<PanelWeights> packed(layers.size());
   threads.for_each(static_cast<int64_t>(layers.size()), [&](int, int64_t i) {
     const auto [offset, out, in] = layers[static_cast<size_t>(i)];
-    packed[static_cast<size_t>(i)] = pack({weights.values.data() + offset, out, in},
-                                          weight_precision(weights, offset, precision));
+    packed[static_cast<size_t>(i)] = packer.pack(offset, out, in);
   });
   auto next = packed.begin();
   return bind_weights<PanelWeights>(weights.config, weights.parameters, weights.values.data(),

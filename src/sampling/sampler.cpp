@@ -64,8 +64,8 @@ class Plan {
 
 // What the threads have in common.
 struct Job {
-  const SampleOptions& options;
-  const SampleEvents& events;
+  SampleOptions options;
+  SampleEvents events = {};
   std::mutex events_mutex = {};
   std::atomic<int64_t> next_batch = 0;
   std::atomic<bool> stop = false;
@@ -258,21 +258,54 @@ std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
   return best;
 }
 
-template <class T>
-bool sample_as(const Weights& weights, const SampleOptions& options, const SampleEvents& events) {
-  ThreadTeam threads(options.threads);
-  const ModelWeights<PanelWeights> panels = pack_panels(weights, options.precision, threads);
-  Job job{options, events};
-  best_teams<T>(weights.config, panels, threads, job)->draw();
-  return !job.stop;
-}
-
 }  // namespace
 
-bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events) {
+class Sampler::Drawing {
+ public:
+  virtual ~Drawing() = default;
+  virtual bool draw(const SampleEvents& events) = 0;
+};
+
+// Keys and values being kept as T.
+template <class T>
+class Sampler::DrawingIn final : public Drawing {
+ public:
+  DrawingIn(const Weights& weights, const SampleOptions& options)
+      : job_{options},
+        threads_(options.threads),
+        panels_(pack_panels(weights, options.precision, threads_)),
+        teams_(best_teams<T>(weights.config, panels_, threads_, job_)) {}
+
+  bool draw(const SampleEvents& events) override {
+    job_.events = events;
+    job_.next_batch = 0;
+    job_.stop = false;
+    teams_->draw();
+    return !job_.stop;
+  }
+
+ private:
+  Job job_;
+  ThreadTeam threads_;
+  ModelWeights<PanelWeights> panels_;
+  std::unique_ptr<Teams<T>> teams_;
+};
+
+Sampler::Sampler(const Weights& weights, const SampleOptions& options) {
   check(weights.config, options);
-  return options.precision == Precision::f32 ? sample_as<float>(weights, options, events)
-                                             : sample_as<bfloat16>(weights, options, events);
+  if (options.precision == Precision::f32)
+    drawing_ = std::make_unique<DrawingIn<float>>(weights, options);
+  else
+    drawing_ = std::make_unique<DrawingIn<bfloat16>>(weights, options);
+}
+Sampler::~Sampler() = default;
+Sampler::Sampler(Sampler&&) noexcept = default;
+Sampler& Sampler::operator=(Sampler&&) noexcept = default;
+
+bool Sampler::draw(const SampleEvents& events) { return drawing_->draw(events); }
+
+bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events) {
+  return Sampler(weights, options).draw(events);
 }
 
 }  // namespace combiner

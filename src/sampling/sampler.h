@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 
 #include "image/image.h"
@@ -24,7 +25,7 @@ struct SampleOptions {
 };
 
 // What happens meanwhile; any may be empty. Those that return nothing are called one at a time,
-// from the sampling's threads. What one throws ends the sampling, and sample() throws it.
+// from the sampling's threads. What one throws ends the sampling, and draw() throws it.
 struct SampleEvents {
   // A row of image `index`: pixels [width, 3].
   std::function<void(int64_t index, int row, std::span<const uint8_t> pixels)> row_done;
@@ -33,10 +34,30 @@ struct SampleEvents {
   std::function<bool()> cancelled;
 };
 
-// Draws the images in batches, each on one thread or, where a short trial finds that faster, on
-// several together; they are smaller than `batch` allows where that keeps all threads at work.
-// Returns false if cancelled, true once all images are done. Throws Error if an option makes no
-// sense or the model's images are not of three channels.
+// Draws images in batches, each on one thread or, where a short trial finds that faster, on several
+// together; they are smaller than `batch` allows where that keeps all threads at work. Keeps the
+// packed weights and the images' memory from one drawing to the next.
+class Sampler {
+ public:
+  // Throws Error if an option makes no sense or the model's images are not of three channels.
+  // `weights` must outlive it.
+  Sampler(const Weights& weights, const SampleOptions& options);
+  ~Sampler();
+  Sampler(Sampler&&) noexcept;
+  Sampler& operator=(Sampler&&) noexcept;
+
+  // Returns false if cancelled, true once all images are done.
+  bool draw(const SampleEvents& events);
+
+ private:
+  class Drawing;
+  template <class T>
+  class DrawingIn;
+
+  std::unique_ptr<Drawing> drawing_;
+};
+
+// Draws once.
 bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events);
 
 }  // namespace combiner
