@@ -52,7 +52,7 @@ void panels(benchmark::State& state) {
   size_t next = 0;
   for (auto _ : state) {
     multiply_panels<X, X>({x.data(), layer.rows, layer.in}, packed[next],
-                          {y.data(), layer.rows, layer.out}, false, nullptr, scratch);
+                          {y.data(), layer.rows, layer.out}, {}, scratch);
     next = next + 1 < packed.size() ? next + 1 : 0;
   }
   count_work(state, layer);

@@ -212,6 +212,11 @@ def load_model(path):
     for variant in layer_variants(config):
         if variant not in CAUSAL:
             raise ValueError(f"{path}: attention {variant}; known are {', '.join(CAUSAL)}")
+    for name in [name for name, tensor in tensors.items() if tensor.dtype == np.int8]:
+        scale = tensors.pop(f"{name}.scale", None)  # of each output, the first axis
+        if scale is None or scale.shape != tensors[name].shape[:1]:
+            raise ValueError(f"{path}: tensor {name}.scale is missing or no scale of each output")
+        tensors[name] = (tensors[name].T * scale.astype(np.float64)).T
     expected = weight_shapes(config)
     for name in sorted(expected.keys() | tensors.keys()):
         found = tensors[name].shape if name in tensors else "missing"

@@ -1,4 +1,4 @@
-"""Reads and writes safetensors files with NumPy: F32, BF16, I32 and U8 tensors, text metadata.
+"""Reads and writes safetensors files with NumPy: F32, BF16, I32, U8 and I8 tensors, text metadata.
 
 The layout is the header's length (8 bytes, little endian), a JSON header naming each tensor's
 dtype, shape and byte range, then the bytes.
@@ -11,7 +11,8 @@ import struct
 
 import numpy as np
 
-STORED = {"F32": "<f4", "BF16": "<u2", "I32": "<i4", "U8": "u1"}  # a BF16 is kept as its bits
+# A BF16 is kept as its bits.
+STORED = {"F32": "<f4", "BF16": "<u2", "I32": "<i4", "U8": "u1", "I8": "i1"}
 
 
 def read(path):
@@ -57,7 +58,7 @@ def write(path, tensors, metadata, float_dtype="F32"):
             if dtype == "BF16":
                 array = bfloat16_bits(array)
         else:
-            dtype = {"int32": "I32", "uint8": "U8"}[array.dtype.name]
+            dtype = {"int32": "I32", "uint8": "U8", "int8": "I8"}[array.dtype.name]
         encoded.append((name, dtype, array.astype(STORED[dtype])))
     encoded.sort(key=lambda entry: (-entry[2].itemsize, entry[0]))  # keeps every tensor aligned
 

@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
-#include "kernels/rows.h"
 #include "kernels/sum.h"
 #include "matmul/matmul.h"
 #include "tensor/buffer.h"
-#include "tensor/random.h"
 #include "tensor/thread_team.h"
 
 namespace combiner {
@@ -20,81 +19,61 @@ namespace {
 // The rows of a product: the positions that the likelihood computes at once.
 constexpr int64_t kRows = 512;
 
-// Dense layers of one shape.
-struct Layers {
-  int64_t count = 0;
-  Matrix<const float> weights;  // of one of them
-};
 using Shape = std::pair<int64_t, int64_t>;  // out, in
 
-std::map<Shape, Layers> dense_layers(const Weights& weights) {
-  std::map<Shape, Layers> layers;
-  visit_dense(weights, [&](size_t offset, int64_t out, int64_t in) {
-    Layers& alike = layers[{out, in}];
-    ++alike.count;
-    alike.weights = {weights.values.data() + offset, out, in};
-  });
+// How many dense layers there are of each shape.
+std::map<Shape, int64_t> dense_layers(const Weights& weights) {
+  std::map<Shape, int64_t> layers;
+  visit_dense(weights, [&](size_t, int64_t out, int64_t in) { ++layers[{out, in}]; });
   return layers;
 }
 
-// A thread's products of one shape.
-template <class T>
-class Products {
- public:
-  Products(const Layers& layers, int64_t rows)
-      : count_(layers.count),
-        weights_(layers.weights, element_type<T>),
-        x_(static_cast<size_t>(rows * weights_.in())),
-        y_(static_cast<size_t>(rows * weights_.out())),
-        rows_(rows) {
-    Buffer<float> values(x_.size());
-    for (size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>(counter_uniform(0, 0, i) - 0.5);
-    convert<float, T>(Matrix<const float>(values.data(), rows, weights_.in()),
-                      Matrix<T>(x_.data(), rows, weights_.in()));
+OneDnnProduct::Type product_type(Precision precision) {
+  switch (precision) {
+    case Precision::f32:
+      return OneDnnProduct::Type::f32;
+    case Precision::bf16:
+      return OneDnnProduct::Type::bf16;
+    case Precision::int8:
+      return OneDnnProduct::Type::int8;
   }
+  throw std::logic_error("no such precision");
+}
 
-  // One of each layer.
-  void multiply(Multiplier& multiplier) {
-    const Matrix<const T> x(x_.data(), rows_, weights_.in());
-    const Matrix<T> y(y_.data(), rows_, weights_.out());
-    for (int64_t i = 0; i < count_; ++i) multiplier.multiply(plain(x), weights_, y);
-  }
+}  // namespace
 
-  int64_t operations() const { return 2 * count_ * rows_ * weights_.out() * weights_.in(); }
+bool has_own_products(Precision precision) {
+  return precision == Precision::f32 || (precision == Precision::bf16 && has_native_bf16()) ||
+         (precision == Precision::int8 && has_native_int8());
+}
 
- private:
-  int64_t count_;
-  PackedWeights weights_;
-  Buffer<T> x_, y_;
-  int64_t rows_;
-};
-
-template <class T>
-std::optional<Rate> measure_products_as(const Weights& weights, const Effort& effort) {
-  const std::map<Shape, Layers> layers = dense_layers(weights);
+std::optional<Rate> measure_products(const Weights& weights, Precision precision,
+                                     const Effort& effort) {
+  // A thread's products of one shape: `count` a round.
+  struct Layers {
+    int64_t count;
+    OneDnnProduct product;
+  };
+  const std::map<Shape, int64_t> shapes = dense_layers(weights);
   const int64_t rows = std::min<int64_t>(kRows, weights.config.positions());
   ThreadTeam team(effort.threads);
-  struct Thread {
-    Multiplier multiplier;
-    std::vector<Products<T>> products;
-  };
-  std::vector<Thread> threads(static_cast<size_t>(team.size()));
+  std::vector<std::vector<Layers>> threads(static_cast<size_t>(team.size()));
   // Memory lies near the thread that touches it first.
   team.run([&](int rank) {
-    for (const auto& [shape, alike] : layers)
-      threads[static_cast<size_t>(rank)].products.emplace_back(alike, rows);
+    for (const auto& [shape, count] : shapes)
+      threads[static_cast<size_t>(rank)].push_back(
+          {count, OneDnnProduct(product_type(precision), rows, shape.first, shape.second)});
   });
   int64_t operations = 0;
-  for (const Thread& thread : threads)
-    for (const Products<T>& products : thread.products) operations += products.operations();
+  for (const auto& [shape, count] : shapes)
+    operations += team.size() * 2 * count * rows * shape.first * shape.second;
 
   std::optional<Rate> rate = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
     const double seconds = seconds_of([&] {
       team.run([&](int rank) {
-        Thread& thread = threads[static_cast<size_t>(rank)];
         for (int64_t i = 0; i < times && !effort.cancelled(); ++i)
-          for (Products<T>& products : thread.products) products.multiply(thread.multiplier);
+          for (Layers& layers : threads[static_cast<size_t>(rank)])
+            for (int64_t n = 0; n < layers.count; ++n) layers.product.make();
       });
     });
     if (effort.cancelled()) return std::nullopt;
@@ -102,18 +81,6 @@ std::optional<Rate> measure_products_as(const Weights& weights, const Effort& ef
   });
   if (rate) rate->median *= static_cast<double>(operations);
   return rate;
-}
-
-}  // namespace
-
-bool has_own_products(Precision precision) {
-  return precision == Precision::f32 || (precision == Precision::bf16 && has_native_bf16());
-}
-
-std::optional<Rate> measure_products(const Weights& weights, Precision precision,
-                                     const Effort& effort) {
-  return precision == Precision::bf16 ? measure_products_as<bfloat16>(weights, effort)
-                                      : measure_products_as<float>(weights, effort);
 }
 
 std::optional<Rate> measure_reading(int64_t bytes, const Effort& effort) {

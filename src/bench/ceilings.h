@@ -9,14 +9,16 @@
 
 namespace combiner {
 
-// Whether the processor's products in the precision are ones that oneDNN makes for us: so f32, and
-// bf16 where there are instructions for it, or it is made in float. int8 is multiplied by a kernel
-// of our own, beside f32's ceiling, which it may pass.
+// Whether the processor multiplies matrices faster in the precision than in float, as oneDNN finds
+// out: f32 itself, bf16 and int8 where there are instructions for them. A model in bf16 where it
+// does not is computed in float; one in int8 has a kernel of its own everywhere, and where it does
+// not stands beside f32's ceiling, which it may pass.
 bool has_own_products(Precision precision);
 
 // Operations per second (a multiply-add is two) of oneDNN's products at the shapes of the model's
 // dense layers, in the model's mix, over as many rows as a likelihood's: each thread has its own
-// operands, which stay in its cache as far as they fit. For precisions with has_own_products().
+// operands, which stay in its cache as far as they fit. All is in the precision, what the products
+// write too. For precisions with has_own_products().
 std::optional<Rate> measure_products(const Weights& weights, Precision precision,
                                      const Effort& effort);
 

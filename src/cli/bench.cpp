@@ -171,7 +171,7 @@ class Bench {
     const int64_t batch =
         (kTrainingBatch + effort_.threads - 1) / effort_.threads * effort_.threads;
     for (const Precision precision : kPrecisions)
-      if (has_own_products(precision))
+      if (precision != Precision::int8 && has_own_products(precision))
         add(fmt::format("train, {}", name(precision)), [=, this, &rows] {
           const auto measured = beside_ceilings(precision, [&] {
             return measure_training(weights_.config, precision, batch, effort_);
@@ -274,7 +274,9 @@ std::function<void()> bench_command(CLI::App& command) {
       "Batch N is N images in all, whatever the threads. Speed is that of whole images, so a "
       "large\n"
       "batch may take longer than --seconds: each is drawn once at least. `of products` is a part\n"
-      "of the ceiling in that precision, or in f32 where the processor has no such products;\n"
+      "of what oneDNN reaches in that precision at the model's shapes with warm weights, or in "
+      "f32\n"
+      "where the processor has no instructions for such products ('-' among the ceilings);\n"
       "`of reading` are the weights that sampling reads, a part of what all threads together read\n"
       "of as many bytes again and again: ceilings measured just before and after the row, not "
       "those\n"

@@ -66,7 +66,7 @@ void print_ceilings(const Ceilings& ceilings) {
   fmt::print("\n");
   for (const Precision precision : kPrecisions)
     line(fmt::format("matrix products, {}", name(precision)),
-         giga(at(ceilings.products, precision), "FLOP"));
+         giga(at(ceilings.products, precision), precision == Precision::int8 ? "OP" : "FLOP"));
   for (const auto& [precision, rate] : ceilings.cache_bandwidth)
     line(fmt::format("reading weights, {}", name(precision)), giga(rate, "B"));
   line("reading memory", giga(ceilings.memory_bandwidth, "B"));

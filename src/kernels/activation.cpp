@@ -4,49 +4,12 @@
 #define HWY_TARGET_INCLUDE "kernels/activation.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/activation-inl.h"
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// 2 sqrt(2 / pi), and the cubic term's factor.
-constexpr float kGeluScale = 1.5957691216057308f;
-constexpr float kGeluCubic = 0.044715f;
-
-struct Relu {
-  template <class D, class V>
-  static HWY_INLINE V Value(D d, V x) {
-    return hn::Max(x, hn::Zero(d));
-  }
-  template <class D, class V>
-  static HWY_INLINE V Slope(D d, V x) {
-    return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0f));
-  }
-};
-
-struct Gelu {
-  template <class D, class V>
-  static HWY_INLINE V Gate(D d, V x, V square) {
-    const V u = hn::Mul(hn::Mul(x, hn::Set(d, -kGeluScale)),
-                        hn::MulAdd(square, hn::Set(d, kGeluCubic), hn::Set(d, 1.0f)));
-    return hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), FastExp(d, u)));
-  }
-  template <class D, class V>
-  static HWY_INLINE V Value(D d, V x) {
-    return hn::Mul(x, Gate(d, x, hn::Mul(x, x)));
-  }
-  // gate + x gate (1 - gate) du/dx.
-  template <class D, class V>
-  static HWY_INLINE V Slope(D d, V x) {
-    const V square = hn::Mul(x, x);
-    const V gate = Gate(d, x, square);
-    const V du = hn::Mul(hn::Set(d, kGeluScale),
-                         hn::MulAdd(square, hn::Set(d, 3.0f * kGeluCubic), hn::Set(d, 1.0f)));
-    const V bend = hn::Mul(hn::Mul(x, du), hn::NegMulAdd(gate, gate, gate));
-    return hn::Add(gate, bend);
-  }
-};
 
 // to(j) = function of from(j) for a row, in whole vectors; the last, partial one by way of a copy.
 template <class T, class Function>
@@ -82,12 +45,13 @@ void Backward(const Matrix<const T>& x, const Matrix<const float>& d_y, const Ma
 
 template <class T>
 void Activate(Activation activation, const Matrix<const T>& x, const Matrix<T>& y) {
-  return activation == Activation::relu ? Forward<Relu>(x, y) : Forward<Gelu>(x, y);
+  return activation == Activation::relu ? Forward<Relu<T>>(x, y) : Forward<Gelu<T>>(x, y);
 }
 template <class T>
 void ActivateBackward(Activation activation, const Matrix<const T>& x,
                       const Matrix<const float>& d_y, const Matrix<T>& d_x) {
-  return activation == Activation::relu ? Backward<Relu>(x, d_y, d_x) : Backward<Gelu>(x, d_y, d_x);
+  return activation == Activation::relu ? Backward<Relu<T>>(x, d_y, d_x)
+                                        : Backward<Gelu<T>>(x, d_y, d_x);
 }
 
 void ActivateFloat(Activation a, const Matrix<const float>& x, const Matrix<float>& y) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/attend_lines_amx.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend.cpp"
 #include "hwy/cache_control.h"
@@ -494,12 +496,15 @@ void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput<bfloat16>
 }
 template <>
 void attend_lines(const float* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<float>> lines, float* out, Scratch& scratch) {
+                  std::span<const KeyLine<float>> lines, std::span<const KeyLine<float>> /*next*/,
+                  float* out, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendLinesFloat)(query, heads, head_dim, scale, lines, out, scratch);
 }
 template <>
 void attend_lines(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<bfloat16>> lines, float* out, Scratch& scratch) {
+                  std::span<const KeyLine<bfloat16>> lines, std::span<const KeyLine<bfloat16>> next,
+                  float* out, Scratch& scratch) {
+  if (attend_lines_by_tiles(query, heads, head_dim, scale, lines, next, out, scratch)) return;
   HWY_DYNAMIC_DISPATCH(AttendLinesBfloat16)(query, heads, head_dim, scale, lines, out, scratch);
 }
 template <>

@@ -108,10 +108,12 @@ struct KeyLine {
 };
 
 // One position, as decoding has it: each head's query [heads, head_dim] attends the keys of all
-// lines, of which there is at least one, under one softmax. out [heads, head_dim].
+// lines, of which there is at least one, under one softmax. out [heads, head_dim]. Lines that will
+// be attended `next`, of as many heads, may be fetched from memory meanwhile.
 template <class T>
 void attend_lines(const T* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<T>> lines, float* out, Scratch& scratch);
+                  std::span<const KeyLine<T>> lines, std::span<const KeyLine<T>> next, float* out,
+                  Scratch& scratch);
 
 // Recomputes the tile's probabilities from lse, so nothing but lse and out is kept.
 template <class T>

@@ -45,6 +45,19 @@ void Combine(float a, const float* x, float b, const float* y, float* out, size_
   WeightedSum(x, a, y, b, static_cast<int64_t>(size), out);
 }
 
+void CombineBfloat16(float a, const bfloat16* x, float b, const float* y, bfloat16* out,
+                     size_t size) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= size; i += lanes)
+    StoreFloats(d,
+                hn::MulAdd(LoadFloats(d, x + i), hn::Set(d, a),
+                           hn::Mul(hn::LoadU(d, y + i), hn::Set(d, b))),
+                out + i);
+  for (; i < size; ++i) StoreOne(OneToFloat(x[i]) * a + y[i] * b, out + i);
+}
+
 double SumOfSquares(const float* values, size_t size) {
   // Short runs in float lanes, added up in double.
   constexpr size_t kRun = 1024;
@@ -73,6 +86,7 @@ namespace combiner {
 
 HWY_EXPORT(AdamDirection);
 HWY_EXPORT(Combine);
+HWY_EXPORT(CombineBfloat16);
 HWY_EXPORT(SumOfSquares);
 
 void adam_direction(std::span<const float> gradient, float gradient_scale,
@@ -91,6 +105,10 @@ void blend(std::span<const float> from, float weight, std::span<float> to) {
 void weighted_sum(float a, std::span<const float> x, float b, std::span<const float> y,
                   std::span<float> out) {
   HWY_DYNAMIC_DISPATCH(Combine)(a, x.data(), b, y.data(), out.data(), x.size());
+}
+void weighted_sum(float a, std::span<const bfloat16> x, float b, std::span<const float> y,
+                  std::span<bfloat16> out) {
+  HWY_DYNAMIC_DISPATCH(CombineBfloat16)(a, x.data(), b, y.data(), out.data(), x.size());
 }
 double sum_of_squares(std::span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(SumOfSquares)(values.data(), values.size());

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "tensor/bfloat16.h"
+
 namespace combiner {
 
 struct AdamSettings {
@@ -27,6 +29,8 @@ void blend(std::span<const float> from, float weight, std::span<float> to);
 // a * x + b * y to out, which may be x or y.
 void weighted_sum(float a, std::span<const float> x, float b, std::span<const float> y,
                   std::span<float> out);
+void weighted_sum(float a, std::span<const bfloat16> x, float b, std::span<const float> y,
+                  std::span<bfloat16> out);
 
 // The sum of squares, in double and in order.
 double sum_of_squares(std::span<const float> values);

@@ -1,5 +1,6 @@
 #include "kernels/layer_norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
@@ -12,48 +13,92 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-HWY_INLINE RowMoments Moments(const float* HWY_RESTRICT x, int64_t count, float epsilon) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  auto sum = hn::Zero(d);
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes) sum = hn::Add(sum, hn::LoadU(d, x + j));
-  float total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; j < count; ++j) total += x[j];
-  const float mean = total / static_cast<float>(count);
+// Rows that are worked on side by side: each is a chain of sums, which waits for itself.
+constexpr int kRowsAtOnce = 4;
 
-  // A second pass over the row in cache: the difference of two large sums would lose the variance.
-  const auto vmean = hn::Set(d, mean);
-  auto squares = hn::Zero(d);
-  for (j = 0; j + lanes <= count; j += lanes) {
-    const auto centred = hn::Sub(hn::LoadU(d, x + j), vmean);
-    squares = hn::MulAdd(centred, centred, squares);
+template <int kRows>
+HWY_INLINE void Moments(const Matrix<const float>& x, float epsilon, RowMoments* moments) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t whole = x.columns / lanes * lanes;
+  const auto count = static_cast<float>(x.columns);
+  V sum[kRows], mean[kRows];
+  HWY_UNROLL(4)
+  for (int i = 0; i < kRows; ++i) sum[i] = hn::Zero(d);
+  for (int64_t j = 0; j < whole; j += lanes) {
+    HWY_UNROLL(4)
+    for (int i = 0; i < kRows; ++i) sum[i] = hn::Add(sum[i], hn::LoadU(d, x.row(i) + j));
   }
-  float variance = hn::GetLane(hn::SumOfLanes(d, squares));
-  for (; j < count; ++j) variance += (x[j] - mean) * (x[j] - mean);
-  return {mean, 1.0f / std::sqrt(variance / static_cast<float>(count) + epsilon)};
+  HWY_UNROLL(4)
+  for (int i = 0; i < kRows; ++i) {
+    float total = hn::GetLane(hn::SumOfLanes(d, sum[i]));
+    for (int64_t j = whole; j < x.columns; ++j) total += x.row(i)[j];
+    moments[i].mean = total / count;
+    mean[i] = hn::Set(d, moments[i].mean);
+    sum[i] = hn::Zero(d);
+  }
+
+  // A second pass over the rows in cache: the difference of two large sums would lose the variance.
+  for (int64_t j = 0; j < whole; j += lanes) {
+    HWY_UNROLL(4)
+    for (int i = 0; i < kRows; ++i) {
+      const V centred = hn::Sub(hn::LoadU(d, x.row(i) + j), mean[i]);
+      sum[i] = hn::MulAdd(centred, centred, sum[i]);
+    }
+  }
+  HWY_UNROLL(4)
+  for (int i = 0; i < kRows; ++i) {
+    float variance = hn::GetLane(hn::SumOfLanes(d, sum[i]));
+    for (int64_t j = whole; j < x.columns; ++j) {
+      const float centred = x.row(i)[j] - moments[i].mean;
+      variance += centred * centred;
+    }
+    moments[i].inverse_deviation = 1.0f / std::sqrt(variance / count + epsilon);
+  }
+}
+
+template <int kRows, class T>
+HWY_INLINE void LayerNormRows(const Matrix<const float>& x, const float* weight, const float* bias,
+                              float epsilon, const Matrix<T>& y, RowMoments* to) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  RowMoments moments[kRows];
+  Moments<kRows>(x, epsilon, moments);
+  if (to) std::copy_n(moments, kRows, to);
+  V mean[kRows], scale[kRows];
+  HWY_UNROLL(4)
+  for (int i = 0; i < kRows; ++i) {
+    mean[i] = hn::Set(d, moments[i].mean);
+    scale[i] = hn::Set(d, moments[i].inverse_deviation);
+  }
+  int64_t j = 0;
+  for (; j + lanes <= x.columns; j += lanes) {
+    const V w = hn::LoadU(d, weight + j);
+    const V b = hn::LoadU(d, bias + j);
+    HWY_UNROLL(4)
+    for (int i = 0; i < kRows; ++i) {
+      const V normal = hn::Mul(hn::Sub(hn::LoadU(d, x.row(i) + j), mean[i]), scale[i]);
+      StoreFloats(d, hn::MulAdd(normal, w, b), y.row(i) + j);
+    }
+  }
+  for (; j < x.columns; ++j)
+    for (int i = 0; i < kRows; ++i)
+      StoreOne((x.row(i)[j] - moments[i].mean) * moments[i].inverse_deviation * weight[j] + bias[j],
+               y.row(i) + j);
 }
 
 template <class T>
 void LayerNorm(const Matrix<const float>& x, const float* weight, const float* bias, float epsilon,
                const Matrix<T>& y, RowMoments* moments) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t i = 0; i < x.rows; ++i) {
-    const float* in = x.row(i);
-    T* out = y.row(i);
-    const RowMoments m = Moments(in, x.columns, epsilon);
-    if (moments) moments[i] = m;
-    const auto mean = hn::Set(d, m.mean);
-    const auto scale = hn::Set(d, m.inverse_deviation);
-    int64_t j = 0;
-    for (; j + lanes <= x.columns; j += lanes) {
-      const auto normal = hn::Mul(hn::Sub(hn::LoadU(d, in + j), mean), scale);
-      StoreFloats(d, hn::MulAdd(normal, hn::LoadU(d, weight + j), hn::LoadU(d, bias + j)), out + j);
-    }
-    for (; j < x.columns; ++j)
-      StoreOne((in[j] - m.mean) * m.inverse_deviation * weight[j] + bias[j], out + j);
-  }
+  int64_t i = 0;
+  const auto next = [&](int64_t rows) { return x.row_block(i, rows); };
+  const auto to = [&] { return moments ? moments + i : nullptr; };
+  for (; i + kRowsAtOnce <= x.rows; i += kRowsAtOnce)
+    LayerNormRows<kRowsAtOnce>(next(kRowsAtOnce), weight, bias, epsilon,
+                               y.row_block(i, kRowsAtOnce), to());
+  for (; i < x.rows; ++i) LayerNormRows<1>(next(1), weight, bias, epsilon, y.row_block(i, 1), to());
 }
 
 void LayerNormFloat(const Matrix<const float>& x, const float* weight, const float* bias,

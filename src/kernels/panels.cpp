@@ -13,14 +13,13 @@
 #define HWY_TARGET_INCLUDE "kernels/panels.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/panels-inl.h"
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int64_t kWidth = PanelWeights::kPanelWidth;
-constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<float>()));
 constexpr int kVectors = static_cast<int>(kWidth) / kLanes;  // of a panel
 
 // A product is made in blocks of vectors of sums, one chain of multiply-adds each. Twelve chains
@@ -34,9 +33,8 @@ constexpr int panels_at_once(int rows) {
   return static_cast<int>(std::bit_floor(static_cast<unsigned>(most)));
 }
 
-// What is worked on at once. A panel this deep is half of the nearest cache, where it stays while
-// all rows pass.
-constexpr int64_t kDepthAtOnce = 256;
+// What is worked on at once, as well as kDepthAtOnce: a panel that deep is half of the nearest
+// cache, where it stays while all rows pass.
 constexpr int64_t kRowsAtOnce = 48;
 constexpr int64_t kPanelsAtOnce = 16;
 constexpr int64_t kColumnsAtOnce = kPanelsAtOnce * kWidth;
@@ -273,68 +271,35 @@ void AddProducts(const Inputs<Weight>& x, const Weight* panels, int64_t panel_si
                  sums + p * kWidth);
 }
 
-// y[kWidth] = or += sums, times scales if any, then += bias.
+// y[kWidth] = sums, times scales if any, and on with the epilogue, whose bias is `bias`.
 template <class Y>
 HWY_INLINE void FinishPanel(const float* sums, const float* scales, const float* bias,
-                            bool accumulate, Y* y) {
+                            const Epilogue& epilogue, Y* y) {
   const hn::ScalableTag<float> d;
   for (int64_t j = 0; j < kWidth; j += kLanes) {
     auto value = hn::Load(d, sums + j);
     if (scales) value = hn::Mul(value, hn::Load(d, scales + j));
-    if (accumulate) value = hn::Add(value, LoadFloats(d, y + j));
+    if (epilogue.accumulate) value = hn::Add(value, LoadFloats(d, y + j));
     if (bias) value = hn::Add(value, hn::LoadU(d, bias + j));
-    StoreFloats(d, value, y + j);
+    StoreFloats(d, Activated<Y>(d, epilogue.activation, value), y + j);
   }
 }
 
 // The same for any number of columns; whole panels of sums and scales.
 template <class Y>
-HWY_INLINE void Finish(const float* sums, const float* scales, const float* bias, bool accumulate,
-                       int64_t columns, Y* y) {
+HWY_INLINE void Finish(const float* sums, const float* scales, const float* bias,
+                       const Epilogue& epilogue, int64_t columns, Y* y) {
   int64_t j = 0;
   const auto from = [&](const float* values) { return values ? values + j : nullptr; };
   for (; j + kWidth <= columns; j += kWidth)
-    FinishPanel(sums + j, from(scales), from(bias), accumulate, y + j);
+    FinishPanel(sums + j, from(scales), from(bias), epilogue, y + j);
   if (j == columns) return;
   float last_bias[kWidth] = {};
   Y last[kWidth] = {};
   if (bias) std::copy_n(bias + j, columns - j, last_bias);
   std::copy_n(y + j, columns - j, last);
-  FinishPanel(sums + j, from(scales), bias ? last_bias : nullptr, accumulate, last);
+  FinishPanel(sums + j, from(scales), bias ? last_bias : nullptr, epilogue, last);
   std::copy_n(last, columns - j, y + j);
-}
-
-// to[count] = the whole numbers nearest to from / scale, in -32767..32767, and returns the scale:
-// the largest |from| / 32767. That is no finite number if one of `from` is not, which makes the
-// row's sums none either; it is 0, and so are all of `to`, where it would be too small for a normal
-// float.
-template <class X>
-HWY_INLINE float Quantize(const X* HWY_RESTRICT from, int64_t count, int16_t* HWY_RESTRICT to) {
-  constexpr float kMost = 32767;
-  const hn::ScalableTag<float> d;
-  const hn::RebindToSigned<decltype(d)> di32;
-  const hn::Rebind<int16_t, decltype(d)> di16;
-  // Magnitudes as bits, which have the same order, with NaN at its end.
-  auto most = hn::Zero(di32);
-  int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes)
-    most = hn::Max(most, hn::BitCast(di32, hn::Abs(LoadFloats(d, from + j))));
-  int32_t bits = hn::GetLane(hn::MaxOfLanes(di32, most));
-  for (; j < count; ++j)
-    bits = std::max(bits, std::bit_cast<int32_t>(std::abs(OneToFloat(from[j]))));
-  const float scale = std::bit_cast<float>(bits) / kMost;
-  if (scale < std::numeric_limits<float>::min()) {
-    std::fill_n(to, count, int16_t{0});
-    return 0;
-  }
-  const float inverse = 1 / scale;
-  const auto factor = hn::Set(d, inverse);
-  for (j = 0; j + kLanes <= count; j += kLanes) {
-    const auto integers = hn::NearestInt(hn::Mul(LoadFloats(d, from + j), factor));
-    hn::StoreU(hn::DemoteTo(di16, integers), di16, to + j);
-  }
-  for (; j < count; ++j) to[j] = static_cast<int16_t>(std::lrint(OneToFloat(from[j]) * inverse));
-  return scale;
 }
 
 // Some rows of inputs as steps take them, all depths.
@@ -399,8 +364,7 @@ class InputBlocks {
 
 template <class X, class Y, class Weight>
 void Multiply(const Matrix<const X>& x, const PanelWeights::Panels& weights, const Weight* data,
-              const Matrix<Y>& y, bool accumulate, const float* bias, PanelRange range,
-              Scratch& scratch) {
+              const Matrix<Y>& y, const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
   HWY_ALIGN float sums[kRowsAtOnce * kColumnsAtOnce];
   const int64_t panel_size = weights.depth<Weight>() * kWidth;
   for (int64_t i = 0; i < x.rows; i += kRowsAtOnce) {
@@ -415,37 +379,37 @@ void Multiply(const Matrix<const X>& x, const PanelWeights::Panels& weights, con
       const int64_t columns = std::min(count * kWidth, weights.out - first);
       const float* scales = weights.scales.empty() ? nullptr : weights.scales.data() + first;
       for (int64_t r = 0; r < rows; ++r)
-        Finish(sums + r * kColumnsAtOnce, scales, bias ? bias + first : nullptr, accumulate,
-               columns, y.row(i + r) + first);
+        Finish(sums + r * kColumnsAtOnce, scales, epilogue.bias ? epilogue.bias + first : nullptr,
+               epilogue, columns, y.row(i + r) + first);
     }
   }
 }
 
 template <class X, class Y>
 void MultiplyAny(const Matrix<const X>& x, const PanelWeights::Panels& weights, const Matrix<Y>& y,
-                 bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
+                 const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
   if (!weights.int8.empty())
-    Multiply(x, weights, weights.int8.data(), y, accumulate, bias, range, scratch);
+    Multiply(x, weights, weights.int8.data(), y, epilogue, range, scratch);
   else if (!weights.bf16.empty())
-    Multiply(x, weights, weights.bf16.data(), y, accumulate, bias, range, scratch);
+    Multiply(x, weights, weights.bf16.data(), y, epilogue, range, scratch);
   else
-    Multiply(x, weights, weights.f32.data(), y, accumulate, bias, range, scratch);
+    Multiply(x, weights, weights.f32.data(), y, epilogue, range, scratch);
 }
 
 void FloatToFloat(const Matrix<const float>& x, const PanelWeights::Panels& weights,
-                  const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range,
+                  const Matrix<float>& y, const Epilogue& epilogue, PanelRange range,
                   Scratch& scratch) {
-  MultiplyAny(x, weights, y, accumulate, bias, range, scratch);
+  MultiplyAny(x, weights, y, epilogue, range, scratch);
 }
 void Bfloat16ToFloat(const Matrix<const bfloat16>& x, const PanelWeights::Panels& weights,
-                     const Matrix<float>& y, bool accumulate, const float* bias, PanelRange range,
+                     const Matrix<float>& y, const Epilogue& epilogue, PanelRange range,
                      Scratch& scratch) {
-  MultiplyAny(x, weights, y, accumulate, bias, range, scratch);
+  MultiplyAny(x, weights, y, epilogue, range, scratch);
 }
 void Bfloat16ToBfloat16(const Matrix<const bfloat16>& x, const PanelWeights::Panels& weights,
-                        const Matrix<bfloat16>& y, bool accumulate, const float* bias,
-                        PanelRange range, Scratch& scratch) {
-  MultiplyAny(x, weights, y, accumulate, bias, range, scratch);
+                        const Matrix<bfloat16>& y, const Epilogue& epilogue, PanelRange range,
+                        Scratch& scratch) {
+  MultiplyAny(x, weights, y, epilogue, range, scratch);
 }
 
 }  // namespace combiner::HWY_NAMESPACE
@@ -460,21 +424,24 @@ HWY_EXPORT(Bfloat16ToBfloat16);
 
 template <>
 void multiply_panels(Matrix<const float> x, const PanelWeights& weights, Matrix<float> y,
-                     bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(FloatToFloat)
-  (x, weights.panels(), y, accumulate, bias, range, scratch);
+                     const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
+  if (weights.panels().multiply_by_tiles<float>())
+    return multiply_tiles<float, float>(x, weights.panels(), y, epilogue, range, scratch);
+  HWY_DYNAMIC_DISPATCH(FloatToFloat)(x, weights.panels(), y, epilogue, range, scratch);
 }
 template <>
 void multiply_panels(Matrix<const bfloat16> x, const PanelWeights& weights, Matrix<float> y,
-                     bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(Bfloat16ToFloat)
-  (x, weights.panels(), y, accumulate, bias, range, scratch);
+                     const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
+  if (weights.panels().multiply_by_tiles<bfloat16>())
+    return multiply_tiles<bfloat16, float>(x, weights.panels(), y, epilogue, range, scratch);
+  HWY_DYNAMIC_DISPATCH(Bfloat16ToFloat)(x, weights.panels(), y, epilogue, range, scratch);
 }
 template <>
 void multiply_panels(Matrix<const bfloat16> x, const PanelWeights& weights, Matrix<bfloat16> y,
-                     bool accumulate, const float* bias, PanelRange range, Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(Bfloat16ToBfloat16)
-  (x, weights.panels(), y, accumulate, bias, range, scratch);
+                     const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
+  if (weights.panels().multiply_by_tiles<bfloat16>())
+    return multiply_tiles<bfloat16, bfloat16>(x, weights.panels(), y, epilogue, range, scratch);
+  HWY_DYNAMIC_DISPATCH(Bfloat16ToBfloat16)(x, weights.panels(), y, epilogue, range, scratch);
 }
 
 }  // namespace combiner

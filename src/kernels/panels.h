@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
+#include "kernels/activation.h"
 #include "kernels/scratch.h"
 #include "tensor/bfloat16.h"
 #include "tensor/matrix.h"
@@ -46,20 +48,26 @@ class PanelWeights {
   std::shared_ptr<const Panels> panels_;
 };
 
-// y = x weights^T, or y += with `accumulate`; then bias [out], if any, is added to every row.
-// X and Y are float or bfloat16, both or X alone bfloat16. Of `y` and `bias`, which are those of
+// What becomes of a product: y = activation(product + y, if accumulated, + bias [out], if any).
+struct Epilogue {
+  bool accumulate = false;
+  const float* bias = nullptr;
+  std::optional<Activation> activation = {};
+};
+
+// y = x weights^T, and on with the epilogue.
+// X and Y are float or bfloat16, both or X alone bfloat16. Of `y` and the bias, which are those of
 // the whole layer, only the outputs of `range` are touched: threads may share a product, each with
 // scratch memory of its own.
 template <class X, class Y>
-void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y, bool accumulate,
-                     const float* bias, PanelRange range, Scratch& scratch);
+void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y,
+                     const Epilogue& epilogue, PanelRange range, Scratch& scratch);
 
 // All of the layer.
 template <class X, class Y>
-void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y, bool accumulate,
-                     const float* bias, Scratch& scratch) {
-  multiply_panels<X, Y>(x, weights, y, accumulate, bias, PanelRange{0, weights.panel_count()},
-                        scratch);
+void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y,
+                     const Epilogue& epilogue, Scratch& scratch) {
+  multiply_panels<X, Y>(x, weights, y, epilogue, PanelRange{0, weights.panel_count()}, scratch);
 }
 
 }  // namespace combiner

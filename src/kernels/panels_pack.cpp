@@ -78,7 +78,8 @@ void Pack(const Matrix<const float>& weights, int64_t depth, Weight* panels) {
     for (int64_t k = 0; k < weights.columns; k += kTileDepth) {
       const int64_t columns = std::min(kTileDepth, weights.columns - k);
       Transpose(rows.column_block(k, columns), tile);
-      const int64_t depths = std::min(kTileDepth, depth - k);
+      // A panel's end is padded with fewer depths than a tile has.
+      const int64_t depths = columns < kTileDepth ? depth - k : kTileDepth;
       std::fill(tile + columns * kWidth, tile + depths * kWidth, 0.0f);
       panels = StoreDepths(tile, depths, panels);
     }
@@ -104,14 +105,16 @@ HWY_EXPORT(PackBfloat16);
 namespace {
 
 // Row by row as 8-bit integers and scales, into panels; the padding is zeros already.
-void pack_int8(Matrix<const float> weights, int64_t depth, int8_t* panels, float* scales) {
+void pack_int8(Matrix<const float> weights, int64_t depth, int64_t group, int8_t* panels,
+               float* scales) {
   constexpr int64_t kWidth = PanelWeights::kPanelWidth;
   const auto in = static_cast<size_t>(weights.columns);
   Buffer<int8_t> row(in);
   for (int64_t o = 0; o < weights.rows; ++o) {
     scales[o] = quantize_row({weights.row(o), in}, row.span());
-    int8_t* to = panels + o / kWidth * kWidth * depth + o % kWidth * 2;
-    for (size_t k = 0; k < in; ++k) to[k / 2 * 2 * kWidth + k % 2] = row[k];
+    int8_t* to = panels + o / kWidth * kWidth * depth + o % kWidth * group;
+    for (int64_t k = 0; k < weights.columns; ++k)
+      to[k / group * group * kWidth + k % group] = row[static_cast<size_t>(k)];
   }
 }
 
@@ -122,6 +125,7 @@ PanelWeights PanelWeights::pack(Matrix<const float> weights) {
   auto panels = std::make_shared<Panels>();
   panels->out = weights.rows;
   panels->in = weights.columns;
+  panels->tiles = !std::is_same_v<Weight, float> && amx_available();
   PanelWeights result;
   result.panels_ = panels;
   const int64_t outs = result.panel_count() * kPanelWidth;
@@ -136,7 +140,7 @@ PanelWeights PanelWeights::pack(Matrix<const float> weights) {
   } else {
     panels->int8 = Buffer<int8_t>(size);
     panels->scales = Buffer<float>(static_cast<size_t>(outs));
-    pack_int8(weights, depth, panels->int8.data(), panels->scales.data());
+    pack_int8(weights, depth, panels->group<int8_t>(), panels->int8.data(), panels->scales.data());
   }
   return result;
 }

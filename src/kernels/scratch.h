@@ -14,7 +14,7 @@ class Scratch {
   // Room for `count` values, which hold nothing yet. What was reserved before is gone.
   template <class T>
   T* reserve(size_t count) {
-    static_assert(std::is_trivial_v<T>);
+    static_assert(std::is_trivially_copyable_v<T>);
     const size_t bytes = count * sizeof(T);
     if (buffer_.size() < bytes) buffer_ = Buffer<std::byte>(bytes);
     return reinterpret_cast<T*>(buffer_.data());

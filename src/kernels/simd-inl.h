@@ -91,6 +91,18 @@ HWY_INLINE V FastExpCoarse(D d, V x) {
   return ScaledExpCoarse<D>(d, 1.0f)(d, x);
 }
 
+// 1 / x to a relative error of 2^-14 on AVX-512, exact elsewhere, for what is rounded to bfloat16
+// anyway; 0 of infinity.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ReciprocalCoarse(D d, V x) {
+#if HWY_TARGET == HWY_AVX3
+  (void)d;
+  return hn::ApproximateReciprocal(x);
+#else
+  return hn::Div(hn::Set(d, 1.0f), x);
+#endif
+}
+
 // Up to a vector of elements as floats; lanes past `count` are zero.
 template <class D>
 HWY_INLINE hn::Vec<D> LoadFloats(D d, const float* from) {

@@ -48,6 +48,24 @@ dnnl::matmul::primitive_desc make_matmul(const Desc& a, const Desc& b, const Des
 #endif
 }
 
+// Whether oneDNN may use all that the set has; each of its bits is an extension.
+bool has_instructions(dnnl::cpu_isa set) {
+  const auto bits = static_cast<unsigned>(set);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
+}
+
+// How oneDNN likes the weights of a product. A plain layout as answer means that there is no packed
+// one: then [out, in] as stored is best, for with `out` a large power of two the transpose's
+// columns fall on few cache sets.
+Desc weights_layout(const Desc& a, dnnl::memory::data_type type, int64_t in, int64_t out,
+                    const Desc& c) {
+  const Desc any({in, out}, type, dnnl::memory::format_tag::any);
+  const Desc ab({in, out}, type, dnnl::memory::format_tag::ab);
+  const Desc ba({in, out}, type, dnnl::memory::format_tag::ba);
+  const Desc chosen = make_matmul(a, any, c, nullptr, false).weights_desc();
+  return chosen == ab ? ba : chosen;
+}
+
 // What tells one primitive from another.
 struct Key {
   int64_t m, n, k, a_stride, b_stride, c_stride;
@@ -88,36 +106,49 @@ void check_shapes(const Factor& a, int64_t in, int64_t out, const Product& c) {
                                        a.columns, in, out, c.rows, c.columns));
 }
 
+template <class T>
+void activate_in_place_as(Activation activation, const Product& c) {
+  const Matrix<T> m(static_cast<T*>(c.data), c.rows, c.columns, c.stride);
+  activate<T>(activation, m, m);
+}
+void activate_in_place(Activation activation, const Product& c) {
+  if (c.type == ElementType::f32)
+    activate_in_place_as<float>(activation, c);
+  else
+    activate_in_place_as<bfloat16>(activation, c);
+}
+
 template <class X, class Y>
 void multiply_by_panels_as(const Factor& a, const PanelWeights& panels, const Product& c,
-                           bool accumulate, const float* bias, Scratch& scratch) {
+                           const Epilogue& epilogue, Scratch& scratch) {
   multiply_panels<X, Y>({static_cast<const X*>(a.data), a.rows, a.columns, a.stride}, panels,
-                        {static_cast<Y*>(c.data), c.rows, c.columns, c.stride}, accumulate, bias,
-                        scratch);
+                        {static_cast<Y*>(c.data), c.rows, c.columns, c.stride}, epilogue, scratch);
 }
 
 void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Product& c,
-                        bool accumulate, const float* bias, Scratch& scratch) {
+                        const Epilogue& epilogue, Scratch& scratch) {
   check_shapes(a, panels.in(), panels.out(), c);
   if (a.transposed) throw std::logic_error("product of a transpose and weights in panels");
   if (a.type == ElementType::f32 && c.type == ElementType::bf16)
     throw std::logic_error("product of floats and weights in panels, into bfloat16");
   if (a.type == ElementType::f32)
-    multiply_by_panels_as<float, float>(a, panels, c, accumulate, bias, scratch);
+    multiply_by_panels_as<float, float>(a, panels, c, epilogue, scratch);
   else if (c.type == ElementType::f32)
-    multiply_by_panels_as<bfloat16, float>(a, panels, c, accumulate, bias, scratch);
+    multiply_by_panels_as<bfloat16, float>(a, panels, c, epilogue, scratch);
   else
-    multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, accumulate, bias, scratch);
+    multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, epilogue, scratch);
 }
 
 }  // namespace
 
 bool has_native_bf16() {
-  static const bool native = [] {
-    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-    const auto bf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return (isa & bf16) == bf16;
-  }();
+  static const bool native = has_instructions(dnnl::cpu_isa::avx512_core_bf16);
+  return native;
+}
+
+bool has_native_int8() {
+  static const bool native = has_instructions(dnnl::cpu_isa::avx512_core_vnni) ||
+                             has_instructions(dnnl::cpu_isa::avx2_vnni);
   return native;
 }
 
@@ -155,23 +186,15 @@ PackedWeights::PackedWeights(Matrix<const float> weights, ElementType type) {
   const ElementType product_type = has_native_bf16() ? type : ElementType::f32;
 
   // The layout is asked for at a number of rows typical of the model's products; it depends on the
-  // other two sizes. A plain layout as answer means that there is no packed one: then [out, in] as
-  // stored is best, for with `out` a large power of two the transpose's columns fall on few cache
-  // sets.
+  // other two sizes.
   constexpr int64_t kTypicalRows = 128;
   const Desc plain_weights = describe(packed->factor);
-  const Desc any({in, out}, data_type(product_type), dnnl::memory::format_tag::any);
-  const auto chosen =
-      make_matmul(
-          Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab), any,
-          Desc({kTypicalRows, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab),
-          nullptr, false)
-          .weights_desc();
-  const Desc ab({in, out}, data_type(product_type), dnnl::memory::format_tag::ab);
-  const Desc ba({in, out}, data_type(product_type), dnnl::memory::format_tag::ba);
-  const bool is_plain = chosen == ab || chosen == ba;
-  if (!is_plain || product_type == ElementType::bf16) {
-    packed->memory = dnnl::memory(is_plain ? ba : chosen, cpu_engine());
+  const Desc layout = weights_layout(
+      Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab),
+      data_type(product_type), in, out,
+      Desc({kTypicalRows, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab));
+  if (layout != plain_weights) {
+    packed->memory = dnnl::memory(layout, cpu_engine());
     dnnl::memory source(plain_weights, cpu_engine(), packed->plain_copy.data());
     dnnl::stream stream(cpu_engine());
     dnnl::reorder(source, packed->memory).execute(stream, source, packed->memory);
@@ -302,12 +325,58 @@ void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bo
 }
 
 void Multiplier::multiply(const Factor& a, const PackedWeights& weights, const Product& c,
-                          bool accumulate, const float* bias) {
+                          const Epilogue& epilogue) {
   const PackedWeights::Packed& packed = *weights.packed_;
   if (packed.panels)
-    return multiply_by_panels(a, *packed.panels, c, accumulate, bias, state_->panel_scratch);
+    return multiply_by_panels(a, *packed.panels, c, epilogue, state_->panel_scratch);
   const bool plain = packed.factor.data != nullptr;
-  state_->check_and_run(a, packed.factor, plain ? nullptr : &packed.memory, c, accumulate, bias);
+  state_->check_and_run(a, packed.factor, plain ? nullptr : &packed.memory, c, epilogue.accumulate,
+                        epilogue.bias);
+  if (epilogue.activation) activate_in_place(*epilogue.activation, c);
 }
+
+// ---- oneDNN's own
+
+struct OneDnnProduct::State {
+  dnnl::matmul primitive;
+  std::unordered_map<int, dnnl::memory> arguments;
+  dnnl::stream stream{cpu_engine()};
+};
+
+OneDnnProduct::OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in)
+    : state_(std::make_unique<State>()) {
+  using Element = dnnl::memory::data_type;
+  const Element element = type == Type::f32    ? Element::f32
+                          : type == Type::bf16 ? Element::bf16
+                                               : Element::s8;
+  const auto plain = [](int64_t m, int64_t n, Element of) {
+    return Desc({m, n}, of, dnnl::memory::format_tag::ab);
+  };
+  // Where there is no AMX the instructions multiply unsigned bytes by signed ones.
+  const Desc a = plain(rows, in, type == Type::int8 ? Element::u8 : element);
+  const Desc c = plain(rows, out, element);
+  const Desc b = weights_layout(a, element, in, out, c);
+  state_->primitive = dnnl::matmul(make_matmul(a, b, c, nullptr, false));
+
+  // Small whole numbers, for every type has them.
+  const auto operand = [&](const Desc& desc, int64_t m, int64_t n) {
+    Buffer<float> values(static_cast<size_t>(m * n));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 7);
+    dnnl::memory source(plain(m, n, Element::f32), cpu_engine(), values.data());
+    dnnl::memory memory(desc, cpu_engine());
+    dnnl::reorder(source, memory).execute(state_->stream, source, memory);
+    state_->stream.wait();
+    return memory;
+  };
+  state_->arguments = {{DNNL_ARG_SRC, operand(a, rows, in)},
+                       {DNNL_ARG_WEIGHTS, operand(b, in, out)},
+                       {DNNL_ARG_DST, dnnl::memory(c, cpu_engine())}};
+}
+
+OneDnnProduct::~OneDnnProduct() = default;
+OneDnnProduct::OneDnnProduct(OneDnnProduct&&) noexcept = default;
+OneDnnProduct& OneDnnProduct::operator=(OneDnnProduct&&) noexcept = default;
+
+void OneDnnProduct::make() { state_->primitive.execute(state_->stream, state_->arguments); }
 
 }  // namespace combiner

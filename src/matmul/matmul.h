@@ -1,4 +1,4 @@
-// Matrix products, by oneDNN: no other file knows that library. Those with int8 weights are
+// Matrix products, by oneDNN: no other file knows that library. Those with weights in panels are
 // multiply_panels'.
 #pragma once
 
@@ -21,6 +21,9 @@ inline constexpr ElementType element_type<bfloat16> = ElementType::bf16;
 // Whether the processor multiplies bfloat16 matrices faster than float ones. Where it does not,
 // products of bfloat16 matrices are computed in float: the same figures, without the speed.
 bool has_native_bf16();
+
+// Whether it multiplies int8 matrices faster than either.
+bool has_native_int8();
 
 // A factor of a product: a stored matrix [rows, columns], or its transpose.
 struct Factor {
@@ -56,7 +59,7 @@ class PackedWeights {
   PackedWeights() = default;
   // Copies; `weights` may go.
   PackedWeights(Matrix<const float> weights, ElementType type);
-  // int8 weights, whose products are those of multiply_panels.
+  // Weights whose products are those of multiply_panels.
   explicit PackedWeights(PanelWeights panels);
   // Refers to weights that stay where they are and may change in place between products (training).
   template <class T>
@@ -87,9 +90,29 @@ class Multiplier {
   // a and b are of one element type; c is float, or of that type too. Accumulated in float.
   void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false,
                 const float* bias = nullptr);
-  // A dense layer: c = a weights^T, with `a` not transposed.
+  // A dense layer: c = a weights^T, with `a` not transposed, and on with the epilogue.
   void multiply(const Factor& a, const PackedWeights& weights, const Product& c,
-                bool accumulate = false, const float* bias = nullptr);
+                const Epilogue& epilogue = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A dense layer's product as oneDNN makes it, whatever makes the model's: what they are measured
+// beside. Its operands are its own and mean nothing; the weights are packed.
+class OneDnnProduct {
+ public:
+  enum class Type : uint8_t { f32, bf16, int8 };  // of both operands and the product
+
+  // Of [rows, in] and weights [out, in].
+  OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in);
+  ~OneDnnProduct();
+  OneDnnProduct(OneDnnProduct&&) noexcept;
+  OneDnnProduct& operator=(OneDnnProduct&&) noexcept;
+
+  // On the calling thread.
+  void make();
 
  private:
   struct State;

@@ -14,10 +14,19 @@ namespace combiner {
 // In these, D = embed_dim, H = num_heads, F = mlp_dim; T is the type of the matrices that products
 // read, float or bfloat16.
 
+// Whether a backward pass follows, which wants to know what the activation functions were given.
+enum class Pass { forward_only, both_ways };
+
+// A matrix for the backward pass: without data if there is none.
+template <class T>
+OwnedMatrix<T> for_backward(Pass pass, int64_t rows, int64_t columns) {
+  return pass == Pass::both_ways ? OwnedMatrix<T>(rows, columns) : OwnedMatrix<T>();
+}
+
 // One block's, for up to n positions.
 template <class T>
 struct BlockActivations {
-  BlockActivations(const ModelConfig& config, int64_t n)
+  BlockActivations(const ModelConfig& config, int64_t n, Pass pass)
       : norm1(n, config.embed_dim),
         moments1(static_cast<size_t>(n)),
         query_key_value(n, 3 * int64_t{config.embed_dim}),
@@ -26,7 +35,7 @@ struct BlockActivations {
         attended_in(n, config.embed_dim),
         norm2(n, config.embed_dim),
         moments2(static_cast<size_t>(n)),
-        up(n, config.mlp_dim),
+        up(for_backward<T>(pass, n, config.mlp_dim)),
         activated(n, config.mlp_dim) {}
 
   OwnedMatrix<T> norm1;  // [n, D] the attention's input
@@ -38,7 +47,7 @@ struct BlockActivations {
 
   OwnedMatrix<T> norm2;  // [n, D] the MLP's input
   Buffer<RowMoments> moments2;
-  OwnedMatrix<T> up;         // [n, F] before the activation
+  OwnedMatrix<T> up;         // [n, F] before the activation, for_backward
   OwnedMatrix<T> activated;  // [n, F]
 };
 

@@ -15,7 +15,7 @@ template <class T, class Dense>
 void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, const Dense& layer,
                   Matrix<float> sum, const float* bias = nullptr) {
   if (sum.data != x.data) convert<float, float>(x, sum);
-  dense(worker, in, layer, sum, true, bias);
+  dense(worker, in, layer, sum, {.accumulate = true, .bias = bias});
 }
 
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.

@@ -1,7 +1,6 @@
 // Weights of dense and normalisation layers, and what a thread computes them with.
 #pragma once
 
-#include <algorithm>
 #include <type_traits>
 
 #include "kernels/activation.h"
@@ -22,30 +21,21 @@ struct Worker {
   Scratch scratch;
 };
 
-// A dense layer over many rows (likelihood, training), by one thread. Calls then(first, columns)
-// once those outputs are there.
-template <class X, class Y, class Then>
-void dense_then(Worker& worker, Matrix<X> x, const PackedWeights& weights, Matrix<Y> y,
-                bool accumulate, const float* bias, Then&& then) {
-  worker.multiplier.multiply(plain(x), weights, y, accumulate, bias);
-  then(0, y.columns);
+// A dense layer over many rows (likelihood, training), by one thread: y = x weights^T, and on with
+// the epilogue.
+template <class X, class Y>
+void dense(Worker& worker, Matrix<X> x, const PackedWeights& weights, Matrix<Y> y,
+           const Epilogue& epilogue = {}) {
+  worker.multiplier.multiply(plain(x), weights, y, epilogue);
 }
-// The same over few (decoding), by all threads of the share together: each calls `then` for the
-// outputs that it has made, without waiting for the others.
-template <class X, class Y, class Then>
-void dense_then(Worker& worker, Matrix<X> x, const PanelWeights& weights, Matrix<Y> y,
-                bool accumulate, const float* bias, Then&& then) {
-  constexpr int64_t kWidth = PanelWeights::kPanelWidth;
+// The same over few (decoding), by all threads of the share together.
+template <class X, class Y>
+void dense(Worker& worker, Matrix<X> x, const PanelWeights& weights, Matrix<Y> y,
+           const Epilogue& epilogue = {}) {
   worker.share.divide(weights.panel_count(), [&](int64_t first, int64_t number) {
-    multiply_panels<std::remove_const_t<X>, Y>(x, weights, y, accumulate, bias,
-                                               {first, first + number}, worker.scratch);
-    then(first * kWidth, std::min(number * kWidth, y.columns - first * kWidth));
+    multiply_panels<std::remove_const_t<X>, Y>(x, weights, y, epilogue, {first, first + number},
+                                               worker.scratch);
   });
-}
-template <class X, class Y, class Dense>
-void dense(Worker& worker, Matrix<X> x, const Dense& weights, Matrix<Y> y, bool accumulate = false,
-           const float* bias = nullptr) {
-  dense_then(worker, x, weights, y, accumulate, bias, [](int64_t, int64_t) {});
 }
 
 struct NormWeights {
@@ -70,12 +60,17 @@ struct DenseWeights {
   const float* bias = nullptr;
 };
 
-// y = the dense layer of x, activated = activation(y).
+// activated = activation(the dense layer of x). What is before the activation goes to `before`, for
+// the backward pass, unless that has no data.
 template <class T, class Dense>
 void dense_activated(Worker& worker, Matrix<T> x, const DenseWeights<Dense>& layer,
-                     Activation activation, Matrix<T> y, Matrix<T> activated) {
-  dense_then(worker, x, layer.weight, y, false, layer.bias, [&](int64_t first, int64_t columns) {
-    activate<T>(activation, y.column_block(first, columns), activated.column_block(first, columns));
+                     Activation activation, Matrix<T> before, Matrix<T> activated) {
+  if (!before.data)
+    return dense(worker, x, layer.weight, activated,
+                 {.bias = layer.bias, .activation = activation});
+  dense(worker, x, layer.weight, before, {.bias = layer.bias});
+  worker.share.divide(x.rows, [&](int64_t first, int64_t rows) {
+    activate<T>(activation, before.row_block(first, rows), activated.row_block(first, rows));
   });
 }
 

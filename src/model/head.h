@@ -24,18 +24,18 @@ inline int predictions(const ModelConfig& config) {
 // channel's.
 template <class T>
 struct HeadActivations {
-  HeadActivations(const ModelConfig& config, int64_t n)
+  HeadActivations(const ModelConfig& config, int64_t n, Pass pass)
       : moments(static_cast<size_t>(n)),
         norm(n, config.embed_dim),
         in(n, config.embed_dim),
-        hidden(config.tokens == Tokens::pixel ? n : 0, config.embed_dim),
+        hidden(for_backward<T>(pass, config.tokens == Tokens::pixel ? n : 0, config.embed_dim)),
         activated(config.tokens == Tokens::pixel ? n : 0, config.embed_dim),
         logits(n, config.vocab_size) {}
 
   Buffer<RowMoments> moments;
   OwnedMatrix<float> norm;    // [n, D] LayerNorm(x), plus the embeddings of the channels so far
   OwnedMatrix<T> in;          // [n, D] the same, as the product reads it
-  OwnedMatrix<T> hidden;      // [n, D] before the GELU
+  OwnedMatrix<T> hidden;      // [n, D] before the GELU, for_backward
   OwnedMatrix<T> activated;   // [n, D]
   OwnedMatrix<float> logits;  // [n, V]
 };
@@ -58,15 +58,15 @@ void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, 
                       act.in.view(n).column_block(first, columns));
   });
   if (config.tokens == Tokens::subpixel) {
-    dense(worker, act.in.view(n), weights.subpixel.weight, act.logits.view(n), false,
-          weights.subpixel.bias);
+    dense(worker, act.in.view(n), weights.subpixel.weight, act.logits.view(n),
+          {.bias = weights.subpixel.bias});
     return;
   }
   const DenseWeights<Dense>& hidden = weights.hidden[static_cast<size_t>(channel)];
   const DenseWeights<Dense>& output = weights.output[static_cast<size_t>(channel)];
   dense_activated(worker, act.in.view(n), hidden, Activation::gelu, act.hidden.view(n),
                   act.activated.view(n));
-  dense(worker, act.activated.view(n), output.weight, act.logits.view(n), false, output.bias);
+  dense(worker, act.activated.view(n), output.weight, act.logits.view(n), {.bias = output.bias});
 }
 
 // Adds channel `channel`'s value of position i to what the next channel sees.

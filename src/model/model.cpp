@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/amx.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/rows.h"
 #include "model/block.h"
@@ -44,6 +45,8 @@ ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision preci
       case Precision::int8:
         return PackedWeights(PanelWeights::pack<int8_t>(matrix));
       case Precision::bf16:
+        // Our products by tile registers are faster than oneDNN's, and end with the activation.
+        if (amx_available()) return PackedWeights(PanelWeights::pack<bfloat16>(matrix));
         return PackedWeights(matrix, ElementType::bf16);
       default:
         return PackedWeights(matrix, ElementType::f32);
@@ -61,9 +64,9 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       sinusoids_(sinusoidal_positions(config)),
       x_(band_rows_ * config.columns(), config.embed_dim),
       stem_in_(band_rows_ * config.columns(), stem_inputs(config)),
-      block_(config, band_rows_ * config.columns()),
+      block_(config, band_rows_ * config.columns(), Pass::forward_only),
       attention_(config, band_rows_),
-      head_(config, band_rows_ * config.columns()) {
+      head_(config, band_rows_ * config.columns(), Pass::forward_only) {
   for (const Attention attention : config.attention)
     states_.emplace_back(
         static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
@@ -80,7 +83,8 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
     for (int64_t i = 0; i < n; ++i)
       embed_position(config_, weights_.embed, sinusoids_, pixels, first + i, x.row(i),
                      stem_in_.view().row(i));
-    if (config_.stem) dense(worker_, stem_in_.view(n), weights_.embed.stem, x, true);
+    if (config_.stem)
+      dense(worker_, stem_in_.view(n), weights_.embed.stem, x, {.accumulate = true});
     for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
       block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
         const Attention attention = config_.attention[layer];

@@ -75,11 +75,11 @@ Decoder<T>::Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>&
       sinusoids_(sinusoidal_positions(config)),
       x_(batch, config.embed_dim),
       stem_in_(batch, stem_inputs(config)),
-      block_(config, batch),
-      head_(config, batch),
+      block_(config, batch, Pass::forward_only),
+      head_(config, batch, Pass::forward_only),
       barrier_(std::make_unique<SpinBarrier>(team)) {
   for (int rank = 0; rank < team; ++rank)
-    threads_.emplace_back(config, team == 1 ? Share() : Share(rank, team, *barrier_));
+    threads_.emplace_back(config, team == 1 ? Share() : Share(rank, team, *barrier_), batch);
 }
 
 template <class T>
@@ -99,7 +99,7 @@ void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose, in
                      x.row(i), stem_in_.view().row(i));
     }
   });
-  if (config_.stem) dense(worker, stem_in_.view(n), weights_.embed.stem, x, true);
+  if (config_.stem) dense(worker, stem_in_.view(n), weights_.embed.stem, x, {.accumulate = true});
   for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
     block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker,
                   [&] { attend(states, layer, thread); });
@@ -110,22 +110,38 @@ void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose, in
 
 template <class T>
 void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& thread) {
-  const int64_t heads = config_.num_heads;
+  const AttentionShape shape = config_.attention_shape();
   const auto n = static_cast<int64_t>(states.size());
-  thread.together.share.divide(n * heads, [&](int64_t first, int64_t number) {
-    const int64_t end = first + number;
-    for (int64_t i = first / heads; i * heads < end; ++i) {
-      const int64_t head = std::max<int64_t>(first - i * heads, 0);
-      const int64_t count = std::min(end - i * heads, heads) - head;
-      const int64_t head_dim = config_.attention_shape().head_dim();
+  thread.together.share.divide(n * shape.heads, [&](int64_t first, int64_t number) {
+    const int64_t first_image = first / shape.heads;
+    const int64_t end_image = (first + number + shape.heads - 1) / shape.heads;
+    // An image's heads among the `number` of all from `first` on.
+    const auto heads_of = [&](int64_t image) -> HeadRange {
+      const int64_t head = std::max<int64_t>(first - image * shape.heads, 0);
+      return {head, std::min(first + number - image * shape.heads, shape.heads) - head};
+    };
+    const auto lines_of = [&](int64_t image) -> KeyLines<T>& {
+      return thread.lines[static_cast<size_t>(image - first_image)];
+    };
+    for (int64_t i = first_image; i < end_image; ++i) {
       DecodeState<T>& state = states[static_cast<size_t>(i)];
-      attend_position<T>(
-          config_.attention[layer], config_.attention_shape(), state.position, {head, count},
+      begin_position<T>(
+          config_.attention[layer], shape, state.position, heads_of(i),
           {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},
-          block_.attended.view().row_block(i, 1), state.layer(layer), thread.lines, thread.alone);
+          state.layer(layer), lines_of(i), thread.alone);
+    }
+    for (int64_t i = first_image; i < end_image; ++i) {
+      const HeadRange heads = heads_of(i);
+      // The next image's heads are at least in part the same; a hint need not be exact.
+      std::span<const KeyLine<T>> next;
+      if (i + 1 < end_image) next = lines_of(i + 1).span();
       const auto columns = [&](auto matrix) {
-        return matrix.row_block(i, 1).column_block(head * head_dim, count * head_dim);
+        return matrix.row_block(i, 1).column_block(heads.first * shape.head_dim(),
+                                                   heads.number * shape.head_dim());
       };
+      attend_lines<T>(columns(block_.query_key_value.view()).data, heads.number, shape.head_dim(),
+                      shape.scale(), lines_of(i).span(), next, columns(block_.attended.view()).data,
+                      thread.alone.scratch);
       convert<float, T>(columns(block_.attended.view()), columns(block_.attended_in.view()));
     }
   });
@@ -152,19 +168,23 @@ void Decoder<T>::choose_values(std::span<DecodeState<T>> states, const Choose& c
   }
 }
 
-// The layers of an image have nothing to do with each other here.
+// The layers of an image have nothing to do with each other here. A thread takes what it has of
+// each layer together, whose weights then stay in cache.
 template <class T>
 void Decoder<T>::complete(std::span<DecodeState<T>> states, Thread& thread) {
   const auto layers = static_cast<int64_t>(weights_.blocks.size());
   const auto n = static_cast<int64_t>(states.size());
   thread.together.share.divide(n * layers, [&](int64_t first, int64_t number) {
-    for (int64_t i = first; i < first + number; ++i) {
-      DecodeState<T>& state = states[static_cast<size_t>(i / layers)];
-      const auto layer = static_cast<size_t>(i % layers);
+    for (int64_t l = 0; l < layers; ++l) {
+      const auto layer = static_cast<size_t>(l);
       const Attention attention = config_.attention[layer];
-      complete_position<T>(attention, config_.attention_shape(), state.position,
-                           &weights_.blocks[layer].summary, state.layer(layer),
-                           thread.attention.of(attention), thread.alone);
+      for (int64_t i = first / layers; i * layers < first + number; ++i) {
+        if (i * layers + l < first || i * layers + l >= first + number) continue;
+        DecodeState<T>& state = states[static_cast<size_t>(i)];
+        complete_position<T>(attention, config_.attention_shape(), state.position,
+                             &weights_.blocks[layer].summary, state.layer(layer),
+                             thread.attention.of(attention), thread.alone);
+      }
     }
   });
   thread.together.share.divide(n, [&](int64_t first, int64_t images) {

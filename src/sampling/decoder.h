@@ -76,14 +76,15 @@ class Decoder {
  private:
   // What a thread computes with.
   struct Thread {
-    Thread(const ModelConfig& config, Share share) : attention(config, 1) {
+    Thread(const ModelConfig& config, Share share, int64_t batch)
+        : attention(config, 1), lines(static_cast<size_t>(batch)) {
       together.share = share;
     }
 
     Worker together;
     Worker alone;
     SharedAttentionActivations<T> attention;
-    KeyLines<T> lines;
+    std::vector<KeyLines<T>> lines;  // of each image that the thread attends
   };
 
   void attend(std::span<DecodeState<T>> states, size_t layer, Thread& thread);

@@ -226,13 +226,10 @@ class Teams {
 
 // Plans that may be the fastest for the job, one for each size of a team.
 std::vector<Plan> candidates(const SampleOptions& options) {
-  // Images to a thread from which on a team is never faster than threads on their own.
-  constexpr int64_t kManyImages = 8;
   std::vector<Plan> plans;
   for (int team = 1; team <= options.threads; ++team) {
     if (options.threads % team != 0) continue;
     const Plan plan(options, team);
-    if (team == 1 && plan.largest() >= kManyImages) return {plan};
     // Fewer images than teams: larger ones have more threads at work.
     if (team == options.threads || plan.threads() * 2 > options.threads) plans.push_back(plan);
   }

@@ -54,7 +54,7 @@ GradientPass<T>::GradientPass(const ModelConfig& config, const Parameters& param
       d_query_key_value_in_(config.positions(), 3 * int64_t{config.embed_dim}),
       d_up_(config.positions(), config.mlp_dim),
       attention_scratch_(config.attention_shape()),
-      head_(config, kHeadPositions),
+      head_(config, kHeadPositions, Pass::both_ways),
       d_logits_(kHeadPositions, config.vocab_size),
       d_hidden_(kHeadPositions, config.embed_dim),
       d_head_activated_(kHeadPositions, config.embed_dim),
@@ -66,7 +66,7 @@ GradientPass<T>::GradientPass(const ModelConfig& config, const Parameters& param
   for (const Attention attention : config.attention) {
     middle_.emplace_back(config.positions(), config.embed_dim);
     x_.emplace_back(config.positions(), config.embed_dim);
-    blocks_.emplace_back(config, config.positions());
+    blocks_.emplace_back(config, config.positions(), Pass::both_ways);
     const AttentionShape shape = config.attention_shape();
     attentions_.push_back(attention_activations<T>(attention, shape, shape.rows));
     states_.emplace_back(static_cast<size_t>(attention_state_size(attention, shape)));
@@ -88,7 +88,7 @@ void GradientPass<T>::forward(const uint8_t* pixels) {
   for (int64_t p = 0; p < x.rows; ++p)
     embed_position(config_, weights_.embed, sinusoids_, pixels, p, x.row(p),
                    stem_in_.view().row(p));
-  if (config_.stem) dense(worker_, stem_in_.view(), weights_.embed.stem, x, true);
+  if (config_.stem) dense(worker_, stem_in_.view(), weights_.embed.stem, x, {.accumulate = true});
   for (size_t layer = 0; layer < blocks_.size(); ++layer)
     block_forward(config_, weights_.blocks[layer], Matrix<const float>(x_[layer].view()),
                   middle_[layer].view(), x_[layer + 1].view(), blocks_[layer], worker_, [&] {

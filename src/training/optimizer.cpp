@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numbers>
+#include <numeric>
+#include <type_traits>
 
-#include "matmul/matmul.h"
+#include "kernels/rows.h"
 
 namespace combiner {
 namespace {
@@ -25,29 +28,89 @@ int64_t width(const Parameter& parameter) {
   return static_cast<int64_t>(parameter.size) / parameter.shape[0];
 }
 
+template <class T>
+std::span<T> reserve(Buffer<T>& buffer, size_t size) {
+  if (buffer.size() < size) buffer = Buffer<T>(size);
+  return {buffer.data(), size};
+}
+
+// Makes a matrix of norm 1 nearly orthogonal, with products of factors in T.
+template <class T>
+class NewtonSchulz {
+ public:
+  void run(Multiplier& multiplier, Matrix<float> matrix) {
+    const int64_t rows = matrix.rows;
+    const int64_t columns = matrix.columns;
+    const int64_t small = std::min(rows, columns);
+    Matrix<T> x(reserve(x_, static_cast<size_t>(rows * columns)).data(), rows, columns);
+    Matrix<T> next(reserve(next_, static_cast<size_t>(rows * columns)).data(), rows, columns);
+    const auto small_size = static_cast<size_t>(small * small);
+    const std::span<T> square = reserve(square_, small_size);
+    const std::span<float> quartic = reserve(quartic_, small_size);
+    const std::span<T> polynomial = reserve(polynomial_, small_size);
+    const Matrix<T> square_view(square.data(), small, small);
+    const Matrix<T> polynomial_view(polynomial.data(), small, small);
+
+    convert<float, T>(matrix, x);
+    for (int i = 0; i < kNewtonSchulzSteps; ++i) {
+      // x (a + b x^T x + c (x^T x)^2), on the smaller of the two squares.
+      if (rows <= columns)
+        multiplier.multiply(plain(x), transposed(x), square_view);
+      else
+        multiplier.multiply(transposed(x), plain(x), square_view);
+      multiplier.multiply(plain(square_view), plain(square_view),
+                          Matrix<float>(quartic.data(), small, small));
+      weighted_sum(kNewtonSchulzB, square, kNewtonSchulzC, quartic, polynomial);
+      for (int64_t j = 0; j < small; ++j) {
+        T& diagonal = polynomial_view.row(j)[j];
+        diagonal = rounded(to_float(diagonal) + kNewtonSchulzA);
+      }
+      if (rows <= columns)
+        multiplier.multiply(plain(polynomial_view), plain(x), next);
+      else
+        multiplier.multiply(plain(x), plain(polynomial_view), next);
+      std::swap(x, next);
+    }
+    convert<T, float>(x, matrix);
+  }
+
+ private:
+  static T rounded(float value) {
+    if constexpr (std::is_same_v<T, float>)
+      return value;
+    else
+      return to_bfloat16(value);
+  }
+
+  Buffer<T> x_, next_, square_, polynomial_;
+  Buffer<float> quartic_;
+};
+
 }  // namespace
 
 struct Optimizer::Scratch {
   Multiplier multiplier;
   Buffer<float> direction;
-  Buffer<float> square, polynomial, next;  // Newton-Schulz
-  Buffer<float> coefficients;              // smooth tables
-
-  static std::span<float> reserve(Buffer<float>& buffer, size_t size) {
-    if (buffer.size() < size) buffer = Buffer<float>(size);
-    return {buffer.data(), size};
-  }
+  NewtonSchulz<float> in_float;
+  NewtonSchulz<bfloat16> in_bfloat16;
+  Buffer<float> coefficients;  // smooth tables
 };
 
-Optimizer::Optimizer(const Parameters& parameters, const OptimizerOptions& options)
+Optimizer::Optimizer(const Parameters& parameters, const OptimizerOptions& options,
+                     ElementType products)
     : parameters_(parameters),
       options_(options),
+      products_(products),
+      order_(parameters.list.size()),
       cosines_(static_cast<size_t>(kValues * kCosines)) {
   size_t smooth_size = 0;
   for (const Parameter& parameter : parameters.list) {
     smooth_offsets_.push_back(smooth_size);
     if (is_smooth(parameter)) smooth_size += static_cast<size_t>(kCosines * width(parameter));
   }
+  std::iota(order_.begin(), order_.end(), size_t{0});
+  std::ranges::stable_sort(order_, std::greater(),
+                           [&](size_t index) { return parameters.list[index].size; });
   state_.moment1 = Buffer<float>(parameters.size);
   state_.moment2 = Buffer<float>(parameters.size);
   state_.smooth_moment1 = Buffer<float>(smooth_size);
@@ -67,8 +130,8 @@ void Optimizer::step(std::span<const float> gradient, float gradient_scale, floa
   if (scratch_.size() < static_cast<size_t>(team.size()))
     scratch_ = std::vector<Scratch>(static_cast<size_t>(team.size()));
   team.for_each(static_cast<int64_t>(parameters_.list.size()), [&](int rank, int64_t index) {
-    step_parameter(static_cast<size_t>(index), gradient, gradient_scale, learning_rate, values,
-                   scratch_[static_cast<size_t>(rank)]);
+    step_parameter(order_[static_cast<size_t>(index)], gradient, gradient_scale, learning_rate,
+                   values, scratch_[static_cast<size_t>(rank)]);
   });
 }
 
@@ -85,7 +148,7 @@ void Optimizer::step_parameter(size_t index, std::span<const float> gradient, fl
                                float learning_rate, std::span<float> values, Scratch& scratch) {
   const Parameter& parameter = parameters_.list[index];
   const std::span<const float> own_gradient = gradient.subspan(parameter.offset, parameter.size);
-  const std::span<float> direction = Scratch::reserve(scratch.direction, parameter.size);
+  const std::span<float> direction = reserve(scratch.direction, parameter.size);
   if (parameter.kind == ParameterKind::matrix && options_.kind == OptimizerKind::muon) {
     muon_direction(parameter, own_gradient, gradient_scale, scratch);
   } else {
@@ -102,48 +165,29 @@ void Optimizer::muon_direction(const Parameter& parameter, std::span<const float
                                float gradient_scale, Scratch& scratch) {
   const int64_t rows = parameter.shape[0];
   const int64_t columns = parameter.shape[1];
-  const int64_t small = std::min(rows, columns);
   const std::span<float> momentum = state_.moment1.span().subspan(parameter.offset, parameter.size);
   const float beta = options_.muon_momentum;
   weighted_sum((1.0f - beta) * gradient_scale, gradient, beta, momentum, momentum);
   // Nesterov: the momentum as the next step will see it.
-  std::span<float> x(scratch.direction.data(), parameter.size);
+  const std::span<float> x(scratch.direction.data(), parameter.size);
   weighted_sum((1.0f - beta) * gradient_scale, gradient, beta, momentum, x);
   const auto norm = static_cast<float>(std::sqrt(sum_of_squares(x)));
   weighted_sum(1.0f / (norm + 1e-20f), x, 0.0f, x, x);
 
-  // x (a + b x^T x + c (x^T x)^2), on the smaller of the two squares.
-  const auto small_size = static_cast<size_t>(small * small);
-  std::span<float> square = Scratch::reserve(scratch.square, small_size);
-  std::span<float> polynomial = Scratch::reserve(scratch.polynomial, small_size);
-  std::span<float> next = Scratch::reserve(scratch.next, parameter.size);
-  const Matrix<float> square_view(square.data(), small, small);
-  const Matrix<float> polynomial_view(polynomial.data(), small, small);
-  for (int i = 0; i < kNewtonSchulzSteps; ++i) {
-    const Matrix<float> x_view(x.data(), rows, columns);
-    const Matrix<float> next_view(next.data(), rows, columns);
-    if (rows <= columns)
-      scratch.multiplier.multiply(plain(x_view), transposed(x_view), square_view);
-    else
-      scratch.multiplier.multiply(transposed(x_view), plain(x_view), square_view);
-    scratch.multiplier.multiply(plain(square_view), plain(square_view), polynomial_view);
-    weighted_sum(kNewtonSchulzB, square, kNewtonSchulzC, polynomial, polynomial);
-    for (int64_t j = 0; j < small; ++j) polynomial_view.row(j)[j] += kNewtonSchulzA;
-    if (rows <= columns)
-      scratch.multiplier.multiply(plain(polynomial_view), plain(x_view), next_view);
-    else
-      scratch.multiplier.multiply(plain(x_view), plain(polynomial_view), next_view);
-    std::swap(x, next);
-  }
+  const Matrix<float> matrix(x.data(), rows, columns);
+  if (products_ == ElementType::bf16)
+    scratch.in_bfloat16.run(scratch.multiplier, matrix);
+  else
+    scratch.in_float.run(scratch.multiplier, matrix);
   const float scale = 0.2f * std::sqrt(static_cast<float>(std::max(rows, columns)));
-  weighted_sum(scale, x, 0.0f, x, {scratch.direction.data(), parameter.size});
+  weighted_sum(scale, x, 0.0f, x, x);
 }
 
 void Optimizer::add_smooth_direction(size_t index, std::span<const float> gradient,
                                      float gradient_scale, Scratch& scratch) {
   const int64_t columns = width(parameters_.list[index]);
   const auto size = static_cast<size_t>(kCosines * columns);
-  const std::span<float> coefficients = Scratch::reserve(scratch.coefficients, size);
+  const std::span<float> coefficients = reserve(scratch.coefficients, size);
   const Matrix<const float> cosines(cosines_.data(), kValues, kCosines);
   const Matrix<float> coefficient_view(coefficients.data(), kCosines, columns);
   scratch.multiplier.multiply(transposed(cosines),

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/descent.h"
+#include "matmul/matmul.h"
 #include "model/parameters.h"
 #include "tensor/buffer.h"
 #include "tensor/thread_team.h"
@@ -42,7 +43,10 @@ struct OptimizerState {
 // parts is decay of T.
 class Optimizer {
  public:
-  Optimizer(const Parameters& parameters, const OptimizerOptions& options);
+  // `products` is the type of the factors of Newton-Schulz products: what bfloat16 loses there,
+  // the next of the five steps puts right as it does any singular value off 1. Momentum and weights
+  // are in float.
+  Optimizer(const Parameters& parameters, const OptimizerOptions& options, ElementType products);
   ~Optimizer();
 
   // values -= learning_rate times the step for gradient * gradient_scale. Parameters are spread
@@ -65,6 +69,8 @@ class Optimizer {
 
   const Parameters& parameters_;
   OptimizerOptions options_;
+  ElementType products_;
+  std::vector<size_t> order_;  // of parameters: the largest first, so that threads end together
   OptimizerState state_;
   std::vector<size_t> smooth_offsets_;  // per parameter, into the smooth moments
   Buffer<float> cosines_;               // [256, 32]

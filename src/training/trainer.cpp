@@ -47,7 +47,8 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
       team_(threads),
       weights_(config),
       average_(config),
-      optimizer_(weights_.parameters, options.optimizer),
+      optimizer_(weights_.parameters, options.optimizer,
+                 precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32),
       order_(options.seed, data_->size(), options.flips) {
   validate(options_, "training options");
   if (precision == Precision::int8)

@@ -93,8 +93,8 @@ TEST_CASE("ceilings: products and reading have rates") {
   const Weights weights = small_weights(Attention::axial_rowmajor);
   CHECK(has_own_products(Precision::f32));
   check(measure_products(weights, Precision::f32, short_effort(2)));
-  if (has_own_products(Precision::bf16))
-    check(measure_products(weights, Precision::bf16, short_effort(2)));
+  for (const Precision precision : {Precision::bf16, Precision::int8})
+    if (has_own_products(precision)) check(measure_products(weights, precision, short_effort(2)));
   check(measure_reading(100'000, short_effort(3)));
   CHECK(bytes_beyond_caches() >= 256 << 20);
 }

@@ -24,17 +24,26 @@ double gelu_slope(double x) {
 }
 
 // u is off by five relative units, so e^-u by 5 |u| of them and 4 of its own; the gate by the part
-// 1 - gate of that, and by two of its own. Below e^-87 it stops falling.
+// 1 - gate of that, and by two of its own. Below e^-87 it stops falling. What becomes a bfloat16
+// has an exponential to 2^-13 and a reciprocal to 2^-14.
 constexpr double kSmallestGate = 2e-38;
+template <class T>
 double gate_error(double x) {
-  const double exponential = 5 * std::abs(gelu_exponent(x)) + 4;
-  return gate(x) * kFloatUnit * ((1 - gate(x)) * exponential + 2) + kSmallestGate;
+  constexpr bool kCoarse = std::is_same_v<T, bfloat16>;
+  const double exponential =
+      5 * std::abs(gelu_exponent(x)) * kFloatUnit + (kCoarse ? 0x1p-13 : 4 * kFloatUnit);
+  const double own = kCoarse ? 0x1p-14 + kFloatUnit : 2 * kFloatUnit;
+  return gate(x) * ((1 - gate(x)) * exponential + own) + kSmallestGate;
 }
-double gelu_error(double x) { return std::abs(x) * gate_error(x) + kFloatUnit * std::abs(gelu(x)); }
+template <class T>
+double gelu_error(double x) {
+  return std::abs(x) * gate_error<T>(x) + kFloatUnit * std::abs(gelu(x));
+}
 // gate (1 - gate) is a difference of values up to the gate; x du is off by five units.
+template <class T>
 double gelu_slope_error(double x) {
   const double x_du = std::abs(x) * kGeluScale * (1 + 3 * 0.044715 * x * x);
-  return gate_error(x) * (1 + x_du) +
+  return gate_error<T>(x) * (1 + x_du) +
          x_du * kFloatUnit * (2 * gate(x) + 6 * gate(x) * (1 - gate(x))) +
          kFloatUnit * std::abs(gelu_slope(x));
 }
@@ -63,7 +72,7 @@ void check_activate(int64_t rows, int64_t columns) {
     for (int64_t j = 0; j < columns; ++j) {
       bounds.add(relu_y(i, j), std::max(x(i, j), 0.0), 0.0);
       const double expected = gelu(x(i, j));
-      const double error = gelu_error(x(i, j));
+      const double error = gelu_error<T>(x(i, j));
       bounds.add(gelu_y(i, j), expected, error + storing_error<T>(std::abs(expected) + error));
     }
   INFO(rows << " x " << columns);
@@ -103,7 +112,7 @@ void check_backward(int64_t rows, int64_t columns) {
       bounds.add(relu_d_x(i, j), x(i, j) > 0 ? to_float(from_double<T>(d_y(i, j))) : 0.0, 0.0);
       const double expected = d_y(i, j) * gelu_slope(x(i, j));
       const double error =
-          std::abs(d_y(i, j)) * gelu_slope_error(x(i, j)) + kFloatUnit * std::abs(expected);
+          std::abs(d_y(i, j)) * gelu_slope_error<T>(x(i, j)) + kFloatUnit * std::abs(expected);
       bounds.add(gelu_d_x(i, j), expected, error + storing_error<T>(std::abs(expected) + error));
     }
   INFO(rows << " x " << columns);

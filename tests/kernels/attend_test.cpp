@@ -334,7 +334,7 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   std::vector<float> out(static_cast<size_t>(dim));
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   Scratch scratch;
-  attend_lines<T>(query.view().data, heads, head_dim, scale, lines, out.data(), scratch);
+  attend_lines<T>(query.view().data, heads, head_dim, scale, lines, lines, out.data(), scratch);
 
   ErrorBounds bounds;
   for (int64_t h = 0; h < heads; ++h) {

@@ -53,8 +53,8 @@ void check_products() {
             const PaddedMatrix<X> x(rows, in, random);
             const PaddedMatrix<Y> before(rows, out, random);
             PaddedMatrix<Y> y = before;
-            multiply_panels<X, Y>(x.view(), panels, y.view(), accumulate,
-                                  with_bias ? bias.data() : nullptr, scratch);
+            multiply_panels<X, Y>(x.view(), panels, y.view(),
+                                  {accumulate, with_bias ? bias.data() : nullptr}, scratch);
             // Beside int8 weights, to half a multiple of the largest magnitude / 32767.
             const auto x_error = [&](int64_t i) {
               if (!std::is_same_v<Weight, int8_t>) return 0.0;
@@ -98,13 +98,13 @@ void check_rows_apart() {
   PaddedMatrix<Y> alone = before;
   Scratch scratch;
   for (int64_t i = 0; i < kMostRows; ++i)
-    multiply_panels<X, Y>(x.view().row_block(i, 1), panels, alone.view().row_block(i, 1), true,
-                          bias.data(), scratch);
+    multiply_panels<X, Y>(x.view().row_block(i, 1), panels, alone.view().row_block(i, 1),
+                          {true, bias.data()}, scratch);
   const auto check = [&](int64_t rows, int64_t cut) {
     PaddedMatrix<Y> together = before;
     for (const PanelRange range : {PanelRange{0, cut}, PanelRange{cut, panels.panel_count()}})
       multiply_panels<X, Y>(x.view().row_block(0, rows), panels, together.view().row_block(0, rows),
-                            true, bias.data(), range, scratch);
+                            {true, bias.data()}, range, scratch);
     bool same = true;
     for (int64_t i = 0; i < kMostRows; ++i)
       for (int64_t j = 0; j < kOut; ++j)
@@ -149,7 +149,7 @@ TEST_CASE("Products with int8 weights of inputs that have no scale") {
     x.at(4, 0) = -INFINITY;
     PaddedMatrix<float> y(5, kOut, random);
     Scratch scratch;
-    multiply_panels<float, float>(x.view(), panels, y.view(), false, nullptr, scratch);
+    multiply_panels<float, float>(x.view(), panels, y.view(), {}, scratch);
     for (int64_t j = 0; j < kOut; ++j) {
       CHECK(std::isfinite(y(0, j)));
       CHECK(y(1, j) == 0);
@@ -170,7 +170,7 @@ TEST_CASE("A range of panels touches its own outputs alone") {
   const PaddedMatrix<float> before(3, 50, random);
   PaddedMatrix<float> y = before;
   Scratch scratch;
-  multiply_panels<float, float>(x.view(), panels, y.view(), true, nullptr, PanelRange{1, 3},
+  multiply_panels<float, float>(x.view(), panels, y.view(), {.accumulate = true}, PanelRange{1, 3},
                                 scratch);
   for (int64_t i = 0; i < 3; ++i)
     for (int64_t j = 0; j < 50; ++j) {

@@ -82,8 +82,8 @@ void check_packed() {
         const std::vector<float> bias = random.normals(static_cast<size_t>(n));
         const PaddedMatrix<Out> before(m, n, random);
         PaddedMatrix<Out> c = before;
-        multiplier.multiply(a.factor(), packed, c.view(), accumulate,
-                            with_bias ? bias.data() : nullptr);
+        multiplier.multiply(a.factor(), packed, c.view(),
+                            {accumulate, with_bias ? bias.data() : nullptr});
         INFO(m << " x " << k << " x " << n << (accumulate ? ", added" : "")
                << (with_bias ? ", bias" : ""));
         CHECK(worst_product_error(c, k, a, weight, accumulate ? &before : nullptr,
@@ -163,8 +163,8 @@ void check_int8() {
       const PaddedMatrix<X> x(m, k, random);
       const PaddedMatrix<Y> before(m, n, random);
       PaddedMatrix<Y> expected = before, found = before;
-      multiply_panels<X, Y>(x.view(), panels, expected.view(), accumulate, bias, scratch);
-      multiplier.multiply(plain(x.view()), packed, found.view(), accumulate, bias);
+      multiply_panels<X, Y>(x.view(), panels, expected.view(), {accumulate, bias}, scratch);
+      multiplier.multiply(plain(x.view()), packed, found.view(), {accumulate, bias});
       bool same = true;
       for (int64_t i = 0; i < m; ++i)
         for (int64_t j = 0; j < n; ++j) same = same && found(i, j) == expected(i, j);

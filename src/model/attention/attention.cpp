@@ -196,9 +196,9 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
 }
 
 template <class T>
-void attend_position(Attention attention, const AttentionShape& shape, int64_t position,
-                     HeadRange heads, const AttentionInput<T>& input, Matrix<float> attended,
-                     T* state, KeyLines<T>& lines, Worker& worker) {
+void begin_position(Attention attention, const AttentionShape& shape, int64_t position,
+                    HeadRange heads, const AttentionInput<T>& input, T* state, KeyLines<T>& lines,
+                    Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const int64_t row = position / shape.columns;
@@ -211,8 +211,6 @@ void attend_position(Attention attention, const AttentionShape& shape, int64_t p
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t) {
     part.add_lines(band, column, own, lines);
   });
-  attend_lines<T>(input.query.data + first, heads.number, shape.head_dim(), shape.scale(),
-                  lines.span(), attended.data + first, worker.scratch);
 }
 
 template <class T>
@@ -268,9 +266,8 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
                             AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*,      \
                             AttentionActivations<T>&, Worker&);                                  \
-  template void attend_position(Attention, const AttentionShape&, int64_t, HeadRange,            \
-                                const AttentionInput<T>&, Matrix<float>, T*, KeyLines<T>&,       \
-                                Worker&);                                                        \
+  template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
+                               const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \
   template void complete_position(Attention, const AttentionShape&, int64_t, AnySummaryWeights,  \
                                   T*, AttentionActivations<T>&, Worker&);                        \
   template void attend_both_ways(Attention, const AttentionShape&, const AttentionInput<T>&,     \

@@ -58,15 +58,16 @@ struct HeadRange {
   int64_t first, number;
 };
 
-// Some heads of the next position of one image, in raster order: all matrices have one row, of all
-// heads. Fills the heads' columns of attended. Threads may share a position's heads.
+// Some heads of the next position of one image, in raster order: `input` has one row, of all heads,
+// which becomes part of the state. `lines` are the keys and values that those heads attend. Threads
+// may share a position's heads.
 template <class T>
-void attend_position(Attention attention, const AttentionShape& shape, int64_t position,
-                     HeadRange heads, const AttentionInput<T>& input, Matrix<float> attended,
-                     T* state, KeyLines<T>& lines, Worker& worker);
+void begin_position(Attention attention, const AttentionShape& shape, int64_t position,
+                    HeadRange heads, const AttentionInput<T>& input, T* state, KeyLines<T>& lines,
+                    Worker& worker);
 
-// To be called after attend_position of all heads, before the next position: makes of the state
-// what the next attends. `activations` are for a band of one row.
+// To be called once all heads have attended their lines, before the next position: makes of the
+// state what the next attends. `activations` are for a band of one row.
 template <class T>
 void complete_position(Attention attention, const AttentionShape& shape, int64_t position,
                        AnySummaryWeights summary, T* state, AttentionActivations<T>& activations,

@@ -111,7 +111,7 @@ class SummaryPart final : public AbovePart<T> {
                    band.worker.scratch);
       convert<T, float>(band.input.row(r), of_row(sum));
     }
-    dense(band.worker, Matrix<const T>(value), weights.output, sum, true);
+    dense(band.worker, Matrix<const T>(value), weights.output, sum, {.accumulate = true});
     layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, act.norm.view(n),
                   act.moments.data());
     dense(band.worker, act.norm.view(n), weights.key, key);

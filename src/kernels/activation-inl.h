@@ -1,0 +1,66 @@
+// The activation functions on vectors, compiled once for each instruction set.
+
+#if defined(COMBINER_KERNELS_ACTIVATION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef COMBINER_KERNELS_ACTIVATION_INL_H_
+#undef COMBINER_KERNELS_ACTIVATION_INL_H_
+#else
+#define COMBINER_KERNELS_ACTIVATION_INL_H_
+#endif
+
+#include <type_traits>
+
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// 2 sqrt(2 / pi), and the cubic term's factor.
+constexpr float kGeluScale = 1.5957691216057308f;
+constexpr float kGeluCubic = 0.044715f;
+
+// Of results that are stored as T.
+template <class T>
+struct Relu {
+  template <class D, class V>
+  static HWY_INLINE V Value(D d, V x) {
+    return hn::Max(x, hn::Zero(d));
+  }
+  template <class D, class V>
+  static HWY_INLINE V Slope(D d, V x) {
+    return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0f));
+  }
+};
+
+template <class T>
+struct Gelu {
+  template <class D, class V>
+  static HWY_INLINE V Gate(D d, V x, V square) {
+    const V u = hn::Mul(
+        x, hn::MulAdd(square, hn::Set(d, -kGeluScale * kGeluCubic), hn::Set(d, -kGeluScale)));
+    const V one = hn::Set(d, 1.0f);
+    if constexpr (std::is_same_v<T, bfloat16>)
+      return ReciprocalCoarse(d, hn::Add(one, FastExpCoarse(d, u)));
+    else
+      return hn::Div(one, hn::Add(one, FastExp(d, u)));
+  }
+  template <class D, class V>
+  static HWY_INLINE V Value(D d, V x) {
+    return hn::Mul(x, Gate(d, x, hn::Mul(x, x)));
+  }
+  // gate + x gate (1 - gate) du/dx.
+  template <class D, class V>
+  static HWY_INLINE V Slope(D d, V x) {
+    const V square = hn::Mul(x, x);
+    const V gate = Gate(d, x, square);
+    const V du = hn::Mul(hn::Set(d, kGeluScale),
+                         hn::MulAdd(square, hn::Set(d, 3.0f * kGeluCubic), hn::Set(d, 1.0f)));
+    const V bend = hn::Mul(hn::Mul(x, du), hn::NegMulAdd(gate, gate, gate));
+    return hn::Add(gate, bend);
+  }
+};
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

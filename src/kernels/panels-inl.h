@@ -1,0 +1,73 @@
+// What the kernels of panels share, compiled once for each instruction set.
+
+#if defined(COMBINER_KERNELS_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef COMBINER_KERNELS_PANELS_INL_H_
+#undef COMBINER_KERNELS_PANELS_INL_H_
+#else
+#define COMBINER_KERNELS_PANELS_INL_H_
+#endif
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "kernels/activation-inl.h"
+#include "kernels/panels.h"
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int64_t kWidth = PanelWeights::kPanelWidth;
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<float>()));
+
+// Depths that integers of inputs share a scale over.
+constexpr int64_t kDepthAtOnce = 256;
+
+// A layer's outputs, as vectors of floats, activated before they are stored as Y.
+template <class Y, class D, class V>
+HWY_INLINE V Activated(D d, std::optional<Activation> activation, V v) {
+  if (!activation) return v;
+  if (*activation == Activation::relu) return Relu<Y>::Value(d, v);
+  return Gelu<Y>::Value(d, v);
+}
+
+// to[count] = the whole numbers nearest to from / scale, in -32767..32767, and returns the scale:
+// the largest |from| / 32767. That is no finite number if one of `from` is not, which makes the
+// row's sums none either; it is 0, and so are all of `to`, where it would be too small for a normal
+// float.
+template <class X>
+HWY_INLINE float Quantize(const X* HWY_RESTRICT from, int64_t count, int16_t* HWY_RESTRICT to) {
+  constexpr float kMost = 32767;
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di32;
+  const hn::Rebind<int16_t, decltype(d)> di16;
+  // Magnitudes as bits, which have the same order, with NaN at its end.
+  auto most = hn::Zero(di32);
+  int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes)
+    most = hn::Max(most, hn::BitCast(di32, hn::Abs(LoadFloats(d, from + j))));
+  int32_t bits = hn::GetLane(hn::MaxOfLanes(di32, most));
+  for (; j < count; ++j)
+    bits = std::max(bits, std::bit_cast<int32_t>(std::abs(OneToFloat(from[j]))));
+  const float scale = std::bit_cast<float>(bits) / kMost;
+  if (scale < std::numeric_limits<float>::min()) {
+    std::fill_n(to, count, int16_t{0});
+    return 0;
+  }
+  const float inverse = 1 / scale;
+  const auto factor = hn::Set(d, inverse);
+  for (j = 0; j + kLanes <= count; j += kLanes) {
+    const auto integers = hn::NearestInt(hn::Mul(LoadFloats(d, from + j), factor));
+    hn::StoreU(hn::DemoteTo(di16, integers), di16, to + j);
+  }
+  for (; j < count; ++j) to[j] = static_cast<int16_t>(std::lrint(OneToFloat(from[j]) * inverse));
+  return scale;
+}
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,468 @@
+// Products of panels by tile registers (amx.h). A panel is a stack of tiles as it lies. Each block
+// of outputs keeps its sums in tiles over all depths, in order, so that an output's bits depend on
+// nothing but its row of inputs and its weights.
+
+#include <algorithm>
+#include <atomic>
+#include <stdexcept>
+
+#include "kernels/amx.h"
+#include "kernels/panels_storage.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/panels_amx.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"         // and with it the intrinsics
+#include "kernels/panels-inl.h"
+#include "kernels/simd-inl.h"
+
+#if COMBINER_HAS_AMX && HWY_TARGET == HWY_AVX3
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Panels = PanelWeights::Panels;
+
+constexpr int64_t kTileSize = kTileRows * kTileBytes;  // in bytes
+// Rows up to which weights are read once, in order, while inputs stay in the nearest cache; of more
+// rows, some stay there while all weights, which then stay in the next one, pass.
+constexpr int64_t kFewRows = 64;
+
+// What is made at once, [tile][row, kWidth]: of two tiles of rows the outputs of two panels (tiles
+// 0, 1 and 2, 3), of one tile of rows those of four.
+struct alignas(64) Sums {
+  float tile[4][kTileRows * kWidth];
+};
+
+HWY_INLINE __mmask16 FirstColumns(int64_t count) {
+  return static_cast<__mmask16>(count >= kWidth ? 0xffff : (1 << count) - 1);
+}
+
+COMBINER_AMX HWY_INLINE __m512 LoadColumns(__mmask16 columns, const float* from) {
+  return _mm512_maskz_loadu_ps(columns, from);
+}
+COMBINER_AMX HWY_INLINE __m512 LoadColumns(__mmask16 columns, const bfloat16* from) {
+  const __m512i bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, from));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+}
+COMBINER_AMX HWY_INLINE void StoreColumns(__mmask16 columns, __m512 v, float* to) {
+  _mm512_mask_storeu_ps(to, columns, v);
+}
+COMBINER_AMX HWY_INLINE void StoreColumns(__mmask16 columns, __m512 v, bfloat16* to) {
+  _mm256_mask_storeu_epi16(to, columns, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+}
+
+// What is done to sums, besides the epilogue's bias and accumulation.
+struct NotActivated {
+  template <class D, class V>
+  static HWY_INLINE V Value(D /*d*/, V v) {
+    return v;
+  }
+};
+
+// A panel's outputs of one row: from sums, times scales if they are integers', to before they are
+// stored.
+template <class Activate, bool kScaled, bool kAccumulate, class Y>
+COMBINER_AMX HWY_INLINE __m512 Finished(const float* sums, __m512 scale, __m512 bias,
+                                        __mmask16 columns, const Y* to) {
+  __m512 value = _mm512_load_ps(sums);
+  if constexpr (kScaled) value = _mm512_mul_ps(value, scale);
+  if constexpr (kAccumulate) value = _mm512_add_ps(value, LoadColumns(columns, to));
+  value = _mm512_add_ps(value, bias);
+  return Activate::Value(hn::ScalableTag<float>(), hn::Vec512<float>{value}).raw;
+}
+
+// y[.., a panel's or two panels' columns] of `rows` rows from `row` on, from their sums.
+template <class Activate, bool kScaled, bool kAccumulate, class Y>
+COMBINER_AMX HWY_INLINE void FinishRows(const float* HWY_RESTRICT first,
+                                        const float* HWY_RESTRICT second, int64_t rows,
+                                        const Panels& weights, int64_t panel, const float* bias,
+                                        const Matrix<Y>& y, int64_t row) {
+  const int64_t at = panel * kWidth;
+  const auto scale_of = [&](int64_t column) -> const float* {
+    return weights.scales.data() + column;
+  };
+  const __mmask16 mask[2] = {FirstColumns(weights.out - at),
+                             FirstColumns(std::max<int64_t>(weights.out - at - kWidth, 0))};
+  __m512 biases[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  __m512 scales[2] = {biases[0], biases[0]};
+  if (bias) biases[0] = LoadColumns(mask[0], bias + at);
+  if (bias && second) biases[1] = LoadColumns(mask[1], bias + at + kWidth);
+  if (kScaled) scales[0] = _mm512_load_ps(scale_of(at));
+  if (kScaled && second) scales[1] = _mm512_load_ps(scale_of(at + kWidth));
+  Y* to = y.row(row) + at;
+  for (int64_t i = 0; i < rows; ++i, to += y.stride, first += kWidth) {
+    const __m512 left =
+        Finished<Activate, kScaled, kAccumulate>(first, scales[0], biases[0], mask[0], to);
+    if (!second) {
+      StoreColumns(mask[0], left, to);
+      continue;
+    }
+    const __m512 right = Finished<Activate, kScaled, kAccumulate>(second, scales[1], biases[1],
+                                                                  mask[1], to + kWidth);
+    second += kWidth;
+    if (std::is_same_v<Y, bfloat16> && mask[1] == 0xffff) {
+      _mm512_storeu_si512(to, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(right, left)));
+    } else {
+      StoreColumns(mask[0], left, to);
+      StoreColumns(mask[1], right, to + kWidth);
+    }
+  }
+}
+
+// The same, from the sums of kPanels panels, one or two.
+template <class Activate, bool kScaled, int kPanels, class Y>
+COMBINER_AMX HWY_INLINE void FinishTiles(const float (*sums)[kTileRows * kWidth], int64_t rows,
+                                         const Panels& weights, int64_t panel,
+                                         const Epilogue& epilogue, const Matrix<Y>& y,
+                                         int64_t row) {
+  const float* second = kPanels > 1 ? sums[1] : nullptr;
+  if (epilogue.accumulate)
+    FinishRows<Activate, kScaled, true>(sums[0], second, rows, weights, panel, epilogue.bias, y,
+                                        row);
+  else
+    FinishRows<Activate, kScaled, false>(sums[0], second, rows, weights, panel, epilogue.bias, y,
+                                         row);
+}
+
+// The compiler does not know that tiles are loaded from memory.
+HWY_INLINE void FinishStores() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+// ---- bfloat16
+
+// A product's parts that stay the same from block to block.
+template <class Y>
+struct Bfloat16Task {
+  const Panels& weights;
+  Matrix<const bfloat16> x;  // whole tiles of depths
+  const Matrix<Y>& y;
+  const Epilogue& epilogue;
+
+  int64_t panel_bytes() const { return x.columns * kTileSize / kDepthsOfTile; }
+  const char* panel(int64_t p) const {
+    return reinterpret_cast<const char*>(weights.bf16.data()) + p * panel_bytes();
+  }
+  const char* inputs(int64_t row) const { return reinterpret_cast<const char*>(x.row(row)); }
+  int64_t stride() const { return x.stride * static_cast<int64_t>(sizeof(bfloat16)); }
+
+  static constexpr int64_t kDepthsOfTile = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
+};
+
+// Tiles 0 to 3 are sums. Of two tiles of rows, 4 and 5 are inputs, 6 and 7 weights; of one, 4 is
+// inputs, 5 to 7 are weights.
+COMBINER_AMX HWY_INLINE void ShapeForBfloat16(int64_t rows) {
+  const int64_t upper = std::min(rows, kTileRows);
+  const int64_t lower = rows - upper;
+  TileShapes shapes;
+  for (int tile = 0; tile < 8; ++tile) shapes.set(tile, kTileRows);
+  for (int tile = 0; tile < 4; ++tile) shapes.set(tile, tile < 2 || lower == 0 ? upper : lower);
+  shapes.set(4, upper);
+  if (lower > 0) shapes.set(5, lower);
+  _tile_loadconfig(&shapes);
+}
+
+// More than one tile of rows from `row` on, of one or two panels.
+template <int kPanels, class Y>
+COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64_t row,
+                                              int64_t panel, Sums& sums) {
+  const char* upper = task.inputs(row);
+  const char* lower = task.inputs(row + kTileRows);
+  const int64_t stride = task.stride();
+  const char* first = task.panel(panel);
+  const char* second = task.panel(panel + 1);
+  const int64_t bytes = task.panel_bytes();
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t k = 0, at = 0; at < bytes; k += kTileBytes, at += kTileSize) {
+    _tile_loadd(4, upper + k, stride);
+    _tile_loadd(6, first + at, kTileBytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kPanels > 1) {
+      _tile_loadd(7, second + at, kTileBytes);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    _tile_loadd(5, lower + k, stride);
+    _tile_dpbf16ps(2, 5, 6);
+    if constexpr (kPanels > 1) _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, sums.tile[0], kTileBytes);
+  _tile_stored(1, sums.tile[1], kTileBytes);
+  _tile_stored(2, sums.tile[2], kTileBytes);
+  _tile_stored(3, sums.tile[3], kTileBytes);
+}
+
+// Up to one tile of rows from `row` on, of one or four panels.
+template <int kPanels, class Y>
+COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Bfloat16Task<Y>& task, int64_t row,
+                                             int64_t panel, Sums& sums) {
+  const char* x = task.inputs(row);
+  const int64_t stride = task.stride();
+  const char* panels = task.panel(panel);
+  const int64_t bytes = task.panel_bytes();
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t k = 0, at = 0; at < bytes; k += kTileBytes, at += kTileSize) {
+    _tile_loadd(4, x + k, stride);
+    _tile_loadd(5, panels + at, kTileBytes);
+    _tile_dpbf16ps(0, 4, 5);
+    if constexpr (kPanels > 1) {
+      _tile_loadd(6, panels + bytes + at, kTileBytes);
+      _tile_dpbf16ps(1, 4, 6);
+      _tile_loadd(7, panels + 2 * bytes + at, kTileBytes);
+      _tile_dpbf16ps(2, 4, 7);
+      _tile_loadd(5, panels + 3 * bytes + at, kTileBytes);
+      _tile_dpbf16ps(3, 4, 5);
+    }
+  }
+  _tile_stored(0, sums.tile[0], kTileBytes);
+  _tile_stored(1, sums.tile[1], kTileBytes);
+  _tile_stored(2, sums.tile[2], kTileBytes);
+  _tile_stored(3, sums.tile[3], kTileBytes);
+}
+
+// `rows` rows, for which tiles are shaped, of kPanels panels.
+template <class Activate, int kPanels, class Y>
+COMBINER_AMX HWY_INLINE void MakeBlock(const Bfloat16Task<Y>& task, int64_t row, int64_t rows,
+                                       int64_t panel, Sums& sums) {
+  constexpr int kFinishedAtOnce = kPanels > 1 ? 2 : 1;
+  const auto finish = [&](int tile, int64_t tile_rows, int64_t p, int64_t from) HWY_ATTR {
+    FinishTiles<Activate, false, kFinishedAtOnce>(sums.tile + tile, tile_rows, task.weights, p,
+                                                  task.epilogue, task.y, from);
+  };
+  if (rows > kTileRows) {
+    MultiplyTwoTiles<kPanels>(task, row, panel, sums);
+    finish(0, kTileRows, panel, row);
+    finish(2, rows - kTileRows, panel, row + kTileRows);
+  } else {
+    MultiplyOneTile<kPanels>(task, row, panel, sums);
+    for (int p = 0; p < kPanels; p += kFinishedAtOnce) finish(p, rows, panel + p, row);
+  }
+}
+
+// Blocks take turns with two sets of sums: the next one's products don't wait for what becomes of
+// this one's.
+template <class Activate, class Y>
+COMBINER_AMX HWY_INLINE void MakePanels(const Bfloat16Task<Y>& task, int64_t row, int64_t rows,
+                                        PanelRange range, Sums (&sums)[2]) {
+  int turn = 0;
+  int64_t p = range.first;
+  if (rows > kTileRows) {
+    for (; p + 2 <= range.last; p += 2) MakeBlock<Activate, 2>(task, row, rows, p, sums[turn ^= 1]);
+  } else {
+    for (; p + 4 <= range.last; p += 4) MakeBlock<Activate, 4>(task, row, rows, p, sums[turn ^= 1]);
+  }
+  for (; p < range.last; ++p) MakeBlock<Activate, 1>(task, row, rows, p, sums[turn ^= 1]);
+}
+
+template <class Activate, class Y>
+COMBINER_AMX void MakeAll(const Bfloat16Task<Y>& task, PanelRange range) {
+  constexpr int64_t kBlockRows = 2 * kTileRows;
+  Sums sums[2];
+  const int64_t all = task.x.rows;
+  const int64_t panels = all > kFewRows ? range.last - range.first : all > kTileRows ? 2 : 4;
+  int64_t shaped_for = 0;
+  for (int64_t p = range.first; p < range.last; p += panels)
+    for (int64_t row = 0; row < all; row += kBlockRows) {
+      const int64_t rows = std::min(kBlockRows, all - row);
+      if (rows != shaped_for) ShapeForBfloat16(shaped_for = rows);
+      MakePanels<Activate>(task, row, rows, {p, std::min(p + panels, range.last)}, sums);
+    }
+  _tile_release();
+}
+
+// x with zeros up to `columns`.
+template <class T>
+Matrix<const T> Padded(const Matrix<const T>& x, int64_t columns, Scratch& scratch) {
+  if (x.columns == columns) return x;
+  const Matrix<T> padded(scratch.reserve<T>(static_cast<size_t>(x.rows * columns)), x.rows,
+                         columns);
+  for (int64_t i = 0; i < x.rows; ++i)
+    std::fill(std::copy_n(x.row(i), x.columns, padded.row(i)), padded.row(i) + columns, T{});
+  return padded;
+}
+
+// ---- 8-bit integers
+
+// Some rows of inputs as whole numbers of 16 bits, each in two bytes: the upper is signed, the
+// lower is not. [rows, depth], whole tiles of depths.
+struct SplitInputs {
+  Matrix<int8_t> upper;
+  Matrix<uint8_t> lower;
+  Matrix<float> scales;  // [blocks of kDepthAtOnce depths, rows]
+};
+
+template <class X>
+SplitInputs Split(const Matrix<const X>& x, int64_t depth, Scratch& scratch) {
+  const int64_t blocks = (x.columns + kDepthAtOnce - 1) / kDepthAtOnce;
+  const auto size = static_cast<size_t>(x.rows * depth);
+  auto* memory =
+      scratch.reserve<std::byte>(2 * size + static_cast<size_t>(x.rows * blocks) * sizeof(float));
+  const SplitInputs split{{reinterpret_cast<int8_t*>(memory), x.rows, depth},
+                          {reinterpret_cast<uint8_t*>(memory + size), x.rows, depth},
+                          {reinterpret_cast<float*>(memory + 2 * size), blocks, x.rows}};
+  alignas(64) int16_t values[kDepthAtOnce];
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t k = 0; k < x.columns; k += kDepthAtOnce) {
+      const int64_t count = std::min(kDepthAtOnce, x.columns - k);
+      const int64_t padded = std::min(kDepthAtOnce, depth - k);
+      split.scales.row(k / kDepthAtOnce)[i] = Quantize(x.row(i) + k, count, values);
+      std::fill(values + count, values + padded, int16_t{0});
+      int8_t* upper = split.upper.row(i) + k;
+      uint8_t* lower = split.lower.row(i) + k;
+      for (int64_t j = 0; j < padded; ++j) {
+        upper[j] = static_cast<int8_t>(values[j] >> 8);
+        lower[j] = static_cast<uint8_t>(values[j] & 0xff);
+      }
+    }
+  return split;
+}
+
+template <class Y>
+struct Int8Task {
+  const Panels& weights;
+  const SplitInputs& x;
+  const Matrix<Y>& y;
+  const Epilogue& epilogue;
+};
+
+// Tiles 0 and 1 are sums of products with the upper bytes, one for each panel, 2 and 3 of those
+// with the lower; 4 and 5 upper and lower bytes, 6 and 7 weights of two panels.
+COMBINER_AMX HWY_INLINE void ShapeForInt8(int64_t rows) {
+  TileShapes shapes;
+  for (int tile = 0; tile < 8; ++tile) shapes.set(tile, tile < 6 ? rows : kTileRows);
+  _tile_loadconfig(&shapes);
+}
+
+// Products of `bytes` of depths from `k` on.
+template <int kPanels, class Y>
+COMBINER_AMX HWY_INLINE void MultiplyIntegers(const Int8Task<Y>& task, int64_t row, int64_t panel,
+                                              int64_t k, int64_t bytes,
+                                              int32_t (&sums)[4][kTileRows * kWidth]) {
+  const int64_t depth = task.x.upper.columns;
+  const int8_t* upper = task.x.upper.row(row) + k;
+  const uint8_t* lower = task.x.lower.row(row) + k;
+  const int8_t* first = task.weights.int8.data() + (panel * depth + k) * kWidth;
+  const int8_t* second = first + depth * kWidth;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t at = 0; at < bytes; at += kTileBytes) {
+    _tile_loadd(4, upper + at, depth);
+    _tile_loadd(6, first + at * kWidth, kTileBytes);
+    _tile_dpbssd(0, 4, 6);
+    _tile_loadd(5, lower + at, depth);
+    _tile_dpbusd(2, 5, 6);
+    if constexpr (kPanels > 1) {
+      _tile_loadd(7, second + at * kWidth, kTileBytes);
+      _tile_dpbssd(1, 4, 7);
+      _tile_dpbusd(3, 5, 7);
+    }
+  }
+  _tile_stored(0, sums[0], kTileBytes);
+  _tile_stored(1, sums[1], kTileBytes);
+  _tile_stored(2, sums[2], kTileBytes);
+  _tile_stored(3, sums[3], kTileBytes);
+}
+
+// Up to one tile of rows, for which tiles are shaped, of kPanels panels (one or two).
+template <class Activate, int kPanels, class Y>
+COMBINER_AMX HWY_INLINE void MakeBlock(const Int8Task<Y>& task, int64_t row, int64_t rows,
+                                       int64_t panel, Sums& sums) {
+  alignas(64) int32_t integers[4][kTileRows * kWidth];
+  const int64_t depth = task.x.upper.columns;
+  for (int64_t k = 0; k < depth; k += kDepthAtOnce) {
+    MultiplyIntegers<kPanels>(task, row, panel, k, std::min(kDepthAtOnce, depth - k), integers);
+    const float* scales = task.x.scales.row(k / kDepthAtOnce) + row;
+    for (int p = 0; p < kPanels; ++p)
+      for (int64_t i = 0; i < rows; ++i) {
+        const __m512i upper = _mm512_load_si512(integers[p] + i * kWidth);
+        const __m512i lower = _mm512_load_si512(integers[2 + p] + i * kWidth);
+        const __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(upper, 8), lower);
+        float* sum = sums.tile[p] + i * kWidth;
+        const __m512 before = k == 0 ? _mm512_setzero_ps() : _mm512_load_ps(sum);
+        _mm512_store_ps(
+            sum, _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(scales[i]), before));
+      }
+  }
+  FinishTiles<Activate, true, kPanels>(sums.tile, rows, task.weights, panel, task.epilogue, task.y,
+                                       row);
+}
+
+template <class Activate, class Y>
+COMBINER_AMX void MakeAll(const Int8Task<Y>& task, PanelRange range) {
+  Sums sums;
+  int64_t shaped_for = 0;
+  for (int64_t p = range.first; p < range.last; p += 2)
+    for (int64_t row = 0; row < task.y.rows; row += kTileRows) {
+      const int64_t rows = std::min(kTileRows, task.y.rows - row);
+      if (rows != shaped_for) ShapeForInt8(shaped_for = rows);
+      if (p + 2 <= range.last)
+        MakeBlock<Activate, 2>(task, row, rows, p, sums);
+      else
+        MakeBlock<Activate, 1>(task, row, rows, p, sums);
+    }
+  _tile_release();
+}
+
+template <class Activate, class X, class Y>
+void MultiplyAndActivate(const Matrix<const X>& x, const Panels& weights, const Matrix<Y>& y,
+                         const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
+  if (!weights.int8.empty()) {
+    for (int64_t i = 0; i < x.rows; i += kFewRows) {
+      const int64_t rows = std::min(kFewRows, x.rows - i);
+      const SplitInputs split = Split(x.row_block(i, rows), weights.depth<int8_t>(), scratch);
+      FinishStores();
+      MakeAll<Activate>(Int8Task<Y>{weights, split, y.row_block(i, rows), epilogue}, range);
+    }
+    return;
+  }
+  if constexpr (std::is_same_v<X, bfloat16>) {
+    const auto padded = Padded(x, weights.depth<bfloat16>(), scratch);
+    FinishStores();
+    MakeAll<Activate>(Bfloat16Task<Y>{weights, padded, y, epilogue}, range);
+  }
+}
+
+template <class X, class Y>
+void MultiplyTiles(const Matrix<const X>& x, const Panels& weights, const Matrix<Y>& y,
+                   const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
+  if (!epilogue.activation)
+    MultiplyAndActivate<NotActivated>(x, weights, y, epilogue, range, scratch);
+  else if (*epilogue.activation == Activation::relu)
+    MultiplyAndActivate<Relu<Y>>(x, weights, y, epilogue, range, scratch);
+  else
+    MultiplyAndActivate<Gelu<Y>>(x, weights, y, epilogue, range, scratch);
+}
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace combiner {
+
+template <class X, class Y>
+void multiply_tiles([[maybe_unused]] Matrix<const X> x,
+                    [[maybe_unused]] const PanelWeights::Panels& weights,
+                    [[maybe_unused]] Matrix<Y> y, [[maybe_unused]] const Epilogue& epilogue,
+                    [[maybe_unused]] PanelRange range, [[maybe_unused]] Scratch& scratch) {
+#if COMBINER_HAS_AMX
+  N_AVX3::MultiplyTiles(x, weights, y, epilogue, range, scratch);
+#else
+  throw std::logic_error("panels are packed for tile registers that no kernel was compiled for");
+#endif
+}
+template void multiply_tiles(Matrix<const float>, const PanelWeights::Panels&, Matrix<float>,
+                             const Epilogue&, PanelRange, Scratch&);
+template void multiply_tiles(Matrix<const bfloat16>, const PanelWeights::Panels&, Matrix<float>,
+                             const Epilogue&, PanelRange, Scratch&);
+template void multiply_tiles(Matrix<const bfloat16>, const PanelWeights::Panels&, Matrix<bfloat16>,
+                             const Epilogue&, PanelRange, Scratch&);
+
+}  // namespace combiner
+#endif  // HWY_ONCE
