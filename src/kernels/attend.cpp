@@ -221,6 +221,15 @@ HWY_INLINE void HeadMean(std::span<const KeyLine<T>> lines, int64_t at, int64_t 
   }
 }
 
+template <class T>
+void Round(const float* from, int64_t count, T* to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) StoreFloats(d, hn::LoadU(d, from + j), to + j);
+  for (; j < count; ++j) StoreOne(from[j], to + j);
+}
+
 // One head's columns.
 template <class T>
 AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
@@ -259,7 +268,7 @@ void AttendLines(const T* query, int64_t heads, int64_t head_dim, float scale,
 
 // A tile of one query: keys and values are read once, where they are.
 template <class T>
-void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+void AttendOne(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
                Scratch& scratch) {
   const int64_t keys = tile.seen_keys();
   const int64_t columns = RoundUp(keys);
@@ -277,7 +286,7 @@ void AttendOne(const AttentionTile<T>& tile, const AttentionOutput& output, Merg
 }
 
 template <class T>
-void AttendHead(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+void AttendHead(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
                 Scratch& scratch) {
   if (tile.queries == 1) return AttendOne(tile, output, merge, scratch);
   // Queries are in order of visible keys, so the last sees the most.
@@ -399,13 +408,17 @@ void AttendHeadBackward(const AttentionTile<T>& tile, const AttentionOutputGradi
 }
 
 template <class T>
-void Attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+void Attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
             Scratch& scratch) {
   for (int64_t h = 0; h < tile.heads; ++h) {
-    const AttentionOutput of_head{output.out + h * tile.head_dim, output.out_stride, output.lse + h,
-                                  output.lse_stride};
+    const int64_t at = h * tile.head_dim;
+    const AttentionOutput<T> of_head{output.out + at,       output.out_stride, output.rounded + at,
+                                     output.rounded_stride, output.lse + h,    output.lse_stride};
     AttendHead(OneHead(tile, h), of_head, merge, scratch);
   }
+  for (int64_t i = 0; i < tile.queries; ++i)
+    Round(output.out + i * output.out_stride, tile.heads * tile.head_dim,
+          output.rounded + i * output.rounded_stride);
 }
 
 template <class T>
@@ -424,12 +437,12 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
 }
 
 // Dispatch wants plain functions.
-void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput& output, Merge merge,
-                 Scratch& scratch) {
+void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput<float>& output,
+                 Merge merge, Scratch& scratch) {
   Attend(tile, output, merge, scratch);
 }
-void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
-                    Scratch& scratch) {
+void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput<bfloat16>& output,
+                    Merge merge, Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
   if (amx_available() && tile.queries > 1 && tile.seen_keys() > 0)
     return amx::Attend(tile, output, merge, scratch);
@@ -472,13 +485,13 @@ HWY_EXPORT(AttendBackwardFloat);
 HWY_EXPORT(AttendBackwardBfloat16);
 
 template <>
-void attend(const AttentionTile<float>& tile, const AttentionOutput& output, Merge merge,
+void attend(const AttentionTile<float>& tile, const AttentionOutput<float>& output, Merge merge,
             Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendFloat)(tile, output, merge, scratch);
 }
 template <>
-void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput& output, Merge merge,
-            Scratch& scratch) {
+void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput<bfloat16>& output,
+            Merge merge, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendBfloat16)(tile, output, merge, scratch);
 }
 template <>

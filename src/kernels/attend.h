@@ -54,11 +54,14 @@ struct AttentionTile {
 };
 
 // Per query and head: out [queries, heads * head_dim], the softmax-weighted mean of the values
-// (zero where no key is visible), and lse [queries, heads], the log-sum-exp of the logits
-// (-infinity there).
+// (zero where no key is visible), the same as products read it, and lse [queries, heads], the
+// log-sum-exp of the logits (-infinity there).
+template <class T>
 struct AttentionOutput {
   float* out;
   int64_t out_stride;
+  T* rounded;
+  int64_t rounded_stride;
   float* lse;
   int64_t lse_stride;
 };
@@ -91,7 +94,7 @@ struct AttentionGradient {
 // T is float or bfloat16. Arithmetic is in float, but where a processor multiplies bfloat16 itself
 // (kernels/amx.h): there the numbers between two products are rounded to it.
 template <class T>
-void attend(const AttentionTile<T>& tile, const AttentionOutput& output, Merge merge,
+void attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
             Scratch& scratch);
 
 // Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.

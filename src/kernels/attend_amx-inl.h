@@ -42,6 +42,11 @@ HWY_INLINE int64_t RoundUpTo(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
+// The first `count` lanes; none if it is negative.
+HWY_INLINE hn::Mask<D> FirstLanes(int64_t count) {
+  return hn::FirstN(D(), static_cast<size_t>(std::max<int64_t>(count, 0)));
+}
+
 // The compiler does not know what tile instructions read: all that was stored so far.
 HWY_INLINE void StoresAreDone() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
@@ -93,22 +98,33 @@ HWY_INLINE hn::Vec<Pairs> FourBlocks(const bfloat16* a, const bfloat16* b, const
   return hn::Vec<Pairs>{v};
 }
 
-// The transpose, in pairs of features, of 16 rows: [16, 16, 2] to [16, 16, 2]. Rows past `rows`
-// repeat the last.
-HWY_INLINE void TransposePairs(const bfloat16* from, int64_t stride, int64_t rows,
-                               bfloat16* HWY_RESTRICT to, int64_t to_stride = kDepth) {
+// Where each of some rows is; those past `rows` repeat the last.
+struct WholeRows {
+  const bfloat16* data;
+  int64_t stride;
+  HWY_INLINE const bfloat16* operator()(int64_t i) const { return data + i * stride; }
+};
+struct SomeRows {
+  const bfloat16* data;
+  int64_t stride, rows;
+  HWY_INLINE const bfloat16* operator()(int64_t i) const {
+    return data + std::min(i, rows - 1) * stride;
+  }
+};
+
+template <class RowAt>
+HWY_INLINE void TransposePairsOf(const RowAt& row, bfloat16* HWY_RESTRICT to, int64_t to_stride) {
   const Pairs d;
   const hn::Repartition<uint64_t, Pairs> wide;
-  const bfloat16* row[kRows];
-  for (int64_t i = 0; i < kRows; ++i) row[i] = from + std::min(i, rows - 1) * stride;
   const auto store = [&](auto v, int64_t at) HWY_ATTR {
     hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(to + at * to_stride));
   };
   // 4 x 4 pairs to each block of 128 bits.
+  HWY_UNROLL(4)
   for (int64_t c = 0; c < 4; ++c) {
     const auto blocks = [&](int64_t i) HWY_ATTR {
-      return FourBlocks(row[i] + 8 * c, row[i + 4] + 8 * c, row[i + 8] + 8 * c,
-                        row[i + 12] + 8 * c);
+      return FourBlocks(row(i) + 8 * c, row(i + 4) + 8 * c, row(i + 8) + 8 * c,
+                        row(i + 12) + 8 * c);
     };
     const auto v0 = blocks(0), v1 = blocks(1), v2 = blocks(2), v3 = blocks(3);
     const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, v0, v1));
@@ -121,17 +137,22 @@ HWY_INLINE void TransposePairs(const bfloat16* from, int64_t stride, int64_t row
     store(hn::InterleaveUpper(wide, high01, high23), 4 * c + 3);
   }
 }
+// The transpose, in pairs of features, of 16 rows: [16, 16, 2] to [16, 16, 2].
+HWY_INLINE void TransposePairs(const bfloat16* from, int64_t stride, int64_t rows,
+                               bfloat16* HWY_RESTRICT to, int64_t to_stride = kDepth) {
+  if (rows >= kRows)
+    TransposePairsOf(WholeRows{from, stride}, to, to_stride);
+  else
+    TransposePairsOf(SomeRows{from, stride, rows}, to, to_stride);
+}
 
-// 32 rows of 32 features in pairs of rows: two tiles [16, 16, 2], of the first and of the other 16
-// features. Rows past `rows` repeat the last.
-HWY_INLINE void InterleaveRows(const bfloat16* from, int64_t stride, int64_t rows,
-                               bfloat16* HWY_RESTRICT to) {
+template <class RowAt>
+HWY_INLINE void InterleaveRowsOf(const RowAt& row, bfloat16* HWY_RESTRICT to) {
   const Words d;
   const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
   // Features 4 i to 4 i + 3 and 16 + 4 i to 16 + 4 i + 3 in the i-th block of 128 bits.
   const auto load = [&](int64_t i) HWY_ATTR {
-    return hn::Vec<Words>{
-        _mm512_permutexvar_epi64(order, _mm512_loadu_si512(from + std::min(i, rows - 1) * stride))};
+    return hn::Vec<Words>{_mm512_permutexvar_epi64(order, _mm512_loadu_si512(row(i)))};
   };
   for (int64_t k = 0; k < kRows; ++k) {
     const auto even = load(2 * k), odd = load(2 * k + 1);
@@ -139,6 +160,15 @@ HWY_INLINE void InterleaveRows(const bfloat16* from, int64_t stride, int64_t row
     hn::StoreU(hn::InterleaveLower(d, even, odd), d, at);
     hn::StoreU(hn::InterleaveUpper(d, even, odd), d, at + kTile);
   }
+}
+// 32 rows of 32 features in pairs of rows: two tiles [16, 16, 2], of the first and of the other 16
+// features.
+HWY_INLINE void InterleaveRows(const bfloat16* from, int64_t stride, int64_t rows,
+                               bfloat16* HWY_RESTRICT to) {
+  if (rows >= kDepth)
+    InterleaveRowsOf(WholeRows{from, stride}, to);
+  else
+    InterleaveRowsOf(SomeRows{from, stride, rows}, to);
 }
 
 // All of a matrix so: tiles [blocks of 16 rows][chunks of 32 features] of its transpose.
@@ -300,21 +330,31 @@ COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge me
   return weights;
 }
 
-// out = mean * weights.mean + out * weights.old.
+// out = mean * weights.mean + out * weights.old, and the same rounded.
 COMBINER_AMX HWY_INLINE void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
                                        const Weights& weights, int64_t queries, int64_t width,
-                                       float* out, int64_t out_stride) {
+                                       float* out, int64_t out_stride, bfloat16* rounded,
+                                       int64_t rounded_stride) {
   const D d;
-  for (int64_t i = 0; i < queries; ++i) {
-    const V w = hn::Set(d, weights.mean[i]);
-    const V old = hn::Set(d, weights.old[i]);
-    float* to = out + i * out_stride;
-    for (int64_t at = 0; at < width; at += kRows) {
-      const auto in = hn::FirstN(d, static_cast<size_t>(width - at));
-      V v = hn::Mul(hn::Load(d, mean + i * mean_stride + at), w);
-      // What is worth nothing may be anything.
-      if (weights.old[i] != 0.0f) v = hn::MulAdd(hn::MaskedLoad(in, d, to + at), old, v);
-      hn::BlendedStore(v, in, d, to + at);
+  for (int64_t at = 0; at < width; at += kDepth) {
+    const int64_t count = std::min(width - at, kDepth);
+    const hn::Mask<D> in[2] = {FirstLanes(count), FirstLanes(count - kRows)};
+    const __mmask32 both = _bzhi_u32(~0u, static_cast<unsigned>(count));
+    for (int64_t i = 0; i < queries; ++i) {
+      const V w = hn::Set(d, weights.mean[i]);
+      const V old = hn::Set(d, weights.old[i]);
+      float* to = out + i * out_stride + at;
+      V v[2];
+      HWY_UNROLL(2)
+      for (int64_t half = 0; half < 2; ++half) {
+        v[half] = hn::Mul(hn::Load(d, mean + i * mean_stride + at + half * kRows), w);
+        // What is worth nothing may be anything.
+        if (weights.old[i] != 0.0f)
+          v[half] = hn::MulAdd(hn::MaskedLoad(in[half], d, to + half * kRows), old, v[half]);
+        hn::BlendedStore(v[half], in[half], d, to + half * kRows);
+      }
+      _mm512_mask_storeu_epi16(rounded + i * rounded_stride + at, both,
+                               (__m512i)_mm512_cvtne2ps_pbh(v[1].raw, v[0].raw));
     }
   }
 }
@@ -331,13 +371,12 @@ COMBINER_AMX HWY_INLINE V Probabilities(const Exponent& exponent, const Block& b
                                         const float* logits, bfloat16* p, V& shift) {
   const D d;
   const Counts di;
-  alignas(64) float sums[kRows][kRows];
+  alignas(64) float sums[kRows][kRows];  // those of no query are not used
   const auto row = [&](int64_t i) { return logits + i * block.columns; };
   for (int64_t i = 0; i < block.queries; ++i)
     hn::Store(exponent.Row<false, kMasked>(row(i), block.columns, block.visible[i], 0.0f,
                                            p + i * block.padded_columns),
               d, sums[i]);
-  for (int64_t i = block.queries; i < kRows; ++i) hn::Store(hn::Zero(d), d, sums[i]);
   V sum = SumsOfLanes(sums);
   shift = hn::Zero(d);
   const auto sees = hn::RebindMask(d, hn::Gt(hn::Load(di, block.visible), hn::Zero(di)));
@@ -378,8 +417,9 @@ class Pieces {
   std::byte* data_;
 };
 
-inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile, const AttentionOutput& output,
-                                Merge merge, Scratch& scratch) {
+inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
+                                const AttentionOutput<bfloat16>& output, Merge merge,
+                                Scratch& scratch) {
   const int64_t keys = tile.seen_keys();
   const int64_t columns = RoundUpTo(keys, kDepth);
   const int64_t width = tile.head_dim;
@@ -429,7 +469,8 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile, const Atten
           MergeBlock(sum, shift, tile.scale, merge, block.queries,
                      output.lse + first * output.lse_stride + h, output.lse_stride);
       MergeRows(mean, padded, weights, block.queries, width,
-                output.out + first * output.out_stride + h * width, output.out_stride);
+                output.out + first * output.out_stride + h * width, output.out_stride,
+                output.rounded + first * output.rounded_stride + h * width, output.rounded_stride);
     }
   }
 }
@@ -441,9 +482,7 @@ COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t at = 0; at < padded; at += kDepth) {
       const auto part = [&](int64_t first) HWY_ATTR {
-        const int64_t count = std::clamp<int64_t>(width - first, 0, kRows);
-        return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(count)), d,
-                              from + i * from_stride + first);
+        return hn::MaskedLoad(FirstLanes(width - first), d, from + i * from_stride + first);
       };
       _mm512_storeu_si512(to + i * padded + at,
                           (__m512i)_mm512_cvtne2ps_pbh(part(at + kRows).raw, part(at).raw));

@@ -66,12 +66,11 @@ void AttentionLayer::forward(const AttentionTensors& tensors, Matrix<float> out)
   check_matrix("output", out, shape_.positions(), shape_.dim);
   const AttentionInput<float> positions(tensors.input, tensors.query, tensors.key, tensors.value);
   if (direction_ == Direction::causal)
-    attend_rows<float>(attention_, shape_, 0, positions, &summary_, attended_.view(), lse_.view(),
-                       state_.data(), activations_, worker_);
+    attend_rows<float>(attention_, shape_, 0, positions, &summary_, attended_.view(), out,
+                       lse_.view(), state_.data(), activations_, worker_);
   else
-    attend_both_ways<float>(attention_, shape_, positions, &summary_, attended_.view(), lse_.view(),
-                            state_.data(), activations_, worker_);
-  convert<float, float>(attended_.view(), out);
+    attend_both_ways<float>(attention_, shape_, positions, &summary_, attended_.view(), out,
+                            lse_.view(), state_.data(), activations_, worker_);
 }
 
 void AttentionLayer::backward(const AttentionTensors& tensors, Matrix<const float> d_out,

@@ -96,9 +96,8 @@ void GradientPass<T>::forward(const uint8_t* pixels) {
                     attend_rows<T>(config_.attention[layer], config_.attention_shape(), 0,
                                    {act.norm1.view(), act.query_key_value.view()},
                                    &weights_.blocks[layer].summary, act.attended.view(),
-                                   act.lse.view(), states_[layer].data(), attentions_[layer],
-                                   worker_);
-                    convert<float, T>(act.attended.view(), act.attended_in.view());
+                                   act.attended_in.view(), act.lse.view(), states_[layer].data(),
+                                   attentions_[layer], worker_);
                   });
 }
 

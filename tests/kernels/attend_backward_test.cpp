@@ -126,7 +126,7 @@ void check_tiles() {
   Random random(1);
   for_each_attention_case<T>([&](const AttentionCase<T>& c) {
     // Any delta will do; the lse must be the logits' own or larger, as one merged with other parts.
-    AttendResult result(c.queries(), c.head_dim());
+    AttendResult<T> result(c.queries(), c.head_dim());
     attend(c.tile(), result.output(), Merge::replace, scratch);
     OutputGradient output{PaddedMatrix<float>(c.queries(), c.head_dim(), random), result.lse,
                           PaddedMatrix<float>(c.queries(), 1, random)};
@@ -198,7 +198,7 @@ TEST_CASE("attend_backward of merged parts agrees with finite differences") {
     above.query = row.query;
     const PaddedMatrix<float> d_out(kQueries, kHeadDim, random);
 
-    AttendResult result(kQueries, kHeadDim);
+    AttendResult<float> result(kQueries, kHeadDim);
     attend(row.tile(), result.output(), Merge::replace, scratch);
     attend(above.tile(), result.output(), Merge::merge, scratch);
     OutputGradient output{d_out, result.lse, PaddedMatrix<float>(kQueries, 1)};

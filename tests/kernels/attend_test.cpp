@@ -86,7 +86,8 @@ Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i, 
 }
 
 template <class T>
-double worst_error(const std::vector<const AttentionCase<T>*>& parts, const AttendResult& actual) {
+double worst_error(const std::vector<const AttentionCase<T>*>& parts,
+                   const AttendResult<T>& actual) {
   ErrorBounds bounds;
   for (int64_t i = 0; i < parts[0]->queries(); ++i) {
     const Attended expected = attended(parts, i, weight_rounding<T>());
@@ -105,7 +106,8 @@ std::string describe(const AttentionCase<T>& c) {
          std::to_string(c.visible.step) + " i";
 }
 
-bool same_row(const AttendResult& a, const AttendResult& b, int64_t i) {
+template <class T>
+bool same_row(const AttendResult<T>& a, const AttendResult<T>& b, int64_t i) {
   bool same = a.lse(i, 0) == b.lse(i, 0);
   for (int64_t d = 0; d < a.out.view().columns; ++d) same = same && a.out(i, d) == b.out(i, d);
   return same;
@@ -115,12 +117,11 @@ template <class T>
 void check_tiles() {
   Scratch scratch;
   for_each_attention_case<T>([&](const AttentionCase<T>& c) {
-    AttendResult result(c.queries(), c.head_dim());
+    AttendResult<T> result(c.queries(), c.head_dim());
     attend(c.tile(), result.output(), Merge::replace, scratch);
     INFO(describe(c));
     CHECK(worst_error<T>({&c}, result) <= 1.0);
-    CHECK(result.out.gaps_kept());
-    CHECK(result.lse.gaps_kept());
+    CHECK(result.consistent());
   });
 }
 
@@ -137,7 +138,7 @@ TEST_CASE("attend gives nothing where no key is visible") {
     Random random(2);
     // Queries 0 to 2 see nothing; then no keys at all; then no queries.
     const AttentionCase<float> some(5, 4, 7, Visible::strict(-2), random);
-    AttendResult result(5, 7);
+    AttendResult<float> result(5, 7);
     attend(some.tile(), result.output(), Merge::replace, scratch);
     for (int64_t i = 0; i < 3; ++i) {
       CHECK(result.lse(i, 0) == kNothing);
@@ -146,14 +147,14 @@ TEST_CASE("attend gives nothing where no key is visible") {
     CHECK(std::isfinite(result.lse(3, 0)));
 
     const AttentionCase<float> none(5, 0, 7, Visible::all(), random);
-    AttendResult merged = result;
+    AttendResult<float> merged = result;
     attend(none.tile(), merged.output(), Merge::merge, scratch);
     for (int64_t i = 0; i < 5; ++i) CHECK(same_row(merged, result, i));
     attend(none.tile(), merged.output(), Merge::replace, scratch);
     for (int64_t i = 0; i < 5; ++i) CHECK(merged.lse(i, 0) == kNothing);
 
     const AttentionCase<float> nobody(0, 4, 7, Visible::causal(), random);
-    AttendResult empty(0, 7);
+    AttendResult<float> empty(0, 7);
     attend(nobody.tile(), empty.output(), Merge::replace, scratch);
   });
 }
@@ -171,7 +172,7 @@ void check_merge() {
           AttentionCase<T> third(queries, 3, head_dim, Visible::strict(-1), random);
           above.query = row.query;
           third.query = row.query;
-          AttendResult result(queries, head_dim);
+          AttendResult<T> result(queries, head_dim);
           attend(row.tile(), result.output(), Merge::replace, scratch);
           attend(above.tile(), result.output(), Merge::merge, scratch);
           attend(third.tile(), result.output(), Merge::merge, scratch);
@@ -183,7 +184,7 @@ void check_merge() {
           attend(above.tile(), result.output(), Merge::merge, scratch);
           attend(row.tile(), result.output(), Merge::merge, scratch);
           CHECK(worst_error<T>({&row, &above, &third}, result) <= 1.0);
-          CHECK(result.out.gaps_kept());
+          CHECK(result.consistent());
         }
 }
 
@@ -199,7 +200,7 @@ TEST_CASE("Merging into an empty part replaces it, whatever it holds") {
     Scratch scratch;
     Random random(4);
     const AttentionCase<float> c(3, 5, 9, Visible::all(), random);
-    AttendResult replaced(3, 9), merged(3, 9);
+    AttendResult<float> replaced(3, 9), merged(3, 9);
     attend(c.tile(), replaced.output(), Merge::replace, scratch);
     for (int64_t i = 0; i < 3; ++i) {
       merged.lse.at(i, 0) = -HUGE_VALF;
@@ -220,7 +221,7 @@ void check_large_logits() {
     large.query = PaddedMatrix<T>(17, 8, random, size);
     small.query = large.query;
     small.key = PaddedMatrix<T>(9, 8, random, 1 / size);
-    AttendResult result(17, 8);
+    AttendResult<T> result(17, 8);
     attend(large.tile(), result.output(), Merge::replace, scratch);
     INFO("queries of " << size);
     CHECK(worst_error<T>({&large}, result) <= 1.0);
@@ -244,7 +245,7 @@ void check_hidden_keys() {
   Scratch scratch;
   Random random(6);
   const AttentionCase<T> c(33, 33, 8, Visible::causal(), random);
-  AttendResult before(33, 8);
+  AttendResult<T> before(33, 8);
   attend(c.tile(), before.output(), Merge::replace, scratch);
   for (const int64_t from : {1, 7, 16, 20, 32}) {
     AttentionCase<T> changed = c;
@@ -253,7 +254,7 @@ void check_hidden_keys() {
         changed.key.at(j, d) = from_double<T>(random.normal(1e17));
         changed.value.at(j, d) = from_double<T>(random.normal(1e37));
       }
-    AttendResult after(33, 8);
+    AttendResult<T> after(33, 8);
     attend(changed.tile(), after.output(), Merge::replace, scratch);
     INFO("keys from " << from);
     size_t different = 0;
@@ -283,9 +284,8 @@ void check_heads() {
       AttentionTile<T> tile = c.tile();
       tile.heads = kHeads;
       tile.head_dim = head_dim;
-      PaddedMatrix<float> out(kQueries, kHeads * head_dim), lse(kQueries, kHeads);
-      attend(tile, {out.view().data, out.view().stride, lse.view().data, lse.view().stride},
-             Merge::replace, scratch);
+      AttendResult<T> result(kQueries, head_dim, kHeads);
+      attend(tile, result.output(), Merge::replace, scratch);
       int64_t different = 0;
       for (int64_t h = 0; h < kHeads; ++h) {
         AttentionTile<T> head = c.tile();
@@ -294,19 +294,18 @@ void check_heads() {
         head.value += h * head_dim;
         head.head_dim = head_dim;
         head.scale = tile.scale;
-        AttendResult alone(kQueries, head_dim);
+        AttendResult<T> alone(kQueries, head_dim);
         attend(head, alone.output(), Merge::replace, scratch);
         for (int64_t i = 0; i < kQueries; ++i) {
-          if (alone.lse(i, 0) != lse(i, h)) ++different;
+          if (alone.lse(i, 0) != result.lse(i, h)) ++different;
           for (int64_t d = 0; d < head_dim; ++d)
-            if (alone.out(i, d) != out(i, h * head_dim + d)) ++different;
+            if (alone.out(i, d) != result.out(i, h * head_dim + d)) ++different;
         }
       }
       INFO("heads of " << head_dim << ", visible " << visible.first << " + " << visible.step
                        << " i");
       CHECK(different == 0);
-      CHECK(out.gaps_kept());
-      CHECK(lse.gaps_kept());
+      CHECK(result.consistent());
     }
 }
 
@@ -380,7 +379,7 @@ TEST_CASE("Scratch of another tile does not matter") {
     const AttentionCase<float> large(33, 64, 32, Visible::causal(), random);
     const AttentionCase<float> small(5, 7, 3, Visible::causal(), random);
     Scratch fresh, used;
-    AttendResult expected(5, 3), actual(5, 3), ignored(33, 32);
+    AttendResult<float> expected(5, 3), actual(5, 3), ignored(33, 32);
     attend(small.tile(), expected.output(), Merge::replace, fresh);
     attend(large.tile(), ignored.output(), Merge::replace, used);
     attend(small.tile(), actual.output(), Merge::replace, used);

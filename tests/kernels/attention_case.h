@@ -77,13 +77,26 @@ void for_each_attention_case(const Test& test) {
           test(AttentionCase<T>(queries, keys, head_dim, visible, random));
 }
 
-// What goes with an attend: out and lse, with rows apart.
+// What goes with an attend: out, rounded and lse, with rows apart.
+template <class T>
 struct AttendResult {
-  PaddedMatrix<float> out, lse;
+  PaddedMatrix<float> out;
+  PaddedMatrix<T> rounded;
+  PaddedMatrix<float> lse;
 
-  AttendResult(int64_t queries, int64_t head_dim) : out(queries, head_dim), lse(queries, 1) {}
-  AttentionOutput output() {
-    return {out.view().data, out.view().stride, lse.view().data, lse.view().stride};
+  AttendResult(int64_t queries, int64_t head_dim, int64_t heads = 1)
+      : out(queries, heads * head_dim), rounded(queries, heads * head_dim), lse(queries, heads) {}
+  AttentionOutput<T> output() {
+    return {out.view().data,       out.view().stride, rounded.view().data,
+            rounded.view().stride, lse.view().data,   lse.view().stride};
+  }
+  // Whether `rounded` is `out` rounded, and nothing was written between the rows.
+  bool consistent() const {
+    bool right = out.gaps_kept() && rounded.gaps_kept() && lse.gaps_kept();
+    for (int64_t i = 0; i < out.view().rows; ++i)
+      for (int64_t d = 0; d < out.view().columns; ++d)
+        right = right && rounded(i, d) == to_float(from_double<T>(out(i, d)));
+    return right;
   }
 };
 

@@ -10,19 +10,19 @@ namespace {
 // Queries from row first_row on attend the keys strictly above them.
 template <class T>
 void attend_above(const Band<T>& band, int64_t first_row, Grid<const T> query,
-                  const Above<const T>& above, const Attended& attended) {
+                  const Above<const T>& above, const Attended<T>& attended) {
   for (int64_t c = 0; c < above.key.columns; ++c) {
     const int64_t column = above.first_column + c;
     attend_heads(band.shape, query.column(column), above.key.column(c), above.value.column(c),
-                 Visible::strict(first_row), attended.out.column(column),
-                 attended.lse.column(column), Merge::merge, band.worker.scratch);
+                 Visible::strict(first_row), attended.column(column), Merge::merge,
+                 band.worker.scratch);
   }
 }
 
 }  // namespace
 
 template <class T>
-void AbovePart<T>::attend_rows(const Band<T>& band, const Attended& attended, T* state,
+void AbovePart<T>::attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                                PartActivations<T>& act) const {
   extend(band, state, act);
   Above<const T> keys = above(band, state);
@@ -49,7 +49,7 @@ void AbovePart<T>::complete_position(const Band<T>& row, int64_t column, T* stat
 }
 
 template <class T>
-void AbovePart<T>::attend_later(const Band<T>& image, const Attended& attended, T* state,
+void AbovePart<T>::attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
                                 PartActivations<T>& /*act*/) const {
   Above<const T> below = above(image, state);
   below.key = below.key.upside_down();

@@ -16,12 +16,12 @@ struct Above {
 template <class T>
 class AbovePart : public Part<T> {
  public:
-  void attend_rows(const Band<T>& band, const Attended& attended, T* state,
+  void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const final;
   void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const final;
   void complete_position(const Band<T>& row, int64_t column, T* state,
                          PartActivations<T>& act) const final;
-  void attend_later(const Band<T>& image, const Attended& attended, T* state,
+  void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
                     PartActivations<T>& act) const final;
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
                        PartActivations<T>& act) const final;

@@ -147,8 +147,11 @@ void keep_position(const LayerState<T>& state, int64_t row, int64_t column,
   keep(input.value, state.all_value.at(row, column));
 }
 
-Attended attended_grids(const AttentionShape& shape, Matrix<float> attended, Matrix<float> lse) {
-  return {Grid<float>(attended, shape.columns), Grid<float>(lse, shape.columns)};
+template <class T>
+Attended<T> attended_grids(const AttentionShape& shape, Matrix<float> attended, Matrix<T> rounded,
+                           Matrix<float> lse) {
+  return {Grid<float>(attended, shape.columns), Grid<T>(rounded, shape.columns),
+          Grid<float>(lse, shape.columns)};
 }
 
 }  // namespace
@@ -180,13 +183,13 @@ AttentionActivations<T> attention_activations(Attention attention, const Attenti
 template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
-                 Matrix<float> attended, Matrix<float> lse, T* state,
+                 Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
                  AttentionActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
   keep_rows(layer, band);
-  const Attended grids = attended_grids(shape, attended, lse);
+  const Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_rows(band, grids, own, activations[i]);
   });
@@ -226,13 +229,13 @@ void complete_position(Attention attention, const AttentionShape& shape, int64_t
 template <class T>
 void attend_both_ways(Attention attention, const AttentionShape& shape,
                       const AttentionInput<T>& positions, AnySummaryWeights summary,
-                      Matrix<float> attended, Matrix<float> lse, T* state,
+                      Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
                       AttentionActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> image = band_of(shape, 0, positions, summary, layer, worker);
   keep_rows(layer, image);
-  const Attended grids = attended_grids(shape, attended, lse);
+  const Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_rows(image, grids, own, activations[i]);
     part.attend_later(image, grids, own, activations[i]);
@@ -261,14 +264,14 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   template AttentionActivations<T> attention_activations(Attention, const AttentionShape&,       \
                                                          int64_t);                               \
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
-                            AnySummaryWeights, Matrix<float>, Matrix<float>, T*,                 \
+                            AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*,      \
                             AttentionActivations<T>&, Worker&);                                  \
   template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
                                const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \
   template void complete_position(Attention, const AttentionShape&, int64_t, AnySummaryWeights,  \
                                   T*, AttentionActivations<T>&, Worker&);                        \
   template void attend_both_ways(Attention, const AttentionShape&, const AttentionInput<T>&,     \
-                                 AnySummaryWeights, Matrix<float>, Matrix<float>, T*,            \
+                                 AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*, \
                                  AttentionActivations<T>&, Worker&);                             \
   template void attend_backward(Attention, const AttentionShape&, const AttentionInput<T>&,      \
                                 const AttentionGradients<T>&, T*, AttentionActivations<T>&,      \

@@ -44,12 +44,13 @@ struct AttentionInput {
       : input(input_), query(query_), key(key_), value(value_) {}
 };
 
-// Whole rows of one image from first_row on; called in order from row 0. Fills attended [n, D] and
-// lse [n, H], the log-sum-exp of each head's logits, and the rows' part of the state.
+// Whole rows of one image from first_row on; called in order from row 0. Fills attended [n, D],
+// rounded, the same as products read it, and lse [n, H], the log-sum-exp of each head's logits, and
+// the rows' part of the state.
 template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
-                 Matrix<float> attended, Matrix<float> lse, T* state,
+                 Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
                  AttentionActivations<T>& activations, Worker& worker);
 
 // Heads first .. first + number - 1.
@@ -78,7 +79,7 @@ void complete_position(Attention attention, const AttentionShape& shape, int64_t
 template <class T>
 void attend_both_ways(Attention attention, const AttentionShape& shape,
                       const AttentionInput<T>& positions, AnySummaryWeights summary,
-                      Matrix<float> attended, Matrix<float> lse, T* state,
+                      Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
                       AttentionActivations<T>& activations, Worker& worker);
 
 // The gradient of attend_rows over a whole image.

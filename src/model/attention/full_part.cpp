@@ -31,20 +31,18 @@ class FullPart final : public Part<T> {
     return shape.positions() * (shape.positions() + 1) / 2;
   }
 
-  void attend_rows(const Band<T>& band, const Attended& attended, T* /*state*/,
+  void attend_rows(const Band<T>& band, const Attended<T>& attended, T* /*state*/,
                    PartActivations<T>& /*act*/) const override {
     const int64_t first = band.first_row * band.shape.columns;
     const Matrix<const T> query = band.query.positions();
     const Matrix<const T> key = band.all_key.positions();
     const Matrix<const T> value = band.all_value.positions();
-    const Matrix<float> out = attended.out.positions();
-    const Matrix<float> lse = attended.lse.positions();
+    const AttendedLine<T> to = attended.positions();
     for_each_tile(first, query.rows, false,
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(band.shape, query.row_block(q - first, queries),
                                  key.row_block(k, keys), value.row_block(k, keys), visible,
-                                 out.row_block(q - first, queries),
-                                 lse.row_block(q - first, queries),
+                                 to.row_block(q - first, queries),
                                  k == 0 ? Merge::replace : Merge::merge, band.worker.scratch);
                   });
   }
@@ -56,18 +54,17 @@ class FullPart final : public Part<T> {
               row.all_value.positions().row_block(0, keys));
   }
 
-  void attend_later(const Band<T>& image, const Attended& attended, T* /*state*/,
+  void attend_later(const Band<T>& image, const Attended<T>& attended, T* /*state*/,
                     PartActivations<T>& /*act*/) const override {
     const Matrix<const T> query = reversed(image.query.positions());
     const Matrix<const T> key = reversed(image.key.positions());
     const Matrix<const T> value = reversed(image.value.positions());
-    const Matrix<float> out = reversed(attended.out.positions());
-    const Matrix<float> lse = reversed(attended.lse.positions());
+    const AttendedLine<T> to = reversed(attended.positions());
     for_each_tile(0, query.rows, true,
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(image.shape, query.row_block(q, queries), key.row_block(k, keys),
-                                 value.row_block(k, keys), visible, out.row_block(q, queries),
-                                 lse.row_block(q, queries), Merge::merge, image.worker.scratch);
+                                 value.row_block(k, keys), visible, to.row_block(q, queries),
+                                 Merge::merge, image.worker.scratch);
                   });
   }
 

@@ -54,10 +54,10 @@ class HorizontalPart final : public AbovePart<T> {
       const Matrix<float> mean = set_line(grid(shape, act.mean.view()).row(r));
       cumulative_maximum<T>(members(band.query.row(r)), nullptr, set_query);
       cumulative_maximum<T>(key, nullptr, set_line(sets.key.row(band.first_row + r)));
-      attend_heads<T>(shape, set_query, key, members(band.value.row(r)), Visible::causal(), mean,
-                      set_line(grid(shape, act.lse.view()).row(r)), Merge::replace,
-                      band.worker.scratch);
-      convert<float, T>(mean, set_line(sets.value.row(band.first_row + r)));
+      attend_heads<T>(shape, set_query, key, members(band.value.row(r)), Visible::causal(),
+                      {mean, set_line(sets.value.row(band.first_row + r)),
+                       set_line(grid(shape, act.lse.view()).row(r))},
+                      Merge::replace, band.worker.scratch);
     }
   }
 

@@ -11,6 +11,7 @@
 #include "kernels/layer_norm.h"
 #include "model/attention/grid.h"
 #include "model/attention/shape.h"
+#include "model/attention/tile.h"
 #include "model/dense.h"
 #include "model/owned_matrix.h"
 #include "tensor/buffer.h"
@@ -108,11 +109,24 @@ class KeyLines {
   int64_t first_column_ = 0;
 };
 
-// Of some positions: the merged attention of all parts [.., D] and its log-sum-exp [.., H].
+// Of some positions: the merged attention of all parts [.., D], the same as products read it, and
+// its log-sum-exp [.., H].
+template <class T>
 struct Attended {
-  Grid<float> out, lse;
+  Grid<float> out;
+  Grid<T> rounded;
+  Grid<float> lse;
 
-  Attended upside_down() const { return {out.upside_down(), lse.upside_down()}; }
+  AttendedLine<T> row(int64_t r) const { return {out.row(r), rounded.row(r), lse.row(r)}; }
+  AttendedLine<T> column(int64_t c) const {
+    return {out.column(c), rounded.column(c), lse.column(c)};
+  }
+  AttendedLine<T> positions() const {
+    return {out.positions(), rounded.positions(), lse.positions()};
+  }
+  Attended upside_down() const {
+    return {out.upside_down(), rounded.upside_down(), lse.upside_down()};
+  }
 };
 
 template <class T>
@@ -164,7 +178,7 @@ class Part {
   virtual int64_t pairs(const AttentionShape& shape) const = 0;
 
   // Merges into what all positions of the band attend; bands come in order from row 0.
-  virtual void attend_rows(const Band<T>& band, const Attended& attended, T* state,
+  virtual void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                            PartActivations<T>& act) const = 0;
   // Adds what position `column` of the band's one row attends; the positions up to itself are
   // there.
@@ -176,7 +190,7 @@ class Part {
   // Merges what lies on the other side, for attention that looks both ways: the same part of the
   // image turned around. Called after attend_rows on a whole image. Not every part can.
   virtual bool looks_both_ways() const { return true; }
-  virtual void attend_later(const Band<T>& image, const Attended& attended, T* state,
+  virtual void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
                             PartActivations<T>& act) const = 0;
   // After attend_rows on a whole image, whose state and activations are as it left them.
   virtual void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,

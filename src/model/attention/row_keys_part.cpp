@@ -77,10 +77,10 @@ class WholeRowPart final : public RowKeysPart<T> {
       maximum_of<T>(band.query.row(r), query.data);
       maximum_of<T>(band.key.row(r), keys.key.row(band.first_row + r));
       attend_heads<T>(band.shape, query, band.key.row(r), band.value.row(r), Visible::all(),
-                      act.mean.view().row_block(r, 1), act.lse.view().row_block(r, 1),
+                      {act.mean.view().row_block(r, 1), keys.value.row_block(band.first_row + r, 1),
+                       act.lse.view().row_block(r, 1)},
                       Merge::replace, band.worker.scratch);
     }
-    convert<float, T>(act.mean.view(rows), keys.value.row_block(band.first_row, rows));
   }
 
   void extend_backward(const Band<T>& image, const AttendedGradient<T>& gradient,

@@ -11,12 +11,11 @@ class RowPart final : public Part<T> {
     return shape.rows * (shape.columns * (shape.columns + 1) / 2);
   }
 
-  void attend_rows(const Band<T>& band, const Attended& attended, T* /*state*/,
+  void attend_rows(const Band<T>& band, const Attended<T>& attended, T* /*state*/,
                    PartActivations<T>& /*act*/) const override {
     for (int64_t r = 0; r < band.query.rows; ++r)
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                   Visible::causal(), attended.out.row(r), attended.lse.row(r), Merge::replace,
-                   band.worker.scratch);
+                   Visible::causal(), attended.row(r), Merge::replace, band.worker.scratch);
   }
 
   void add_lines(const Band<T>& row, int64_t column, T* /*state*/,
@@ -25,12 +24,12 @@ class RowPart final : public Part<T> {
   }
 
   // To the right of me.
-  void attend_later(const Band<T>& image, const Attended& attended, T* /*state*/,
+  void attend_later(const Band<T>& image, const Attended<T>& attended, T* /*state*/,
                     PartActivations<T>& /*act*/) const override {
     for (int64_t r = 0; r < image.query.rows; ++r)
       attend_heads(image.shape, reversed(image.query.row(r)), reversed(image.key.row(r)),
-                   reversed(image.value.row(r)), Visible::strict(), reversed(attended.out.row(r)),
-                   reversed(attended.lse.row(r)), Merge::merge, image.worker.scratch);
+                   reversed(image.value.row(r)), Visible::strict(), reversed(attended.row(r)),
+                   Merge::merge, image.worker.scratch);
   }
 
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,

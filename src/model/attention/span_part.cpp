@@ -65,7 +65,7 @@ class SpanPart final : public Part<T> {
     return sum;
   }
 
-  void attend_rows(const Band<T>& band, const Attended& attended, T* state,
+  void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
     const AttentionShape& shape = band.shape;
     const Stack<T> stack(shape, state);
@@ -73,8 +73,7 @@ class SpanPart final : public Part<T> {
       const int64_t top = push(band, i, stack);
       attend_heads<T>(shape, band.query.positions().row_block(i, 1),
                       stack.key.row_block(0, top + 1), stack.value.row_block(0, top + 1),
-                      Visible::all(), attended.out.positions().row_block(i, 1),
-                      attended.lse.positions().row_block(i, 1), Merge::replace,
+                      Visible::all(), attended.positions().row_block(i, 1), Merge::replace,
                       band.worker.scratch);
       complete(band, i, stack, act);
     }
@@ -94,7 +93,7 @@ class SpanPart final : public Part<T> {
   }
 
   bool looks_both_ways() const override { return false; }
-  void attend_later(const Band<T>& /*image*/, const Attended& /*attended*/, T* /*state*/,
+  void attend_later(const Band<T>& /*image*/, const Attended<T>& /*attended*/, T* /*state*/,
                     PartActivations<T>& /*act*/) const override {
     throw std::logic_error("spans look one way only");
   }
@@ -175,11 +174,10 @@ class SpanPart final : public Part<T> {
     if (joined == 0) {
       copy_row(stack.value.row(top), value, 0);
     } else {
-      const Matrix<float> mean = act.mean.view().row_block(i, 1);
       const auto of_span = [&](auto grid) { return span(grid, t); };
       attend_heads<T>(shape, query, of_span(band.all_key), of_span(band.all_value), Visible::all(),
-                      mean, act.lse.view().row_block(i, 1), Merge::replace, band.worker.scratch);
-      convert<float, T>(mean, value);
+                      {act.mean.view().row_block(i, 1), value, act.lse.view().row_block(i, 1)},
+                      Merge::replace, band.worker.scratch);
     }
     copy_row(query.data, stack.query, completed);
     copy_row(key.data, stack.key, completed);

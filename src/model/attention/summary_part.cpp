@@ -107,11 +107,10 @@ class SummaryPart final : public AbovePart<T> {
     for (int64_t r = 0; r < band.query.rows; ++r) {
       const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
       attend_heads(shape, band.query.row(r), band.key.row(r), band.value.row(r), Visible::all(),
-                   of_row(act.mean.view()), of_row(act.lse.view()), Merge::replace,
+                   {of_row(act.mean.view()), of_row(value), of_row(act.lse.view())}, Merge::replace,
                    band.worker.scratch);
       convert<T, float>(band.input.row(r), of_row(sum));
     }
-    convert<float, T>(act.mean.view(n), value);
     dense(band.worker, Matrix<const T>(value), weights.output, sum, {.accumulate = true});
     layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, act.norm.view(n),
                   act.moments.data());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/attend.h"
+#include "model/attention/grid.h"
 #include "model/attention/shape.h"
 #include "tensor/matrix.h"
 
@@ -15,13 +16,32 @@ AttentionTile<T> tile_of(const AttentionShape& shape, Matrix<const T> query, Mat
           value.stride, key.rows,     shape.heads, shape.head_dim(), shape.scale(), visible};
 }
 
-// All heads' attention, out [n, D] and its log-sum-exp [n, H].
+// Some positions' attention of all heads, [n, D], the same as products read it, and its
+// log-sum-exp, [n, H].
+template <class T>
+struct AttendedLine {
+  Matrix<float> out;
+  Matrix<T> rounded;
+  Matrix<float> lse;
+
+  AttendedLine row_block(int64_t first, int64_t count) const {
+    return {out.row_block(first, count), rounded.row_block(first, count),
+            lse.row_block(first, count)};
+  }
+};
+template <class T>
+AttendedLine<T> reversed(const AttendedLine<T>& line) {
+  return {reversed(line.out), reversed(line.rounded), reversed(line.lse)};
+}
+
 template <class T>
 void attend_heads(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
-                  Matrix<const T> value, Visible visible, Matrix<float> out, Matrix<float> lse,
-                  Merge merge, Scratch& scratch) {
-  attend(tile_of(shape, query, key, value, visible), {out.data, out.stride, lse.data, lse.stride},
-         merge, scratch);
+                  Matrix<const T> value, Visible visible, const AttendedLine<T>& to, Merge merge,
+                  Scratch& scratch) {
+  attend(
+      tile_of(shape, query, key, value, visible),
+      {to.out.data, to.out.stride, to.rounded.data, to.rounded.stride, to.lse.data, to.lse.stride},
+      merge, scratch);
 }
 template <class T>
 void attend_heads_backward(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,

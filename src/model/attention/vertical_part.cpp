@@ -23,11 +23,11 @@ struct Columns {
 // For the positions of `row` the sets of all columns but their own.
 template <class T>
 void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<const T> key,
-                          Matrix<const T> value, Matrix<float> out, Matrix<float> lse) {
-  attend_heads(band.shape, query, key, value, Visible::strict(), out, lse, Merge::merge,
+                          Matrix<const T> value, const AttendedLine<T>& to) {
+  attend_heads(band.shape, query, key, value, Visible::strict(), to, Merge::merge,
                band.worker.scratch);
   attend_heads(band.shape, reversed(query), reversed(key), reversed(value), Visible::strict(),
-               reversed(out), reversed(lse), Merge::merge, band.worker.scratch);
+               reversed(to), Merge::merge, band.worker.scratch);
 }
 
 template <class T>
@@ -46,15 +46,15 @@ class VerticalPart final : public Part<T> {
     return made + (shape.rows - 1) * shape.columns * (shape.columns - 1);
   }
 
-  void attend_rows(const Band<T>& band, const Attended& attended, T* state,
+  void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
     const AttentionShape& shape = band.shape;
     const int64_t rows = band.query.rows;
     const Columns<T> running(shape, state);
     const Grid<T> query = grid(shape, act.query, rows + 1);
     const Grid<T> key = grid(shape, act.key, rows + 1);
-    const Grid<float> mean = grid(shape, act.mean, rows + 1);
-    const Grid<float> lse = grid(shape, act.lse, rows + 1);
+    const Attended<T> sets{grid(shape, act.mean, rows + 1), grid(shape, act.value, rows + 1),
+                           grid(shape, act.lse, rows + 1)};
     // Row 0 has no sets.
     const int64_t first = band.first_row == 0 ? 1 : 0;
 
@@ -68,16 +68,12 @@ class VerticalPart final : public Part<T> {
       extend(band.key.column(c), running.key.row(c), key.column(c));
       attend_heads<T>(shape, query.column(c).row_block(first, rows - first), band.all_key.column(c),
                       band.all_value.column(c), Visible::strict(band.first_row + first),
-                      mean.column(c).row_block(first, rows - first),
-                      lse.column(c).row_block(first, rows - first), Merge::replace,
+                      sets.column(c).row_block(first, rows - first), Merge::replace,
                       band.worker.scratch);
     }
-    const Grid<T> value = grid(shape, act.value, rows + 1);
-    for (int64_t r = first; r < rows; ++r) {
-      convert<float, T>(mean.row(r), value.row(r));
-      attend_other_columns<T>(band, band.query.row(r), key.row(r), value.row(r),
-                              attended.out.row(r), attended.lse.row(r));
-    }
+    for (int64_t r = first; r < rows; ++r)
+      attend_other_columns<T>(band, band.query.row(r), key.row(r), sets.rounded.row(r),
+                              attended.row(r));
   }
 
   void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
@@ -96,7 +92,6 @@ class VerticalPart final : public Part<T> {
     if (column < shape.columns - 1) return;
     const Columns<T> sets(shape, state);
     const int64_t rows = row.first_row + 1;
-    const Matrix<float> mean = act.mean.view(shape.columns);
     for (int64_t c = 0; c < shape.columns; ++c) {
       const auto extend = [&](const T* x, T* maximum) {
         cumulative_maximum<T>({x, 1, shape.dim}, row.first_row == 0 ? nullptr : maximum,
@@ -106,13 +101,13 @@ class VerticalPart final : public Part<T> {
       extend(row.key.at(0, c), sets.key.row(c));
       attend_heads<T>(shape, sets.query.row_block(c, 1), row.all_key.column(c).row_block(0, rows),
                       row.all_value.column(c).row_block(0, rows), Visible::all(),
-                      mean.row_block(c, 1), act.lse.view().row_block(c, 1), Merge::replace,
-                      row.worker.scratch);
+                      {act.mean.view().row_block(c, 1), sets.value.row_block(c, 1),
+                       act.lse.view().row_block(c, 1)},
+                      Merge::replace, row.worker.scratch);
     }
-    convert<float, T>(mean, sets.value);
   }
 
-  void attend_later(const Band<T>& image, const Attended& attended, T* state,
+  void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
                     PartActivations<T>& act) const override {
     attend_rows(image.upside_down(), attended.upside_down(), state, act);
   }
