@@ -12,9 +12,9 @@ enum class Activation { relu, gelu };
 template <class T>
 void activate(Activation activation, Matrix<const T> x, Matrix<T> y);
 
-// d_x = d_y times the derivative at x. T is the type of the products that read d_x.
+// d_x = d_y times the derivative at x. d_x may be d_y.
 template <class T>
-void activate_backward(Activation activation, Matrix<const T> x, Matrix<const float> d_y,
+void activate_backward(Activation activation, Matrix<const T> x, Matrix<const T> d_y,
                        Matrix<T> d_x);
 
 }  // namespace combiner

@@ -100,6 +100,18 @@ void to_float_matrix(const Factor& f, float* out) {
     for (int64_t j = 0; j < columns; ++j) out[i * columns + j] = to_float(data[i * f.stride + j]);
 }
 
+// Float weights [in, out] to rows [out, in], rounded to `type`.
+void copy_rounded(const Factor& weights, ElementType type, float* to) {
+  const auto* data = static_cast<const float*>(weights.data);
+  const int64_t out_stride = weights.transposed ? weights.stride : 1;
+  const int64_t in_stride = weights.transposed ? 1 : weights.stride;
+  for (int64_t i = 0; i < weights.columns; ++i)
+    for (int64_t j = 0; j < weights.rows; ++j) {
+      const float w = data[i * out_stride + j * in_stride];
+      *to++ = type == ElementType::bf16 ? to_float(to_bfloat16(w)) : w;
+    }
+}
+
 void check_shapes(const Factor& a, int64_t in, int64_t out, const Product& c) {
   if (a.columns != in || c.rows != a.rows || c.columns != out)
     throw std::logic_error(fmt::format("product of [{}, {}] and [{}, {}] into [{}, {}]", a.rows,
@@ -157,53 +169,68 @@ bool has_native_int8() {
 // Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in oneDNN's own form
 // (`memory`), or in panels.
 struct PackedWeights::Packed {
-  Factor factor;  // [in, out]
+  Factor factor;                            // [in, out]
+  ElementType rounding = ElementType::f32;  // of the copy
   Buffer<float> plain_copy;
   dnnl::memory memory;
   std::optional<PanelWeights> panels;
 };
 
-PackedWeights::PackedWeights(const Factor& view)
-    : packed_(std::make_shared<Packed>(Packed{view, {}, {}, {}})) {}
-
-PackedWeights::PackedWeights(PanelWeights panels) {
-  const Factor shape = {nullptr, ElementType::f32, panels.in(), panels.out(), 0, false};
-  packed_ = std::make_shared<Packed>(Packed{shape, {}, {}, std::move(panels)});
+PackedWeights PackedWeights::view(const Factor& weights) {
+  PackedWeights view;
+  view.packed_ = std::make_shared<Packed>();
+  view.packed_->factor = weights;
+  return view;
 }
 
-PackedWeights::PackedWeights(Matrix<const float> weights, ElementType type) {
-  auto packed = std::make_shared<Packed>();
-  const int64_t out = weights.rows;
-  const int64_t in = weights.columns;
-  packed->plain_copy = Buffer<float>(static_cast<size_t>(out * in));
-  for (int64_t i = 0; i < out; ++i)
-    for (int64_t j = 0; j < in; ++j) {
-      const float w = weights.row(i)[j];
-      packed->plain_copy[static_cast<size_t>(i * in + j)] =
-          type == ElementType::bf16 ? to_float(to_bfloat16(w)) : w;
-    }
-  packed->factor = {packed->plain_copy.data(), ElementType::f32, in, out, in, true};
+PackedWeights::PackedWeights(PanelWeights panels) : packed_(std::make_shared<Packed>()) {
+  packed_->factor = {nullptr, ElementType::f32, panels.in(), panels.out(), 0, false};
+  packed_->panels = std::move(panels);
+}
+
+PackedWeights::PackedWeights(const Factor& weights, ElementType type)
+    : packed_(std::make_shared<Packed>()) {
+  const int64_t in = weights.rows;
+  const int64_t out = weights.columns;
   const ElementType product_type = has_native_bf16() ? type : ElementType::f32;
+  packed_->factor = {nullptr, product_type, in, out, in, true};
+  packed_->rounding = type;
 
   // The layout is asked for at a number of rows typical of the model's products; it depends on the
   // other two sizes.
   constexpr int64_t kTypicalRows = 128;
-  const Desc plain_weights = describe(packed->factor);
   const Desc layout = weights_layout(
       Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab),
       data_type(product_type), in, out,
       Desc({kTypicalRows, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab));
-  if (layout != plain_weights) {
-    packed->memory = dnnl::memory(layout, cpu_engine());
-    dnnl::memory source(plain_weights, cpu_engine(), packed->plain_copy.data());
-    dnnl::stream stream(cpu_engine());
-    dnnl::reorder(source, packed->memory).execute(stream, source, packed->memory);
-    stream.wait();
-    packed->factor.type = product_type;
-    packed->factor.data = nullptr;
-    packed->plain_copy = {};
+  const Desc as_stored({in, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ba);
+  if (layout == as_stored) {
+    packed_->plain_copy = Buffer<float>(static_cast<size_t>(out * in));
+    packed_->factor.data = packed_->plain_copy.data();
+  } else {
+    packed_->memory = dnnl::memory(layout, cpu_engine());
   }
-  packed_ = std::move(packed);
+  repack(weights);
+}
+
+void PackedWeights::repack(const Factor& weights) {
+  Packed& packed = *packed_;
+  if (weights.type != ElementType::f32 || weights.rows != in() || weights.columns != out())
+    throw std::logic_error("packing weights of another shape or type");
+  const auto reorder_from = [&](const Factor& f) {
+    dnnl::memory source(describe(f), cpu_engine(), const_cast<void*>(f.data));
+    dnnl::stream stream(cpu_engine());
+    dnnl::reorder(source, packed.memory).execute(stream, source, packed.memory);
+    stream.wait();
+  };
+  if (packed.memory && packed.rounding == packed.factor.type) return reorder_from(weights);
+  if (packed.memory) {
+    Buffer<float> rounded(static_cast<size_t>(weights.rows * weights.columns));
+    copy_rounded(weights, packed.rounding, rounded.data());
+    reorder_from({rounded.data(), ElementType::f32, in(), out(), in(), true});
+  } else if (!packed.plain_copy.empty()) {
+    copy_rounded(weights, packed.rounding, packed.plain_copy.data());
+  }
 }
 
 int64_t PackedWeights::out() const { return packed_->factor.columns; }

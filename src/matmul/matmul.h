@@ -53,28 +53,31 @@ struct Product {
 };
 
 // The weights [out, in] of a dense layer, laid out once as the processor's products like them.
-// Immutable and cheap to copy; may be shared by threads.
+// Cheap to copy, the copies being of one storage; may be shared by threads.
 class PackedWeights {
  public:
   PackedWeights() = default;
   // Copies; `weights` may go.
-  PackedWeights(Matrix<const float> weights, ElementType type);
+  PackedWeights(Matrix<const float> weights, ElementType type)
+      : PackedWeights(transposed(weights), type) {}
+  // The same of [in, out], in float: the second factor of the layer's products.
+  PackedWeights(const Factor& weights, ElementType type);
   // Weights whose products are those of multiply_panels.
   explicit PackedWeights(PanelWeights panels);
-  // Refers to weights that stay where they are and may change in place between products (training).
-  template <class T>
-  static PackedWeights view(Matrix<T> weights) {
-    return PackedWeights(transposed(weights));
-  }
+  // Refers to weights [in, out] that stay where they are and may change in place between products.
+  static PackedWeights view(const Factor& weights);
+
+  // Copies other weights [in, out] of the same shape in place of its own, if it owns a copy. Not
+  // to be called while a product reads them.
+  void repack(const Factor& weights);
 
   int64_t out() const;
   int64_t in() const;
 
  private:
   friend class Multiplier;
-  explicit PackedWeights(const Factor& view);
   struct Packed;
-  std::shared_ptr<const Packed> packed_;
+  std::shared_ptr<Packed> packed_;
 };
 
 // Makes products on the calling thread. Keeps the primitives it has made, so one lives as long as

@@ -104,7 +104,8 @@ void AttentionLayer::backward(const AttentionTensors& tensors, Matrix<const floa
       gradients.key,
       gradients.value,
       gradients.input,
-      {summary_tensors_.output, summary_tensors_.key, summary_tensors_.norm_weight,
+      {PackedWeights::view(plain(summary_tensors_.output)),
+       PackedWeights::view(plain(summary_tensors_.key)), summary_tensors_.norm_weight,
        gradients.summary.output, gradients.summary.key, gradients.summary.norm_weight,
        gradients.summary.norm_bias}};
   attend_backward<float>(attention_, shape_,

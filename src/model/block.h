@@ -1,6 +1,9 @@
 // A pre-norm transformer block: x += Attention(LayerNorm(x)); x += MLP(LayerNorm(x)).
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+
 #include "kernels/activation.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
@@ -18,6 +21,16 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, con
   dense(worker, in, layer, sum, {.accumulate = true, .bias = bias});
 }
 
+// Positions at a time, so that what one product leaves for the next stays in the second cache.
+constexpr int64_t kBandPositions = 128;
+
+// Calls visit(first, positions) for bands of `count` positions, in order.
+template <class Visit>
+void for_each_band(int64_t count, Visit&& visit) {
+  for (int64_t first = 0; first < count; first += kBandPositions)
+    visit(first, std::min(kBandPositions, count - first));
+}
+
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
 // `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended and
 // act.attended_in. All threads of the worker's share call this with the same arguments but the
@@ -26,17 +39,25 @@ template <class T, class Dense, class Attend>
 void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights,
                    Matrix<const float> x, Matrix<float> middle, Matrix<float> out,
                    BlockActivations<T>& act, Worker& worker, Attend&& attend) {
-  const int64_t n = x.rows;
-  normalise<T>(worker, x, weights.norm1, config.norm_epsilon, act.norm1.view(n), act.moments1);
-  dense(worker, act.norm1.view(n), weights.query_key_value, act.query_key_value.view(n));
+  for_each_band(x.rows, [&](int64_t first, int64_t n) {
+    const Matrix<T> norm = act.norm1.view().row_block(first, n);
+    normalise<T>(worker, x.row_block(first, n), weights.norm1, config.norm_epsilon, norm,
+                 act.moments1.data() + first);
+    dense(worker, norm, weights.query_key_value, act.query_key_value.view().row_block(first, n));
+  });
   attend();
-  add_residual<T>(worker, x, act.attended_in.view(n), weights.output, middle);
+  for_each_band(x.rows, [&](int64_t first, int64_t n) {
+    const auto band = [&](auto m) { return m.row_block(first, n); };
+    add_residual<T>(worker, band(x), band(act.attended_in.view()), weights.output, band(middle));
 
-  normalise<T>(worker, middle, weights.norm2, config.norm_epsilon, act.norm2.view(n), act.moments2);
-  dense_activated(worker, act.norm2.view(n), weights.up, config.activation, act.up.view(n),
-                  act.activated.view(n));
-  add_residual<T>(worker, middle, act.activated.view(n), weights.down.weight, out,
-                  weights.down.bias);
+    const Matrix<T> norm = band(act.norm2.view());
+    const Matrix<T> activated = band(act.activated.view());
+    normalise<T>(worker, band(middle), weights.norm2, config.norm_epsilon, norm,
+                 act.moments2.data() + first);
+    dense_activated(worker, norm, weights.up, config.activation, band(act.up.view()), activated);
+    add_residual<T>(worker, band(middle), activated, weights.down.weight, band(out),
+                    weights.down.bias);
+  });
 }
 
 }  // namespace combiner

@@ -46,10 +46,10 @@ struct NormWeights {
 // y = LayerNorm(x), by all threads of the share together.
 template <class T>
 void normalise(Worker& worker, Matrix<const float> x, const NormWeights& weights, double epsilon,
-               Matrix<T> y, Buffer<RowMoments>& moments) {
+               Matrix<T> y, RowMoments* moments) {
   worker.share.divide(x.rows, [&](int64_t first, int64_t rows) {
     layer_norm<T>(x.row_block(first, rows), weights.weight, weights.bias,
-                  static_cast<float>(epsilon), y.row_block(first, rows), moments.data() + first);
+                  static_cast<float>(epsilon), y.row_block(first, rows), moments + first);
   });
 }
 

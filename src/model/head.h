@@ -46,7 +46,7 @@ template <class T, class Dense>
 void head_norm(const ModelConfig& config, const ModelWeights<Dense>& weights, Matrix<const float> x,
                HeadActivations<T>& act, Worker& worker) {
   normalise<float>(worker, x, weights.norm, config.norm_epsilon, act.norm.view(x.rows),
-                   act.moments);
+                   act.moments.data());
 }
 
 // act.logits of prediction `channel` for n positions.

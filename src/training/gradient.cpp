@@ -1,6 +1,7 @@
 #include "training/gradient.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
@@ -31,43 +32,36 @@ void clear(Matrix<float> m) { std::fill_n(m.data, m.rows * m.columns, 0.0f); }
 }  // namespace
 
 template <class T>
-GradientPass<T>::GradientPass(const ModelConfig& config, const Parameters& parameters,
-                              const float* values, const T* product_values)
-    : config_(config),
-      parameters_(parameters),
-      values_(values),
-      product_values_(product_values),
-      weights_(bind_weights<PackedWeights>(config, parameters, values,
-                                           [&](size_t offset, int64_t out, int64_t in) {
-                                             return PackedWeights::view(
-                                                 Matrix<const T>(product_values + offset, out, in));
-                                           })),
-      sinusoids_(sinusoidal_positions(config)),
-      stem_in_(config.positions(), stem_inputs(config)),
-      d_x_(config.positions(), config.embed_dim),
-      d_norm_(config.positions(), config.embed_dim),
-      d_attended_(config.positions(), config.embed_dim),
-      delta_(config.positions(), config.num_heads),
-      d_query_key_value_(config.positions(), 3 * int64_t{config.embed_dim}),
-      d_activated_(config.positions(), config.mlp_dim),
-      d_x_in_(config.positions(), config.embed_dim),
-      d_query_key_value_in_(config.positions(), 3 * int64_t{config.embed_dim}),
-      d_up_(config.positions(), config.mlp_dim),
-      attention_scratch_(config.attention_shape()),
-      head_(config, kHeadPositions, Pass::both_ways),
-      d_logits_(kHeadPositions, config.vocab_size),
-      d_hidden_(kHeadPositions, config.embed_dim),
-      d_head_activated_(kHeadPositions, config.embed_dim),
-      d_head_in_(kHeadPositions, config.embed_dim),
-      d_head_norm_(kHeadPositions, config.embed_dim),
+GradientPass<T>::GradientPass(const Weights& weights, const ProductWeights& product_weights)
+    : config_(weights.config),
+      parameters_(weights.parameters),
+      values_(weights.values.data()),
+      product_weights_(product_weights),
+      weights_(product_weights.forward()),
+      sinusoids_(sinusoidal_positions(config_)),
+      stem_in_(config_.positions(), stem_inputs(config_)),
+      d_x_(config_.positions(), config_.embed_dim),
+      d_norm_(config_.positions(), config_.embed_dim),
+      d_attended_(config_.positions(), config_.embed_dim),
+      delta_(config_.positions(), config_.num_heads),
+      d_query_key_value_(config_.positions(), 3 * int64_t{config_.embed_dim}),
+      d_x_in_(config_.positions(), config_.embed_dim),
+      d_query_key_value_in_(config_.positions(), 3 * int64_t{config_.embed_dim}),
+      d_up_(config_.positions(), config_.mlp_dim),
+      attention_scratch_(config_.attention_shape()),
+      head_(config_, kHeadPositions, Pass::both_ways),
+      d_logits_(kHeadPositions, config_.vocab_size),
+      d_hidden_(kHeadPositions, config_.embed_dim),
+      d_head_in_(kHeadPositions, config_.embed_dim),
+      d_head_norm_(kHeadPositions, config_.embed_dim),
       targets_(kHeadPositions),
       nats_(kHeadPositions) {
-  x_.emplace_back(config.positions(), config.embed_dim);
-  for (const Attention attention : config.attention) {
-    middle_.emplace_back(config.positions(), config.embed_dim);
-    x_.emplace_back(config.positions(), config.embed_dim);
-    blocks_.emplace_back(config, config.positions(), Pass::both_ways);
-    const AttentionShape shape = config.attention_shape();
+  x_.emplace_back(config_.positions(), config_.embed_dim);
+  for (const Attention attention : config_.attention) {
+    middle_.emplace_back(config_.positions(), config_.embed_dim);
+    x_.emplace_back(config_.positions(), config_.embed_dim);
+    blocks_.emplace_back(config_, config_.positions(), Pass::both_ways);
+    const AttentionShape shape = config_.attention_shape();
     attentions_.push_back(attention_activations<T>(attention, shape, shape.rows));
     states_.emplace_back(static_cast<size_t>(attention_state_size(attention, shape)));
   }
@@ -146,21 +140,21 @@ double GradientPass<T>::head_channel_gradient(const uint8_t* pixels, int64_t fir
     worker_.multiplier.multiply(transposed(d_logits), plain(head_.in.view(n)),
                                 Matrix<float>(gradient + p.subpixel.weight, vocab, dim), true);
     add_column_sums<T>(d_logits, gradient + p.subpixel.bias);
-    worker_.multiplier.multiply(plain(d_logits), plain(weight(p.subpixel.weight, vocab, dim)),
+    worker_.multiplier.multiply(plain(d_logits), product_weights_.backward(p.subpixel.weight),
                                 d_in);
   } else {
     worker_.multiplier.multiply(transposed(d_logits), plain(head_.activated.view(n)),
                                 Matrix<float>(gradient + p.output[c].weight, vocab, dim), true);
     add_column_sums<T>(d_logits, gradient + p.output[c].bias);
-    worker_.multiplier.multiply(plain(d_logits), plain(weight(p.output[c].weight, vocab, dim)),
-                                d_head_activated_.view(n));
     const Matrix<T> d_hidden = d_hidden_.view(n);
-    activate_backward<T>(Activation::gelu, head_.hidden.view(n), d_head_activated_.view(n),
-                         d_hidden);
+    worker_.multiplier.multiply(plain(d_logits), product_weights_.backward(p.output[c].weight),
+                                d_hidden);
+    activate_backward<T>(Activation::gelu, head_.hidden.view(n), d_hidden, d_hidden);
     worker_.multiplier.multiply(transposed(d_hidden), plain(head_.in.view(n)),
                                 Matrix<float>(gradient + p.hidden[c].weight, dim, dim), true);
     add_column_sums<T>(d_hidden, gradient + p.hidden[c].bias);
-    worker_.multiplier.multiply(plain(d_hidden), plain(weight(p.hidden[c].weight, dim, dim)), d_in);
+    worker_.multiplier.multiply(plain(d_hidden), product_weights_.backward(p.hidden[c].weight),
+                                d_in);
     // The channel saw the embeddings of all channels before it.
     for (size_t before = 0; before < c; ++before)
       for (int64_t i = 0; i < n; ++i)
@@ -187,37 +181,47 @@ void GradientPass<T>::block_backward(size_t layer, float* gradient) {
   multiplier.multiply(transposed(d_out), plain(act.activated.view()),
                       Matrix<float>(gradient + p.down.weight, dim, mlp), true);
   add_column_sums<float>(d_x, gradient + p.down.bias);
-  multiplier.multiply(plain(d_out), plain(weight(p.down.weight, dim, mlp)), d_activated_.view());
   const Matrix<T> d_up = d_up_.view();
-  activate_backward<T>(config_.activation, act.up.view(), d_activated_.view(), d_up);
+  for_each_band(d_x.rows, [&](int64_t first, int64_t n) {
+    const auto band = [&](auto m) { return m.row_block(first, n); };
+    const Matrix<float> d_norm_band = d_norm_.view(n);
+    multiplier.multiply(plain(band(d_out)), product_weights_.backward(p.down.weight), band(d_up));
+    activate_backward<T>(config_.activation, band(act.up.view()), band(d_up), band(d_up));
+    add_column_sums<T>(band(d_up), gradient + p.up.bias);
+    multiplier.multiply(plain(band(d_up)), product_weights_.backward(p.up.weight), d_norm_band);
+    layer_norm_backward(band(middle_[layer].view()), act.moments2.data() + first,
+                        values_ + p.norm2.weight, d_norm_band, band(d_x), gradient + p.norm2.weight,
+                        gradient + p.norm2.bias);
+  });
   multiplier.multiply(transposed(d_up), plain(act.norm2.view()),
                       Matrix<float>(gradient + p.up.weight, mlp, dim), true);
-  add_column_sums<T>(d_up, gradient + p.up.bias);
-  multiplier.multiply(plain(d_up), plain(weight(p.up.weight, mlp, dim)), d_norm);
-  layer_norm_backward(middle_[layer].view(), act.moments2.data(), values_ + p.norm2.weight, d_norm,
-                      d_x, gradient + p.norm2.weight, gradient + p.norm2.bias);
 
   // x + Attention(LayerNorm(x)), likewise.
   const Matrix<const T> d_middle = product_input<T>(d_x, d_x_in_.view());
   multiplier.multiply(transposed(d_middle), plain(act.attended_in.view()),
                       Matrix<float>(gradient + p.output, dim, dim), true);
-  multiplier.multiply(plain(d_middle), plain(weight(p.output, dim, dim)), d_attended_.view());
+  multiplier.multiply(plain(d_middle), product_weights_.backward(p.output), d_attended_.view());
   head_products(d_attended_.view(), act.attended.view(), config_.head_dim(), delta_.view());
   const Matrix<float> d_query_key_value = d_query_key_value_.view();
   clear(d_query_key_value);
   clear(d_norm);
-  const AttentionGradients<T> gradients{
-      d_attended_.view(),
-      act.lse.view(),
-      delta_.view(),
-      d_query_key_value.column_block(0, dim),
-      d_query_key_value.column_block(dim, dim),
-      d_query_key_value.column_block(2 * dim, dim),
-      d_norm,
-      {weight(p.summary_output, dim, dim), weight(p.summary_key, dim, dim),
-       values_ + p.summary_norm.weight, Matrix<float>(gradient + p.summary_output, dim, dim),
-       Matrix<float>(gradient + p.summary_key, dim, dim), gradient + p.summary_norm.weight,
-       gradient + p.summary_norm.bias}};
+  SummaryGradient summary;
+  if (config_.attention[layer] == Attention::axial_rowmajor)
+    summary = {product_weights_.backward(p.summary_output),
+               product_weights_.backward(p.summary_key),
+               values_ + p.summary_norm.weight,
+               Matrix<float>(gradient + p.summary_output, dim, dim),
+               Matrix<float>(gradient + p.summary_key, dim, dim),
+               gradient + p.summary_norm.weight,
+               gradient + p.summary_norm.bias};
+  const AttentionGradients<T> gradients{d_attended_.view(),
+                                        act.lse.view(),
+                                        delta_.view(),
+                                        d_query_key_value.column_block(0, dim),
+                                        d_query_key_value.column_block(dim, dim),
+                                        d_query_key_value.column_block(2 * dim, dim),
+                                        d_norm,
+                                        summary};
   attend_backward<T>(config_.attention[layer], config_.attention_shape(),
                      {act.norm1.view(), act.query_key_value.view()}, gradients,
                      states_[layer].data(), attentions_[layer], attention_scratch_, worker_);
@@ -225,9 +229,14 @@ void GradientPass<T>::block_backward(size_t layer, float* gradient) {
       product_input<T>(d_query_key_value, d_query_key_value_in_.view());
   multiplier.multiply(transposed(d_packed), plain(act.norm1.view()),
                       Matrix<float>(gradient + p.query, 3 * dim, dim), true);
-  multiplier.multiply(plain(d_packed), plain(weight(p.query, 3 * dim, dim)), d_norm, true);
-  layer_norm_backward(x_[layer].view(), act.moments1.data(), values_ + p.norm1.weight, d_norm, d_x,
-                      gradient + p.norm1.weight, gradient + p.norm1.bias);
+  for_each_band(d_x.rows, [&](int64_t first, int64_t n) {
+    const auto band = [&](auto m) { return m.row_block(first, n); };
+    multiplier.multiply(plain(band(d_packed)), product_weights_.backward(p.query), band(d_norm),
+                        true);
+    layer_norm_backward(band(x_[layer].view()), act.moments1.data() + first,
+                        values_ + p.norm1.weight, band(d_norm), band(d_x),
+                        gradient + p.norm1.weight, gradient + p.norm1.bias);
+  });
 }
 
 template <class T>

@@ -9,7 +9,9 @@
 #include "model/config.h"
 #include "model/head.h"
 #include "model/layers.h"
+#include "model/model.h"
 #include "model/parameters.h"
+#include "training/product_weights.h"
 
 namespace combiner {
 
@@ -19,10 +21,9 @@ namespace combiner {
 template <class T>
 class GradientPass {
  public:
-  // `values` is the flat buffer of weights and `product_values` the same weights in T (for float,
-  // `values` itself). Both are read at every run, so may change between runs.
-  GradientPass(const ModelConfig& config, const Parameters& parameters, const float* values,
-               const T* product_values);
+  // Reads both at every run, so they may change between runs: `product_weights` are those weights,
+  // for products in T.
+  GradientPass(const Weights& weights, const ProductWeights& product_weights);
 
   // Returns the image's nats (the sum over all sub-pixels), and adds `scale` times their gradient
   // to `gradient`, a flat buffer of the parameters' layout. `pixels` is [height, width, channels].
@@ -36,16 +37,11 @@ class GradientPass {
   void block_backward(size_t layer, float* gradient);
   void embedding_backward(const uint8_t* pixels, float* gradient);
 
-  // A weight as products read it, and its gradient's place.
-  Matrix<const T> weight(size_t offset, int64_t out, int64_t in) const {
-    return {product_values_ + offset, out, in};
-  }
-
   const ModelConfig& config_;
   const Parameters& parameters_;
   const float* values_;
-  const T* product_values_;
-  ModelWeights<PackedWeights> weights_;
+  const ProductWeights& product_weights_;
+  const ModelWeights<PackedWeights>& weights_;
   Buffer<float> sinusoids_;
   Worker worker_;
 
@@ -57,14 +53,14 @@ class GradientPass {
   std::vector<Buffer<T>> states_;
 
   // Backward. d_x_ is the gradient of the residual stream, in place from the head to the embedding.
-  OwnedMatrix<float> d_x_, d_norm_, d_attended_, delta_, d_query_key_value_, d_activated_;
-  OwnedMatrix<T> d_x_in_, d_query_key_value_in_, d_up_;
+  OwnedMatrix<float> d_x_, d_norm_, d_attended_, delta_, d_query_key_value_;
+  OwnedMatrix<T> d_x_in_, d_query_key_value_in_, d_up_;  // d_up_ is of the activation at first
   AttentionBackwardScratch<T> attention_scratch_;
 
   // The head's, for a part of the positions at a time.
   HeadActivations<T> head_;
   OwnedMatrix<T> d_logits_, d_hidden_;
-  OwnedMatrix<float> d_head_activated_, d_head_in_, d_head_norm_;
+  OwnedMatrix<float> d_head_in_, d_head_norm_;
   std::vector<uint8_t> targets_;
   Buffer<float> nats_;
 };

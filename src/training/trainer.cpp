@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "error.h"
 #include "kernels/descent.h"
@@ -38,6 +39,10 @@ void check_fit(const ModelConfig& config, const Dataset& data) {
                     data.height(), kChannels));
 }
 
+ElementType product_type(Precision precision) {
+  return precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
+}
+
 }  // namespace
 
 Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
@@ -47,8 +52,8 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
       team_(threads),
       weights_(config),
       average_(config),
-      optimizer_(weights_.parameters, options.optimizer,
-                 precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32),
+      product_weights_(weights_, product_type(precision)),
+      optimizer_(weights_.parameters, options.optimizer, product_type(precision)),
       order_(options.seed, data_->size(), options.flips) {
   validate(options_, "training options");
   if (precision == Precision::int8)
@@ -57,32 +62,33 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
   initialise(weights_, options_.seed);
   average_.values = weights_.values.clone();
 
+  product_weights_.refresh(team_);
+
   const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));
-  const auto make_passes = [&]<class T>(const T* product_values) {
-    std::vector<GradientPass<T>> passes;
+  const auto make_passes = [&]<class T>(std::vector<GradientPass<T>> passes) {
     passes.reserve(workers);
-    while (passes.size() < workers)
-      passes.emplace_back(weights_.config, weights_.parameters, weights_.values.data(),
-                          product_values);
+    while (passes.size() < workers) passes.emplace_back(weights_, product_weights_);
     passes_ = std::move(passes);
   };
-  if (precision == Precision::bf16) {
-    product_values_ = Buffer<bfloat16>(weights_.values.size());
-    refresh_product_values();
-    make_passes(static_cast<const bfloat16*>(product_values_.data()));
-  } else {
-    make_passes(static_cast<const float*>(weights_.values.data()));
-  }
+  if (precision == Precision::bf16)
+    make_passes(std::vector<GradientPass<bfloat16>>());
+  else
+    make_passes(std::vector<GradientPass<float>>());
   while (gradients_.size() < workers) gradients_.emplace_back(weights_.parameters.size);
 }
 
-void Trainer::refresh_product_values() {
-  if (product_values_.empty()) return;
-  const auto size = static_cast<int64_t>(product_values_.size());
-  convert<float, bfloat16>({weights_.values.data(), 1, size}, {product_values_.data(), 1, size});
+double Trainer::sum_of_parts(const std::function<double(size_t offset, size_t count)>& work) {
+  constexpr size_t kPart = size_t{1} << 16;
+  const size_t size = weights_.values.size();
+  std::vector<double> sums((size + kPart - 1) / kPart);
+  team_.for_each(static_cast<int64_t>(sums.size()), [&](int, int64_t index) {
+    const size_t offset = static_cast<size_t>(index) * kPart;
+    sums[static_cast<size_t>(index)] = work(offset, std::min(kPart, size - offset));
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// Sums the batch's gradient into gradients_[0] and returns its nats.
+// Leaves the workers' sums of the batch's gradient in gradients_ and returns its nats.
 template <class T>
 double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
   const ModelConfig& config = weights_.config;
@@ -105,13 +111,6 @@ double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
       nats[i] = passes[worker].run(pixels.data(), scale, gradient.data());
     }
   });
-  team_.run([&](int rank) {
-    const size_t share = gradients_[0].size() / static_cast<size_t>(team_.size()) + 1;
-    const size_t begin = std::min(gradients_[0].size(), share * static_cast<size_t>(rank));
-    const size_t count = std::min(share, gradients_[0].size() - begin);
-    for (size_t other = 1; other < gradients_.size(); ++other)
-      add_row(gradients_[other].span().subspan(begin, count), gradients_[0].data() + begin);
-  });
   double total = 0;
   for (const double image_nats : nats) total += image_nats;
   return total;
@@ -124,7 +123,12 @@ StepReport Trainer::step(double fraction_done) {
   report.step = steps() + 1;
   report.images = images_ + options_.batch;
   report.bits_per_dim = nats / dims / std::numbers::ln2;
-  report.gradient_norm = std::sqrt(sum_of_squares(gradients_[0].span()));
+  report.gradient_norm = std::sqrt(sum_of_parts([&](size_t offset, size_t count) {
+    const std::span<float> sum = gradients_[0].span().subspan(offset, count);
+    for (size_t other = 1; other < gradients_.size(); ++other)
+      add_row(gradients_[other].span().subspan(offset, count), sum.data());
+    return sum_of_squares(sum);
+  }));
   report.learning_rate = learning_rate(options_, steps(), fraction_done);
   const auto require_finite = [&](std::string_view what, double value) {
     if (!std::isfinite(value))
@@ -139,14 +143,18 @@ StepReport Trainer::step(double fraction_done) {
   const double clip = std::min(1.0, options_.clip_norm / std::max(report.gradient_norm, 1e-30));
   optimizer_.step(gradients_[0].span(), static_cast<float>(clip),
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);
-  // Checked at once, so that no checkpoint ever holds such weights.
-  require_finite("the norm of the weights", std::sqrt(sum_of_squares(weights_.values.span())));
-  refresh_product_values();
+  product_weights_.refresh(team_);
   images_ = report.images;
   // Young averages forget faster: the first weights say nothing.
   const auto age = static_cast<double>(report.step);
   const double decay = std::min(options_.average_decay, age / (age + 10));
-  blend(weights_.values.span(), static_cast<float>(decay), average_.values.span());
+  const double squares = sum_of_parts([&](size_t offset, size_t count) {
+    const std::span<const float> values = weights_.values.span().subspan(offset, count);
+    blend(values, static_cast<float>(decay), average_.values.span().subspan(offset, count));
+    return sum_of_squares(values);
+  });
+  // Checked at once, so that no checkpoint ever holds such weights.
+  require_finite("the norm of the weights", std::sqrt(squares));
   return report;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <variant>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "training/gradient.h"
 #include "training/optimizer.h"
 #include "training/options.h"
+#include "training/product_weights.h"
 
 namespace combiner {
 
@@ -58,13 +60,15 @@ class Trainer {
  private:
   template <class T>
   double gradient(std::vector<GradientPass<T>>& passes);
-  void refresh_product_values();
+  // Calls work(offset, count) for parts of the flat buffers, shared out among the threads and so
+  // small that they stay in cache. Returns the sum of the results, added up in order.
+  double sum_of_parts(const std::function<double(size_t offset, size_t count)>& work);
 
   TrainingOptions options_;
   std::shared_ptr<const Dataset> data_;
   ThreadTeam team_;
   Weights weights_, average_;
-  Buffer<bfloat16> product_values_;  // the weights as bfloat16 products read them
+  ProductWeights product_weights_;
   // For each thread that has images; gradients are summed into the first.
   std::variant<std::vector<GradientPass<float>>, std::vector<GradientPass<bfloat16>>> passes_;
   std::vector<Buffer<float>> gradients_;

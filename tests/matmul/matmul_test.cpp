@@ -103,7 +103,7 @@ void check_view() {
   Random random(3);
   Multiplier multiplier;
   PaddedMatrix<T> weights(9, 5, random);
-  const PackedWeights packed = PackedWeights::view(weights.view());
+  const PackedWeights packed = PackedWeights::view(transposed(weights.view()));
   CHECK(packed.out() == 9);
   CHECK(packed.in() == 5);
   const PaddedMatrix<T> a(3, 5, random);

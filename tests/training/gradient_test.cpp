@@ -51,10 +51,9 @@ double tolerance(const ModelConfig& config, double unit) {
 constexpr double kFloatUnit = 0x1p-24;
 
 template <class T>
-std::vector<float> gradient_of(const Weights& weights, const Buffer<T>& product_values,
-                               const std::vector<uint8_t>& pixels) {
-  GradientPass<T> pass(weights.config, weights.parameters, weights.values.data(),
-                       product_values.data());
+std::vector<float> gradient_of(const Weights& weights, const std::vector<uint8_t>& pixels) {
+  const ProductWeights product_weights(weights, element_type<T>);
+  GradientPass<T> pass(weights, product_weights);
   std::vector<float> gradient(weights.values.size());
   const double nats = pass.run(pixels.data(), 1.0f, gradient.data());
   CHECK(std::isfinite(nats));
@@ -177,7 +176,7 @@ TEST_CASE("The gradient of every parameter agrees with finite differences") {
     Random random(1);
     const Weights weights = random_weights(c.config, random);
     const std::vector<uint8_t> pixels = random_pixels(c.config, random);
-    const Worst worst = compare_each(weights, gradient_of(weights, weights.values, pixels), pixels);
+    const Worst worst = compare_each(weights, gradient_of<float>(weights, pixels), pixels);
     INFO(c.name << ": worst tensor " << worst.tensor);
     CHECK(worst.error < tolerance(c.config, kFloatUnit));
   }
@@ -195,7 +194,7 @@ TEST_CASE("Gradients of a larger image agree with finite differences") {
     const Weights weights = random_weights(config, random);
     const std::vector<uint8_t> pixels = random_pixels(config, random);
     const Worst worst =
-        compare_directions(weights, gradient_of(weights, weights.values, pixels), pixels, random);
+        compare_directions(weights, gradient_of<float>(weights, pixels), pixels, random);
     INFO(name(attention) << ": worst tensor " << worst.tensor);
     CHECK(worst.error < tolerance(config, kFloatUnit));
   }
@@ -206,8 +205,8 @@ TEST_CASE("The gradient pass returns the nats and adds the scaled gradient") {
   Random random(3);
   const Weights weights = random_weights(config, random);
   const std::vector<uint8_t> pixels = random_pixels(config, random);
-  GradientPass<float> pass(config, weights.parameters, weights.values.data(),
-                           weights.values.data());
+  const ProductWeights product_weights(weights, ElementType::f32);
+  GradientPass<float> pass(weights, product_weights);
   const size_t size = weights.values.size();
 
   std::vector<float> first(size), second(size), halved(size, 1.0f);
@@ -242,8 +241,8 @@ TEST_CASE("The gradient in bfloat16 is near the one in float") {
     convert<float, bfloat16>({weights.values.data(), 1, size}, {halves.data(), 1, size});
     convert<bfloat16, float>({halves.data(), 1, size}, {weights.values.data(), 1, size});
 
-    const std::vector<float> expected = gradient_of(weights, weights.values, pixels);
-    const std::vector<float> actual = gradient_of(weights, halves, pixels);
+    const std::vector<float> expected = gradient_of<float>(weights, pixels);
+    const std::vector<float> actual = gradient_of<bfloat16>(weights, pixels);
     std::vector<double> error;
     for (size_t i = 0; i < actual.size(); ++i) error.push_back(double{actual[i]} - expected[i]);
     const double relative =

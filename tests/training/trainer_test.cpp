@@ -88,8 +88,8 @@ TEST_CASE("trainer: the gradient's norm is that of the mean nats, and is clipped
   Trainer trainer(tiny_config(), options, pictures, Precision::f32, 2);
   const Weights& weights = trainer.weights();
   const ModelConfig& config = trainer.config();
-  GradientPass<float> pass(config, weights.parameters, weights.values.data(),
-                           weights.values.data());
+  const ProductWeights product_weights(weights, ElementType::f32);
+  GradientPass<float> pass(weights, product_weights);
   std::vector<float> gradient(weights.values.size());
   std::vector<uint8_t> pixels(static_cast<size_t>(config.dims()));
   for (int64_t i = 0; i < pictures->size(); ++i) {

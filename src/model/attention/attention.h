@@ -90,8 +90,8 @@ struct AttentionGradients {
   Matrix<const float> delta;       // [L, H], d_attended . attended per head
   // To these [L, D] the gradients are added.
   Matrix<float> d_query, d_key, d_value;
-  Matrix<float> d_input;       // axial_rowmajor only, like
-  SummaryGradient<T> summary;  // this
+  Matrix<float> d_input;    // axial_rowmajor only, like
+  SummaryGradient summary;  // this
 };
 template <class T>
 void attend_backward(Attention attention, const AttentionShape& shape,

@@ -29,9 +29,8 @@ using AnySummaryWeights =
     std::variant<const SummaryWeights<PackedWeights>*, const SummaryWeights<PanelWeights>*>;
 
 // The same weights as the backward pass reads them, and where their gradients are added.
-template <class T>
 struct SummaryGradient {
-  Matrix<const T> output, key;         // [D, D]
+  PackedWeights output, key;           // [D, D], of the transposes: from gradient to gradient
   const float* norm_weight = nullptr;  // [D]
   Matrix<float> d_output, d_key;
   float* d_norm_weight = nullptr;
@@ -152,8 +151,8 @@ template <class T>
 struct AttendedGradient {
   Grid<const float> d_out, lse, delta;
   Grid<float> d_query, d_key, d_value;
-  Grid<float> d_input;         // axial_rowmajor only, like
-  SummaryGradient<T> summary;  // this
+  Grid<float> d_input;      // axial_rowmajor only, like
+  SummaryGradient summary;  // this
   AttentionBackwardScratch<T>& scratch;
 };
 

@@ -61,7 +61,7 @@ class SummaryPart final : public AbovePart<T> {
     const AttentionShape& shape = image.shape;
     const int64_t n = shape.positions();
     const int64_t dim = shape.dim;
-    const SummaryGradient<T>& summary = gradient.summary;
+    const SummaryGradient& summary = gradient.summary;
     const Matrix<float> d_key(d_above.key.data, n, dim);
     const Matrix<float> d_value(d_above.value.data, n, dim);
     const Matrix<T> rounded = gradient.scratch.rounded.view();
@@ -71,7 +71,7 @@ class SummaryPart final : public AbovePart<T> {
     convert<float, T>(d_key, rounded);
     multiplier.multiply(transposed(rounded), plain(act.norm.view()), summary.d_key, true);
     const Matrix<float> d_norm = gradient.scratch.d_query.view();
-    multiplier.multiply(plain(rounded), plain(summary.key), d_norm);
+    multiplier.multiply(plain(rounded), summary.key, d_norm);
     const Matrix<float> d_sum = d_key;  // used up
     std::fill_n(d_sum.data, n * dim, 0.0f);
     layer_norm_backward(act.sum.view(), act.moments.data(), summary.norm_weight, d_norm, d_sum,
@@ -80,7 +80,7 @@ class SummaryPart final : public AbovePart<T> {
       add_rows(d_sum.row_block(r * shape.columns, shape.columns), gradient.d_input.row(r));
     convert<float, T>(d_sum, rounded);
     multiplier.multiply(transposed(rounded), plain(act.value.view()), summary.d_output, true);
-    multiplier.multiply(plain(rounded), plain(summary.output), d_value, true);
+    multiplier.multiply(plain(rounded), summary.output, d_value, true);
 
     const Matrix<float> delta = gradient.scratch.delta.view();
     head_products(d_value, act.mean.view(), shape.head_dim(), delta);

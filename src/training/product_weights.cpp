@@ -1,0 +1,32 @@
+#include "training/product_weights.h"
+
+#include <algorithm>
+
+namespace combiner {
+
+ProductWeights::ProductWeights(const Weights& weights, ElementType type) {
+  const auto make = [&](const Factor& factor) {
+    return type == ElementType::f32 ? PackedWeights::view(factor) : PackedWeights(factor, type);
+  };
+  forward_ = bind_weights<PackedWeights>(
+      weights.config, weights.parameters, weights.values.data(),
+      [&](size_t offset, int64_t out, int64_t in) {
+        const Matrix<const float> values(weights.values.data() + offset, out, in);
+        layers_.push_back({offset, values, make(transposed(values)), make(plain(values))});
+        return layers_.back().forward;
+      });
+}
+
+void ProductWeights::refresh(ThreadTeam& team) {
+  team.for_each(static_cast<int64_t>(layers_.size()), [&](int, int64_t index) {
+    Layer& layer = layers_[static_cast<size_t>(index)];
+    layer.forward.repack(transposed(layer.values));
+    layer.backward.repack(plain(layer.values));
+  });
+}
+
+const PackedWeights& ProductWeights::backward(size_t offset) const {
+  return std::ranges::find(layers_, offset, &Layer::offset)->backward;
+}
+
+}  // namespace combiner
