@@ -241,8 +241,9 @@ AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
 }
 
 template <class T>
-void AttendLines(const T* query, int64_t heads, int64_t head_dim, float scale,
-                 std::span<const KeyLine<T>> lines, float* out, Scratch& scratch) {
+void AttendLines(const DecodedPosition<T>& position, int64_t head_dim, float scale,
+                 Scratch& scratch) {
+  const auto& [query, heads, lines, out] = position;
   int64_t keys = 0;
   for (const KeyLine<T>& line : lines) keys += line.keys;
   const int64_t columns = RoundUp(keys);
@@ -449,13 +450,15 @@ void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput<b
 #endif
   Attend(tile, output, merge, scratch);
 }
-void AttendLinesFloat(const float* query, int64_t heads, int64_t head_dim, float scale,
-                      std::span<const KeyLine<float>> lines, float* out, Scratch& scratch) {
-  AttendLines(query, heads, head_dim, scale, lines, out, scratch);
+void AttendLinesFloat(std::span<const DecodedPosition<float>> positions, int64_t head_dim,
+                      float scale, Scratch& scratch) {
+  for (const DecodedPosition<float>& position : positions)
+    AttendLines(position, head_dim, scale, scratch);
 }
-void AttendLinesBfloat16(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
-                         std::span<const KeyLine<bfloat16>> lines, float* out, Scratch& scratch) {
-  AttendLines(query, heads, head_dim, scale, lines, out, scratch);
+void AttendLinesBfloat16(std::span<const DecodedPosition<bfloat16>> positions, int64_t head_dim,
+                         float scale, Scratch& scratch) {
+  for (const DecodedPosition<bfloat16>& position : positions)
+    AttendLines(position, head_dim, scale, scratch);
 }
 void AttendBackwardFloat(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
                          const AttentionGradient& gradient, Scratch& scratch) {
@@ -495,17 +498,15 @@ void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput<bfloat16>
   HWY_DYNAMIC_DISPATCH(AttendBfloat16)(tile, output, merge, scratch);
 }
 template <>
-void attend_lines(const float* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<float>> lines, std::span<const KeyLine<float>> /*next*/,
-                  float* out, Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(AttendLinesFloat)(query, heads, head_dim, scale, lines, out, scratch);
+void attend_lines(std::span<const DecodedPosition<float>> positions, int64_t head_dim, float scale,
+                  Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendLinesFloat)(positions, head_dim, scale, scratch);
 }
 template <>
-void attend_lines(const bfloat16* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<bfloat16>> lines, std::span<const KeyLine<bfloat16>> next,
-                  float* out, Scratch& scratch) {
-  if (attend_lines_by_tiles(query, heads, head_dim, scale, lines, next, out, scratch)) return;
-  HWY_DYNAMIC_DISPATCH(AttendLinesBfloat16)(query, heads, head_dim, scale, lines, out, scratch);
+void attend_lines(std::span<const DecodedPosition<bfloat16>> positions, int64_t head_dim,
+                  float scale, Scratch& scratch) {
+  if (attend_lines_by_tiles(positions, head_dim, scale, scratch)) return;
+  HWY_DYNAMIC_DISPATCH(AttendLinesBfloat16)(positions, head_dim, scale, scratch);
 }
 template <>
 void attend_backward(const AttentionTile<float>& tile, const AttentionOutputGradient& output,

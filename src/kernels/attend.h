@@ -98,6 +98,8 @@ void attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merg
             Scratch& scratch);
 
 // Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
+// Keys are followed by memory that can be read, whatever it holds, up to the next multiple of
+// kReadableKeys rows.
 template <class T>
 struct KeyLine {
   const T* key;
@@ -106,13 +108,19 @@ struct KeyLine {
   int64_t value_stride;
   int64_t keys;
 };
+inline constexpr int64_t kReadableKeys = 16;
 
 // One position, as decoding has it: each head's query [heads, head_dim] attends the keys of all
-// lines, of which there is at least one, under one softmax. out [heads, head_dim]. Lines that will
-// be attended `next`, of as many heads, may be fetched from memory meanwhile.
+// lines, of which there is at least one, under one softmax. out [heads, head_dim].
 template <class T>
-void attend_lines(const T* query, int64_t heads, int64_t head_dim, float scale,
-                  std::span<const KeyLine<T>> lines, std::span<const KeyLine<T>> next, float* out,
+struct DecodedPosition {
+  const T* query;
+  int64_t heads;
+  std::span<const KeyLine<T>> lines;
+  float* out;
+};
+template <class T>
+void attend_lines(std::span<const DecodedPosition<T>> positions, int64_t head_dim, float scale,
                   Scratch& scratch);
 
 // Recomputes the tile's probabilities from lse, so nothing but lse and out is kept.

@@ -28,50 +28,63 @@ using Lines = std::span<const KeyLine<bfloat16>>;
 // A tile's depths: dimensions of a head.
 constexpr int64_t kDims = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
 
+// A tile's rows of one float, or of one pair of bfloat16.
+constexpr int64_t kOneColumn = 4;
+
 int64_t WholeTiles(int64_t keys) { return (keys + kTileRows - 1) / kTileRows * kTileRows; }
 
-// logit[h * stride + j] = query . key j of each head; undefined up to a whole tile of keys.
-COMBINER_AMX void LogitsByTiles(const bfloat16* query, int64_t heads, int64_t head_dim,
-                                const KeyLine<bfloat16>& line, float* logit, int64_t stride) {
-  // 0: 16 keys, 1: the last ones, 2: a query, 3 and 4: logits of 0 and 1.
-  constexpr int64_t kOneColumn = 4;
-  const int64_t whole = line.keys / kTileRows * kTileRows;
-  const int64_t rest = line.keys - whole;
+// Tiles 0 and 1: 16 keys and a query; 4 to 7: logits of four heads. What follows a line's keys is
+// read, and makes logits that nobody reads.
+COMBINER_AMX void ShapeForLines() {
   TileShapes shapes;
   shapes.set(0, kTileRows);
-  shapes.set(2, kTileRows, kOneColumn);
-  shapes.set(3, kTileRows, kOneColumn);
-  if (rest > 0) {
-    shapes.set(1, rest);
-    shapes.set(4, rest, kOneColumn);
-  }
+  shapes.set(1, kTileRows, kOneColumn);
+  for (int tile = 4; tile < 8; ++tile) shapes.set(tile, kTileRows, kOneColumn);
   _tile_loadconfig(&shapes);
+}
+
+// Logits of a tile of keys and the head `h` from the current one on, in `tile`, which intrinsics
+// want by its number.
+#define COMBINER_ADD_LOGITS(tile, h)                \
+  if (first)                                        \
+    _tile_zero(tile);                               \
+  else                                              \
+    _tile_loadd(tile, to + (h)*stride, kOneColumn); \
+  _tile_loadd(0, key + (h)*head_dim, key_bytes);    \
+  _tile_loadd(1, q + (h)*head_dim, kOneColumn);     \
+  _tile_dpbf16ps(tile, 0, 1)
+
+// logit[h * stride + j] = query . key j of each head; undefined up to a whole tile of keys.
+COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads, int64_t head_dim,
+                                           const KeyLine<bfloat16>& line, float* logit,
+                                           int64_t stride) {
   const int64_t key_bytes = line.key_stride * static_cast<int64_t>(sizeof(bfloat16));
-  for (int64_t h = 0; h < heads; ++h)
+  for (int64_t j = 0; j < line.keys; j += kTileRows)
     for (int64_t d = 0; d < head_dim; d += kDims) {
-      const int64_t at = h * head_dim + d;
-      float* to = logit + h * stride;
-      _tile_loadd(2, query + at, kOneColumn);
-      for (int64_t j = 0; j < whole; j += kTileRows) {
-        if (d == 0)
-          _tile_zero(3);
-        else
-          _tile_loadd(3, to + j, kOneColumn);
-        _tile_loadd(0, line.key + j * line.key_stride + at, key_bytes);
-        _tile_dpbf16ps(3, 0, 2);
-        _tile_stored(3, to + j, kOneColumn);
+      const bfloat16* key = line.key + j * line.key_stride + d;
+      const bfloat16* q = query + d;
+      float* to = logit + j;
+      const bool first = d == 0;
+      int64_t h = 0;
+      // A product takes long, but others need not wait for it.
+      for (; h + 4 <= heads; h += 4, q += 4 * head_dim, key += 4 * head_dim, to += 4 * stride) {
+        COMBINER_ADD_LOGITS(4, 0);
+        COMBINER_ADD_LOGITS(5, 1);
+        COMBINER_ADD_LOGITS(6, 2);
+        COMBINER_ADD_LOGITS(7, 3);
+        _tile_stored(4, to, kOneColumn);
+        _tile_stored(5, to + stride, kOneColumn);
+        _tile_stored(6, to + 2 * stride, kOneColumn);
+        _tile_stored(7, to + 3 * stride, kOneColumn);
       }
-      if (rest > 0) {
-        if (d == 0)
-          _tile_zero(4);
-        else
-          _tile_loadd(4, to + whole, kOneColumn);
-        _tile_loadd(1, line.key + whole * line.key_stride + at, key_bytes);
-        _tile_dpbf16ps(4, 1, 2);
-        _tile_stored(4, to + whole, kOneColumn);
+      for (; h < heads; ++h, q += head_dim, key += head_dim, to += stride) {
+        COMBINER_ADD_LOGITS(4, 0);
+        _tile_stored(4, to, kOneColumn);
       }
     }
 }
+
+#undef COMBINER_ADD_LOGITS
 
 // Turns a head's logits into weights, exp(scale (logit - maximum)) rounded to bfloat16, zero where
 // a line is filled up to whole tiles, and returns the sum of what they were rounded to.
@@ -102,35 +115,47 @@ COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, float scale, float* HWY_RES
   return hn::GetLane(hn::SumOfLanes(d, hn::Vec512<float>{sum}));
 }
 
+struct PairSums {
+  __m512 lower, upper;
+
+  COMBINER_AMX HWY_INLINE PairSums() : lower(_mm512_setzero_ps()), upper(_mm512_setzero_ps()) {}
+  // Adds two rows of values times two weights.
+  COMBINER_AMX HWY_INLINE void Add(const bfloat16* first, const bfloat16* second,
+                                   const bfloat16* weight) {
+    const __m512i a = _mm512_loadu_si512(first);
+    const __m512i b = _mm512_loadu_si512(second);
+    int32_t pair;
+    std::memcpy(&pair, weight, sizeof(pair));
+    const auto weights = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+    lower =
+        _mm512_dpbf16_ps(lower, reinterpret_cast<__m512bh>(_mm512_unpacklo_epi16(a, b)), weights);
+    upper =
+        _mm512_dpbf16_ps(upper, reinterpret_cast<__m512bh>(_mm512_unpackhi_epi16(a, b)), weights);
+  }
+};
+
 // out[kDims] = the sum over all lines' values, from column `at`, times their weights, over `sum`.
 COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, int64_t at, const bfloat16* HWY_RESTRICT weight,
                                     float sum, float* HWY_RESTRICT out) {
   // Products take two keys' values of one dimension from one lane: of each 128 bits, the lower and
   // the upper four dimensions. Of even and odd pairs apart, so that one sum need not wait.
-  __m512 lower[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  __m512 upper[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  PairSums even, odd;
   for (const KeyLine<bfloat16>& line : lines) {
     const bfloat16* value = line.value + at;
-    for (int64_t j = 0; j < line.keys; j += 2) {
-      // Beside the last of an odd number its own weight is zero.
-      const int64_t next = j + 1 < line.keys ? line.value_stride : 0;
-      const __m512i a = _mm512_loadu_si512(value);
-      const __m512i b = _mm512_loadu_si512(value + next);
-      int32_t pair;
-      std::memcpy(&pair, weight + j, sizeof(pair));
-      const auto weights = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-      const size_t turn = static_cast<size_t>(j / 2 % 2);
-      lower[turn] = _mm512_dpbf16_ps(
-          lower[turn], reinterpret_cast<__m512bh>(_mm512_unpacklo_epi16(a, b)), weights);
-      upper[turn] = _mm512_dpbf16_ps(
-          upper[turn], reinterpret_cast<__m512bh>(_mm512_unpackhi_epi16(a, b)), weights);
-      value += 2 * line.value_stride;
+    const int64_t stride = line.value_stride;
+    int64_t j = 0;
+    for (; j + 4 <= line.keys; j += 4, value += 4 * stride) {
+      even.Add(value, value + stride, weight + j);
+      odd.Add(value + 2 * stride, value + 3 * stride, weight + j + 2);
     }
+    // Beside the last of an odd number its own weight is zero.
+    for (; j < line.keys; j += 2, value += 2 * stride)
+      even.Add(value, j + 1 < line.keys ? value + stride : value, weight + j);
     weight += WholeTiles(line.keys);
   }
   const __m512 scale = _mm512_set1_ps(1.0f / sum);
-  const __m512 low = _mm512_mul_ps(_mm512_add_ps(lower[0], lower[1]), scale);
-  const __m512 high = _mm512_mul_ps(_mm512_add_ps(upper[0], upper[1]), scale);
+  const __m512 low = _mm512_mul_ps(_mm512_add_ps(even.lower, odd.lower), scale);
+  const __m512 high = _mm512_mul_ps(_mm512_add_ps(even.upper, odd.upper), scale);
   const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
   _mm512_storeu_ps(out, _mm512_permutex2var_ps(low, first, high));
@@ -172,30 +197,34 @@ class Fetcher {
   int64_t row_ = 0;  // of the first line
 };
 
-COMBINER_AMX void AttendLinesByTiles(const bfloat16* query, int64_t heads, int64_t head_dim,
-                                     float scale, Lines lines, Lines next, float* out,
-                                     Scratch& scratch) {
-  int64_t columns = 0;
-  for (const KeyLine<bfloat16>& line : lines) columns += WholeTiles(line.keys);
-  const auto logits = static_cast<size_t>(heads * columns);
-  auto* logit = scratch.reserve<float>(logits + static_cast<size_t>(columns));
-  auto* weight = reinterpret_cast<bfloat16*>(logit + logits);
-
+COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> positions,
+                                     int64_t head_dim, float scale, Scratch& scratch) {
   // The compiler does not know that tiles are loaded from memory.
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  float* to = logit;
-  for (const KeyLine<bfloat16>& line : lines) {
-    LogitsByTiles(query, heads, head_dim, line, to, columns);
-    to += WholeTiles(line.keys);
+  ShapeForLines();
+  for (size_t i = 0; i < positions.size(); ++i) {
+    const auto& [query, heads, lines, out] = positions[i];
+    int64_t columns = 0;
+    for (const KeyLine<bfloat16>& line : lines) columns += WholeTiles(line.keys);
+    const auto logits = static_cast<size_t>(heads * columns);
+    auto* logit = scratch.reserve<float>(logits + static_cast<size_t>(columns));
+    auto* weight = reinterpret_cast<bfloat16*>(logit + logits);
+
+    float* to = logit;
+    for (const KeyLine<bfloat16>& line : lines) {
+      LogitsByTiles(query, heads, head_dim, line, to, columns);
+      to += WholeTiles(line.keys);
+    }
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    Fetcher fetcher(i + 1 < positions.size() ? positions[i + 1].lines : Lines(), heads * head_dim);
+    for (int64_t h = 0; h < heads; ++h) {
+      fetcher.fetch(h + 1, heads);
+      const float sum = WeightsOf(lines, scale, logit + h * columns, weight);
+      for (int64_t d = 0; d < head_dim; d += kDims)
+        MeanOf(lines, h * head_dim + d, weight, sum, out + h * head_dim + d);
+    }
   }
   _tile_release();
-  Fetcher fetcher(next, heads * head_dim);
-  for (int64_t h = 0; h < heads; ++h) {
-    fetcher.fetch(h + 1, heads);
-    const float sum = WeightsOf(lines, scale, logit + h * columns, weight);
-    for (int64_t d = 0; d < head_dim; d += kDims)
-      MeanOf(lines, h * head_dim + d, weight, sum, out + h * head_dim + d);
-  }
 }
 
 }  // namespace combiner::HWY_NAMESPACE
@@ -205,14 +234,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace combiner {
 
-bool attend_lines_by_tiles([[maybe_unused]] const bfloat16* query, [[maybe_unused]] int64_t heads,
+bool attend_lines_by_tiles([[maybe_unused]] std::span<const DecodedPosition<bfloat16>> positions,
                            [[maybe_unused]] int64_t head_dim, [[maybe_unused]] float scale,
-                           [[maybe_unused]] std::span<const KeyLine<bfloat16>> lines,
-                           [[maybe_unused]] std::span<const KeyLine<bfloat16>> next,
-                           [[maybe_unused]] float* out, [[maybe_unused]] Scratch& scratch) {
+                           [[maybe_unused]] Scratch& scratch) {
 #if COMBINER_HAS_AMX
+  static_assert(kReadableKeys == kTileRows);
   if (head_dim % N_AVX3::kDims != 0 || !amx_available()) return false;
-  N_AVX3::AttendLinesByTiles(query, heads, head_dim, scale, lines, next, out, scratch);
+  N_AVX3::AttendLinesByTiles(positions, head_dim, scale, scratch);
   return true;
 #else
   return false;

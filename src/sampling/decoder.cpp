@@ -38,7 +38,8 @@ DecodeState<T>::DecodeState(const ModelConfig& config)
     offsets_.push_back(size);
     size += static_cast<size_t>(attention_state_size(attention, config.attention_shape()));
   }
-  layers_ = Buffer<T>(size);
+  // Keys at the end too are followed by memory that attend_lines may read.
+  layers_ = Buffer<T>(size + static_cast<size_t>(kReadableKeys * config.embed_dim));
 }
 
 template <class T>
@@ -115,20 +116,20 @@ void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& 
           {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},
           state.layer(layer), lines_of(i), thread.alone);
     }
-    for (int64_t i = first_image; i < end_image; ++i) {
-      const HeadRange heads = heads_of(i);
-      // The next image's heads are at least in part the same; a hint need not be exact.
-      std::span<const KeyLine<T>> next;
-      if (i + 1 < end_image) next = lines_of(i + 1).span();
-      const auto columns = [&](auto matrix) {
-        return matrix.row_block(i, 1).column_block(heads.first * shape.head_dim(),
-                                                   heads.number * shape.head_dim());
-      };
-      attend_lines<T>(columns(block_.query_key_value.view()).data, heads.number, shape.head_dim(),
-                      shape.scale(), lines_of(i).span(), next, columns(block_.attended.view()).data,
-                      thread.alone.scratch);
-      convert<float, T>(columns(block_.attended.view()), columns(block_.attended_in.view()));
-    }
+    const auto columns_of = [&](int64_t image, auto matrix) {
+      const HeadRange heads = heads_of(image);
+      return matrix.row_block(image, 1).column_block(heads.first * shape.head_dim(),
+                                                     heads.number * shape.head_dim());
+    };
+    thread.positions.clear();
+    for (int64_t i = first_image; i < end_image; ++i)
+      thread.positions.push_back({columns_of(i, block_.query_key_value.view()).data,
+                                  heads_of(i).number, lines_of(i).span(),
+                                  columns_of(i, block_.attended.view()).data});
+    attend_lines<T>(thread.positions, shape.head_dim(), shape.scale(), thread.alone.scratch);
+    for (int64_t i = first_image; i < end_image; ++i)
+      convert<float, T>(columns_of(i, block_.attended.view()),
+                        columns_of(i, block_.attended_in.view()));
   });
 }
 

@@ -84,7 +84,9 @@ class Decoder {
     Worker together;
     Worker alone;
     SharedAttentionActivations<T> attention;
-    std::vector<KeyLines<T>> lines;  // of each image that the thread attends
+    // Of each image that the thread attends.
+    std::vector<KeyLines<T>> lines;
+    std::vector<DecodedPosition<T>> positions;
   };
 
   void attend(std::span<DecodeState<T>> states, size_t layer, Thread& thread);

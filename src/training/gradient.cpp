@@ -232,7 +232,7 @@ void GradientPass<T>::block_backward(size_t layer, float* gradient) {
   for_each_band(d_x.rows, [&](int64_t first, int64_t n) {
     const auto band = [&](auto m) { return m.row_block(first, n); };
     multiplier.multiply(plain(band(d_packed)), product_weights_.backward(p.query), band(d_norm),
-                        true);
+                        {.accumulate = true});
     layer_norm_backward(band(x_[layer].view()), act.moments1.data() + first,
                         values_ + p.norm1.weight, band(d_norm), band(d_x),
                         gradient + p.norm1.weight, gradient + p.norm1.bias);

@@ -325,7 +325,7 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   std::vector<PaddedMatrix<T>> key, value;
   std::vector<KeyLine<T>> lines;
   for (const int64_t n : keys) {
-    key.emplace_back(n, dim, random);
+    key.emplace_back((n + kReadableKeys - 1) / kReadableKeys * kReadableKeys, dim, random);
     value.emplace_back(n, dim, random);
   }
   for (size_t line = 0; line < keys.size(); ++line)
@@ -334,7 +334,8 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   std::vector<float> out(static_cast<size_t>(dim));
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   Scratch scratch;
-  attend_lines<T>(query.view().data, heads, head_dim, scale, lines, lines, out.data(), scratch);
+  const DecodedPosition<T> position{query.view().data, heads, lines, out.data()};
+  attend_lines<T>({&position, 1}, head_dim, scale, scratch);
 
   ErrorBounds bounds;
   for (int64_t h = 0; h < heads; ++h) {

@@ -80,7 +80,7 @@ class SummaryPart final : public AbovePart<T> {
       add_rows(d_sum.row_block(r * shape.columns, shape.columns), gradient.d_input.row(r));
     convert<float, T>(d_sum, rounded);
     multiplier.multiply(transposed(rounded), plain(act.value.view()), summary.d_output, true);
-    multiplier.multiply(plain(rounded), summary.output, d_value, true);
+    multiplier.multiply(plain(rounded), summary.output, d_value, {.accumulate = true});
 
     const Matrix<float> delta = gradient.scratch.delta.view();
     head_products(d_value, act.mean.view(), shape.head_dim(), delta);
