@@ -84,6 +84,36 @@ void GradientBfloat16(const Matrix<const float>& logits, const uint8_t* targets,
   Gradient(logits, targets, scale, nats, d_logits);
 }
 
+void Range(std::span<const float> logits, LogitRange* range) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto count = static_cast<int64_t>(logits.size());
+  range->maximum = Maximum(logits.data(), count);
+  // What is no finite number is none less itself.
+  auto odd = hn::Zero(d);
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) {
+    const auto x = hn::LoadU(d, logits.data() + j);
+    odd = hn::Add(odd, hn::Sub(x, x));
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(d, odd));
+  for (; j < count; ++j) sum += logits[static_cast<size_t>(j)] - logits[static_cast<size_t>(j)];
+  range->finite = sum == 0.0f;
+}
+
+void SoftmaxWeights(std::span<const float> logits, float maximum, float factor,
+                    std::span<float> weights) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  const auto m = hn::Set(d, maximum);
+  const auto f = hn::Set(d, factor);
+  size_t j = 0;
+  for (; j + lanes <= logits.size(); j += lanes)
+    hn::StoreU(FastExp(d, hn::Mul(hn::Sub(hn::LoadU(d, logits.data() + j), m), f)), d,
+               weights.data() + j);
+  for (; j < logits.size(); ++j) weights[j] = std::exp((logits[j] - maximum) * factor);
+}
+
 }  // namespace combiner::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -91,6 +121,8 @@ HWY_AFTER_NAMESPACE();
 namespace combiner {
 
 HWY_EXPORT(CrossEntropy);
+HWY_EXPORT(Range);
+HWY_EXPORT(SoftmaxWeights);
 HWY_EXPORT(GradientFloat);
 HWY_EXPORT(GradientBfloat16);
 
@@ -106,6 +138,16 @@ template <>
 void cross_entropy_gradient(Matrix<const float> logits, const uint8_t* targets, float scale,
                             float* nats, Matrix<bfloat16> d_logits) {
   HWY_DYNAMIC_DISPATCH(GradientBfloat16)(logits, targets, scale, nats, d_logits);
+}
+
+LogitRange logit_range(std::span<const float> logits) {
+  LogitRange range;
+  HWY_DYNAMIC_DISPATCH(Range)(logits, &range);
+  return range;
+}
+void softmax_weights(std::span<const float> logits, float maximum, float factor,
+                     std::span<float> weights) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxWeights)(logits, maximum, factor, weights);
 }
 
 }  // namespace combiner

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "tensor/bfloat16.h"
 #include "tensor/matrix.h"
@@ -15,5 +16,16 @@ void cross_entropy(Matrix<const float> logits, const uint8_t* targets, float* na
 template <class T>
 void cross_entropy_gradient(Matrix<const float> logits, const uint8_t* targets, float scale,
                             float* nats, Matrix<T> d_logits);
+
+// The largest of some logits, and whether all of them are finite numbers.
+struct LogitRange {
+  float maximum;
+  bool finite;
+};
+LogitRange logit_range(std::span<const float> logits);
+
+// weights[j] = exp((logits[j] - maximum) * factor).
+void softmax_weights(std::span<const float> logits, float maximum, float factor,
+                     std::span<float> weights);
 
 }  // namespace combiner

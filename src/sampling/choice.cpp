@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "error.h"
+#include "kernels/cross_entropy.h"
 
 namespace combiner {
 namespace {
@@ -24,7 +26,7 @@ void require_finite(std::span<const float> logits) {
 }
 
 // Sets to zero the weights that top_k and top_p leave out.
-void limit(std::span<const float> logits, const ChoiceOptions& options, std::span<double> weights) {
+void limit(std::span<const float> logits, const ChoiceOptions& options, std::span<float> weights) {
   std::array<uint8_t, kMostValues> storage;
   const std::span<uint8_t> order(storage.data(), weights.size());
   std::iota(order.begin(), order.end(), uint8_t{0});
@@ -58,26 +60,41 @@ void validate(const ChoiceOptions& options) {
 }
 
 uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options, double uniform) {
-  require_finite(logits);
-  const auto likeliest = std::max_element(logits.begin(), logits.end());
-  if (options.temperature == 0) return static_cast<uint8_t>(likeliest - logits.begin());
+  const LogitRange range = logit_range(logits);
+  if (!range.finite) require_finite(logits);
+  if (options.temperature == 0)
+    return static_cast<uint8_t>(std::ranges::find(logits, range.maximum) - logits.begin());
 
-  std::array<double, kMostValues> storage;
-  const std::span<double> weights(storage.data(), logits.size());
-  for (size_t value = 0; value < logits.size(); ++value)
-    weights[value] = std::exp(static_cast<float>((static_cast<double>(logits[value]) - *likeliest) /
-                                                 options.temperature));
+  alignas(64) std::array<float, kMostValues> storage;
+  const std::span<float> weights(storage.data(), logits.size());
+  // Beyond float's range logits that differ at all are as different as can be.
+  const auto factor = static_cast<float>(
+      std::min<double>(1 / options.temperature, std::numeric_limits<float>::max()));
+  softmax_weights(logits, range.maximum, factor, weights);
   if (options.top_k < kMostValues || options.top_p < 1) limit(logits, options, weights);
 
-  const double target = uniform * std::accumulate(weights.begin(), weights.end(), 0.0);
+  // Sums of a few values each, so that one need not wait for the other.
+  constexpr size_t kFew = 16;
+  std::array<double, kMostValues / kFew> sums;
+  const size_t parts = (weights.size() + kFew - 1) / kFew;
+  for (size_t part = 0; part < parts; ++part) {
+    const size_t first = part * kFew;
+    const std::span<float> few = weights.subspan(first, std::min(kFew, weights.size() - first));
+    sums[part] = std::accumulate(few.begin(), few.end(), 0.0);
+  }
+  const double target = uniform * std::accumulate(sums.begin(), sums.begin() + parts, 0.0);
   double sum = 0;
-  size_t chosen = 0;
-  for (size_t value = 0; value < weights.size(); ++value) {
+  size_t part = 0;
+  while (part + 1 < parts && sum + sums[part] <= target) sum += sums[part++];
+  // Rounding may leave the sum below the target: the last value that can be is chosen then.
+  size_t chosen = weights.size();
+  for (size_t value = part * kFew; value < weights.size(); ++value) {
     if (weights[value] == 0) continue;
     chosen = value;
     sum += weights[value];
     if (sum > target) break;
   }
+  while (chosen == weights.size() || weights[chosen] == 0) --chosen;
   return static_cast<uint8_t>(chosen);
 }
 

@@ -50,6 +50,8 @@ class Plan {
   int team() const { return team_; }
   int teams() const { return teams_; }
   int threads() const { return team_ * teams_; }
+  // At once, of all teams.
+  int64_t images() const { return largest() * teams_; }
   int64_t batches() const { return batches_; }
   int64_t largest() const { return ceil_div(count_, batches_); }
   int64_t first(int64_t batch) const {
@@ -75,14 +77,14 @@ struct Job {
 template <class T>
 class BatchSampler {
  public:
+  // `states` are as many as its largest batch has images.
   BatchSampler(const ModelConfig& config, const ModelWeights<PanelWeights>& weights,
-               const Plan& plan, Job& job)
+               const Plan& plan, std::span<DecodeState<T>> states, Job& job)
       : config_(config),
         plan_(plan),
         job_(job),
-        decoder_(config, weights, plan.largest(), plan.team()) {
-    for (int64_t i = 0; i < plan.largest(); ++i) states_.emplace_back(config);
-  }
+        decoder_(config, weights, plan.largest(), plan.team()),
+        states_(states) {}
 
   void abandon() { decoder_.abandon(); }
 
@@ -101,10 +103,9 @@ class BatchSampler {
 
   // Decodes the first positions of a full batch, for nothing but the time it takes.
   void rehearse(int positions, int rank) {
-    const std::span<DecodeState<T>> states(states_);
-    reset(states, rank);
+    reset(states_, rank);
     const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
-    for (int i = 0; i < positions; ++i) decoder_.step(states, zero, rank);
+    for (int i = 0; i < positions; ++i) decoder_.step(states_, zero, rank);
   }
 
  private:
@@ -116,7 +117,7 @@ class BatchSampler {
 
   // Images first .. first + count - 1 of the seed; false once the job is to stop.
   bool draw(int64_t first, int64_t count, int rank) {
-    const std::span<DecodeState<T>> states(states_.data(), static_cast<size_t>(count));
+    const std::span<DecodeState<T>> states = states_.first(static_cast<size_t>(count));
     reset(states, rank);
     const SampleOptions& options = job_.options;
     const typename Decoder<T>::Choose choose = [&](size_t image, int64_t subpixel,
@@ -163,7 +164,7 @@ class BatchSampler {
   const Plan& plan_;
   Job& job_;
   Decoder<T> decoder_;
-  std::vector<DecodeState<T>> states_;
+  std::span<DecodeState<T>> states_;
   // Said by the team's first thread.
   int64_t batch_ = 0;
   bool stop_ = false;
@@ -173,15 +174,18 @@ class BatchSampler {
 template <class T>
 class Teams {
  public:
+  // Decodes in the first plan.images() of `states`.
   Teams(const ModelConfig& config, const ModelWeights<PanelWeights>& weights, const Plan& plan,
-        ThreadTeam& threads, Job& job)
+        std::span<DecodeState<T>> states, ThreadTeam& threads, Job& job)
       : plan_(plan), threads_(threads), job_(job) {
     // Made where they work: memory lies near the thread that touches it first.
     samplers_.resize(static_cast<size_t>(plan_.teams()));
     threads_.run([&](int rank) {
-      if (rank < plan_.threads() && rank % plan_.team() == 0)
-        samplers_[static_cast<size_t>(rank / plan_.team())] =
-            std::make_unique<BatchSampler<T>>(config, weights, plan_, job_);
+      if (rank >= plan_.threads() || rank % plan_.team() != 0) return;
+      const auto index = static_cast<size_t>(rank / plan_.team());
+      const auto largest = static_cast<size_t>(plan_.largest());
+      samplers_[index] = std::make_unique<BatchSampler<T>>(
+          config, weights, plan_, states.subspan(index * largest, largest), job_);
     });
   }
 
@@ -197,7 +201,7 @@ class Teams {
     const auto start = std::chrono::steady_clock::now();
     run([](BatchSampler<T>& sampler, int rank) { sampler.rehearse(kPositions, rank); });
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-    return static_cast<double>(plan_.largest() * plan_.teams()) / time.count();
+    return static_cast<double>(plan_.images()) / time.count();
   }
 
  private:
@@ -236,14 +240,18 @@ std::vector<Plan> candidates(const SampleOptions& options) {
   return plans;
 }
 
-// The fastest teams for the job, by trial where there is a choice.
+// The fastest teams for the job, by trial where there is a choice. Makes the states that they
+// decode in: one after the other, so that their memory is taken once.
 template <class T>
 std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
-                                     const ModelWeights<PanelWeights>& weights, ThreadTeam& threads,
+                                     const ModelWeights<PanelWeights>& weights,
+                                     std::vector<DecodeState<T>>& states, ThreadTeam& threads,
                                      Job& job) {
   const std::vector<Plan> plans = candidates(job.options);
+  for (const Plan& plan : plans)
+    while (static_cast<int64_t>(states.size()) < plan.images()) states.emplace_back(config);
   const auto make = [&](const Plan& plan) {
-    return std::make_unique<Teams<T>>(config, weights, plan, threads, job);
+    return std::make_unique<Teams<T>>(config, weights, plan, states, threads, job);
   };
   if (plans.size() == 1) return make(plans.front());
   std::unique_ptr<Teams<T>> best;
@@ -274,7 +282,7 @@ class Sampler::DrawingIn final : public Drawing {
       : job_{options},
         threads_(options.threads),
         panels_(pack_panels(weights, options.precision, threads_)),
-        teams_(best_teams<T>(weights.config, panels_, threads_, job_)) {}
+        teams_(best_teams<T>(weights.config, panels_, states_, threads_, job_)) {}
 
   bool draw(const SampleEvents& events) override {
     job_.events = events;
@@ -288,6 +296,7 @@ class Sampler::DrawingIn final : public Drawing {
   Job job_;
   ThreadTeam threads_;
   ModelWeights<PanelWeights> panels_;
+  std::vector<DecodeState<T>> states_;
   std::unique_ptr<Teams<T>> teams_;
 };
 
