@@ -55,9 +55,10 @@ class Peer:
         return f"{self.name} {self.version}"
 
     def choices(self, figure):
-        """The values to try of each field of Way, first those to begin with."""
+        """The values to try of each field of Way, first those to begin with; the batch last, for
+        it is the precision and mode that it must suit."""
         modes = self.modes[:1] if figure == SAMPLE_FORWARD else self.modes
-        return {"batch": BATCHES[figure], "precision": ["f32", "bf16"], "mode": modes}
+        return {"precision": ["f32", "bf16"], "mode": modes, "batch": BATCHES[figure]}
 
     def random_images(self, batch):
         return self.rng.integers(0, 256, (batch, self.rows, self.columns, 3), np.uint8)
