@@ -15,8 +15,8 @@ namespace {
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
-// By how much of itself each of attend's weights may be off because it is rounded for the product
-// with the values: an exponential to 2^-13, then bfloat16.
+// By how much of itself each weight of attend and attend_lines may be off because it is rounded for
+// the product with the values: an exponential to 2^-13, then bfloat16.
 template <class T>
 double weight_rounding() {
   return std::is_same_v<T, bfloat16> && amx_available() ? kBfloat16Unit + 0x1p-13 : 0.0;
@@ -352,7 +352,7 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
     }
     std::vector<const AttentionCase<T>*> pointers;
     for (const AttentionCase<T>& part : parts) pointers.push_back(&part);
-    const Attended expected = attended(pointers, 0, 0.0);
+    const Attended expected = attended(pointers, 0, weight_rounding<T>());
     for (int64_t d = 0; d < head_dim; ++d)
       bounds.add(out[static_cast<size_t>(h * head_dim + d)], expected.out[static_cast<size_t>(d)],
                  expected.out_error[static_cast<size_t>(d)]);
