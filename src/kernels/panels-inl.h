@@ -11,6 +11,8 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <type_traits>
 
 #include "kernels/activation-inl.h"
 #include "kernels/panels.h"
@@ -26,10 +28,13 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<float>()));
 // Depths that integers of inputs share a scale over.
 constexpr int64_t kDepthAtOnce = 256;
 
-// A layer's outputs, as vectors of floats, activated before they are stored as Y.
+// A layer's outputs, as vectors of floats, activated before they are stored as Y. They are rounded to
+// Y before, as where they pass through memory on their way.
 template <class Y, class D, class V>
 HWY_INLINE V Activated(D d, std::optional<Activation> activation, V v) {
   if (!activation) return v;
+  if constexpr (std::is_same_v<Y, bfloat16>)
+    v = hn::BitCast(d, hn::ShiftLeft<16>(Bfloat16Bits(d, v)));
   if (*activation == Activation::relu) return Relu<Y>::Value(d, v);
   return Gelu<Y>::Value(d, v);
 }

@@ -19,15 +19,22 @@ namespace combiner {
 namespace {
 
 // Decoding and the parallel pass do the same sums in another order: in float, a few dozen roundings
-// of 2^-24 in a row. In bfloat16 they do not round at the same places either (what goes into an
-// activation, attention's weights), so what follows is rounded to other neighbours, 2^-8 apart, at
-// all of some twenty places; the worst of many logits is off by a few times the root of so many
-// roundings' squares.
+// of 2^-24 in a row. In bfloat16 the order also decides now and then which of two neighbours, 2^-8
+// apart, a sum is rounded to, at a few places between the image and the logits. With tile registers
+// the parallel pass rounds attention's weights too, to 2^-8, and what follows is rounded to
+// neighbours at all of some twenty places; the worst of many logits is off by a few times the root
+// of so many roundings' squares.
 template <class T>
-constexpr double kLogitTolerance = std::is_same_v<T, float> ? 1e-5 : 0x1p-4;
+double logit_tolerance() {
+  if (std::is_same_v<T, float>) return 1e-5;
+  return amx_available() ? 0x1p-4 : 0x1p-7;
+}
 // Of the sum of nats, where the differences cancel.
 template <class T>
-constexpr double kNatsTolerance = std::is_same_v<T, float> ? 1e-5 : 1e-3;
+double nats_tolerance() {
+  if (std::is_same_v<T, float>) return 1e-5;
+  return amx_available() ? 1e-3 : 1e-4;
+}
 
 template <class T>
 std::vector<float> parallel_logits(const Weights& weights, const std::vector<uint8_t>& image,
@@ -58,8 +65,8 @@ double sum_of_nats(std::span<const float> logits, const std::vector<uint8_t>& im
 // Each sub-pixel's logits on their own, and the whole image's likelihood.
 void check_same(const std::vector<std::vector<float>>& decoded,
                 const std::vector<std::vector<float>>& parallel,
-                std::span<const std::vector<uint8_t>> images, double logit_tolerance,
-                double nats_tolerance) {
+                std::span<const std::vector<uint8_t>> images, double worst_logits,
+                double worst_nats) {
   for (size_t i = 0; i < images.size(); ++i) {
     const std::vector<float>& expected = parallel[i];
     const size_t vocab = expected.size() / images[i].size();
@@ -69,10 +76,10 @@ void check_same(const std::vector<std::vector<float>>& decoded,
       worst = std::max(worst, relative_error(std::span(decoded[i]).subspan(at, vocab),
                                              std::span(expected).subspan(at, vocab)));
     INFO("image " << i << ", worst relative error of a sub-pixel's logits " << worst);
-    CHECK(worst < logit_tolerance);
+    CHECK(worst < worst_logits);
     const double nats = sum_of_nats(expected, images[i]);
     const double error = std::abs(sum_of_nats(decoded[i], images[i]) / nats - 1);
-    CHECK(error < nats_tolerance);
+    CHECK(error < worst_nats);
   }
 }
 
@@ -90,7 +97,7 @@ void check_incremental_is_parallel(const Weights& weights,
                                    std::span<const std::vector<uint8_t>> images) {
   const auto check = [&] {
     check_same(decode_batch<T>(weights, images), parallel_batch<T>(weights, images), images,
-               kLogitTolerance<T>, kNatsTolerance<T>);
+               logit_tolerance<T>(), nats_tolerance<T>());
   };
   check();
   if (!amx_available()) return;
