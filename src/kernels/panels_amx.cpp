@@ -295,6 +295,20 @@ struct SplitInputs {
   Matrix<float> scales;  // [blocks of kDepthAtOnce depths, rows]
 };
 
+// The two bytes of values, whose number is a multiple of kTileBytes.
+HWY_INLINE void SplitBytes(const int16_t* HWY_RESTRICT values, int64_t count,
+                           int8_t* HWY_RESTRICT upper, uint8_t* HWY_RESTRICT lower) {
+  const hn::ScalableTag<int16_t> di16;
+  const hn::Rebind<uint8_t, decltype(di16)> du8;
+  const hn::RebindToUnsigned<decltype(di16)> du16;
+  const hn::Rebind<int8_t, decltype(di16)> di8;
+  for (int64_t j = 0; j < count; j += static_cast<int64_t>(hn::Lanes(di16))) {
+    const auto v = hn::Load(di16, values + j);
+    hn::StoreU(hn::DemoteTo(di8, hn::ShiftRight<8>(v)), di8, upper + j);
+    hn::StoreU(hn::TruncateTo(du8, hn::BitCast(du16, v)), du8, lower + j);
+  }
+}
+
 template <class X>
 SplitInputs Split(const Matrix<const X>& x, int64_t depth, Scratch& scratch) {
   const int64_t blocks = (x.columns + kDepthAtOnce - 1) / kDepthAtOnce;
@@ -311,12 +325,7 @@ SplitInputs Split(const Matrix<const X>& x, int64_t depth, Scratch& scratch) {
       const int64_t padded = std::min(kDepthAtOnce, depth - k);
       split.scales.row(k / kDepthAtOnce)[i] = Quantize(x.row(i) + k, count, values);
       std::fill(values + count, values + padded, int16_t{0});
-      int8_t* upper = split.upper.row(i) + k;
-      uint8_t* lower = split.lower.row(i) + k;
-      for (int64_t j = 0; j < padded; ++j) {
-        upper[j] = static_cast<int8_t>(values[j] >> 8);
-        lower[j] = static_cast<uint8_t>(values[j] & 0xff);
-      }
+      SplitBytes(values, padded, split.upper.row(i) + k, split.lower.row(i) + k);
     }
   return split;
 }
