@@ -74,7 +74,7 @@ PanelWeights PanelPacker::pack(size_t offset, int64_t out, int64_t in) const {
 
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
   const float* values = weights.values.data();
-  // Our products by tile registers are faster than oneDNN's, and end with the activation.
+  // As PackedWeights has them, but all in one memory.
   const bool by_tiles = precision == Precision::bf16 && amx_available();
   std::optional<PanelPacker> packer;
   if (by_tiles || precision == Precision::int8) packer.emplace(weights, precision);

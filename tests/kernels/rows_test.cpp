@@ -152,7 +152,8 @@ TEST_CASE("Instruction sets are switched") {
     std::vector<float>& out = results.emplace_back(50);
     head_products(a.view(), b.view(), 64, {out.data(), 50, 1});
   });
-  REQUIRE(results.size() == targets.size());
+  // With tile registers the best one is tried without them too.
+  REQUIRE(results.size() == targets.size() + (amx_available() ? 1 : 0));
   CHECK(results.front() != results.back());
 }
 
