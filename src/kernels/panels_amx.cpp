@@ -110,18 +110,16 @@ COMBINER_AMX HWY_INLINE void FinishRows(const float* HWY_RESTRICT first,
   }
 }
 
-// The same, from the sums of kPanels panels, one or two.
-template <class Activate, bool kScaled, int kPanels, class Y>
-COMBINER_AMX HWY_INLINE void FinishTiles(const float (*sums)[kTileRows * kWidth], int64_t rows,
+// The same, accumulated or not.
+template <class Activate, bool kScaled, class Y>
+COMBINER_AMX HWY_INLINE void FinishTiles(const float* first, const float* second, int64_t rows,
                                          const Panels& weights, int64_t panel,
                                          const Epilogue& epilogue, const Matrix<Y>& y,
                                          int64_t row) {
-  const float* second = kPanels > 1 ? sums[1] : nullptr;
   if (epilogue.accumulate)
-    FinishRows<Activate, kScaled, true>(sums[0], second, rows, weights, panel, epilogue.bias, y,
-                                        row);
+    FinishRows<Activate, kScaled, true>(first, second, rows, weights, panel, epilogue.bias, y, row);
   else
-    FinishRows<Activate, kScaled, false>(sums[0], second, rows, weights, panel, epilogue.bias, y,
+    FinishRows<Activate, kScaled, false>(first, second, rows, weights, panel, epilogue.bias, y,
                                          row);
 }
 
@@ -161,21 +159,64 @@ COMBINER_AMX HWY_INLINE void ShapeForBfloat16(int64_t rows) {
   _tile_loadconfig(&shapes);
 }
 
-// More than one tile of rows from `row` on, of one or two panels.
-template <int kPanels, class Y>
+// A block whose sums are made: more than one tile of rows, one or two panels.
+template <class Activate, class Y>
+class MadeBlock {
+ public:
+  explicit MadeBlock(const Bfloat16Task<Y>& task) : task_(task) {}
+
+  void Set(const Sums& sums, int64_t row, int64_t rows, int64_t panel, int64_t panels) {
+    sums_ = &sums;
+    row_ = row;
+    rows_ = rows;
+    panel_ = panel;
+    panels_ = panels;
+  }
+  // Finishes the rows of part `part` of `parts`.
+  COMBINER_AMX HWY_INLINE void Finish(int64_t part, int64_t parts) const {
+    const int64_t end = rows_ * (part + 1) / parts;
+    for (int64_t from = rows_ * part / parts; from < end;) {
+      const int64_t tile = from / kTileRows;
+      const int64_t to = std::min(end, (tile + 1) * kTileRows);
+      const int64_t at = from % kTileRows * kWidth;
+      const float* first = sums_->tile[2 * tile] + at;
+      FinishTiles<Activate, false>(first, panels_ > 1 ? first + kTileRows * kWidth : nullptr,
+                                   to - from, task_.weights, panel_, task_.epilogue, task_.y,
+                                   row_ + from);
+      from = to;
+    }
+  }
+
+ private:
+  const Bfloat16Task<Y>& task_;
+  const Sums* sums_ = nullptr;
+  int64_t row_ = 0;
+  int64_t rows_ = 0;
+  int64_t panel_ = 0;
+  int64_t panels_ = 0;
+};
+
+// More than one tile of rows from `row` on, of one or two panels; the block `before` is finished
+// meanwhile, a few rows at a time: tiles multiply beside what vectors do, if there is something of both at
+// hand.
+template <int kPanels, class Activate, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64_t row,
-                                              int64_t panel, Sums& sums) {
+                                              int64_t panel, Sums& sums,
+                                              const MadeBlock<Activate, Y>& before) {
   const char* upper = task.inputs(row);
   const char* lower = task.inputs(row + kTileRows);
   const int64_t stride = task.stride();
   const char* first = task.panel(panel);
   const char* second = task.panel(panel + 1);
   const int64_t bytes = task.panel_bytes();
+  const int64_t steps = bytes / kTileSize;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  for (int64_t k = 0, at = 0; at < bytes; k += kTileBytes, at += kTileSize) {
+  for (int64_t step = 0; step < steps; ++step) {
+    const int64_t k = step * kTileBytes;
+    const int64_t at = step * kTileSize;
     _tile_loadd(4, upper + k, stride);
     _tile_loadd(6, first + at, kTileBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -186,6 +227,7 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64
     _tile_loadd(5, lower + k, stride);
     _tile_dpbf16ps(2, 5, 6);
     if constexpr (kPanels > 1) _tile_dpbf16ps(3, 5, 7);
+    before.Finish(step, steps);
   }
   _tile_stored(0, sums.tile[0], kTileBytes);
   _tile_stored(1, sums.tile[1], kTileBytes);
@@ -224,54 +266,63 @@ COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Bfloat16Task<Y>& task, int64_
   _tile_stored(3, sums.tile[3], kTileBytes);
 }
 
-// `rows` rows, for which tiles are shaped, of kPanels panels.
-template <class Activate, int kPanels, class Y>
-COMBINER_AMX HWY_INLINE void MakeBlock(const Bfloat16Task<Y>& task, int64_t row, int64_t rows,
-                                       int64_t panel, Sums& sums) {
-  constexpr int kFinishedAtOnce = kPanels > 1 ? 2 : 1;
-  const auto finish = [&](int tile, int64_t tile_rows, int64_t p, int64_t from) HWY_ATTR {
-    FinishTiles<Activate, false, kFinishedAtOnce>(sums.tile + tile, tile_rows, task.weights, p,
-                                                  task.epilogue, task.y, from);
-  };
-  if (rows > kTileRows) {
-    MultiplyTwoTiles<kPanels>(task, row, panel, sums);
-    finish(0, kTileRows, panel, row);
-    finish(2, rows - kTileRows, panel, row + kTileRows);
-  } else {
-    MultiplyOneTile<kPanels>(task, row, panel, sums);
-    for (int p = 0; p < kPanels; p += kFinishedAtOnce) finish(p, rows, panel + p, row);
-  }
-}
-
-// Blocks take turns with two sets of sums: the next one's products don't wait for what becomes of
-// this one's.
+// Makes blocks: each one's products while the one before is finished. Two sets of sums take turns.
 template <class Activate, class Y>
-COMBINER_AMX HWY_INLINE void MakePanels(const Bfloat16Task<Y>& task, int64_t row, int64_t rows,
-                                        PanelRange range, Sums (&sums)[2]) {
-  int turn = 0;
-  int64_t p = range.first;
-  if (rows > kTileRows) {
-    for (; p + 2 <= range.last; p += 2) MakeBlock<Activate, 2>(task, row, rows, p, sums[turn ^= 1]);
-  } else {
-    for (; p + 4 <= range.last; p += 4) MakeBlock<Activate, 4>(task, row, rows, p, sums[turn ^= 1]);
+class BlockMaker {
+ public:
+  explicit BlockMaker(const Bfloat16Task<Y>& task) : task_(task), made_(task) {}
+
+  // `rows` rows from `row` on, of some panels.
+  COMBINER_AMX HWY_INLINE void Make(int64_t row, int64_t rows, PanelRange range) {
+    if (rows != shaped_for_) ShapeForBfloat16(shaped_for_ = rows);
+    int64_t p = range.first;
+    if (rows > kTileRows) {
+      for (; p + 2 <= range.last; p += 2) MakeTwoTiles<2>(row, rows, p);
+      if (p < range.last) MakeTwoTiles<1>(row, rows, p);
+    } else {
+      for (; p + 4 <= range.last; p += 4) MakeOneTile<4>(row, rows, p);
+      for (; p < range.last; ++p) MakeOneTile<1>(row, rows, p);
+    }
   }
-  for (; p < range.last; ++p) MakeBlock<Activate, 1>(task, row, rows, p, sums[turn ^= 1]);
-}
+
+  COMBINER_AMX HWY_INLINE void End() {
+    made_.Finish(0, 1);
+    _tile_release();
+  }
+
+ private:
+  template <int kPanels>
+  COMBINER_AMX HWY_INLINE void MakeTwoTiles(int64_t row, int64_t rows, int64_t panel) {
+    Sums& sums = sums_[turn_ ^= 1];
+    MultiplyTwoTiles<kPanels>(task_, row, panel, sums, made_);
+    made_.Set(sums, row, rows, panel, kPanels);
+  }
+  template <int kPanels>
+  COMBINER_AMX HWY_INLINE void MakeOneTile(int64_t row, int64_t rows, int64_t panel) {
+    Sums& sums = sums_[turn_ ^= 1];
+    MultiplyOneTile<kPanels>(task_, row, panel, sums);
+    for (int p = 0; p < kPanels; p += 2)
+      FinishTiles<Activate, false>(sums.tile[p], kPanels > 1 ? sums.tile[p + 1] : nullptr, rows,
+                                   task_.weights, panel + p, task_.epilogue, task_.y, row);
+  }
+
+  const Bfloat16Task<Y>& task_;
+  MadeBlock<Activate, Y> made_;
+  Sums sums_[2];
+  int turn_ = 0;
+  int64_t shaped_for_ = 0;
+};
 
 template <class Activate, class Y>
 COMBINER_AMX void MakeAll(const Bfloat16Task<Y>& task, PanelRange range) {
   constexpr int64_t kBlockRows = 2 * kTileRows;
-  Sums sums[2];
   const int64_t all = task.x.rows;
   const int64_t panels = all > kFewRows ? range.last - range.first : all > kTileRows ? 2 : 4;
-  int64_t shaped_for = 0;
+  BlockMaker<Activate, Y> maker(task);
   for (int64_t p = range.first; p < range.last; p += panels)
-    for (int64_t row = 0; row < all; row += kBlockRows) {
-      const int64_t rows = std::min(kBlockRows, all - row);
-      if (rows != shaped_for) ShapeForBfloat16(shaped_for = rows);
-      MakePanels<Activate>(task, row, rows, {p, std::min(p + panels, range.last)}, sums);
-    }
-  _tile_release();
+    for (int64_t row = 0; row < all; row += kBlockRows)
+      maker.Make(row, std::min(kBlockRows, all - row), {p, std::min(p + panels, range.last)});
+  maker.End();
 }
 
 // x with zeros up to `columns`.
@@ -398,8 +449,8 @@ COMBINER_AMX HWY_INLINE void MakeBlock(const Int8Task<Y>& task, int64_t row, int
             sum, _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(scales[i]), before));
       }
   }
-  FinishTiles<Activate, true, kPanels>(sums.tile, rows, task.weights, panel, task.epilogue, task.y,
-                                       row);
+  FinishTiles<Activate, true>(sums.tile[0], kPanels > 1 ? sums.tile[1] : nullptr, rows,
+                              task.weights, panel, task.epilogue, task.y, row);
 }
 
 template <class Activate, class Y>
