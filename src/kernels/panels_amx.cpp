@@ -163,7 +163,7 @@ COMBINER_AMX HWY_INLINE void ShapeForBfloat16(int64_t rows) {
 template <class Activate, class Y>
 class MadeBlock {
  public:
-  explicit MadeBlock(const Bfloat16Task<Y>& task) : task_(task) {}
+  explicit MadeBlock(const Bfloat16Task<Y>& task) : task_(&task) {}
 
   void Set(const Sums& sums, int64_t row, int64_t rows, int64_t panel, int64_t panels) {
     sums_ = &sums;
@@ -181,14 +181,14 @@ class MadeBlock {
       const int64_t at = from % kTileRows * kWidth;
       const float* first = sums_->tile[2 * tile] + at;
       FinishTiles<Activate, false>(first, panels_ > 1 ? first + kTileRows * kWidth : nullptr,
-                                   to - from, task_.weights, panel_, task_.epilogue, task_.y,
+                                   to - from, task_->weights, panel_, task_->epilogue, task_->y,
                                    row_ + from);
       from = to;
     }
   }
 
  private:
-  const Bfloat16Task<Y>& task_;
+  const Bfloat16Task<Y>* task_;
   const Sums* sums_ = nullptr;
   int64_t row_ = 0;
   int64_t rows_ = 0;
@@ -197,8 +197,8 @@ class MadeBlock {
 };
 
 // More than one tile of rows from `row` on, of one or two panels; the block `before` is finished
-// meanwhile, a few rows at a time: tiles multiply beside what vectors do, if there is something of both at
-// hand.
+// meanwhile, a few rows at a time: tiles multiply beside what vectors do, if there is something of
+// both at hand.
 template <int kPanels, class Activate, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64_t row,
                                               int64_t panel, Sums& sums,
@@ -280,17 +280,22 @@ class BlockMaker {
       for (; p + 2 <= range.last; p += 2) MakeTwoTiles<2>(row, rows, p);
       if (p < range.last) MakeTwoTiles<1>(row, rows, p);
     } else {
+      FinishMade();
       for (; p + 4 <= range.last; p += 4) MakeOneTile<4>(row, rows, p);
       for (; p < range.last; ++p) MakeOneTile<1>(row, rows, p);
     }
   }
 
   COMBINER_AMX HWY_INLINE void End() {
-    made_.Finish(0, 1);
+    FinishMade();
     _tile_release();
   }
 
  private:
+  COMBINER_AMX HWY_INLINE void FinishMade() {
+    made_.Finish(0, 1);
+    made_ = MadeBlock<Activate, Y>(task_);
+  }
   template <int kPanels>
   COMBINER_AMX HWY_INLINE void MakeTwoTiles(int64_t row, int64_t rows, int64_t panel) {
     Sums& sums = sums_[turn_ ^= 1];

@@ -9,10 +9,11 @@ namespace combiner {
 namespace {
 
 // Panels are 16 wide, blocks up to six rows high and four panels wide. Products are cut into 16
-// panels, 48 rows and 256 inputs.
+// panels, 48 rows and 256 inputs; by tile registers into 16 or 32 rows, in another order from 65
+// on.
 constexpr int64_t kOuts[] = {1, 15, 16, 17, 65, 273};
 constexpr int64_t kIns[] = {1, 3, 33, 300};
-constexpr int64_t kRows[] = {0, 1, 3, 6, 7, 50};
+constexpr int64_t kRows[] = {0, 1, 3, 6, 7, 40, 50, 75};
 
 // What products compute with, in place of the weights.
 template <class Weight>
@@ -113,7 +114,7 @@ void check_rows_apart() {
     CHECK(same);
     CHECK(together.gaps_kept());
   };
-  for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 64}) check(rows, 0);
+  for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 40, 64}) check(rows, 0);
   for (const int64_t cut : {1, 2, 3, 7, 10}) {
     check(1, cut);
     check(9, cut);
