@@ -1,7 +1,6 @@
 #include "tensor/memory.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -12,9 +11,10 @@ namespace combiner {
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
-// Large pages of the processors that have them; a mapping has at least one whole one.
+// Large pages of the processors that have them. A mapping is of whole ones: from half of one on, a
+// block may cost as much memory again, but on small pages nearly each row of a matrix has its own.
 constexpr size_t kLargePage = size_t{1} << 21;
-constexpr size_t kLargeBlock = 2 * kLargePage;
+constexpr size_t kLargeBlock = kLargePage / 2;
 
 #if defined(__SANITIZE_ADDRESS__)
 // Which doesn't watch the ends of mappings.
@@ -24,6 +24,7 @@ constexpr bool kMaps = true;
 #endif
 
 bool is_mapped(size_t bytes) { return kMaps && bytes >= kLargeBlock; }
+size_t mapped_size(size_t bytes) { return (bytes + kLargePage - 1) / kLargePage * kLargePage; }
 
 }  // namespace
 
@@ -31,15 +32,14 @@ void* allocate_zeros(size_t bytes) {
   if (bytes > std::numeric_limits<std::ptrdiff_t>::max()) throw std::bad_alloc();
   if (!is_mapped(bytes)) return std::memset(::operator new(bytes, kAlignment), 0, bytes);
   // More than is wanted, so that a large page begins in it; what comes before and after goes back.
-  const auto map_size = bytes + kLargePage;
+  const size_t kept = mapped_size(bytes);
+  const size_t map_size = kept + kLargePage;
   void* const mapping =
       ::mmap(nullptr, map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();
   auto* const first = static_cast<std::byte*>(mapping);
   const size_t before = -reinterpret_cast<uintptr_t>(first) % kLargePage;
   std::byte* const block = first + before;
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const size_t kept = (bytes + page - 1) / page * page;
   if (before > 0) ::munmap(first, before);
   if (before + kept < map_size) ::munmap(block + kept, map_size - before - kept);
 #ifdef MADV_HUGEPAGE
@@ -50,7 +50,7 @@ void* allocate_zeros(size_t bytes) {
 
 void free_zeros(void* block, size_t bytes) noexcept {
   if (is_mapped(bytes))
-    ::munmap(block, bytes);
+    ::munmap(block, mapped_size(bytes));
   else
     ::operator delete(block, kAlignment);
 }
