@@ -1,6 +1,7 @@
 #include "tensor/memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -11,8 +12,9 @@ namespace combiner {
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
-// Large pages of the processors that have them. A mapping is of whole ones: from half of one on, a
-// block may cost as much memory again, but on small pages nearly each row of a matrix has its own.
+// Large pages of the processors that have them. A block from half of one on takes a whole one: it
+// may cost as much memory again, but on small pages nearly each row of a matrix has its own. Of a
+// block of two and more the end does with small ones, for there may be many such blocks.
 constexpr size_t kLargePage = size_t{1} << 21;
 constexpr size_t kLargeBlock = kLargePage / 2;
 
@@ -24,7 +26,11 @@ constexpr bool kMaps = true;
 #endif
 
 bool is_mapped(size_t bytes) { return kMaps && bytes >= kLargeBlock; }
-size_t mapped_size(size_t bytes) { return (bytes + kLargePage - 1) / kLargePage * kLargePage; }
+size_t mapped_size(size_t bytes) {
+  const size_t page =
+      bytes < 2 * kLargePage ? kLargePage : static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
 
 }  // namespace
 
