@@ -80,7 +80,8 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
   const SummaryWeights<PanelWeights> summary{PanelWeights::pack<float>(square),
                                              PanelWeights::pack<float>(square),
                                              {ones.data(), zeros.data()}};
-  Buffer<float> layer(static_cast<size_t>(attention_state_size(attention, shape)));
+  Buffer<float> layer(
+      static_cast<size_t>(attention_state_size(attention, shape) + kReadableKeys * kDim));
   auto activations = attention_activations<float>(attention, shape, 1);
   OwnedMatrix<float> attended(1, kDim);
   KeyLines<float> lines;
@@ -88,10 +89,13 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
   for (auto _ : state)
     for (int64_t i = 0; i < n; ++i) {
       const Matrix<const float> row = rows.row_block(i, 1);
-      attend_position<float>(attention, shape, i, {0, kHeads},
-                             {row.column_block(0, kDim), row.column_block(kDim, kDim),
-                              row.column_block(2 * kDim, kDim), row.column_block(3 * kDim, kDim)},
-                             attended.view(), layer.data(), lines, worker);
+      const Matrix<const float> query = row.column_block(kDim, kDim);
+      begin_position<float>(attention, shape, i, {0, kHeads},
+                            {row.column_block(0, kDim), query, row.column_block(2 * kDim, kDim),
+                             row.column_block(3 * kDim, kDim)},
+                            layer.data(), lines, worker);
+      const DecodedPosition<float> position{query.data, kHeads, lines.span(), attended.view().data};
+      attend_lines<float>({&position, 1}, shape.head_dim(), shape.scale(), worker.scratch);
       complete_position<float>(attention, shape, i, &summary, layer.data(), activations, worker);
     }
   // Shown as a time.
