@@ -54,7 +54,7 @@ template <class T>
 void ActivateBackward(Activation activation, const Matrix<const T>& x, const Matrix<const T>& d_y,
                       const Matrix<T>& d_x) {
   return activation == Activation::relu ? Backward<Relu<T>>(x, d_y, d_x)
-                                         : Backward<Gelu<T>>(x, d_y, d_x);
+                                        : Backward<Gelu<T>>(x, d_y, d_x);
 }
 
 void ActivateFloat(Activation a, const Matrix<const float>& x, const Matrix<float>& y) {

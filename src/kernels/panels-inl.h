@@ -28,8 +28,8 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<float>()));
 // Depths that integers of inputs share a scale over.
 constexpr int64_t kDepthAtOnce = 256;
 
-// A layer's outputs, as vectors of floats, activated before they are stored as Y. They are rounded to
-// Y before, as where they pass through memory on their way.
+// A layer's outputs, as vectors of floats, activated before they are stored as Y. They are rounded
+// to Y before, as where they pass through memory on their way.
 template <class Y, class D, class V>
 HWY_INLINE V Activated(D d, std::optional<Activation> activation, V v) {
   if (!activation) return v;
