@@ -277,20 +277,31 @@ template <class T>
 class Sampler::DrawingIn final : public Drawing {
  public:
   DrawingIn(const Weights& weights, const SampleOptions& options)
-      : job_{options},
+      : config_(weights.config),
+        job_{options},
         threads_(options.threads),
-        panels_(pack_panels(weights, options.precision, threads_)),
-        teams_(best_teams<T>(weights.config, panels_, states_, threads_, job_)) {}
+        panels_(pack_panels(weights, options.precision, threads_)) {
+    make_teams();
+  }
 
   bool draw(const SampleEvents& events) override {
     job_.events = events;
     job_.next_batch = 0;
     job_.stop = false;
-    teams_->draw();
+    if (!teams_) make_teams();
+    try {
+      teams_->draw();
+    } catch (...) {
+      teams_.reset();  // their barriers are broken
+      throw;
+    }
     return !job_.stop;
   }
 
  private:
+  void make_teams() { teams_ = best_teams<T>(config_, panels_, states_, threads_, job_); }
+
+  const ModelConfig& config_;
   Job job_;
   ThreadTeam threads_;
   ModelWeights<PanelWeights> panels_;

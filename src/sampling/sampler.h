@@ -46,7 +46,8 @@ class Sampler {
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
 
-  // Returns false if cancelled, true once all images are done.
+  // Returns false if cancelled, true once all images are done. May be called again, whatever became
+  // of the call before.
   bool draw(const SampleEvents& events);
 
  private:

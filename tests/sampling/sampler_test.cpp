@@ -124,6 +124,36 @@ TEST_CASE("sampler: rows are told as they are done, and are the images'") {
   CHECK(images == 7);
 }
 
+// One image on a team of two threads, and several on each thread.
+TEST_CASE("sampler: draws the same again, whatever became of the drawing before") {
+  const Weights weights = small_model();
+  const int64_t count = GENERATE(1, 7);
+  const SampleOptions options{.count = count, .seed = 5, .batch = 2, .threads = 2};
+  const std::map<int64_t, Image> expected = draw(weights, options);
+  Sampler sampler(weights, options);
+  const auto check_draws_all = [&] {
+    std::map<int64_t, Image> images;
+    SampleEvents events;
+    events.image_done = [&](int64_t index, Image image) {
+      images.emplace(index, std::move(image));
+    };
+    CHECK(sampler.draw(events));
+    CHECK(images == expected);
+  };
+  check_draws_all();
+  check_draws_all();
+
+  SampleEvents events;
+  events.cancelled = [] { return true; };
+  CHECK_FALSE(sampler.draw(events));
+  check_draws_all();
+
+  events = {};
+  events.row_done = [](int64_t, int, std::span<const uint8_t>) { throw std::runtime_error("no"); };
+  CHECK_THROWS_AS(sampler.draw(events), std::runtime_error);
+  check_draws_all();
+}
+
 TEST_CASE("sampler: runs with nobody listening") { CHECK(sample(small_model(), {.count = 2}, {})); }
 
 TEST_CASE("sampler: cancelled, it keeps what is finished and starts nothing more") {
