@@ -28,7 +28,7 @@ std::map<Shape, int64_t> dense_layers(const Weights& weights) {
   return layers;
 }
 
-OneDnnProduct::Type product_type(Precision precision) {
+OneDnnProduct::Type onednn_type(Precision precision) {
   switch (precision) {
     case Precision::f32:
       return OneDnnProduct::Type::f32;
@@ -62,7 +62,7 @@ std::optional<Rate> measure_products(const Weights& weights, Precision precision
   team.run([&](int rank) {
     for (const auto& [shape, count] : shapes)
       threads[static_cast<size_t>(rank)].push_back(
-          {count, OneDnnProduct(product_type(precision), rows, shape.first, shape.second)});
+          {count, OneDnnProduct(onednn_type(precision), rows, shape.first, shape.second)});
   });
   int64_t operations = 0;
   for (const auto& [shape, count] : shapes)

@@ -3,6 +3,7 @@
 // bfloat16 some ten times faster than floats.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 // Whether the compiler can make kernels of them. Those are compiled along with Highway's AVX3
@@ -30,9 +31,12 @@ class WithoutAmx {
 
 // A tile's shape: products read a, [rows, depth], and b, depths in groups that fill 32 bits,
 // [groups, columns, group], and add to c, [rows, columns] of 32 bits.
-inline constexpr int64_t kTileRows = 16;
-inline constexpr int64_t kTileColumns = 16;
+inline constexpr int64_t kTileRows = 16;   // and columns
 inline constexpr int64_t kTileBytes = 64;  // of a row
+
+// To be called between what is stored and the first tile that is loaded from there: compilers do
+// not know that tiles are loaded from memory.
+inline void finish_stores_for_tiles() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 // What the tile registers are told of their shapes.
 struct alignas(64) TileShapes {

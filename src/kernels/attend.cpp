@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/attend_lines_amx.h"
+#include "tensor/round_up.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend.cpp"
@@ -27,7 +28,7 @@ struct Tiling {
 
 HWY_INLINE int64_t RoundUp(int64_t n) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-  return (n + lanes - 1) / lanes * lanes;
+  return round_up(n, lanes);
 }
 
 // Rows of `width` elements as floats, times `scale`, in rows of `stride`; the rest of a row is
@@ -221,15 +222,6 @@ HWY_INLINE void HeadMean(std::span<const KeyLine<T>> lines, int64_t at, int64_t 
   }
 }
 
-template <class T>
-void Round(const float* from, int64_t count, T* to) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes) StoreFloats(d, hn::LoadU(d, from + j), to + j);
-  for (; j < count; ++j) StoreOne(from[j], to + j);
-}
-
 // One head's columns.
 template <class T>
 AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
@@ -418,8 +410,8 @@ void Attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merg
     AttendHead(OneHead(tile, h), of_head, merge, scratch);
   }
   for (int64_t i = 0; i < tile.queries; ++i)
-    Round(output.out + i * output.out_stride, tile.heads * tile.head_dim,
-          output.rounded + i * output.rounded_stride);
+    ConvertRow(output.out + i * output.out_stride, tile.heads * tile.head_dim,
+               output.rounded + i * output.rounded_stride);
 }
 
 template <class T>

@@ -18,11 +18,11 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 
 #include "kernels/attend.h"
+#include "tensor/round_up.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE::amx {
@@ -38,17 +38,10 @@ constexpr int64_t kRows = kTileRows;           // queries, keys or features to a
 constexpr int64_t kDepth = kTileBytes / 2;     // bfloat16 to a tile's row
 constexpr int64_t kTile = kTileRows * kDepth;  // bfloat16 to a tile
 
-HWY_INLINE int64_t RoundUpTo(int64_t n, int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
-
 // The first `count` lanes; none if it is negative.
 HWY_INLINE hn::Mask<D> FirstLanes(int64_t count) {
   return hn::FirstN(D(), static_cast<size_t>(std::max<int64_t>(count, 0)));
 }
-
-// The compiler does not know what tile instructions read: all that was stored so far.
-HWY_INLINE void StoresAreDone() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 // While it lives, all eight tile registers are whole.
 class Tiles {
@@ -56,7 +49,7 @@ class Tiles {
   COMBINER_AMX Tiles() {
     TileShapes shapes;
     for (int tile = 0; tile < 8; ++tile) shapes.set(tile, kTileRows);
-    StoresAreDone();
+    finish_stores_for_tiles();
     _tile_loadconfig(&shapes);
   }
   COMBINER_AMX ~Tiles() { _tile_release(); }
@@ -190,7 +183,7 @@ HWY_INLINE void InterleaveTiles(Rows from, int64_t rows, int64_t padded,
 COMBINER_AMX HWY_INLINE void MultiplyTiles(Rows rows, const bfloat16* tiles, int64_t blocks,
                                            int64_t block_tiles, int64_t chunks, int64_t chunk_tiles,
                                            float* to, int64_t stride) {
-  StoresAreDone();
+  finish_stores_for_tiles();
   const int64_t row_bytes = rows.stride * static_cast<int64_t>(sizeof(bfloat16));
   const int64_t to_bytes = stride * static_cast<int64_t>(sizeof(float));
   int64_t b = 0;
@@ -404,7 +397,7 @@ class Pieces {
   explicit Pieces(std::byte* data) : data_(data) {}
   template <class T>
   static int64_t size(int64_t count) {
-    return RoundUpTo(count * static_cast<int64_t>(sizeof(T)), kAlignment);
+    return round_up(count * static_cast<int64_t>(sizeof(T)), kAlignment);
   }
   template <class T>
   T* take(int64_t count) {
@@ -421,9 +414,9 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
                                 const AttentionOutput<bfloat16>& output, Merge merge,
                                 Scratch& scratch) {
   const int64_t keys = tile.seen_keys();
-  const int64_t columns = RoundUpTo(keys, kDepth);
+  const int64_t columns = round_up(keys, kDepth);
   const int64_t width = tile.head_dim;
-  const int64_t padded = RoundUpTo(width, kDepth);
+  const int64_t padded = round_up(width, kDepth);
   const int64_t chunks = padded / kDepth;
   const int64_t blocks = (tile.queries + kRows - 1) / kRows;
 
@@ -452,8 +445,8 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
     for (int64_t first = 0; first < tile.queries; first += kRows) {
       Block block{first, std::min(kRows, tile.queries - first), 0, 0, visible + first, false};
       const int64_t seen = block.visible[block.queries - 1];
-      block.columns = RoundUpTo(seen, kRows);
-      block.padded_columns = RoundUpTo(seen, kDepth);
+      block.columns = round_up(seen, kRows);
+      block.padded_columns = round_up(seen, kDepth);
       block.masked = block.visible[0] < block.columns;
       Rows query{tile.query + first * tile.query_stride + h * width, tile.query_stride};
       if (block.queries < kRows || width < padded)
@@ -539,10 +532,10 @@ inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
                                         const AttentionGradient& gradient, Scratch& scratch) {
   const D d;
   const int64_t keys = tile.seen_keys();
-  const int64_t columns = RoundUpTo(keys, kDepth);
-  const int64_t rows = RoundUpTo(tile.queries, kDepth);
+  const int64_t columns = round_up(keys, kDepth);
+  const int64_t rows = round_up(tile.queries, kDepth);
   const int64_t width = tile.head_dim;
-  const int64_t padded = RoundUpTo(width, kDepth);
+  const int64_t padded = round_up(width, kDepth);
   const int64_t blocks = padded / kRows;
   const int64_t chunks = padded / kDepth;
 

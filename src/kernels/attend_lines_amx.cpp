@@ -5,12 +5,12 @@
 #include "kernels/attend_lines_amx.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 
 #include "kernels/amx.h"
 #include "kernels/attend.h"
+#include "tensor/round_up.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend_lines_amx.cpp"
@@ -30,8 +30,6 @@ constexpr int64_t kDims = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
 
 // A tile's rows of one float, or of one pair of bfloat16.
 constexpr int64_t kOneColumn = 4;
-
-int64_t WholeTiles(int64_t keys) { return (keys + kTileRows - 1) / kTileRows * kTileRows; }
 
 // Tiles 0 and 1: 16 keys and a query; 4 to 7: logits of four heads. What follows a line's keys is
 // read, and makes logits that nobody reads.
@@ -94,7 +92,7 @@ COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, float scale, float* HWY_RES
   __m512 high = _mm512_set1_ps(-HUGE_VALF);
   int64_t columns = 0;
   for (const KeyLine<bfloat16>& line : lines) {
-    const int64_t end = columns + WholeTiles(line.keys);
+    const int64_t end = columns + round_up(line.keys, kTileRows);
     std::fill(logit + columns + line.keys, logit + end, -HUGE_VALF);
     for (int64_t j = columns; j < end; j += kTileRows)
       high = _mm512_max_ps(high, _mm512_load_ps(logit + j));
@@ -151,7 +149,7 @@ COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, int64_t at, const bfloat16* HWY
     // Beside the last of an odd number its own weight is zero.
     for (; j < line.keys; j += 2, value += 2 * stride)
       even.Add(value, j + 1 < line.keys ? value + stride : value, weight + j);
-    weight += WholeTiles(line.keys);
+    weight += round_up(line.keys, kTileRows);
   }
   const __m512 scale = _mm512_set1_ps(1.0f / sum);
   const __m512 low = _mm512_mul_ps(_mm512_add_ps(even.lower, odd.lower), scale);
@@ -199,13 +197,12 @@ class Fetcher {
 
 COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> positions,
                                      int64_t head_dim, float scale, Scratch& scratch) {
-  // The compiler does not know that tiles are loaded from memory.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
+  finish_stores_for_tiles();
   ShapeForLines();
   for (size_t i = 0; i < positions.size(); ++i) {
     const auto& [query, heads, lines, out] = positions[i];
     int64_t columns = 0;
-    for (const KeyLine<bfloat16>& line : lines) columns += WholeTiles(line.keys);
+    for (const KeyLine<bfloat16>& line : lines) columns += round_up(line.keys, kTileRows);
     const auto logits = static_cast<size_t>(heads * columns);
     auto* logit = scratch.reserve<float>(logits + static_cast<size_t>(columns));
     auto* weight = reinterpret_cast<bfloat16*>(logit + logits);
@@ -213,9 +210,8 @@ COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> 
     float* to = logit;
     for (const KeyLine<bfloat16>& line : lines) {
       LogitsByTiles(query, heads, head_dim, line, to, columns);
-      to += WholeTiles(line.keys);
+      to += round_up(line.keys, kTileRows);
     }
-    std::atomic_signal_fence(std::memory_order_seq_cst);
     Fetcher fetcher(i + 1 < positions.size() ? positions[i + 1].lines : Lines(), heads * head_dim);
     for (int64_t h = 0; h < heads; ++h) {
       fetcher.fetch(h + 1, heads);

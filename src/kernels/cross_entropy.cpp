@@ -15,21 +15,22 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int64_t kMostLogits = 256;
 
-// Fills `exponentials` with exp(logit - maximum) and returns their sum.
+// Fills `exponentials` with exp((logit - maximum) * factor) and returns their sum.
 HWY_INLINE float Exponentials(const float* HWY_RESTRICT logits, int64_t count, float maximum,
-                              float* HWY_RESTRICT exponentials) {
+                              float factor, float* HWY_RESTRICT exponentials) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto m = hn::Set(d, maximum);
+  const auto f = hn::Set(d, factor);
   auto sum = hn::Zero(d);
   int64_t j = 0;
   for (; j + lanes <= count; j += lanes) {
-    const auto e = FastExp(d, hn::Sub(hn::LoadU(d, logits + j), m));
+    const auto e = FastExp(d, hn::Mul(hn::Sub(hn::LoadU(d, logits + j), m), f));
     hn::StoreU(e, d, exponentials + j);
     sum = hn::Add(sum, e);
   }
   float total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; j < count; ++j) total += exponentials[j] = std::exp(logits[j] - maximum);
+  for (; j < count; ++j) total += exponentials[j] = std::exp((logits[j] - maximum) * factor);
   return total;
 }
 
@@ -49,7 +50,7 @@ void CrossEntropy(const Matrix<const float>& logits, const uint8_t* targets, flo
   for (int64_t i = 0; i < logits.rows; ++i) {
     const float* row = logits.row(i);
     const float maximum = Maximum(row, logits.columns);
-    const float sum = Exponentials(row, logits.columns, maximum, exponentials);
+    const float sum = Exponentials(row, logits.columns, maximum, 1.0f, exponentials);
     nats[i] = std::log(sum) + (maximum - row[targets[i]]);
   }
 }
@@ -63,7 +64,7 @@ void Gradient(const Matrix<const float>& logits, const uint8_t* targets, float s
   for (int64_t i = 0; i < logits.rows; ++i) {
     const float* row = logits.row(i);
     const float maximum = Maximum(row, logits.columns);
-    const float sum = Exponentials(row, logits.columns, maximum, exponentials);
+    const float sum = Exponentials(row, logits.columns, maximum, 1.0f, exponentials);
     nats[i] = std::log(sum) + (maximum - row[targets[i]]);
     const float factor = scale / sum;
     exponentials[targets[i]] -= sum;
@@ -103,15 +104,7 @@ void Range(std::span<const float> logits, LogitRange* range) {
 
 void SoftmaxWeights(std::span<const float> logits, float maximum, float factor,
                     std::span<float> weights) {
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  const auto m = hn::Set(d, maximum);
-  const auto f = hn::Set(d, factor);
-  size_t j = 0;
-  for (; j + lanes <= logits.size(); j += lanes)
-    hn::StoreU(FastExp(d, hn::Mul(hn::Sub(hn::LoadU(d, logits.data() + j), m), f)), d,
-               weights.data() + j);
-  for (; j < logits.size(); ++j) weights[j] = std::exp((logits[j] - maximum) * factor);
+  Exponentials(logits.data(), static_cast<int64_t>(logits.size()), maximum, factor, weights.data());
 }
 
 }  // namespace combiner::HWY_NAMESPACE

@@ -47,15 +47,7 @@ void Combine(float a, const float* x, float b, const float* y, float* out, size_
 
 void CombineBfloat16(float a, const bfloat16* x, float b, const float* y, bfloat16* out,
                      size_t size) {
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= size; i += lanes)
-    StoreFloats(d,
-                hn::MulAdd(LoadFloats(d, x + i), hn::Set(d, a),
-                           hn::Mul(hn::LoadU(d, y + i), hn::Set(d, b))),
-                out + i);
-  for (; i < size; ++i) StoreOne(OneToFloat(x[i]) * a + y[i] * b, out + i);
+  WeightedSum(x, a, y, b, static_cast<int64_t>(size), out);
 }
 
 double SumOfSquares(const float* values, size_t size) {

@@ -312,7 +312,7 @@ class InputBlocks {
   template <class X>
   InputBlocks(const Matrix<const X>& x, Scratch& scratch) : rows_(x.rows) {
     constexpr int64_t kDepths = Step<Weight>::kDepths;
-    const int64_t whole = (x.columns + kDepths - 1) / kDepths * kDepths;
+    const int64_t whole = round_up(x.columns, kDepths);
     if constexpr (std::is_same_v<X, Input>)
       if (whole == x.columns) {
         as_given_ = x;
@@ -340,7 +340,7 @@ class InputBlocks {
   // A block's rows follow each other.
   Matrix<Input> block(int64_t k, int64_t depth) const {
     constexpr int64_t kDepths = Step<Weight>::kDepths;
-    return {values_ + rows_ * k, rows_, (depth + kDepths - 1) / kDepths * kDepths};
+    return {values_ + rows_ * k, rows_, round_up(depth, kDepths)};
   }
   float* scales(int64_t k) const { return scales_ + k / kDepthAtOnce * rows_; }
 

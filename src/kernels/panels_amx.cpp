@@ -3,7 +3,6 @@
 // nothing but its row of inputs and its weights.
 
 #include <algorithm>
-#include <atomic>
 #include <stdexcept>
 
 #include "kernels/amx.h"
@@ -79,17 +78,14 @@ COMBINER_AMX HWY_INLINE void FinishRows(const float* HWY_RESTRICT first,
                                         const Panels& weights, int64_t panel, const float* bias,
                                         const Matrix<Y>& y, int64_t row) {
   const int64_t at = panel * kWidth;
-  const auto scale_of = [&](int64_t column) -> const float* {
-    return weights.scales.data() + column;
-  };
   const __mmask16 mask[2] = {FirstColumns(weights.out - at),
                              FirstColumns(std::max<int64_t>(weights.out - at - kWidth, 0))};
   __m512 biases[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   __m512 scales[2] = {biases[0], biases[0]};
   if (bias) biases[0] = LoadColumns(mask[0], bias + at);
   if (bias && second) biases[1] = LoadColumns(mask[1], bias + at + kWidth);
-  if (kScaled) scales[0] = _mm512_load_ps(scale_of(at));
-  if (kScaled && second) scales[1] = _mm512_load_ps(scale_of(at + kWidth));
+  if (kScaled) scales[0] = _mm512_load_ps(weights.scales.data() + at);
+  if (kScaled && second) scales[1] = _mm512_load_ps(weights.scales.data() + at + kWidth);
   Y* to = y.row(row) + at;
   for (int64_t i = 0; i < rows; ++i, to += y.stride, first += kWidth) {
     const __m512 left =
@@ -122,9 +118,6 @@ COMBINER_AMX HWY_INLINE void FinishTiles(const float* first, const float* second
     FinishRows<Activate, kScaled, false>(first, second, rows, weights, panel, epilogue.bias, y,
                                          row);
 }
-
-// The compiler does not know that tiles are loaded from memory.
-HWY_INLINE void FinishStores() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 // ---- bfloat16
 
@@ -161,39 +154,28 @@ COMBINER_AMX HWY_INLINE void ShapeForBfloat16(int64_t rows) {
 
 // A block whose sums are made: more than one tile of rows, one or two panels.
 template <class Activate, class Y>
-class MadeBlock {
- public:
-  explicit MadeBlock(const Bfloat16Task<Y>& task) : task_(&task) {}
+struct MadeBlock {
+  const Bfloat16Task<Y>* task;
+  const Sums* sums = nullptr;
+  int64_t row = 0;
+  int64_t rows = 0;
+  int64_t panel = 0;
+  int64_t panels = 0;
 
-  void Set(const Sums& sums, int64_t row, int64_t rows, int64_t panel, int64_t panels) {
-    sums_ = &sums;
-    row_ = row;
-    rows_ = rows;
-    panel_ = panel;
-    panels_ = panels;
-  }
   // Finishes the rows of part `part` of `parts`.
   COMBINER_AMX HWY_INLINE void Finish(int64_t part, int64_t parts) const {
-    const int64_t end = rows_ * (part + 1) / parts;
-    for (int64_t from = rows_ * part / parts; from < end;) {
+    const int64_t end = rows * (part + 1) / parts;
+    for (int64_t from = rows * part / parts; from < end;) {
       const int64_t tile = from / kTileRows;
       const int64_t to = std::min(end, (tile + 1) * kTileRows);
       const int64_t at = from % kTileRows * kWidth;
-      const float* first = sums_->tile[2 * tile] + at;
-      FinishTiles<Activate, false>(first, panels_ > 1 ? first + kTileRows * kWidth : nullptr,
-                                   to - from, task_->weights, panel_, task_->epilogue, task_->y,
-                                   row_ + from);
+      const float* first = sums->tile[2 * tile] + at;
+      FinishTiles<Activate, false>(first, panels > 1 ? first + kTileRows * kWidth : nullptr,
+                                   to - from, task->weights, panel, task->epilogue, task->y,
+                                   row + from);
       from = to;
     }
   }
-
- private:
-  const Bfloat16Task<Y>* task_;
-  const Sums* sums_ = nullptr;
-  int64_t row_ = 0;
-  int64_t rows_ = 0;
-  int64_t panel_ = 0;
-  int64_t panels_ = 0;
 };
 
 // More than one tile of rows from `row` on, of one or two panels; the block `before` is finished
@@ -270,7 +252,7 @@ COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Bfloat16Task<Y>& task, int64_
 template <class Activate, class Y>
 class BlockMaker {
  public:
-  explicit BlockMaker(const Bfloat16Task<Y>& task) : task_(task), made_(task) {}
+  explicit BlockMaker(const Bfloat16Task<Y>& task) : task_(task), made_{&task} {}
 
   // `rows` rows from `row` on, of some panels.
   COMBINER_AMX HWY_INLINE void Make(int64_t row, int64_t rows, PanelRange range) {
@@ -294,13 +276,13 @@ class BlockMaker {
  private:
   COMBINER_AMX HWY_INLINE void FinishMade() {
     made_.Finish(0, 1);
-    made_ = MadeBlock<Activate, Y>(task_);
+    made_ = {&task_};
   }
   template <int kPanels>
   COMBINER_AMX HWY_INLINE void MakeTwoTiles(int64_t row, int64_t rows, int64_t panel) {
     Sums& sums = sums_[turn_ ^= 1];
     MultiplyTwoTiles<kPanels>(task_, row, panel, sums, made_);
-    made_.Set(sums, row, rows, panel, kPanels);
+    made_ = {&task_, &sums, row, rows, panel, kPanels};
   }
   template <int kPanels>
   COMBINER_AMX HWY_INLINE void MakeOneTile(int64_t row, int64_t rows, int64_t panel) {
@@ -481,14 +463,14 @@ void MultiplyAndActivate(const Matrix<const X>& x, const Panels& weights, const 
     for (int64_t i = 0; i < x.rows; i += kFewRows) {
       const int64_t rows = std::min(kFewRows, x.rows - i);
       const SplitInputs split = Split(x.row_block(i, rows), weights.depth<int8_t>(), scratch);
-      FinishStores();
+      finish_stores_for_tiles();
       MakeAll<Activate>(Int8Task<Y>{weights, split, y.row_block(i, rows), epilogue}, range);
     }
     return;
   }
   if constexpr (std::is_same_v<X, bfloat16>) {
     const auto padded = Padded(x, weights.depth<bfloat16>(), scratch);
-    FinishStores();
+    finish_stores_for_tiles();
     MakeAll<Activate>(Bfloat16Task<Y>{weights, padded, y, epilogue}, range);
   }
 }

@@ -120,10 +120,6 @@ void pack_int8(Matrix<const float> weights, int64_t depth, int64_t group, int8_t
   }
 }
 
-}  // namespace
-
-namespace {
-
 // A layer's sizes, without its panels.
 template <class Weight>
 PanelWeights::Panels without_panels(int64_t out, int64_t in) {
@@ -140,13 +136,12 @@ struct PackedSizes {
 };
 template <class Weight>
 PackedSizes packed_sizes(const PanelWeights::Panels& panels) {
-  constexpr int64_t kWidth = PanelWeights::kPanelWidth;
-  const int64_t outs = (panels.out + kWidth - 1) / kWidth * kWidth;
+  const int64_t outs = round_up(panels.out, PanelWeights::kPanelWidth);
   return {static_cast<size_t>(outs * panels.depth<Weight>()),
           std::is_same_v<Weight, int8_t> ? static_cast<size_t>(outs) : 0};
 }
 
-size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
+size_t whole_lines(size_t bytes) { return round_up(bytes, size_t{64}); }
 
 }  // namespace
 
@@ -171,7 +166,7 @@ template <class Weight>
 PanelWeights PanelWeights::pack(Matrix<const float> weights, std::shared_ptr<PanelMemory> memory) {
   if (!memory)
     memory = std::make_shared<PanelMemory>(packed_bytes<Weight>(weights.rows, weights.columns));
-  const std::shared_ptr<Panels> panels =
+  std::shared_ptr<Panels> panels =
       std::make_shared<Panels>(without_panels<Weight>(weights.rows, weights.columns));
   const PackedSizes sizes = packed_sizes<Weight>(*panels);
   const int64_t depth = panels->template depth<Weight>();

@@ -5,7 +5,7 @@
 
 #include "kernels/amx.h"
 #include "kernels/panels.h"
-#include "tensor/buffer.h"
+#include "tensor/round_up.h"
 
 namespace combiner {
 
@@ -34,7 +34,7 @@ struct PanelWeights::Panels {
   template <class Weight>
   int64_t depth() const {
     const int64_t whole = group<Weight>() * (tiles ? kTileRows : 1);
-    return (in + whole - 1) / whole * whole;
+    return round_up(in, whole);
   }
   // Whether inputs of type X are multiplied by multiply_tiles.
   template <class X>

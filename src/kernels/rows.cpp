@@ -12,15 +12,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class From, class To>
 void Convert(const Matrix<const From>& from, const Matrix<To>& to) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t i = 0; i < from.rows; ++i) {
-    const From* in = from.row(i);
-    To* out = to.row(i);
-    int64_t j = 0;
-    for (; j + lanes <= from.columns; j += lanes) StoreFloats(d, LoadFloats(d, in + j), out + j);
-    for (; j < from.columns; ++j) StoreOne(OneToFloat(in[j]), out + j);
-  }
+  for (int64_t i = 0; i < from.rows; ++i) ConvertRow(from.row(i), from.columns, to.row(i));
 }
 
 template <class T>

@@ -144,6 +144,16 @@ HWY_INLINE float OneToFloat(T x) {
 HWY_INLINE void StoreOne(float x, float* to) { *to = x; }
 HWY_INLINE void StoreOne(float x, bfloat16* to) { *to = to_bfloat16(x); }
 
+// to[j] = from[j], rounded if To says less.
+template <class From, class To>
+HWY_INLINE void ConvertRow(const From* from, int64_t count, To* to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) StoreFloats(d, LoadFloats(d, from + j), to + j);
+  for (; j < count; ++j) StoreOne(OneToFloat(from[j]), to + j);
+}
+
 // to[j] = from[j] * scale.
 template <class T>
 HWY_INLINE void ScaleToFloat(const T* HWY_RESTRICT from, int64_t count, float scale,
@@ -157,21 +167,25 @@ HWY_INLINE void ScaleToFloat(const T* HWY_RESTRICT from, int64_t count, float sc
 }
 
 // out[j] = a[j] * a_weight + b[j] * b_weight; out may be a or b. A weight of zero reads nothing.
-HWY_INLINE void WeightedSum(const float* a, float a_weight, const float* b, float b_weight,
-                            int64_t count, float* out) {
+template <class A, class B, class Out>
+HWY_INLINE void WeightedSum(const A* a, float a_weight, const B* b, float b_weight, int64_t count,
+                            Out* out) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto wa = hn::Set(d, a_weight);
   const auto wb = hn::Set(d, b_weight);
   int64_t j = 0;
   if (b_weight == 0.0f) {
-    for (; j + lanes <= count; j += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, a + j), wa), d, out + j);
-    for (; j < count; ++j) out[j] = a[j] * a_weight;
+    for (; j + lanes <= count; j += lanes)
+      StoreFloats(d, hn::Mul(LoadFloats(d, a + j), wa), out + j);
+    for (; j < count; ++j) StoreOne(OneToFloat(a[j]) * a_weight, out + j);
     return;
   }
   for (; j + lanes <= count; j += lanes)
-    hn::StoreU(hn::MulAdd(hn::LoadU(d, a + j), wa, hn::Mul(hn::LoadU(d, b + j), wb)), d, out + j);
-  for (; j < count; ++j) out[j] = a[j] * a_weight + b[j] * b_weight;
+    StoreFloats(d, hn::MulAdd(LoadFloats(d, a + j), wa, hn::Mul(LoadFloats(d, b + j), wb)),
+                out + j);
+  for (; j < count; ++j)
+    StoreOne(OneToFloat(a[j]) * a_weight + OneToFloat(b[j]) * b_weight, out + j);
 }
 
 // kRows rows and kVectors vectors of columns of TileProduct, held in registers.

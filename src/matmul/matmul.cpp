@@ -119,7 +119,7 @@ void copy_rounded(const Factor& weights, ElementType type, float* to) {
 }
 
 // bfloat16 panels of float weights [in, out].
-PanelWeights pack_panels(const Factor& weights) {
+PanelWeights pack_bfloat16(const Factor& weights) {
   if (weights.transposed)
     return PanelWeights::pack<bfloat16>(
         {static_cast<const float*>(weights.data), weights.columns, weights.rows, weights.stride});
@@ -180,6 +180,8 @@ bool has_native_int8() {
   return native;
 }
 
+bool panels_are_faster(ElementType type) { return type == ElementType::bf16 && amx_available(); }
+
 // ---- Packed weights
 
 // Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in oneDNN's own form
@@ -211,9 +213,8 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type)
   const ElementType product_type = has_native_bf16() ? type : ElementType::f32;
   packed_->factor = {nullptr, product_type, in, out, in, true};
   packed_->rounding = type;
-  // Our products by tile registers are faster than oneDNN's, and end with the activation.
-  if (type == ElementType::bf16 && amx_available()) {
-    packed_->panels = pack_panels(weights);
+  if (panels_are_faster(type)) {
+    packed_->panels = pack_bfloat16(weights);
     return;
   }
 
@@ -239,7 +240,7 @@ void PackedWeights::repack(const Factor& weights) {
   if (weights.type != ElementType::f32 || weights.rows != in() || weights.columns != out())
     throw std::logic_error("packing weights of another shape or type");
   if (packed.panels) {
-    packed.panels = pack_panels(weights);
+    packed.panels = pack_bfloat16(weights);
     return;
   }
   const auto reorder_from = [&](const Factor& f) {

@@ -25,6 +25,10 @@ bool has_native_bf16();
 // Whether it multiplies int8 matrices faster than either.
 bool has_native_int8();
 
+// Whether weights of the type are best multiplied by multiply_panels: by tile registers it is
+// faster than oneDNN, and ends with the activation.
+bool panels_are_faster(ElementType type);
+
 // A factor of a product: a stored matrix [rows, columns], or its transpose.
 struct Factor {
   const void* data;

@@ -22,13 +22,13 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, con
 }
 
 // Positions at a time, so that what one product leaves for the next stays in the second cache.
-constexpr int64_t kBandPositions = 128;
+constexpr int64_t kPositionsAtOnce = 128;
 
 // Calls visit(first, positions) for bands of `count` positions, in order.
 template <class Visit>
 void for_each_band(int64_t count, Visit&& visit) {
-  for (int64_t first = 0; first < count; first += kBandPositions)
-    visit(first, std::min(kBandPositions, count - first));
+  for (int64_t first = 0; first < count; first += kPositionsAtOnce)
+    visit(first, std::min(kPositionsAtOnce, count - first));
 }
 
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.

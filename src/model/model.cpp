@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "kernels/amx.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/rows.h"
 #include "model/block.h"
@@ -20,26 +19,6 @@ int64_t band_rows(const ModelConfig& config) {
   return std::clamp<int64_t>(kBandPositions / config.columns(), 1, config.rows());
 }
 
-}  // namespace
-
-std::string_view name(Precision precision) {
-  switch (precision) {
-    case Precision::bf16:
-      return "bf16";
-    case Precision::int8:
-      return "int8";
-    default:
-      return "f32";
-  }
-}
-
-Precision weight_precision(const Weights& weights, size_t offset, Precision precision) {
-  return precision == Precision::int8 && !weights.parameters.at(offset).quantizable ? Precision::f32
-                                                                                    : precision;
-}
-
-namespace {
-
 // Calls visit.operator()<Weight>(), Weight being what precision has weights in.
 template <class Visit>
 auto visit_weight_type(Precision precision, Visit&& visit) {
@@ -54,6 +33,26 @@ auto visit_weight_type(Precision precision, Visit&& visit) {
 }
 
 }  // namespace
+
+std::string_view name(Precision precision) {
+  switch (precision) {
+    case Precision::bf16:
+      return "bf16";
+    case Precision::int8:
+      return "int8";
+    default:
+      return "f32";
+  }
+}
+
+ElementType product_type(Precision precision) {
+  return precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
+}
+
+Precision weight_precision(const Weights& weights, size_t offset, Precision precision) {
+  return precision == Precision::int8 && !weights.parameters.at(offset).quantizable ? Precision::f32
+                                                                                    : precision;
+}
 
 PanelPacker::PanelPacker(const Weights& weights, Precision precision)
     : weights_(weights), precision_(precision) {
@@ -74,14 +73,14 @@ PanelWeights PanelPacker::pack(size_t offset, int64_t out, int64_t in) const {
 
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
   const float* values = weights.values.data();
-  // As PackedWeights has them, but all in one memory.
-  const bool by_tiles = precision == Precision::bf16 && amx_available();
+  const ElementType type = product_type(precision);
+  // Panels that PackedWeights would make one by one are all in one memory.
   std::optional<PanelPacker> packer;
-  if (by_tiles || precision == Precision::int8) packer.emplace(weights, precision);
-  const ElementType type = precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
+  if (panels_are_faster(type) || precision == Precision::int8) packer.emplace(weights, precision);
   return bind_weights<PackedWeights>(
       weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
-        if (by_tiles || weight_precision(weights, offset, precision) == Precision::int8)
+        if (panels_are_faster(type) ||
+            weight_precision(weights, offset, precision) == Precision::int8)
           return PackedWeights(packer->pack(offset, out, in));
         return PackedWeights(Matrix<const float>(values + offset, out, in), type);
       });

@@ -26,6 +26,8 @@ namespace combiner {
 enum class Precision { f32, bf16, int8 };
 // "f32", "bf16", "int8"
 std::string_view name(Precision precision);
+// What products of a likelihood or of training read, beside int8 weights too: float but in bf16.
+ElementType product_type(Precision precision);
 
 // All weights of a model, in float, as read from a file or trained.
 struct Weights {

@@ -154,23 +154,20 @@ void Decoder<T>::choose_values(std::span<DecodeState<T>> states, const Choose& c
   }
 }
 
-// The layers of an image have nothing to do with each other here. A thread takes what it has of
-// each layer together, whose weights then stay in cache.
+// The layers of an image have nothing to do with each other here. Layer by layer, so that a layer's
+// weights stay in cache from image to image.
 template <class T>
 void Decoder<T>::complete(std::span<DecodeState<T>> states, Thread& thread) {
   const auto layers = static_cast<int64_t>(weights_.blocks.size());
   const auto n = static_cast<int64_t>(states.size());
   thread.together.share.divide(n * layers, [&](int64_t first, int64_t number) {
-    for (int64_t l = 0; l < layers; ++l) {
-      const auto layer = static_cast<size_t>(l);
+    for (int64_t i = first; i < first + number; ++i) {
+      DecodeState<T>& state = states[static_cast<size_t>(i % n)];
+      const auto layer = static_cast<size_t>(i / n);
       const Attention attention = config_.attention[layer];
-      for (int64_t i = first / layers; i * layers < first + number; ++i) {
-        if (i * layers + l < first || i * layers + l >= first + number) continue;
-        DecodeState<T>& state = states[static_cast<size_t>(i)];
-        complete_position<T>(attention, config_.attention_shape(), state.position,
-                             &weights_.blocks[layer].summary, state.layer(layer),
-                             thread.attention.of(attention), thread.alone);
-      }
+      complete_position<T>(attention, config_.attention_shape(), state.position,
+                           &weights_.blocks[layer].summary, state.layer(layer),
+                           thread.attention.of(attention), thread.alone);
     }
   });
   thread.together.share.divide(n, [&](int64_t first, int64_t images) {

@@ -8,6 +8,8 @@
 #include <limits>
 #include <new>
 
+#include "tensor/round_up.h"
+
 namespace combiner {
 namespace {
 
@@ -29,7 +31,7 @@ bool is_mapped(size_t bytes) { return kMaps && bytes >= kLargeBlock; }
 size_t mapped_size(size_t bytes) {
   const size_t page =
       bytes < 2 * kLargePage ? kLargePage : static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  return (bytes + page - 1) / page * page;
+  return round_up(bytes, page);
 }
 
 }  // namespace

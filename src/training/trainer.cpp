@@ -39,8 +39,10 @@ void check_fit(const ModelConfig& config, const Dataset& data) {
                     data.height(), kChannels));
 }
 
-ElementType product_type(Precision precision) {
-  return precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
+Weights initial_weights(const ModelConfig& config, uint64_t seed) {
+  Weights weights(config);
+  initialise(weights, seed);
+  return weights;
 }
 
 }  // namespace
@@ -50,7 +52,7 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
     : options_(options),
       data_(std::move(data)),
       team_(threads),
-      weights_(config),
+      weights_(initial_weights(config, options.seed)),
       average_(config),
       product_weights_(weights_, product_type(precision)),
       optimizer_(weights_.parameters, options.optimizer, product_type(precision)),
@@ -59,10 +61,7 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
   if (precision == Precision::int8)
     throw Error("int8 weights can't be trained; train in f32 or bf16 and quantize the result");
   check_fit(config, *data_);
-  initialise(weights_, options_.seed);
   average_.values = weights_.values.clone();
-
-  product_weights_.refresh(team_);
 
   const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));
   const auto make_passes = [&]<class T>(std::vector<GradientPass<T>> passes) {

@@ -83,8 +83,9 @@ class CombinerProgram:
 
     def _sampling_rate(self, way, batches):
         of_a_thread = -(-way.batch // self.threads)
-        said = self._run("sample", way.precision, "--model", self.path, "-n",
-                         batches * way.batch, "--batch", of_a_thread, "--seed", 1, "-o", os.path.join(self.folder, "sheet.png"))
+        said = self._run("sample", way.precision, "--model", self.path, "-n", batches * way.batch,
+                         "--batch", of_a_thread, "--seed", 1, "-o",
+                         os.path.join(self.folder, "sheet.png"))
         return float(re.search(r"([\d.e+-]+) images/s", said).group(1))
 
     def _training_rate(self, way, steps):
