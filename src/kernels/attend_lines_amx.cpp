@@ -41,6 +41,45 @@ COMBINER_AMX void ShapeForLines() {
   _tile_loadconfig(&shapes);
 }
 
+// Fetches lines in the order in which they lie, as memory likes it best, into the second nearest
+// cache: tiles take a few bytes here and there. A little at a time, all the while that the position
+// before is attended: a processor has few reads under way at once, and what it computes need not
+// wait for them.
+class Fetcher {
+ public:
+  Fetcher(Lines lines, int64_t dim)
+      : lines_(lines), row_bytes_(dim * static_cast<int64_t>(sizeof(bfloat16))) {}
+
+  // The next key and its value.
+  HWY_INLINE void fetch() {
+    if (row_ == rows_ && !begin_line()) return;
+    const KeyLine<bfloat16>& line = *line_;
+    fetch_row(line.key + row_ * line.key_stride);
+    fetch_row(line.value + row_ * line.value_stride);
+    ++row_;
+  }
+
+ private:
+  bool begin_line() {
+    if (lines_.empty()) return false;
+    line_ = &lines_.front();
+    lines_ = lines_.subspan(1);
+    row_ = 0;
+    rows_ = line_->keys;
+    return true;
+  }
+  HWY_INLINE void fetch_row(const bfloat16* row) const {
+    const char* bytes = reinterpret_cast<const char*>(row);
+    for (int64_t i = 0; i < row_bytes_; i += kTileBytes) _mm_prefetch(bytes + i, _MM_HINT_T1);
+  }
+
+  Lines lines_;  // those after `line_`
+  const KeyLine<bfloat16>* line_ = nullptr;
+  int64_t row_ = 0;
+  int64_t rows_ = 0;
+  int64_t row_bytes_;
+};
+
 // Logits of a tile of keys and the head `h` from the current one on, in `tile`, which intrinsics
 // want by its number.
 #define COMBINER_ADD_LOGITS(tile, h)                \
@@ -55,7 +94,7 @@ COMBINER_AMX void ShapeForLines() {
 // logit[h * stride + j] = query . key j of each head; undefined up to a whole tile of keys.
 COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads, int64_t head_dim,
                                            const KeyLine<bfloat16>& line, float* logit,
-                                           int64_t stride) {
+                                           int64_t stride, Fetcher& fetcher) {
   const int64_t key_bytes = line.key_stride * static_cast<int64_t>(sizeof(bfloat16));
   for (int64_t j = 0; j < line.keys; j += kTileRows)
     for (int64_t d = 0; d < head_dim; d += kDims) {
@@ -67,8 +106,10 @@ COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads,
       // A product takes long, but others need not wait for it.
       for (; h + 4 <= heads; h += 4, q += 4 * head_dim, key += 4 * head_dim, to += 4 * stride) {
         COMBINER_ADD_LOGITS(4, 0);
+        fetcher.fetch();
         COMBINER_ADD_LOGITS(5, 1);
         COMBINER_ADD_LOGITS(6, 2);
+        fetcher.fetch();
         COMBINER_ADD_LOGITS(7, 3);
         _tile_stored(4, to, kOneColumn);
         _tile_stored(5, to + stride, kOneColumn);
@@ -134,7 +175,7 @@ struct PairSums {
 
 // out[kDims] = the sum over all lines' values, from column `at`, times their weights, over `sum`.
 COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, int64_t at, const bfloat16* HWY_RESTRICT weight,
-                                    float sum, float* HWY_RESTRICT out) {
+                                    float sum, float* HWY_RESTRICT out, Fetcher& fetcher) {
   // Products take two keys' values of one dimension from one lane: of each 128 bits, the lower and
   // the upper four dimensions. Of even and odd pairs apart, so that one sum need not wait.
   PairSums even, odd;
@@ -145,6 +186,7 @@ COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, int64_t at, const bfloat16* HWY
     for (; j + 4 <= line.keys; j += 4, value += 4 * stride) {
       even.Add(value, value + stride, weight + j);
       odd.Add(value + 2 * stride, value + 3 * stride, weight + j + 2);
+      if (j % kTileRows == 0) fetcher.fetch();
     }
     // Beside the last of an odd number its own weight is zero.
     for (; j < line.keys; j += 2, value += 2 * stride)
@@ -160,41 +202,6 @@ COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, int64_t at, const bfloat16* HWY
   _mm512_storeu_ps(out + kTileRows, _mm512_permutex2var_ps(low, second, high));
 }
 
-// Fetches lines in the order in which they lie, as memory likes it best, into the second nearest
-// cache: tiles take a few bytes here and there. In parts, so that other reads get their turn.
-class Fetcher {
- public:
-  Fetcher(Lines lines, int64_t dim)
-      : lines_(lines), row_bytes_(dim * static_cast<int64_t>(sizeof(bfloat16))) {
-    for (const KeyLine<bfloat16>& line : lines) rows_ += line.keys;
-  }
-
-  // Until `part` of `parts` of all is on its way.
-  HWY_INLINE void fetch(int64_t part, int64_t parts) {
-    for (const int64_t end = rows_ * part / parts; done_ < end; ++done_, ++row_) {
-      while (row_ == lines_.front().keys) {
-        lines_ = lines_.subspan(1);
-        row_ = 0;
-      }
-      const KeyLine<bfloat16>& line = lines_.front();
-      fetch_row(line.key + row_ * line.key_stride);
-      fetch_row(line.value + row_ * line.value_stride);
-    }
-  }
-
- private:
-  HWY_INLINE void fetch_row(const bfloat16* row) const {
-    const char* bytes = reinterpret_cast<const char*>(row);
-    for (int64_t i = 0; i < row_bytes_; i += kTileBytes) _mm_prefetch(bytes + i, _MM_HINT_T1);
-  }
-
-  Lines lines_;
-  int64_t row_bytes_;
-  int64_t rows_ = 0;
-  int64_t done_ = 0;
-  int64_t row_ = 0;  // of the first line
-};
-
 COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> positions,
                                      int64_t head_dim, float scale, Scratch& scratch) {
   finish_stores_for_tiles();
@@ -207,17 +214,17 @@ COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> 
     auto* logit = scratch.reserve<float>(logits + static_cast<size_t>(columns));
     auto* weight = reinterpret_cast<bfloat16*>(logit + logits);
 
+    Fetcher fetcher(i + 1 < positions.size() ? positions[i + 1].lines : Lines(), heads * head_dim);
     float* to = logit;
     for (const KeyLine<bfloat16>& line : lines) {
-      LogitsByTiles(query, heads, head_dim, line, to, columns);
+      LogitsByTiles(query, heads, head_dim, line, to, columns, fetcher);
       to += round_up(line.keys, kTileRows);
     }
-    Fetcher fetcher(i + 1 < positions.size() ? positions[i + 1].lines : Lines(), heads * head_dim);
     for (int64_t h = 0; h < heads; ++h) {
-      fetcher.fetch(h + 1, heads);
+      fetcher.fetch();
       const float sum = WeightsOf(lines, scale, logit + h * columns, weight);
       for (int64_t d = 0; d < head_dim; d += kDims)
-        MeanOf(lines, h * head_dim + d, weight, sum, out + h * head_dim + d);
+        MeanOf(lines, h * head_dim + d, weight, sum, out + h * head_dim + d, fetcher);
     }
   }
   _tile_release();

@@ -111,6 +111,11 @@ void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& 
     };
     for (int64_t i = first_image; i < end_image; ++i) {
       DecodeState<T>& state = states[static_cast<size_t>(i)];
+      expect_position<T>(config_.attention[layer], shape, state.position, heads_of(i),
+                         state.layer(layer));
+    }
+    for (int64_t i = first_image; i < end_image; ++i) {
+      DecodeState<T>& state = states[static_cast<size_t>(i)];
       begin_position<T>(
           config_.attention[layer], shape, state.position, heads_of(i),
           {block_.norm1.view().row_block(i, 1), block_.query_key_value.view().row_block(i, 1)},

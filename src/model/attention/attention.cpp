@@ -4,6 +4,7 @@
 #include <span>
 #include <stdexcept>
 
+#include "kernels/prefetch.h"
 #include "kernels/rows.h"
 #include "model/attention/parts.h"
 
@@ -131,20 +132,17 @@ void keep_rows(const LayerState<T>& state, const Band<T>& band) {
   }
 }
 
-// Some columns of one position's, and of all that its row keeps.
-template <class T>
-void keep_position(const LayerState<T>& state, int64_t row, int64_t column,
-                   const AttentionInput<T>& input, int64_t first, int64_t count) {
-  const auto keep = [&](Matrix<const T> from, T* to) {
-    std::copy_n(from.data + first, count, to + first);
-  };
-  keep(input.input, state.row_input.row(column));
-  keep(input.query, state.row_query.row(column));
-  keep(input.key, state.row_key.row(column));
-  keep(input.value, state.row_value.row(column));
+// Calls visit(what is kept of a position, where [D]) for each place of the state that one has.
+template <class T, class Visit>
+void for_each_place(const LayerState<T>& state, int64_t row, int64_t column, Visit&& visit) {
+  using Input = AttentionInput<T>;
+  visit(&Input::input, state.row_input.row(column));
+  visit(&Input::query, state.row_query.row(column));
+  visit(&Input::key, state.row_key.row(column));
+  visit(&Input::value, state.row_value.row(column));
   if (!state.all_key.data) return;
-  keep(input.key, state.all_key.at(row, column));
-  keep(input.value, state.all_value.at(row, column));
+  visit(&Input::key, state.all_key.at(row, column));
+  visit(&Input::value, state.all_value.at(row, column));
 }
 
 template <class T>
@@ -196,6 +194,18 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
 }
 
 template <class T>
+void expect_position(Attention attention, const AttentionShape& shape, int64_t position,
+                     HeadRange heads, T* state) {
+  const LayerState<T> layer(parts<T>(attention), shape, state);
+  const int64_t first = heads.first * shape.head_dim();
+  const int64_t count = heads.number * shape.head_dim();
+  for_each_place(layer, position / shape.columns, position % shape.columns,
+                 [&](auto /*kept*/, T* to) {
+                   prefetch_to_write(to + first, static_cast<size_t>(count) * sizeof(T));
+                 });
+}
+
+template <class T>
 void begin_position(Attention attention, const AttentionShape& shape, int64_t position,
                     HeadRange heads, const AttentionInput<T>& input, T* state, KeyLines<T>& lines,
                     Worker& worker) {
@@ -204,7 +214,10 @@ void begin_position(Attention attention, const AttentionShape& shape, int64_t po
   const int64_t row = position / shape.columns;
   const int64_t column = position % shape.columns;
   const int64_t first = heads.first * shape.head_dim();
-  keep_position(layer, row, column, input, first, heads.number * shape.head_dim());
+  const int64_t count = heads.number * shape.head_dim();
+  for_each_place(layer, row, column, [&](auto kept, T* to) {
+    std::copy_n((input.*kept).data + first, count, to + first);
+  });
 
   lines.clear(first);
   const Band<T> band = band_of(shape, row, layer.row(), {}, layer, worker);
@@ -266,6 +279,7 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
                             AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*,      \
                             AttentionActivations<T>&, Worker&);                                  \
+  template void expect_position(Attention, const AttentionShape&, int64_t, HeadRange, T*);       \
   template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
                                const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \
   template void complete_position(Attention, const AttentionShape&, int64_t, AnySummaryWeights,  \

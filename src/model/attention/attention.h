@@ -58,6 +58,12 @@ struct HeadRange {
   int64_t first, number;
 };
 
+// Fetches into cache what begin_position will write: writing it cold, one image after another, is
+// slower than all else that it does.
+template <class T>
+void expect_position(Attention attention, const AttentionShape& shape, int64_t position,
+                     HeadRange heads, T* state);
+
 // Some heads of the next position of one image, in raster order: `input` has one row, of all heads,
 // which becomes part of the state. `lines` are the keys and values that those heads attend. Threads
 // may share a position's heads.

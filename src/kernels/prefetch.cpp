@@ -1,0 +1,16 @@
+#include "kernels/prefetch.h"
+
+namespace combiner {
+
+// Without this, compilers take the instruction that fetches to read. Where x86-64 processors have
+// no other, they do nothing here.
+#if defined(__x86_64__)
+__attribute__((target("prfchw")))
+#endif
+void prefetch_to_write(const void* memory, size_t bytes) {
+  constexpr size_t kCacheLine = 64;
+  const char* from = static_cast<const char*>(memory);
+  for (size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(from + i, 1);
+}
+
+}  // namespace combiner
