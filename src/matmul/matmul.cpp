@@ -119,14 +119,12 @@ void copy_rounded(const Factor& weights, ElementType type, float* to) {
         }
 }
 
-// bfloat16 panels of float weights [in, out].
-PanelWeights pack_bfloat16(const Factor& weights) {
+// Float weights [in, out] as panels are packed from them.
+StoredWeights stored_weights(const Factor& weights) {
+  const auto* data = static_cast<const float*>(weights.data);
   if (weights.transposed)
-    return PanelWeights::pack<bfloat16>(
-        {static_cast<const float*>(weights.data), weights.columns, weights.rows, weights.stride});
-  Buffer<float> rows(static_cast<size_t>(weights.rows * weights.columns));
-  copy_rounded(weights, ElementType::f32, rows.data());
-  return PanelWeights::pack<bfloat16>({rows.data(), weights.columns, weights.rows});
+    return Matrix<const float>(data, weights.columns, weights.rows, weights.stride);
+  return {Matrix<const float>(data, weights.rows, weights.columns, weights.stride), true};
 }
 
 void check_shapes(const Factor& a, int64_t in, int64_t out, const Product& c) {
@@ -223,7 +221,8 @@ PackedWeights::PackedWeights(PanelWeights panels) : packed_(std::make_shared<Pac
   packed_->panels = std::move(panels);
 }
 
-PackedWeights::PackedWeights(const Factor& weights, ElementType type)
+PackedWeights::PackedWeights(const Factor& weights, ElementType type,
+                             std::shared_ptr<PanelMemory> memory)
     : packed_(std::make_shared<Packed>()) {
   const int64_t in = weights.rows;
   const int64_t out = weights.columns;
@@ -231,7 +230,7 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type)
   packed_->factor = {nullptr, product_type, in, out, in, true};
   packed_->rounding = type;
   if (panels_are_faster(type)) {
-    packed_->panels = pack_bfloat16(weights);
+    packed_->panels = PanelWeights::pack<bfloat16>(stored_weights(weights), std::move(memory));
     return;
   }
 
@@ -256,10 +255,7 @@ void PackedWeights::repack(const Factor& weights) {
   Packed& packed = *packed_;
   if (weights.type != ElementType::f32 || weights.rows != in() || weights.columns != out())
     throw std::logic_error("packing weights of another shape or type");
-  if (packed.panels) {
-    packed.panels = pack_bfloat16(weights);
-    return;
-  }
+  if (packed.panels) return packed.panels->repack(stored_weights(weights));
   const auto reorder_from = [&](const Factor& f) {
     dnnl::memory source(describe(f), cpu_engine(), const_cast<void*>(f.data));
     dnnl::stream stream(cpu_engine());
