@@ -32,7 +32,12 @@ HWY_INLINE void Interleave(const Matrix<const bfloat16>& m, int64_t row, int64_t
   const int64_t columns = m.columns - column;
   if (rows >= kDepth && columns >= kDepth)
     return amx::InterleaveRowsOf(
-        [&](int64_t i) HWY_ATTR { return _mm512_loadu_si512(from + i * m.stride); }, first, second);
+        [&](int64_t i) HWY_ATTR {
+          // The rows after these: too many streams for the processor to see by itself.
+          _mm_prefetch(from + (i + kDepth) * m.stride, _MM_HINT_T0);
+          return _mm512_loadu_si512(from + i * m.stride);
+        },
+        first, second);
   const auto some = static_cast<__mmask32>(columns >= kDepth ? ~0u : (1u << columns) - 1);
   amx::InterleaveRowsOf(
       [&](int64_t i) HWY_ATTR {

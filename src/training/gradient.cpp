@@ -7,6 +7,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
+#include "model/attention/tile.h"
 #include "model/block.h"
 #include "model/embedding.h"
 
@@ -31,8 +32,6 @@ Matrix<const T> product_input(Matrix<float> gradient, Matrix<T> scratch) {
     return scratch;
   }
 }
-
-void clear(Matrix<float> m) { std::fill_n(m.data, m.rows * m.columns, 0.0f); }
 
 }  // namespace
 
@@ -240,8 +239,6 @@ void GradientPass<T>::attention_backward(size_t layer, float* gradient) {
   const BlockParameters& p = parameters_.blocks[layer];
   BlockActivations<T>& act = blocks_[layer];
   const Matrix<float> d_query_key_value = d_query_key_value_.view();
-  clear(d_query_key_value);
-  clear(d_norm_.view());
   SummaryGradient summary;
   if (config_.attention[layer] == Attention::axial_rowmajor)
     summary = {product_weights_.backward(p.summary_output),
@@ -271,6 +268,7 @@ void GradientPass<T>::attention_input_backward(size_t layer, int64_t first, int6
   const int64_t dim = config_.embed_dim;
   const BlockParameters& p = parameters_.blocks[layer];
   BlockActivations<T>& act = blocks_[layer];
+  const bool summaries = config_.attention[layer] == Attention::axial_rowmajor;
   const Matrix<float> d_packed = d_query_key_value_.view().row_block(first, n);
   const Matrix<const T> rounded = product_input<T>(d_packed, d_query_key_value_in_.view(n));
   worker_.multiplier.multiply(transposed(rounded), plain(act.norm1.view().row_block(first, n)),
@@ -279,7 +277,7 @@ void GradientPass<T>::attention_input_backward(size_t layer, int64_t first, int6
     const auto band = [&](auto m) { return m.row_block(first + at, count); };
     worker_.multiplier.multiply(plain(rounded.row_block(at, count)),
                                 product_weights_.backward(p.query), band(d_norm_.view()),
-                                {.accumulate = true});
+                                {.accumulate = summaries});
     layer_norm_backward(band(x_[layer].view()), act.moments1.data() + first + at,
                         values_ + p.norm1.weight, band(d_norm_.view()), band(d_x_.view()),
                         gradient + p.norm1.weight, gradient + p.norm1.bias);
