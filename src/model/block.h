@@ -53,7 +53,7 @@ void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights
     const Matrix<T> activated = band(act.activated.view());
     normalise<T>(worker, band(middle), weights.norm2, config.norm_epsilon, norm,
                  act.moments2.data() + first);
-    dense_activated(worker, norm, weights.up, config.activation, band(act.up.view()), activated);
+    dense_activated(worker, norm, weights.up, config.activation, band(act.slope.view()), activated);
     add_residual<T>(worker, band(middle), activated, weights.down.weight, band(out),
                     weights.down.bias);
   });

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
@@ -154,7 +153,7 @@ double GradientPass<T>::head_channel_gradient(const uint8_t* pixels, int64_t fir
     const Matrix<T> d_hidden = d_hidden_.view(n);
     worker_.multiplier.multiply(plain(d_logits), product_weights_.backward(p.output[c].weight),
                                 d_hidden);
-    activate_backward<T>(Activation::gelu, head_.hidden.view(n), d_hidden, d_hidden);
+    multiply_elements<T>(head_.slope.view(n), d_hidden);
     worker_.multiplier.multiply(transposed(d_hidden), plain(head_.in.view(n)),
                                 Matrix<float>(gradient + p.hidden[c].weight, dim, dim), true);
     add_column_sums<T>(d_hidden, gradient + p.hidden[c].bias);
@@ -194,7 +193,7 @@ void GradientPass<T>::mlp_backward(size_t layer, int64_t first, int64_t n, float
   Multiplier& multiplier = worker_.multiplier;
   const Matrix<float> d_x = d_x_.view().row_block(first, n);
   const Matrix<float> x = middle_[layer].view().row_block(first, n);
-  const Matrix<T> up = act.up.view().row_block(first, n);
+  const Matrix<T> slope = act.slope.view().row_block(first, n);
 
   const Matrix<const T> d_out = product_input<T>(d_x, d_x_in_.view(n));
   multiplier.multiply(transposed(d_out), plain(act.activated.view().row_block(first, n)),
@@ -205,7 +204,7 @@ void GradientPass<T>::mlp_backward(size_t layer, int64_t first, int64_t n, float
     const Matrix<T> d_up = band(d_up_.view());
     const Matrix<float> d_norm = d_norm_.view(count);
     multiplier.multiply(plain(band(d_out)), product_weights_.backward(p.down.weight), d_up);
-    activate_backward<T>(config_.activation, band(up), d_up, d_up);
+    multiply_elements<T>(band(slope), d_up);
     add_column_sums<T>(d_up, gradient + p.up.bias);
     multiplier.multiply(plain(d_up), product_weights_.backward(p.up.weight), d_norm);
     layer_norm_backward(band(x), act.moments2.data() + first + at, values_ + p.norm2.weight, d_norm,
