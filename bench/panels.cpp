@@ -95,7 +95,8 @@ void pack(benchmark::State& state) {
   const int64_t out = state.range(0), in = state.range(1);
   const Buffer<float> weights(static_cast<size_t>(out * in));
   for (auto _ : state)
-    benchmark::DoNotOptimize(PanelWeights::pack<Weight>({weights.data(), out, in}));
+    benchmark::DoNotOptimize(
+        PanelWeights::pack<Weight>(Matrix<const float>(weights.data(), out, in)));
   state.SetItemsProcessed(state.iterations() * out * in);
 }
 

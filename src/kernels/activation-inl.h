@@ -27,8 +27,9 @@ struct Relu {
     return hn::Max(x, hn::Zero(d));
   }
   template <class D, class V>
-  static HWY_INLINE V Slope(D d, V x) {
-    return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0f));
+  static HWY_INLINE V ValueAndSlope(D d, V x, V& slope) {
+    slope = hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0f));
+    return Value(d, x);
   }
 };
 
@@ -50,13 +51,14 @@ struct Gelu {
   }
   // gate + x gate (1 - gate) du/dx.
   template <class D, class V>
-  static HWY_INLINE V Slope(D d, V x) {
+  static HWY_INLINE V ValueAndSlope(D d, V x, V& slope) {
     const V square = hn::Mul(x, x);
     const V gate = Gate(d, x, square);
     const V du = hn::Mul(hn::Set(d, kGeluScale),
                          hn::MulAdd(square, hn::Set(d, 3.0f * kGeluCubic), hn::Set(d, 1.0f)));
     const V bend = hn::Mul(hn::Mul(x, du), hn::NegMulAdd(gate, gate, gate));
-    return hn::Add(gate, bend);
+    slope = hn::Add(gate, bend);
+    return hn::Mul(x, gate);
   }
 };
 

@@ -9,12 +9,8 @@ namespace combiner {
 enum class Activation { relu, gelu };
 
 // y = relu(x), or gelu(x) = x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), the tanh form. y may be x.
+// The derivative at x goes to `slope`, if that has data, for the backward pass; it may be x too.
 template <class T>
-void activate(Activation activation, Matrix<const T> x, Matrix<T> y);
-
-// d_x = d_y times the derivative at x. d_x may be d_y.
-template <class T>
-void activate_backward(Activation activation, Matrix<const T> x, Matrix<const T> d_y,
-                       Matrix<T> d_x);
+void activate(Activation activation, Matrix<const T> x, Matrix<T> y, Matrix<T> slope = {});
 
 }  // namespace combiner

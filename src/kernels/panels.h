@@ -36,9 +36,21 @@ class PanelMemory {
   std::atomic<size_t> taken_ = 0;
 };
 
+// The weights of a dense layer as they lie: [out, in], or the transpose.
+struct StoredWeights {
+  Matrix<const float> matrix;
+  bool transposed = false;
+
+  StoredWeights(Matrix<const float> matrix_, bool transposed_ = false)  // NOLINT: usually not
+      : matrix(matrix_), transposed(transposed_) {}
+  StoredWeights(Matrix<float> matrix_) : matrix(matrix_) {}  // NOLINT: likewise
+  int64_t out() const { return transposed ? matrix.columns : matrix.rows; }
+  int64_t in() const { return transposed ? matrix.rows : matrix.columns; }
+};
+
 // The weights [out, in] of a dense layer in panels of kPanelWidth consecutive outputs, the last
-// one maybe narrower, so that a product reads them once, in order. Immutable and cheap to copy; may
-// be shared by threads.
+// one maybe narrower, so that a product reads them once, in order. Cheap to copy, the copies being
+// of one storage; may be shared by threads.
 //
 // An element of a product is one chain of multiply-adds over `in`, in order, or with int8 weights
 // one of exact sums over parts of `in`: its bits depend neither on the number of rows nor on how
@@ -49,15 +61,19 @@ class PanelWeights {
   static constexpr int64_t kPanelWidth = 16;
 
   PanelWeights() = default;
-  // Copies [out, in], at least one of each, rounding to Weight: float, bfloat16, or int8_t with one
-  // scale an output, as quantize_row does. With int8_t the inputs are rounded too, to 16 bits: each
-  // 256 of a row to whole multiples of their largest magnitude / 32767.
-  // The panels lie in `memory`, which has packed_bytes() of room for them, or in their own.
+  // Copies [out, in], at least one of each, rounding to Weight: float, bfloat16, or, of what is not
+  // stored transposed, int8_t with one scale an output, as quantize_row does. With int8_t the
+  // inputs are rounded too, to 16 bits: each 256 of a row to whole multiples of their largest
+  // magnitude / 32767. The panels lie in `memory`, which has packed_bytes() of room for them, or in
+  // their own.
   template <class Weight>
-  static PanelWeights pack(Matrix<const float> weights,
-                           std::shared_ptr<PanelMemory> memory = nullptr);
+  static PanelWeights pack(StoredWeights weights, std::shared_ptr<PanelMemory> memory = nullptr);
   template <class Weight>
   static size_t packed_bytes(int64_t out, int64_t in);
+
+  // Copies other weights of the same sizes in place of those that it packed, bfloat16. Not to be
+  // called while a product reads them.
+  void repack(StoredWeights weights);
 
   int64_t out() const;
   int64_t in() const;

@@ -178,12 +178,24 @@ struct MadeBlock {
   }
 };
 
+// Asks for the lines of y where a block of two panels will be stored, or added to: those of rows of
+// part `part` of `parts`. They may lie far away, and one below the other they are too many streams
+// for the processor to see by itself.
+template <class Y>
+HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t row, int64_t rows, int64_t panel,
+                          int64_t part, int64_t parts) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Y));
+  for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; ++i)
+    for (int64_t j = 0; j < 2 * kWidth; j += kLine)
+      __builtin_prefetch(y.row(row + i) + panel * kWidth + j, 1);
+}
+
 // More than one tile of rows from `row` on, of one or two panels; the block `before` is finished
 // meanwhile, a few rows at a time: tiles multiply beside what vectors do, if there is something of
 // both at hand.
 template <int kPanels, class Activate, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64_t row,
-                                              int64_t panel, Sums& sums,
+                                              int64_t rows, int64_t panel, Sums& sums,
                                               const MadeBlock<Activate, Y>& before) {
   const char* upper = task.inputs(row);
   const char* lower = task.inputs(row + kTileRows);
@@ -210,6 +222,7 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64
     _tile_dpbf16ps(2, 5, 6);
     if constexpr (kPanels > 1) _tile_dpbf16ps(3, 5, 7);
     before.Finish(step, steps);
+    FetchRows(task.y, row, rows, panel, step, steps);
   }
   _tile_stored(0, sums.tile[0], kTileBytes);
   _tile_stored(1, sums.tile[1], kTileBytes);
@@ -281,7 +294,7 @@ class BlockMaker {
   template <int kPanels>
   COMBINER_AMX HWY_INLINE void MakeTwoTiles(int64_t row, int64_t rows, int64_t panel) {
     Sums& sums = sums_[turn_ ^= 1];
-    MultiplyTwoTiles<kPanels>(task_, row, panel, sums, made_);
+    MultiplyTwoTiles<kPanels>(task_, row, rows, panel, sums, made_);
     made_ = {&task_, &sums, row, rows, panel, kPanels};
   }
   template <int kPanels>

@@ -70,16 +70,29 @@ HWY_INLINE bfloat16* StoreDepths(const float* from, int64_t depths, bfloat16* to
   return to;
 }
 
+// Some depths of up to kWidth outputs to [depths, kWidth]: a panel's part.
+HWY_INLINE void ReadPart(const StoredWeights& weights, int64_t out, int64_t outs, int64_t depth,
+                         int64_t depths, float* to) {
+  if (!weights.transposed)
+    return Transpose(weights.matrix.row_block(out, outs).column_block(depth, depths), to);
+  const auto from = weights.matrix.row_block(depth, depths).column_block(out, outs);
+  for (int64_t k = 0; k < depths; ++k)
+    if (outs == kWidth)  // known to the compiler
+      std::copy_n(from.row(k), kWidth, to + k * kWidth);
+    else
+      std::copy_n(from.row(k), outs, to + k * kWidth);
+}
+
 // All panels, by way of a tile that stays in the nearest cache.
 template <class Weight>
-void Pack(const Matrix<const float>& weights, int64_t depth, Weight* panels) {
+void Pack(const StoredWeights& weights, int64_t depth, Weight* panels) {
   constexpr int64_t kTileDepth = 64;
-  for (int64_t o = 0; o < weights.rows; o += kWidth) {
+  for (int64_t o = 0; o < weights.out(); o += kWidth) {
     HWY_ALIGN float tile[kTileDepth * kWidth] = {};
-    const auto rows = weights.row_block(o, std::min(kWidth, weights.rows - o));
-    for (int64_t k = 0; k < weights.columns; k += kTileDepth) {
-      const int64_t columns = std::min(kTileDepth, weights.columns - k);
-      Transpose(rows.column_block(k, columns), tile);
+    const int64_t outs = std::min(kWidth, weights.out() - o);
+    for (int64_t k = 0; k < weights.in(); k += kTileDepth) {
+      const int64_t columns = std::min(kTileDepth, weights.in() - k);
+      ReadPart(weights, o, outs, k, columns, tile);
       // A panel's end is padded with fewer depths than a tile has.
       const int64_t depths = columns < kTileDepth ? depth - k : kTileDepth;
       std::fill(tile + columns * kWidth, tile + depths * kWidth, 0.0f);
@@ -88,10 +101,10 @@ void Pack(const Matrix<const float>& weights, int64_t depth, Weight* panels) {
   }
 }
 
-void PackFloat(const Matrix<const float>& weights, int64_t depth, float* panels) {
+void PackFloat(const StoredWeights& weights, int64_t depth, float* panels) {
   Pack(weights, depth, panels);
 }
-void PackBfloat16(const Matrix<const float>& weights, int64_t depth, bfloat16* panels) {
+void PackBfloat16(const StoredWeights& weights, int64_t depth, bfloat16* panels) {
   Pack(weights, depth, panels);
 }
 
@@ -163,11 +176,11 @@ size_t PanelWeights::packed_bytes(int64_t out, int64_t in) {
 }
 
 template <class Weight>
-PanelWeights PanelWeights::pack(Matrix<const float> weights, std::shared_ptr<PanelMemory> memory) {
+PanelWeights PanelWeights::pack(StoredWeights weights, std::shared_ptr<PanelMemory> memory) {
   if (!memory)
-    memory = std::make_shared<PanelMemory>(packed_bytes<Weight>(weights.rows, weights.columns));
+    memory = std::make_shared<PanelMemory>(packed_bytes<Weight>(weights.out(), weights.in()));
   std::shared_ptr<Panels> panels =
-      std::make_shared<Panels>(without_panels<Weight>(weights.rows, weights.columns));
+      std::make_shared<Panels>(without_panels<Weight>(weights.out(), weights.in()));
   const PackedSizes sizes = packed_sizes<Weight>(*panels);
   const int64_t depth = panels->template depth<Weight>();
   const std::span<Weight> values = memory->take<Weight>(sizes.values);
@@ -178,9 +191,10 @@ PanelWeights PanelWeights::pack(Matrix<const float> weights, std::shared_ptr<Pan
     panels->bf16 = values;
     HWY_DYNAMIC_DISPATCH(PackBfloat16)(weights, depth, values.data());
   } else {
+    if (weights.transposed) throw std::logic_error("int8 panels of transposed weights");
     panels->int8 = values;
     panels->scales = memory->take<float>(sizes.scales);
-    pack_int8(weights, depth, panels->template group<int8_t>(), values.data(),
+    pack_int8(weights.matrix, depth, panels->template group<int8_t>(), values.data(),
               panels->scales.data());
   }
   panels->memory = std::move(memory);
@@ -188,10 +202,17 @@ PanelWeights PanelWeights::pack(Matrix<const float> weights, std::shared_ptr<Pan
   result.panels_ = std::move(panels);
   return result;
 }
+
+void PanelWeights::repack(StoredWeights weights) {
+  if (panels_->bf16.empty() || weights.out() != out() || weights.in() != in())
+    throw std::logic_error("packing weights of another shape or type");
+  HWY_DYNAMIC_DISPATCH(PackBfloat16)
+  (weights, panels_->depth<bfloat16>(), panels_->bf16.data());
+}
+
 #define COMBINER_INSTANTIATE(Weight)                                    \
   template size_t PanelWeights::packed_bytes<Weight>(int64_t, int64_t); \
-  template PanelWeights PanelWeights::pack<Weight>(Matrix<const float>, \
-                                                   std::shared_ptr<PanelMemory>)
+  template PanelWeights PanelWeights::pack<Weight>(StoredWeights, std::shared_ptr<PanelMemory>)
 COMBINER_INSTANTIATE(float);
 COMBINER_INSTANTIATE(bfloat16);
 COMBINER_INSTANTIATE(int8_t);

@@ -48,6 +48,26 @@ void AddRows(const Matrix<const float>& from, const Matrix<float>& to) {
   for (int64_t i = 0; i < from.rows; ++i) AddTo(from.row(i), from.columns, to.row(i));
 }
 
+template <class T>
+void MultiplyElements(const Matrix<const T>& by, const Matrix<T>& to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < to.rows; ++i) {
+    const T* from = by.row(i);
+    T* row = to.row(i);
+    int64_t j = 0;
+    for (; j + lanes <= to.columns; j += lanes)
+      StoreFloats(d, hn::Mul(LoadFloats(d, row + j), LoadFloats(d, from + j)), row + j);
+    for (; j < to.columns; ++j) StoreOne(OneToFloat(row[j]) * OneToFloat(from[j]), row + j);
+  }
+}
+void MultiplyElementsFloat(const Matrix<const float>& by, const Matrix<float>& to) {
+  MultiplyElements(by, to);
+}
+void MultiplyElementsBfloat16(const Matrix<const bfloat16>& by, const Matrix<bfloat16>& to) {
+  MultiplyElements(by, to);
+}
+
 void SumRows(const float* const* rows, int64_t number, int64_t count, float* HWY_RESTRICT to) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -97,6 +117,8 @@ HWY_EXPORT(AddColumnSumsFloat);
 HWY_EXPORT(AddColumnSumsBfloat16);
 HWY_EXPORT(AddRows);
 HWY_EXPORT(SumRows);
+HWY_EXPORT(MultiplyElementsFloat);
+HWY_EXPORT(MultiplyElementsBfloat16);
 HWY_EXPORT(HeadProducts);
 
 template <>
@@ -133,6 +155,14 @@ void add_rows(Matrix<const float> from, Matrix<float> to) {
 void add_row(std::span<const float> from, float* to) {
   const auto count = static_cast<int64_t>(from.size());
   add_rows({from.data(), 1, count}, {to, 1, count});
+}
+template <>
+void multiply_elements(Matrix<const float> by, Matrix<float> to) {
+  HWY_DYNAMIC_DISPATCH(MultiplyElementsFloat)(by, to);
+}
+template <>
+void multiply_elements(Matrix<const bfloat16> by, Matrix<bfloat16> to) {
+  HWY_DYNAMIC_DISPATCH(MultiplyElementsBfloat16)(by, to);
 }
 void head_products(Matrix<const float> a, Matrix<const float> b, int64_t head_dim,
                    Matrix<float> out) {

@@ -26,6 +26,10 @@ void add_row(std::span<const float> from, float* to);
 // to += from.
 void add_rows(Matrix<const float> from, Matrix<float> to);
 
+// to *= by, element by element.
+template <class T>
+void multiply_elements(Matrix<const T> by, Matrix<T> to);
+
 // For each row i and head h: out(i, h) = the dot product of a's and b's columns
 // [h head_dim, (h + 1) head_dim).
 void head_products(Matrix<const float> a, Matrix<const float> b, int64_t head_dim,

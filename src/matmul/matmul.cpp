@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "kernels/amx.h"
+#include "kernels/transposed_product.h"
 #include "tensor/buffer.h"
 
 namespace combiner {
@@ -118,14 +119,12 @@ void copy_rounded(const Factor& weights, ElementType type, float* to) {
         }
 }
 
-// bfloat16 panels of float weights [in, out].
-PanelWeights pack_bfloat16(const Factor& weights) {
+// Float weights [in, out] as panels are packed from them.
+StoredWeights stored_weights(const Factor& weights) {
+  const auto* data = static_cast<const float*>(weights.data);
   if (weights.transposed)
-    return PanelWeights::pack<bfloat16>(
-        {static_cast<const float*>(weights.data), weights.columns, weights.rows, weights.stride});
-  Buffer<float> rows(static_cast<size_t>(weights.rows * weights.columns));
-  copy_rounded(weights, ElementType::f32, rows.data());
-  return PanelWeights::pack<bfloat16>({rows.data(), weights.columns, weights.rows});
+    return Matrix<const float>(data, weights.columns, weights.rows, weights.stride);
+  return {Matrix<const float>(data, weights.rows, weights.columns, weights.stride), true};
 }
 
 void check_shapes(const Factor& a, int64_t in, int64_t out, const Product& c) {
@@ -167,6 +166,22 @@ void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Produ
     multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, epilogue, scratch);
 }
 
+// Whether the product is of a kind that tile registers make faster than oneDNN, accumulated.
+bool is_transposed_product(const Factor& a, const Factor& b, const Product& c) {
+  return a.transposed && !b.transposed && a.type == ElementType::bf16 &&
+         c.type == ElementType::f32 && amx_available();
+}
+
+void add_transposed_product(const Factor& a, const Factor& b, const Product& c, Scratch& scratch) {
+  check_shapes(a, b.rows, b.columns, c);
+  const auto stored = [](const Factor& f, int64_t rows, int64_t columns) {
+    return Matrix<const bfloat16>(static_cast<const bfloat16*>(f.data), rows, columns, f.stride);
+  };
+  add_transposed_product(stored(a, a.columns, a.rows), stored(b, b.rows, b.columns),
+                         Matrix<float>(static_cast<float*>(c.data), c.rows, c.columns, c.stride),
+                         scratch);
+}
+
 }  // namespace
 
 bool has_native_bf16() {
@@ -206,7 +221,8 @@ PackedWeights::PackedWeights(PanelWeights panels) : packed_(std::make_shared<Pac
   packed_->panels = std::move(panels);
 }
 
-PackedWeights::PackedWeights(const Factor& weights, ElementType type)
+PackedWeights::PackedWeights(const Factor& weights, ElementType type,
+                             std::shared_ptr<PanelMemory> memory)
     : packed_(std::make_shared<Packed>()) {
   const int64_t in = weights.rows;
   const int64_t out = weights.columns;
@@ -214,7 +230,7 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type)
   packed_->factor = {nullptr, product_type, in, out, in, true};
   packed_->rounding = type;
   if (panels_are_faster(type)) {
-    packed_->panels = pack_bfloat16(weights);
+    packed_->panels = PanelWeights::pack<bfloat16>(stored_weights(weights), std::move(memory));
     return;
   }
 
@@ -239,10 +255,7 @@ void PackedWeights::repack(const Factor& weights) {
   Packed& packed = *packed_;
   if (weights.type != ElementType::f32 || weights.rows != in() || weights.columns != out())
     throw std::logic_error("packing weights of another shape or type");
-  if (packed.panels) {
-    packed.panels = pack_bfloat16(weights);
-    return;
-  }
+  if (packed.panels) return packed.panels->repack(stored_weights(weights));
   const auto reorder_from = [&](const Factor& f) {
     dnnl::memory source(describe(f), cpu_engine(), const_cast<void*>(f.data));
     dnnl::stream stream(cpu_engine());
@@ -374,6 +387,8 @@ Multiplier& Multiplier::operator=(Multiplier&&) noexcept = default;
 
 void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate,
                           const float* bias) {
+  if (is_transposed_product(a, b, c) && accumulate && !bias)
+    return add_transposed_product(a, b, c, state_->panel_scratch);
   state_->check_and_run(a, b, nullptr, c, accumulate, bias);
 }
 

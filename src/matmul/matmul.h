@@ -64,8 +64,10 @@ class PackedWeights {
   // Copies; `weights` may go.
   PackedWeights(Matrix<const float> weights, ElementType type)
       : PackedWeights(transposed(weights), type) {}
-  // The same of [in, out], in float: the second factor of the layer's products.
-  PackedWeights(const Factor& weights, ElementType type);
+  // The same of [in, out], in float: the second factor of the layer's products. If
+  // panels_are_faster(type) they lie in `memory`, or in their own.
+  PackedWeights(const Factor& weights, ElementType type,
+                std::shared_ptr<PanelMemory> memory = nullptr);
   // Weights whose products are those of multiply_panels.
   explicit PackedWeights(PanelWeights panels);
   // Refers to weights [in, out] that stay where they are and may change in place between products.

@@ -14,7 +14,7 @@ namespace combiner {
 // In these, D = embed_dim, H = num_heads, F = mlp_dim; T is the type of the matrices that products
 // read, float or bfloat16.
 
-// Whether a backward pass follows, which wants to know what the activation functions were given.
+// Whether a backward pass follows, which wants to know how steep the activation functions were.
 enum class Pass { forward_only, both_ways };
 
 // A matrix for the backward pass: without data if there is none.
@@ -35,7 +35,7 @@ struct BlockActivations {
         attended_in(n, config.embed_dim),
         norm2(n, config.embed_dim),
         moments2(static_cast<size_t>(n)),
-        up(for_backward<T>(pass, n, config.mlp_dim)),
+        slope(for_backward<T>(pass, n, config.mlp_dim)),
         activated(n, config.mlp_dim) {}
 
   OwnedMatrix<T> norm1;  // [n, D] the attention's input
@@ -47,7 +47,7 @@ struct BlockActivations {
 
   OwnedMatrix<T> norm2;  // [n, D] the MLP's input
   Buffer<RowMoments> moments2;
-  OwnedMatrix<T> up;         // [n, F] before the activation, for_backward
+  OwnedMatrix<T> slope;      // [n, F] of the activation, for_backward
   OwnedMatrix<T> activated;  // [n, F]
 };
 

@@ -48,8 +48,8 @@ class AttentionLayer {
   // out [L, D]: what each position attends.
   void forward(const AttentionTensors& tensors, Matrix<float> out);
 
-  // Adds the gradients, given that of forward()'s last output. Causal only; the tensors must be
-  // those of that call.
+  // The gradients, given that of forward()'s last output; those of the summary's tensors are added.
+  // Causal only; the tensors must be those of that call.
   void backward(const AttentionTensors& tensors, Matrix<const float> d_out,
                 const AttentionTensorGradients& gradients);
 

@@ -26,9 +26,8 @@ constexpr int64_t kPositionsAtOnce = 128;
 
 // Calls visit(first, positions) for bands of `count` positions, in order.
 template <class Visit>
-void for_each_band(int64_t count, Visit&& visit) {
-  for (int64_t first = 0; first < count; first += kPositionsAtOnce)
-    visit(first, std::min(kPositionsAtOnce, count - first));
+void for_each_band(int64_t count, int64_t band, Visit&& visit) {
+  for (int64_t first = 0; first < count; first += band) visit(first, std::min(band, count - first));
 }
 
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
@@ -39,14 +38,14 @@ template <class T, class Dense, class Attend>
 void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights,
                    Matrix<const float> x, Matrix<float> middle, Matrix<float> out,
                    BlockActivations<T>& act, Worker& worker, Attend&& attend) {
-  for_each_band(x.rows, [&](int64_t first, int64_t n) {
+  for_each_band(x.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
     const Matrix<T> norm = act.norm1.view().row_block(first, n);
     normalise<T>(worker, x.row_block(first, n), weights.norm1, config.norm_epsilon, norm,
                  act.moments1.data() + first);
     dense(worker, norm, weights.query_key_value, act.query_key_value.view().row_block(first, n));
   });
   attend();
-  for_each_band(x.rows, [&](int64_t first, int64_t n) {
+  for_each_band(x.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
     const auto band = [&](auto m) { return m.row_block(first, n); };
     add_residual<T>(worker, band(x), band(act.attended_in.view()), weights.output, band(middle));
 
@@ -54,7 +53,7 @@ void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights
     const Matrix<T> activated = band(act.activated.view());
     normalise<T>(worker, band(middle), weights.norm2, config.norm_epsilon, norm,
                  act.moments2.data() + first);
-    dense_activated(worker, norm, weights.up, config.activation, band(act.up.view()), activated);
+    dense_activated(worker, norm, weights.up, config.activation, band(act.slope.view()), activated);
     add_residual<T>(worker, band(middle), activated, weights.down.weight, band(out),
                     weights.down.bias);
   });

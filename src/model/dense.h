@@ -60,17 +60,18 @@ struct DenseWeights {
   const float* bias = nullptr;
 };
 
-// activated = activation(the dense layer of x). What is before the activation goes to `before`, for
-// the backward pass, unless that has no data.
+// activated = activation(the dense layer of x). How steep the activation is there goes to `slope`,
+// for the backward pass, unless that has no data.
 template <class T, class Dense>
 void dense_activated(Worker& worker, Matrix<T> x, const DenseWeights<Dense>& layer,
-                     Activation activation, Matrix<T> before, Matrix<T> activated) {
-  if (!before.data)
+                     Activation activation, Matrix<T> slope, Matrix<T> activated) {
+  if (!slope.data)
     return dense(worker, x, layer.weight, activated,
                  {.bias = layer.bias, .activation = activation});
-  dense(worker, x, layer.weight, before, {.bias = layer.bias});
+  dense(worker, x, layer.weight, slope, {.bias = layer.bias});
   worker.share.divide(x.rows, [&](int64_t first, int64_t rows) {
-    activate<T>(activation, before.row_block(first, rows), activated.row_block(first, rows));
+    const Matrix<T> part = slope.row_block(first, rows);
+    activate<T>(activation, part, activated.row_block(first, rows), part);
   });
 }
 

@@ -28,14 +28,14 @@ struct HeadActivations {
       : moments(static_cast<size_t>(n)),
         norm(n, config.embed_dim),
         in(n, config.embed_dim),
-        hidden(for_backward<T>(pass, config.tokens == Tokens::pixel ? n : 0, config.embed_dim)),
+        slope(for_backward<T>(pass, config.tokens == Tokens::pixel ? n : 0, config.embed_dim)),
         activated(config.tokens == Tokens::pixel ? n : 0, config.embed_dim),
         logits(n, config.vocab_size) {}
 
   Buffer<RowMoments> moments;
   OwnedMatrix<float> norm;    // [n, D] LayerNorm(x), plus the embeddings of the channels so far
   OwnedMatrix<T> in;          // [n, D] the same, as the product reads it
-  OwnedMatrix<T> hidden;      // [n, D] before the GELU, for_backward
+  OwnedMatrix<T> slope;       // [n, D] of the GELU, for_backward
   OwnedMatrix<T> activated;   // [n, D]
   OwnedMatrix<float> logits;  // [n, V]
 };
@@ -64,7 +64,7 @@ void head_channel(const HeadWeights<Dense>& weights, const ModelConfig& config, 
   }
   const DenseWeights<Dense>& hidden = weights.hidden[static_cast<size_t>(channel)];
   const DenseWeights<Dense>& output = weights.output[static_cast<size_t>(channel)];
-  dense_activated(worker, act.in.view(n), hidden, Activation::gelu, act.hidden.view(n),
+  dense_activated(worker, act.in.view(n), hidden, Activation::gelu, act.slope.view(n),
                   act.activated.view(n));
   dense(worker, act.activated.view(n), output.weight, act.logits.view(n), {.bias = output.bias});
 }

@@ -67,7 +67,8 @@ PanelPacker::PanelPacker(const Weights& weights, Precision precision)
 
 PanelWeights PanelPacker::pack(size_t offset, int64_t out, int64_t in) const {
   return visit_weight_type(weight_precision(weights_, offset, precision_), [&]<class Weight>() {
-    return PanelWeights::pack<Weight>({weights_.values.data() + offset, out, in}, memory_);
+    return PanelWeights::pack<Weight>(Matrix<const float>(weights_.values.data() + offset, out, in),
+                                      memory_);
   });
 }
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
+#include "model/attention/tile.h"
 #include "model/block.h"
 #include "model/embedding.h"
 
@@ -15,6 +15,11 @@ namespace {
 
 // Positions whose logits and their gradients are held at once.
 constexpr int64_t kHeadPositions = 256;
+
+// Positions whose part of a weight's gradient is added at once: few enough that what the backward
+// pass made of them is still in the second cache, many enough that gradients are read and written
+// seldom.
+constexpr int64_t kPositionsOfSum = 512;
 
 // A gradient as the products read it: itself, or rounded into `scratch`.
 template <class T>
@@ -26,8 +31,6 @@ Matrix<const T> product_input(Matrix<float> gradient, Matrix<T> scratch) {
     return scratch;
   }
 }
-
-void clear(Matrix<float> m) { std::fill_n(m.data, m.rows * m.columns, 0.0f); }
 
 }  // namespace
 
@@ -46,8 +49,9 @@ GradientPass<T>::GradientPass(const Weights& weights, const ProductWeights& prod
       delta_(config_.positions(), config_.num_heads),
       d_query_key_value_(config_.positions(), 3 * int64_t{config_.embed_dim}),
       d_x_in_(config_.positions(), config_.embed_dim),
-      d_query_key_value_in_(config_.positions(), 3 * int64_t{config_.embed_dim}),
-      d_up_(config_.positions(), config_.mlp_dim),
+      d_query_key_value_in_(std::min<int64_t>(config_.positions(), kPositionsOfSum),
+                            3 * int64_t{config_.embed_dim}),
+      d_up_(std::min<int64_t>(config_.positions(), kPositionsOfSum), config_.mlp_dim),
       attention_scratch_(config_.attention_shape()),
       head_(config_, kHeadPositions, Pass::both_ways),
       d_logits_(kHeadPositions, config_.vocab_size),
@@ -149,7 +153,7 @@ double GradientPass<T>::head_channel_gradient(const uint8_t* pixels, int64_t fir
     const Matrix<T> d_hidden = d_hidden_.view(n);
     worker_.multiplier.multiply(plain(d_logits), product_weights_.backward(p.output[c].weight),
                                 d_hidden);
-    activate_backward<T>(Activation::gelu, head_.hidden.view(n), d_hidden, d_hidden);
+    multiply_elements<T>(head_.slope.view(n), d_hidden);
     worker_.multiplier.multiply(transposed(d_hidden), plain(head_.in.view(n)),
                                 Matrix<float>(gradient + p.hidden[c].weight, dim, dim), true);
     add_column_sums<T>(d_hidden, gradient + p.hidden[c].bias);
@@ -168,43 +172,72 @@ double GradientPass<T>::head_channel_gradient(const uint8_t* pixels, int64_t fir
 
 template <class T>
 void GradientPass<T>::block_backward(size_t layer, float* gradient) {
+  const int64_t positions = config_.positions();
+  for_each_band(positions, kPositionsOfSum, [&](int64_t first, int64_t n) {
+    mlp_backward(layer, first, n, gradient);
+    attention_output_backward(layer, first, n, gradient);
+  });
+  attention_backward(layer, gradient);
+  for_each_band(positions, kPositionsOfSum, [&](int64_t first, int64_t n) {
+    attention_input_backward(layer, first, n, gradient);
+  });
+}
+
+// x + MLP(LayerNorm(x)) of n positions, d_x_ holding the gradient of the sum and then of x.
+template <class T>
+void GradientPass<T>::mlp_backward(size_t layer, int64_t first, int64_t n, float* gradient) {
   const int64_t dim = config_.embed_dim;
   const int64_t mlp = config_.mlp_dim;
   const BlockParameters& p = parameters_.blocks[layer];
   BlockActivations<T>& act = blocks_[layer];
-  const Matrix<float> d_x = d_x_.view();
-  const Matrix<float> d_norm = d_norm_.view();
   Multiplier& multiplier = worker_.multiplier;
+  const Matrix<float> d_x = d_x_.view().row_block(first, n);
+  const Matrix<float> x = middle_[layer].view().row_block(first, n);
+  const Matrix<T> slope = act.slope.view().row_block(first, n);
 
-  // x + MLP(LayerNorm(x)), d_x holding the gradient of the sum and then of x.
-  const Matrix<const T> d_out = product_input<T>(d_x, d_x_in_.view());
-  multiplier.multiply(transposed(d_out), plain(act.activated.view()),
+  const Matrix<const T> d_out = product_input<T>(d_x, d_x_in_.view(n));
+  multiplier.multiply(transposed(d_out), plain(act.activated.view().row_block(first, n)),
                       Matrix<float>(gradient + p.down.weight, dim, mlp), true);
   add_column_sums<float>(d_x, gradient + p.down.bias);
-  const Matrix<T> d_up = d_up_.view();
-  for_each_band(d_x.rows, [&](int64_t first, int64_t n) {
-    const auto band = [&](auto m) { return m.row_block(first, n); };
-    const Matrix<float> d_norm_band = d_norm_.view(n);
-    multiplier.multiply(plain(band(d_out)), product_weights_.backward(p.down.weight), band(d_up));
-    activate_backward<T>(config_.activation, band(act.up.view()), band(d_up), band(d_up));
-    add_column_sums<T>(band(d_up), gradient + p.up.bias);
-    multiplier.multiply(plain(band(d_up)), product_weights_.backward(p.up.weight), d_norm_band);
-    layer_norm_backward(band(middle_[layer].view()), act.moments2.data() + first,
-                        values_ + p.norm2.weight, d_norm_band, band(d_x), gradient + p.norm2.weight,
-                        gradient + p.norm2.bias);
+  for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
+    const auto band = [&](auto m) { return m.row_block(at, count); };
+    const Matrix<T> d_up = band(d_up_.view());
+    const Matrix<float> d_norm = d_norm_.view(count);
+    multiplier.multiply(plain(band(d_out)), product_weights_.backward(p.down.weight), d_up);
+    multiply_elements<T>(band(slope), d_up);
+    add_column_sums<T>(d_up, gradient + p.up.bias);
+    multiplier.multiply(plain(d_up), product_weights_.backward(p.up.weight), d_norm);
+    layer_norm_backward(band(x), act.moments2.data() + first + at, values_ + p.norm2.weight, d_norm,
+                        band(d_x), gradient + p.norm2.weight, gradient + p.norm2.bias);
   });
-  multiplier.multiply(transposed(d_up), plain(act.norm2.view()),
+  multiplier.multiply(transposed(d_up_.view(n)), plain(act.norm2.view().row_block(first, n)),
                       Matrix<float>(gradient + p.up.weight, mlp, dim), true);
+}
 
-  // x + Attention(LayerNorm(x)), likewise.
-  const Matrix<const T> d_middle = product_input<T>(d_x, d_x_in_.view());
-  multiplier.multiply(transposed(d_middle), plain(act.attended_in.view()),
-                      Matrix<float>(gradient + p.output, dim, dim), true);
-  multiplier.multiply(plain(d_middle), product_weights_.backward(p.output), d_attended_.view());
-  head_products(d_attended_.view(), act.attended.view(), config_.head_dim(), delta_.view());
+// x + Attention(LayerNorm(x)) likewise, in three: from the sum to what was attended,
+template <class T>
+void GradientPass<T>::attention_output_backward(size_t layer, int64_t first, int64_t n,
+                                                float* gradient) {
+  const int64_t dim = config_.embed_dim;
+  const BlockParameters& p = parameters_.blocks[layer];
+  BlockActivations<T>& act = blocks_[layer];
+  const auto band = [&](auto m) { return m.row_block(first, n); };
+  const Matrix<const T> d_sum = product_input<T>(band(d_x_.view()), d_x_in_.view(n));
+  worker_.multiplier.multiply(transposed(d_sum), plain(band(act.attended_in.view())),
+                              Matrix<float>(gradient + p.output, dim, dim), true);
+  worker_.multiplier.multiply(plain(d_sum), product_weights_.backward(p.output),
+                              band(d_attended_.view()));
+  head_products(band(d_attended_.view()), band(act.attended.view()), config_.head_dim(),
+                band(delta_.view()));
+}
+
+// to queries, keys, values and what summaries see of the input,
+template <class T>
+void GradientPass<T>::attention_backward(size_t layer, float* gradient) {
+  const int64_t dim = config_.embed_dim;
+  const BlockParameters& p = parameters_.blocks[layer];
+  BlockActivations<T>& act = blocks_[layer];
   const Matrix<float> d_query_key_value = d_query_key_value_.view();
-  clear(d_query_key_value);
-  clear(d_norm);
   SummaryGradient summary;
   if (config_.attention[layer] == Attention::axial_rowmajor)
     summary = {product_weights_.backward(p.summary_output),
@@ -220,21 +253,32 @@ void GradientPass<T>::block_backward(size_t layer, float* gradient) {
                                         d_query_key_value.column_block(0, dim),
                                         d_query_key_value.column_block(dim, dim),
                                         d_query_key_value.column_block(2 * dim, dim),
-                                        d_norm,
+                                        d_norm_.view(),
                                         summary};
   attend_backward<T>(config_.attention[layer], config_.attention_shape(),
                      {act.norm1.view(), act.query_key_value.view()}, gradients,
                      states_[layer].data(), attentions_[layer], attention_scratch_, worker_);
-  const Matrix<const T> d_packed =
-      product_input<T>(d_query_key_value, d_query_key_value_in_.view());
-  multiplier.multiply(transposed(d_packed), plain(act.norm1.view()),
-                      Matrix<float>(gradient + p.query, 3 * dim, dim), true);
-  for_each_band(d_x.rows, [&](int64_t first, int64_t n) {
-    const auto band = [&](auto m) { return m.row_block(first, n); };
-    multiplier.multiply(plain(band(d_packed)), product_weights_.backward(p.query), band(d_norm),
-                        {.accumulate = true});
-    layer_norm_backward(band(x_[layer].view()), act.moments1.data() + first,
-                        values_ + p.norm1.weight, band(d_norm), band(d_x),
+}
+
+// and to x.
+template <class T>
+void GradientPass<T>::attention_input_backward(size_t layer, int64_t first, int64_t n,
+                                               float* gradient) {
+  const int64_t dim = config_.embed_dim;
+  const BlockParameters& p = parameters_.blocks[layer];
+  BlockActivations<T>& act = blocks_[layer];
+  const bool summaries = config_.attention[layer] == Attention::axial_rowmajor;
+  const Matrix<float> d_packed = d_query_key_value_.view().row_block(first, n);
+  const Matrix<const T> rounded = product_input<T>(d_packed, d_query_key_value_in_.view(n));
+  worker_.multiplier.multiply(transposed(rounded), plain(act.norm1.view().row_block(first, n)),
+                              Matrix<float>(gradient + p.query, 3 * dim, dim), true);
+  for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
+    const auto band = [&](auto m) { return m.row_block(first + at, count); };
+    worker_.multiplier.multiply(plain(rounded.row_block(at, count)),
+                                product_weights_.backward(p.query), band(d_norm_.view()),
+                                {.accumulate = summaries});
+    layer_norm_backward(band(x_[layer].view()), act.moments1.data() + first + at,
+                        values_ + p.norm1.weight, band(d_norm_.view()), band(d_x_.view()),
                         gradient + p.norm1.weight, gradient + p.norm1.bias);
   });
 }

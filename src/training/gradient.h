@@ -35,6 +35,10 @@ class GradientPass {
   double head_channel_gradient(const uint8_t* pixels, int64_t first, int64_t n, int channel,
                                float scale, float* gradient);
   void block_backward(size_t layer, float* gradient);
+  void mlp_backward(size_t layer, int64_t first, int64_t n, float* gradient);
+  void attention_output_backward(size_t layer, int64_t first, int64_t n, float* gradient);
+  void attention_backward(size_t layer, float* gradient);
+  void attention_input_backward(size_t layer, int64_t first, int64_t n, float* gradient);
   void embedding_backward(const uint8_t* pixels, float* gradient);
 
   const ModelConfig& config_;

@@ -1,12 +1,23 @@
 #include "training/product_weights.h"
 
 #include <algorithm>
+#include <memory>
 
 namespace combiner {
 
 ProductWeights::ProductWeights(const Weights& weights, ElementType type) {
+  std::shared_ptr<PanelMemory> memory;
+  if (panels_are_faster(type)) {
+    size_t bytes = 0;
+    visit_dense(weights, [&](size_t, int64_t out, int64_t in) {
+      bytes += PanelWeights::packed_bytes<bfloat16>(out, in) +
+               PanelWeights::packed_bytes<bfloat16>(in, out);
+    });
+    memory = std::make_shared<PanelMemory>(bytes);
+  }
   const auto make = [&](const Factor& factor) {
-    return type == ElementType::f32 ? PackedWeights::view(factor) : PackedWeights(factor, type);
+    return type == ElementType::f32 ? PackedWeights::view(factor)
+                                    : PackedWeights(factor, type, memory);
   };
   forward_ = bind_weights<PackedWeights>(
       weights.config, weights.parameters, weights.values.data(),

@@ -180,5 +180,41 @@ TEST_CASE("A range of panels touches its own outputs alone") {
     }
 }
 
+template <class Weight>
+void check_transposed() {
+  Random random(4);
+  Scratch scratch;
+  for (const int64_t out : kOuts)
+    for (const int64_t in : kIns) {
+      const PaddedMatrix<float> weights(out, in, random);
+      PaddedMatrix<float> across(in, out);
+      for (int64_t o = 0; o < out; ++o)
+        for (int64_t k = 0; k < in; ++k) across.at(k, o) = weights.view().row(o)[k];
+      const PaddedMatrix<Weight> x(3, in, random);
+      const auto product = [&](const PanelWeights& panels) {
+        std::vector<float> y(static_cast<size_t>(3 * out));
+        multiply_panels<Weight, float>(x.view(), panels, {y.data(), 3, out}, {}, scratch);
+        return y;
+      };
+      const std::vector<float> expected = product(PanelWeights::pack<Weight>(weights.view()));
+      INFO(out << " x " << in);
+      CHECK(product(PanelWeights::pack<Weight>({across.view(), true})) == expected);
+      if constexpr (std::is_same_v<Weight, bfloat16>) {
+        PanelWeights panels = PanelWeights::pack<Weight>(PaddedMatrix<float>(out, in).view());
+        const PanelWeights copy = panels;
+        panels.repack({across.view(), true});
+        CHECK(product(copy) == expected);
+        CHECK_THROWS_AS(panels.repack(PaddedMatrix<float>(out, in + 1).view()), std::logic_error);
+      }
+    }
+}
+
+TEST_CASE("Panels of transposed weights, and packed in place of others, are the same") {
+  for_each_instruction_set([] {
+    check_transposed<float>();
+    check_transposed<bfloat16>();
+  });
+}
+
 }  // namespace
 }  // namespace combiner

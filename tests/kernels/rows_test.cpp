@@ -114,6 +114,30 @@ TEST_CASE("sum_rows and add_row add floats in order") {
   });
 }
 
+template <class T>
+void check_multiply_elements() {
+  Random random(6);
+  for (const int64_t columns : kSizes) {
+    const PaddedMatrix<T> by(3, columns, random), before(3, columns, random);
+    PaddedMatrix<T> product = before;
+    multiply_elements<T>(by.view(), product.view());
+    bool same = true;
+    for (int64_t i = 0; i < 3; ++i)
+      for (int64_t j = 0; j < columns; ++j)
+        same = same && product(i, j) == to_float(from_double<T>(before(i, j) * by(i, j)));
+    INFO(columns);
+    CHECK(same);
+    CHECK(product.gaps_kept());
+  }
+}
+
+TEST_CASE("multiply_elements rounds each product once") {
+  for_each_instruction_set([] {
+    check_multiply_elements<float>();
+    check_multiply_elements<bfloat16>();
+  });
+}
+
 TEST_CASE("head_products are the heads' dot products") {
   for_each_instruction_set([] {
     Random random(4);

@@ -64,15 +64,16 @@ void AbovePart<T>::attend_backward(const Band<T>& image, const AttendedGradient<
   const int64_t dim = image.shape.dim;
   const bool shared = keys.key.column_stride == 0;
   const int64_t columns = shared ? 1 : keys.key.columns;
-  const auto cleared = [&](Matrix<float> scratch) {
-    std::fill_n(scratch.data, keys.key.rows * columns * dim, 0.0f);
+  const auto grid = [&](Matrix<float> scratch) {
     return Grid<float>(scratch.data, keys.key.rows, keys.key.columns, dim, columns * dim,
                        shared ? 0 : dim);
   };
-  const Above<float> d_keys{cleared(gradient.scratch.d_key.view()),
-                            cleared(gradient.scratch.d_value.view()), keys.first_column};
+  const Above<float> d_keys{grid(gradient.scratch.d_key.view()),
+                            grid(gradient.scratch.d_value.view()), keys.first_column};
   for (int64_t c = 0; c < keys.key.columns; ++c) {
     const int64_t column = keys.first_column + c;
+    if (c < columns)
+      for (const Grid<float>& d : {d_keys.key, d_keys.value}) clear(d.column(c));
     attend_heads_backward(image.shape, image.query.column(column), keys.key.column(c),
                           keys.value.column(c), Visible::strict(), gradient.d_out.column(column),
                           gradient.lse.column(column), gradient.delta.column(column),

@@ -94,7 +94,7 @@ struct AttentionGradients {
   Matrix<const float> d_attended;  // [L, D]
   Matrix<const float> lse;         // [L, H], as attend_rows left it
   Matrix<const float> delta;       // [L, H], d_attended . attended per head
-  // To these [L, D] the gradients are added.
+  // These [L, D] are replaced; the weights' gradients are added.
   Matrix<float> d_query, d_key, d_value;
   Matrix<float> d_input;    // axial_rowmajor only, like
   SummaryGradient summary;  // this

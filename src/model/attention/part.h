@@ -146,7 +146,8 @@ struct AttentionBackwardScratch {
 };
 
 // The gradient of a whole image's merged attention. d_out [.., D], lse [.., H] and
-// delta [.., H] = d_out . out per head are inputs; the rest is added to.
+// delta [.., H] = d_out . out per head are inputs. To d_query, d_key and d_value a variant's parts
+// add, but for the first, which clears them; d_input is replaced, the weights' gradients are added.
 template <class T>
 struct AttendedGradient {
   Grid<const float> d_out, lse, delta;

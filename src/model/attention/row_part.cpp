@@ -34,11 +34,14 @@ class RowPart final : public Part<T> {
 
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,
                        PartActivations<T>& /*act*/) const override {
-    for (int64_t r = 0; r < image.query.rows; ++r)
+    for (int64_t r = 0; r < image.query.rows; ++r) {
+      for (const Grid<float>& d : {gradient.d_query, gradient.d_key, gradient.d_value})
+        clear(d.row(r));
       attend_heads_backward(image.shape, image.query.row(r), image.key.row(r), image.value.row(r),
                             Visible::causal(), gradient.d_out.row(r), gradient.lse.row(r),
                             gradient.delta.row(r), gradient.d_query.row(r), gradient.d_key.row(r),
                             gradient.d_value.row(r), image.worker.scratch);
+    }
   }
 };
 

@@ -59,41 +59,65 @@ class SummaryPart final : public AbovePart<T> {
                        const Above<float>& d_above, T* /*state*/,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    const int64_t n = shape.positions();
-    const int64_t dim = shape.dim;
+    const int64_t rows_at_once = std::max<int64_t>(kPositionsAtOnce / shape.columns, 1);
+    for (int64_t r = 0; r < shape.rows; r += rows_at_once) {
+      const int64_t rows = std::min(rows_at_once, shape.rows - r);
+      const int64_t first = r * shape.columns;
+      const int64_t n = rows * shape.columns;
+      const auto of_positions = [&](const Grid<float>& d) {
+        return d.positions().row_block(first, n);
+      };
+      key_backward(image, gradient, first, of_positions(d_above.key), of_positions(d_above.value),
+                   act);
+      value_backward(image, gradient, r, rows, of_positions(d_above.value), act);
+    }
+  }
+
+ private:
+  // Some positions at a time: few enough that what is made of them stays in the second cache, many
+  // enough that gradients of weights are read and written seldom.
+  static constexpr int64_t kPositionsAtOnce = 256;
+
+  // Back through the summaries' keys to their values and the attention's input.
+  static void key_backward(const Band<T>& image, const AttendedGradient<T>& gradient, int64_t first,
+                           Matrix<float> d_key, Matrix<float> d_value, PartActivations<T>& act) {
     const SummaryGradient& summary = gradient.summary;
-    const Matrix<float> d_key(d_above.key.data, n, dim);
-    const Matrix<float> d_value(d_above.value.data, n, dim);
-    const Matrix<T> rounded = gradient.scratch.rounded.view();
+    const auto band = [&](auto m) { return m.row_block(first, d_key.rows); };
+    const Matrix<T> rounded = gradient.scratch.rounded.view(d_key.rows);
+    const Matrix<float> d_norm = gradient.scratch.d_query.view(d_key.rows);
+    const Matrix<float> d_sum = band(gradient.d_input.positions());
     Multiplier& multiplier = image.worker.multiplier;
-
-    // Back through the summary's key to its value and the attention's input.
     convert<float, T>(d_key, rounded);
-    multiplier.multiply(transposed(rounded), plain(act.norm.view()), summary.d_key, true);
-    const Matrix<float> d_norm = gradient.scratch.d_query.view();
+    multiplier.multiply(transposed(rounded), plain(band(act.norm.view())), summary.d_key, true);
     multiplier.multiply(plain(rounded), summary.key, d_norm);
-    const Matrix<float> d_sum = d_key;  // used up
-    std::fill_n(d_sum.data, n * dim, 0.0f);
-    layer_norm_backward(act.sum.view(), act.moments.data(), summary.norm_weight, d_norm, d_sum,
-                        summary.d_norm_weight, summary.d_norm_bias);
-    for (int64_t r = 0; r < shape.rows; ++r)
-      add_rows(d_sum.row_block(r * shape.columns, shape.columns), gradient.d_input.row(r));
+    clear(d_sum);
+    layer_norm_backward(band(act.sum.view()), act.moments.data() + first, summary.norm_weight,
+                        d_norm, d_sum, summary.d_norm_weight, summary.d_norm_bias);
     convert<float, T>(d_sum, rounded);
-    multiplier.multiply(transposed(rounded), plain(act.value.view()), summary.d_output, true);
+    multiplier.multiply(transposed(rounded), plain(band(act.value.view())), summary.d_output, true);
     multiplier.multiply(plain(rounded), summary.output, d_value, {.accumulate = true});
+  }
 
-    const Matrix<float> delta = gradient.scratch.delta.view();
-    head_products(d_value, act.mean.view(), shape.head_dim(), delta);
-    for (int64_t r = 0; r < shape.rows; ++r) {
-      const auto of_row = [&](auto m) { return m.row_block(r * shape.columns, shape.columns); };
+  // And from their values on, of whole rows.
+  static void value_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
+                             int64_t first_row, int64_t rows, Matrix<float> d_value,
+                             PartActivations<T>& act) {
+    const AttentionShape& shape = image.shape;
+    const Matrix<float> delta = gradient.scratch.delta.view(d_value.rows);
+    const auto of_band = [&](auto m) {
+      return m.row_block(first_row * shape.columns, d_value.rows);
+    };
+    head_products(d_value, of_band(act.mean.view()), shape.head_dim(), delta);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t r = first_row + i;
+      const auto of_row = [&](auto m) { return m.row_block(i * shape.columns, shape.columns); };
       attend_heads_backward<T>(shape, image.query.row(r), image.key.row(r), image.value.row(r),
-                               Visible::all(), of_row(d_value), of_row(act.lse.view()),
+                               Visible::all(), of_row(d_value), of_row(of_band(act.lse.view())),
                                of_row(delta), gradient.d_query.row(r), gradient.d_key.row(r),
                                gradient.d_value.row(r), image.worker.scratch);
     }
   }
 
- private:
   template <class Dense>
   static void summarise(const Band<T>& band, const SummaryWeights<Dense>& weights, T* state,
                         PartActivations<T>& act) {

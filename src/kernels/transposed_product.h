@@ -1,0 +1,16 @@
+// What a dense layer's weights get of a batch of positions: the gradients of its outputs,
+// transposed, times its inputs.
+#pragma once
+
+#include "kernels/scratch.h"
+#include "tensor/bfloat16.h"
+#include "tensor/matrix.h"
+
+namespace combiner {
+
+// c += a^T b, of a [depth, rows] and b [depth, columns], accumulated in float. By tile registers:
+// only where amx_available().
+void add_transposed_product(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> c,
+                            Scratch& scratch);
+
+}  // namespace combiner

@@ -1,0 +1,34 @@
+#include "kernels/transposed_product.h"
+
+#include "catch.h"
+#include "kernels/amx.h"
+#include "product_bounds.h"
+
+namespace combiner {
+namespace {
+
+// Tiles are of 16 rows and columns, read two at a time, and of 32 depths; 512 depths are multiplied
+// at once.
+constexpr int64_t kDepths[] = {0, 1, 31, 32, 65, 513, 1040};
+constexpr int64_t kSizes[] = {1, 15, 16, 17, 47, 64, 81};
+
+TEST_CASE("Products of a transpose by tile registers agree with a plain loop") {
+  if (!amx_available()) return;
+  Random random(1);
+  Scratch scratch;
+  for (const int64_t depth : kDepths)
+    for (const int64_t rows : kSizes)
+      for (const int64_t columns : kSizes) {
+        INFO(depth << " depths, " << rows << " x " << columns);
+        const PaddedMatrix<bfloat16> a(depth, rows, random), b(depth, columns, random);
+        const PaddedMatrix<float> before(rows, columns, random);
+        PaddedMatrix<float> c = before;
+        add_transposed_product(a.view(), b.view(), c.view(), scratch);
+        const auto transpose = [&](int64_t i, int64_t k) { return a(k, i); };
+        CHECK(worst_product_error(c, depth, transpose, b, &before, nullptr) <= 1.0);
+        CHECK(c.gaps_kept());
+      }
+}
+
+}  // namespace
+}  // namespace combiner
