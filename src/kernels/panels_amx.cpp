@@ -182,9 +182,9 @@ struct MadeBlock {
 // part `part` of `parts`. They may lie far away, and one below the other they are too many streams
 // for the processor to see by itself.
 template <class Y>
-HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t row, int64_t rows, int64_t panel,
-                          int64_t part, int64_t parts) {
-  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Y));
+COMBINER_AMX HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t row, int64_t rows, int64_t panel,
+                                       int64_t part, int64_t parts) {
+  constexpr int64_t kLine = kTileBytes / static_cast<int64_t>(sizeof(Y));
   for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; ++i)
     for (int64_t j = 0; j < 2 * kWidth; j += kLine)
       __builtin_prefetch(y.row(row + i) + panel * kWidth + j, 1);
