@@ -97,6 +97,13 @@ template <class T>
 void attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
             Scratch& scratch);
 
+// The same, replacing, and beside it what the queries attend if each sees all keys: that goes to
+// `whole`. Where a processor multiplies bfloat16 itself, the two share their products with the keys
+// and their exponentials.
+template <class T>
+void attend_some_and_all(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
+                         const AttentionOutput<T>& whole, Scratch& scratch);
+
 // Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
 // Keys are followed by memory that can be read, whatever it holds, up to the next multiple of
 // kReadableKeys rows.

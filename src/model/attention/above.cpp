@@ -25,6 +25,11 @@ template <class T>
 void AbovePart<T>::attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                                PartActivations<T>& act) const {
   extend(band, state, act);
+  attend_keys(band, attended, state);
+}
+
+template <class T>
+void AbovePart<T>::attend_keys(const Band<T>& band, const Attended<T>& attended, T* state) const {
   Above<const T> keys = above(band, state);
   const int64_t rows = band.first_row + band.query.rows;
   keys.key = keys.key.row_block(0, rows);

@@ -23,7 +23,7 @@ template <class T>
 Parts<T> parts(Attention attention) {
   switch (attention) {
     case Attention::axial_rowmajor:
-      return list_of<T, row_part<T>, summary_part<T>>();
+      return list_of<T, summarised_row_part<T>, summary_part<T>>();
     case Attention::axial_vertical:
       return list_of<T, row_part<T>, column_part<T>, vertical_part<T>>();
     case Attention::axial_horizontal:
@@ -238,6 +238,8 @@ void attend_both_ways(Attention attention, const AttentionShape& shape,
   const Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_rows(image, grids, own, activations[i]);
+  });
+  for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_later(image, grids, own, activations[i]);
   });
 }

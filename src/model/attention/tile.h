@@ -24,6 +24,9 @@ struct AttendedLine {
   Matrix<T> rounded;
   Matrix<float> lse;
 
+  AttentionOutput<T> output() const {
+    return {out.data, out.stride, rounded.data, rounded.stride, lse.data, lse.stride};
+  }
   AttendedLine row_block(int64_t first, int64_t count) const {
     return {out.row_block(first, count), rounded.row_block(first, count),
             lse.row_block(first, count)};
@@ -38,10 +41,7 @@ template <class T>
 void attend_heads(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
                   Matrix<const T> value, Visible visible, const AttendedLine<T>& to, Merge merge,
                   Scratch& scratch) {
-  attend(
-      tile_of(shape, query, key, value, visible),
-      {to.out.data, to.out.stride, to.rounded.data, to.rounded.stride, to.lse.data, to.lse.stride},
-      merge, scratch);
+  attend(tile_of(shape, query, key, value, visible), to.output(), merge, scratch);
 }
 template <class T>
 void attend_heads_backward(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
