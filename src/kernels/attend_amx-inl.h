@@ -302,9 +302,11 @@ COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge me
   V mean = hn::IfThenElseZero(sees, hn::Div(one, safe_sum));
   V merged = own, old_weight = hn::Zero(d);
   if (merge == Merge::merge) {
-    for (int64_t i = 0; i < kRows; ++i)
-      in_order[i] = i < queries ? lse[i * lse_stride] : -HUGE_VALF;
-    const V old = hn::Load(d, in_order);
+    // Stored one by one and loaded whole they would wait for all that was stored before.
+    const auto at =
+        hn::Mul(hn::Iota(Counts(), 0), hn::Set(Counts(), static_cast<int32_t>(lse_stride)));
+    const V old{
+        _mm512_mask_i32gather_ps(none.raw, FirstLanes(queries).raw, at.raw, lse, sizeof(float))};
     const V high = hn::Max(old, own);
     // With nothing on either side the exponentials are of NaN and not used.
     const V e_old = FastExp(d, hn::Sub(old, high)), e_own = FastExp(d, hn::Sub(own, high));
@@ -323,11 +325,11 @@ COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge me
   return weights;
 }
 
-// out = mean * weights.mean + out * weights.old, and the same rounded.
-COMBINER_AMX HWY_INLINE void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
-                                       const Weights& weights, int64_t queries, int64_t width,
-                                       float* out, int64_t out_stride, bfloat16* rounded,
-                                       int64_t rounded_stride) {
+// out = mean * weights.mean + out * weights.old, unless nobody reads it, and the same rounded.
+template <bool kOnlyRounded>
+COMBINER_AMX void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
+                            const Weights& weights, int64_t queries, int64_t width, float* out,
+                            int64_t out_stride, bfloat16* rounded, int64_t rounded_stride) {
   const D d;
   for (int64_t at = 0; at < width; at += kDepth) {
     const int64_t count = std::min(width - at, kDepth);
@@ -344,7 +346,7 @@ COMBINER_AMX HWY_INLINE void MergeRows(const float* HWY_RESTRICT mean, int64_t m
         // What is worth nothing may be anything.
         if (weights.old[i] != 0.0f)
           v[half] = hn::MulAdd(hn::MaskedLoad(in[half], d, to + half * kRows), old, v[half]);
-        hn::BlendedStore(v[half], in[half], d, to + half * kRows);
+        if constexpr (!kOnlyRounded) hn::BlendedStore(v[half], in[half], d, to + half * kRows);
       }
       _mm512_mask_storeu_epi16(rounded + i * rounded_stride + at, both,
                                (__m512i)_mm512_cvtne2ps_pbh(v[1].raw, v[0].raw));
@@ -495,9 +497,10 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
                       block.padded_columns / kDepth, padded / kRows, mean, padded);
         const Weights weights = MergeBlock(sum, shift, tile.scale, how, block.queries,
                                            to.lse + first * to.lse_stride + h, to.lse_stride);
-        MergeRows(mean, padded, weights, block.queries, width,
-                  to.out + first * to.out_stride + h * width, to.out_stride,
-                  to.rounded + first * to.rounded_stride + h * width, to.rounded_stride);
+        const auto merge_rows = to.only_rounded ? MergeRows<true> : MergeRows<false>;
+        merge_rows(mean, padded, weights, block.queries, width,
+                   to.out + first * to.out_stride + h * width, to.out_stride,
+                   to.rounded + first * to.rounded_stride + h * width, to.rounded_stride);
       };
       V shift;
       if (!whole) {

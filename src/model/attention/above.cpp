@@ -13,9 +13,10 @@ void attend_above(const Band<T>& band, int64_t first_row, Grid<const T> query,
                   const Above<const T>& above, const Attended<T>& attended) {
   for (int64_t c = 0; c < above.key.columns; ++c) {
     const int64_t column = above.first_column + c;
+    AttendedLine<T> to = attended.column(column);
+    to.only_rounded = attended.last;
     attend_heads(band.shape, query.column(column), above.key.column(c), above.value.column(c),
-                 Visible::strict(first_row), attended.column(column), Merge::merge,
-                 band.worker.scratch);
+                 Visible::strict(first_row), to, Merge::merge, band.worker.scratch);
   }
 }
 

@@ -47,7 +47,7 @@ class SummaryPart final : public AbovePart<T> {
     for (int64_t r = 0; r < band.query.rows; ++r)
       attend_some_and_all(tile_of(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
                                   Visible::causal()),
-                          attended.row(r).output(), values(band, r, act).output(),
+                          attended.row(r).output(), values(band, r, act, attended.last).output(),
                           band.worker.scratch);
     summarise(band, state, act);
     this->attend_keys(band, attended, state);
@@ -65,7 +65,7 @@ class SummaryPart final : public AbovePart<T> {
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
     for (int64_t r = 0; r < band.query.rows; ++r)
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                   Visible::all(), values(band, r, act), Merge::replace, band.worker.scratch);
+                   Visible::all(), values(band, r, act, true), Merge::replace, band.worker.scratch);
     summarise(band, state, act);
   }
 
@@ -109,8 +109,10 @@ class SummaryPart final : public AbovePart<T> {
 
  private:
   // What the positions of a row attend of it, later ones included.
-  static AttendedLine<T> values(const Band<T>& band, int64_t r, PartActivations<T>& act) {
-    const AttendedLine<T> band_values{act.mean.view(), act.value.view(), act.lse.view()};
+  static AttendedLine<T> values(const Band<T>& band, int64_t r, PartActivations<T>& act,
+                                bool only_rounded) {
+    const AttendedLine<T> band_values{act.mean.view(), act.value.view(), act.lse.view(),
+                                      only_rounded};
     return band_values.row_block(r * band.shape.columns, band.shape.columns);
   }
 
