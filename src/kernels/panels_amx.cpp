@@ -192,7 +192,8 @@ COMBINER_AMX HWY_INLINE void FinishBlock(const MadeBlock& block,
 
 // More than one tile of rows from `row` on, of one or two panels; the block `before` is finished
 // meanwhile, a few rows at a time: tiles multiply beside what vectors do, if there is something of
-// both at hand.
+// both at hand. What finishes it is made here, not kept with it: a struct that is stored in pieces
+// and loaded whole waits until all that was stored before, sums too, has left for the cache.
 template <class Activate, int kPanels, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64_t row,
                                               int64_t panel, Sums& sums, const MadeBlock before) {

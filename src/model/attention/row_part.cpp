@@ -42,6 +42,7 @@ class RowPart : public Part<T> {
   }
 };
 
+// What its rows attend is made by the summaries' part.
 template <class T>
 class SummarisedRowPart final : public RowPart<T> {
  public:
