@@ -442,6 +442,27 @@ void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput<b
 #endif
   Attend(tile, output, merge, scratch);
 }
+template <class T>
+void AttendTwice(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
+                 const AttentionOutput<T>& whole, Scratch& scratch) {
+  AttentionTile<T> all = tile;
+  all.visible = Visible::all();
+  Attend(all, whole, Merge::replace, scratch);
+  Attend(tile, output, Merge::replace, scratch);
+}
+void AttendSomeAndAllFloat(const AttentionTile<float>& tile, const AttentionOutput<float>& output,
+                           const AttentionOutput<float>& whole, Scratch& scratch) {
+  AttendTwice(tile, output, whole, scratch);
+}
+void AttendSomeAndAllBfloat16(const AttentionTile<bfloat16>& tile,
+                              const AttentionOutput<bfloat16>& output,
+                              const AttentionOutput<bfloat16>& whole, Scratch& scratch) {
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+  if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.seen_keys() == tile.keys)
+    return amx::Attend(tile, output, Merge::replace, scratch, &whole);
+#endif
+  AttendTwice(tile, output, whole, scratch);
+}
 void AttendLinesFloat(std::span<const DecodedPosition<float>> positions, int64_t head_dim,
                       float scale, Scratch& scratch) {
   for (const DecodedPosition<float>& position : positions)
@@ -474,6 +495,8 @@ namespace combiner {
 
 HWY_EXPORT(AttendFloat);
 HWY_EXPORT(AttendBfloat16);
+HWY_EXPORT(AttendSomeAndAllFloat);
+HWY_EXPORT(AttendSomeAndAllBfloat16);
 HWY_EXPORT(AttendLinesFloat);
 HWY_EXPORT(AttendLinesBfloat16);
 HWY_EXPORT(AttendBackwardFloat);
@@ -488,6 +511,17 @@ template <>
 void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput<bfloat16>& output,
             Merge merge, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendBfloat16)(tile, output, merge, scratch);
+}
+template <>
+void attend_some_and_all(const AttentionTile<float>& tile, const AttentionOutput<float>& output,
+                         const AttentionOutput<float>& whole, Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllFloat)(tile, output, whole, scratch);
+}
+template <>
+void attend_some_and_all(const AttentionTile<bfloat16>& tile,
+                         const AttentionOutput<bfloat16>& output,
+                         const AttentionOutput<bfloat16>& whole, Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllBfloat16)(tile, output, whole, scratch);
 }
 template <>
 void attend_lines(std::span<const DecodedPosition<float>> positions, int64_t head_dim, float scale,

@@ -55,7 +55,8 @@ struct AttentionTile {
 
 // Per query and head: out [queries, heads * head_dim], the softmax-weighted mean of the values
 // (zero where no key is visible), the same as products read it, and lse [queries, heads], the
-// log-sum-exp of the logits (-infinity there).
+// log-sum-exp of the logits (-infinity there). Where nobody is to read `out` thereafter, it need
+// not be written.
 template <class T>
 struct AttentionOutput {
   float* out;
@@ -64,6 +65,7 @@ struct AttentionOutput {
   int64_t rounded_stride;
   float* lse;
   int64_t lse_stride;
+  bool only_rounded = false;
 };
 
 // What becomes of an output already there: replaced, or merged, as if its keys and the tile's had
@@ -96,6 +98,13 @@ struct AttentionGradient {
 template <class T>
 void attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
             Scratch& scratch);
+
+// The same, replacing, and beside it what the queries attend if each sees all keys: that goes to
+// `whole`. Where a processor multiplies bfloat16 itself, the two share their products with the keys
+// and their exponentials.
+template <class T>
+void attend_some_and_all(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
+                         const AttentionOutput<T>& whole, Scratch& scratch);
 
 // Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
 // Keys are followed by memory that can be read, whatever it holds, up to the next multiple of

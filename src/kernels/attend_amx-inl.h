@@ -212,9 +212,11 @@ COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge me
   V mean = hn::IfThenElseZero(sees, hn::Div(one, safe_sum));
   V merged = own, old_weight = hn::Zero(d);
   if (merge == Merge::merge) {
-    for (int64_t i = 0; i < kRows; ++i)
-      in_order[i] = i < queries ? lse[i * lse_stride] : -HUGE_VALF;
-    const V old = hn::Load(d, in_order);
+    // Stored one by one and loaded whole they would wait for all that was stored before.
+    const auto at =
+        hn::Mul(hn::Iota(Counts(), 0), hn::Set(Counts(), static_cast<int32_t>(lse_stride)));
+    const V old{
+        _mm512_mask_i32gather_ps(none.raw, FirstLanes(queries).raw, at.raw, lse, sizeof(float))};
     const V high = hn::Max(old, own);
     // With nothing on either side the exponentials are of NaN and not used.
     const V e_old = FastExp(d, hn::Sub(old, high)), e_own = FastExp(d, hn::Sub(own, high));
@@ -233,11 +235,11 @@ COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge me
   return weights;
 }
 
-// out = mean * weights.mean + out * weights.old, and the same rounded.
-COMBINER_AMX HWY_INLINE void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
-                                       const Weights& weights, int64_t queries, int64_t width,
-                                       float* out, int64_t out_stride, bfloat16* rounded,
-                                       int64_t rounded_stride) {
+// out = mean * weights.mean + out * weights.old, unless nobody reads it, and the same rounded.
+template <bool kOnlyRounded>
+COMBINER_AMX void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
+                            const Weights& weights, int64_t queries, int64_t width, float* out,
+                            int64_t out_stride, bfloat16* rounded, int64_t rounded_stride) {
   const D d;
   for (int64_t at = 0; at < width; at += kDepth) {
     const int64_t count = std::min(width - at, kDepth);
@@ -254,7 +256,7 @@ COMBINER_AMX HWY_INLINE void MergeRows(const float* HWY_RESTRICT mean, int64_t m
         // What is worth nothing may be anything.
         if (weights.old[i] != 0.0f)
           v[half] = hn::MulAdd(hn::MaskedLoad(in[half], d, to + half * kRows), old, v[half]);
-        hn::BlendedStore(v[half], in[half], d, to + half * kRows);
+        if constexpr (!kOnlyRounded) hn::BlendedStore(v[half], in[half], d, to + half * kRows);
       }
       _mm512_mask_storeu_epi16(rounded + i * rounded_stride + at, both,
                                (__m512i)_mm512_cvtne2ps_pbh(v[1].raw, v[0].raw));
@@ -265,6 +267,16 @@ COMBINER_AMX HWY_INLINE void MergeRows(const float* HWY_RESTRICT mean, int64_t m
 // What floats can say of a sum whatever its terms, bar those too small to matter.
 constexpr float kLeastSum = 0x1p-80f;
 constexpr float kLargestSum = 0x1p80f;
+
+// Of those that see anything, the queries whose sums are beyond that.
+HWY_INLINE hn::Mask<D> OutOfBounds(const Block& block, V sum) {
+  const D d;
+  const Counts di;
+  const auto sees = hn::RebindMask(d, hn::Gt(hn::Load(di, block.visible), hn::Zero(di)));
+  const auto within =
+      hn::And(hn::Ge(sum, hn::Set(d, kLeastSum)), hn::Le(sum, hn::Set(d, kLargestSum)));
+  return hn::AndNot(within, sees);
+}
 
 // Logits of a block to probabilities, but for their sums, and these sums. A softmax is the same
 // whatever number its logits are diminished by, so it is 0 but for queries whose sums would be out
@@ -282,10 +294,7 @@ COMBINER_AMX HWY_INLINE V Probabilities(const Exponent& exponent, const Block& b
               d, sums[i]);
   V sum = SumsOfLanes(sums);
   shift = hn::Zero(d);
-  const auto sees = hn::RebindMask(d, hn::Gt(hn::Load(di, block.visible), hn::Zero(di)));
-  const auto within =
-      hn::And(hn::Ge(sum, hn::Set(d, kLeastSum)), hn::Le(sum, hn::Set(d, kLargestSum)));
-  const auto out = hn::AndNot(within, sees);
+  const auto out = OutOfBounds(block, sum);
   if (HWY_LIKELY(hn::AllFalse(d, out))) return sum;
   alignas(64) float shifts[kRows] = {};
   for (int64_t i = 0; i < block.queries; ++i) {
@@ -296,6 +305,32 @@ COMBINER_AMX HWY_INLINE V Probabilities(const Exponent& exponent, const Block& b
               d, sums[i]);
   }
   shift = hn::Load(d, shifts);
+  return SumsOfLanes(sums);
+}
+
+COMBINER_AMX HWY_INLINE V Probabilities(const Exponent& exponent, const Block& block,
+                                        const float* logits, bfloat16* p, V& shift) {
+  return block.masked ? Probabilities<true>(exponent, block, logits, p, shift)
+                      : Probabilities<false>(exponent, block, logits, p, shift);
+}
+
+// Probabilities of some of the keys that `p` is of, all with no shift: the others' become 0. Their
+// sums, which may be out of bounds.
+COMBINER_AMX HWY_INLINE V SomeProbabilities(const Block& block, bfloat16* p) {
+  const D d;
+  const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+  alignas(64) float sums[kRows][kRows];  // those of no query are not used
+  for (int64_t i = 0; i < block.queries; ++i, p += block.padded_columns) {
+    V sum = hn::Zero(d);
+    for (int64_t j = 0; j < block.padded_columns; j += kDepth) {
+      const auto seen = std::clamp<int64_t>(block.visible[i] - j, 0, kDepth);
+      const __m512i pairs =
+          _mm512_maskz_loadu_epi16(_bzhi_u32(~0u, static_cast<unsigned>(seen)), p + j);
+      _mm512_store_si512(p + j, pairs);
+      sum = V{_mm512_dpbf16_ps(sum.raw, (__m512bh)pairs, ones)};
+    }
+    hn::Store(sum, d, sums[i]);
+  }
   return SumsOfLanes(sums);
 }
 
@@ -320,9 +355,12 @@ class Pieces {
   std::byte* data_;
 };
 
+// With `whole`, the queries' attention over all keys goes there, of which some see the last: the
+// products with the keys and the exponentials are the same.
 inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
                                 const AttentionOutput<bfloat16>& output, Merge merge,
-                                Scratch& scratch) {
+                                Scratch& scratch,
+                                const AttentionOutput<bfloat16>* whole = nullptr) {
   const int64_t keys = tile.seen_keys();
   const int64_t columns = round_up(keys, kDepth);
   const int64_t width = tile.head_dim;
@@ -354,7 +392,7 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
                     keys, padded, value_tiles);
     for (int64_t first = 0; first < tile.queries; first += kRows) {
       Block block{first, std::min(kRows, tile.queries - first), 0, 0, visible + first, false};
-      const int64_t seen = block.visible[block.queries - 1];
+      const int64_t seen = whole ? keys : block.visible[block.queries - 1];
       block.columns = round_up(seen, kRows);
       block.padded_columns = round_up(seen, kDepth);
       block.masked = block.visible[0] < block.columns;
@@ -363,17 +401,35 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
         query = Copied(query, block.queries, width, padded, query_copy);
       MultiplyTiles(query, key_tiles, block.columns / kRows, chunks, chunks, 1, logits,
                     block.columns);
+      const auto finish = [&](const AttentionOutput<bfloat16>& to, Merge how, V sum,
+                              V shift) COMBINER_AMX {
+        MultiplyTiles({p, block.padded_columns}, value_tiles, padded / kRows, 1,
+                      block.padded_columns / kDepth, padded / kRows, mean, padded);
+        const Weights weights = MergeBlock(sum, shift, tile.scale, how, block.queries,
+                                           to.lse + first * to.lse_stride + h, to.lse_stride);
+        const auto merge_rows = to.only_rounded ? MergeRows<true> : MergeRows<false>;
+        merge_rows(mean, padded, weights, block.queries, width,
+                   to.out + first * to.out_stride + h * width, to.out_stride,
+                   to.rounded + first * to.rounded_stride + h * width, to.rounded_stride);
+      };
       V shift;
-      const V sum = block.masked ? Probabilities<true>(exponent, block, logits, p, shift)
-                                 : Probabilities<false>(exponent, block, logits, p, shift);
-      MultiplyTiles({p, block.padded_columns}, value_tiles, padded / kRows, 1,
-                    block.padded_columns / kDepth, padded / kRows, mean, padded);
-      const Weights weights =
-          MergeBlock(sum, shift, tile.scale, merge, block.queries,
-                     output.lse + first * output.lse_stride + h, output.lse_stride);
-      MergeRows(mean, padded, weights, block.queries, width,
-                output.out + first * output.out_stride + h * width, output.out_stride,
-                output.rounded + first * output.rounded_stride + h * width, output.rounded_stride);
+      if (!whole) {
+        const V sum = Probabilities(exponent, block, logits, p, shift);
+        finish(output, merge, sum, shift);
+        continue;
+      }
+      alignas(64) int32_t all[kRows] = {};
+      std::fill_n(all, block.queries, static_cast<int32_t>(keys));
+      Block all_keys = block;
+      all_keys.visible = all;
+      all_keys.masked = keys < block.columns;
+      V sum = Probabilities(exponent, all_keys, logits, p, shift);
+      finish(*whole, Merge::replace, sum, shift);
+      const bool shifted = !hn::AllTrue(D(), hn::Eq(shift, hn::Zero(D())));
+      if (!shifted) sum = SomeProbabilities(block, p);
+      if (shifted || !hn::AllFalse(D(), OutOfBounds(block, sum)))
+        sum = Probabilities(exponent, block, logits, p, shift);
+      finish(output, merge, sum, shift);
     }
   }
 }

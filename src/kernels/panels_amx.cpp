@@ -27,8 +27,8 @@ constexpr int64_t kTileSize = kTileRows * kTileBytes;  // in bytes
 // rows, some stay there while all weights, which then stay in the next one, pass.
 constexpr int64_t kFewRows = 64;
 
-// What is made at once, [tile][row, kWidth]: of two tiles of rows the outputs of two panels (tiles
-// 0, 1 and 2, 3), of one tile of rows those of four.
+// What is made at once: of two tiles of rows the outputs of two panels, of one tile of rows those
+// of four.
 struct alignas(64) Sums {
   float tile[4][kTileRows * kWidth];
 };
@@ -71,53 +71,67 @@ COMBINER_AMX HWY_INLINE __m512 Finished(const float* sums, __m512 scale, __m512 
   return Activate::Value(hn::ScalableTag<float>(), hn::Vec512<float>{value}).raw;
 }
 
-// y[.., a panel's or two panels' columns] of `rows` rows from `row` on, from their sums.
-template <class Activate, bool kScaled, bool kAccumulate, class Y>
-COMBINER_AMX HWY_INLINE void FinishRows(const float* HWY_RESTRICT first,
-                                        const float* HWY_RESTRICT second, int64_t rows,
-                                        const Panels& weights, int64_t panel, const float* bias,
-                                        const Matrix<Y>& y, int64_t row) {
-  const int64_t at = panel * kWidth;
-  const __mmask16 mask[2] = {FirstColumns(weights.out - at),
-                             FirstColumns(std::max<int64_t>(weights.out - at - kWidth, 0))};
-  __m512 biases[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  __m512 scales[2] = {biases[0], biases[0]};
-  if (bias) biases[0] = LoadColumns(mask[0], bias + at);
-  if (bias && second) biases[1] = LoadColumns(mask[1], bias + at + kWidth);
-  if (kScaled) scales[0] = _mm512_load_ps(weights.scales.data() + at);
-  if (kScaled && second) scales[1] = _mm512_load_ps(weights.scales.data() + at + kWidth);
-  Y* to = y.row(row) + at;
-  for (int64_t i = 0; i < rows; ++i, to += y.stride, first += kWidth) {
-    const __m512 left =
-        Finished<Activate, kScaled, kAccumulate>(first, scales[0], biases[0], mask[0], to);
-    if (!second) {
-      StoreColumns(mask[0], left, to);
-      continue;
-    }
-    const __m512 right = Finished<Activate, kScaled, kAccumulate>(second, scales[1], biases[1],
-                                                                  mask[1], to + kWidth);
-    second += kWidth;
-    if (std::is_same_v<Y, bfloat16> && mask[1] == 0xffff) {
-      _mm512_storeu_si512(to, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(right, left)));
-    } else {
-      StoreColumns(mask[0], left, to);
-      StoreColumns(mask[1], right, to + kWidth);
+// Where the outputs of one or two panels go, and what becomes of their sums on the way.
+template <class Activate, bool kScaled, class Y>
+class Finisher {
+ public:
+  Finisher() = default;
+  COMBINER_AMX HWY_INLINE Finisher(const Panels& weights, int64_t panel, int64_t panels,
+                                   const Epilogue& epilogue, const Matrix<Y>& y)
+      : y_(y.data + panel * kWidth),
+        stride_(y.stride),
+        two_(panels > 1),
+        accumulate_(epilogue.accumulate) {
+    for (int64_t p = 0; p < panels; ++p) {
+      const int64_t at = (panel + p) * kWidth;
+      mask_[p] = FirstColumns(weights.out - at);
+      biases_[p] = epilogue.bias ? LoadColumns(mask_[p], epilogue.bias + at) : _mm512_setzero_ps();
+      if (kScaled) scales_[p] = _mm512_load_ps(weights.scales.data() + at);
     }
   }
-}
 
-// The same, accumulated or not.
-template <class Activate, bool kScaled, class Y>
-COMBINER_AMX HWY_INLINE void FinishTiles(const float* first, const float* second, int64_t rows,
-                                         const Panels& weights, int64_t panel,
-                                         const Epilogue& epilogue, const Matrix<Y>& y,
-                                         int64_t row) {
-  if (epilogue.accumulate)
-    FinishRows<Activate, kScaled, true>(first, second, rows, weights, panel, epilogue.bias, y, row);
-  else
-    FinishRows<Activate, kScaled, false>(first, second, rows, weights, panel, epilogue.bias, y,
-                                         row);
-}
+  // `rows` rows of y from `row` on, from the sums of each panel, a row of which follows the one
+  // before by `stride`.
+  COMBINER_AMX HWY_INLINE void Rows(const float* first, const float* second, int64_t stride,
+                                    int64_t row, int64_t rows) const {
+    if (accumulate_)
+      AllRows<true>(first, second, stride, row, rows);
+    else
+      AllRows<false>(first, second, stride, row, rows);
+  }
+
+ private:
+  template <bool kAccumulate>
+  COMBINER_AMX HWY_INLINE void AllRows(const float* HWY_RESTRICT first,
+                                       const float* HWY_RESTRICT second, int64_t stride,
+                                       int64_t row, int64_t rows) const {
+    Y* to = y_ + row * stride_;
+    for (int64_t i = 0; i < rows; ++i, to += stride_, first += stride, second += stride) {
+      const __m512 left =
+          Finished<Activate, kScaled, kAccumulate>(first, scales_[0], biases_[0], mask_[0], to);
+      if (!two_) {
+        StoreColumns(mask_[0], left, to);
+        continue;
+      }
+      const __m512 right = Finished<Activate, kScaled, kAccumulate>(second, scales_[1], biases_[1],
+                                                                    mask_[1], to + kWidth);
+      if (std::is_same_v<Y, bfloat16> && mask_[1] == 0xffff) {
+        _mm512_storeu_si512(to, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(right, left)));
+      } else {
+        StoreColumns(mask_[0], left, to);
+        StoreColumns(mask_[1], right, to + kWidth);
+      }
+    }
+  }
+
+  Y* y_ = nullptr;
+  int64_t stride_ = 0;
+  bool two_ = false;
+  bool accumulate_ = false;
+  __mmask16 mask_[2] = {};
+  __m512 biases_[2] = {};
+  __m512 scales_[2] = {};
+};
 
 // ---- bfloat16
 
@@ -134,6 +148,10 @@ struct Bfloat16Task {
     return reinterpret_cast<const char*>(weights.bf16.data()) + p * panel_bytes();
   }
   const char* inputs(int64_t row) const { return reinterpret_cast<const char*>(x.row(row)); }
+  template <class Activate>
+  COMBINER_AMX HWY_INLINE Finisher<Activate, false, Y> Finish(int64_t p, int64_t panels) const {
+    return {weights, p, panels, epilogue, y};
+  }
   int64_t stride() const { return x.stride * static_cast<int64_t>(sizeof(bfloat16)); }
 
   static constexpr int64_t kDepthsOfTile = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
@@ -152,51 +170,46 @@ COMBINER_AMX HWY_INLINE void ShapeForBfloat16(int64_t rows) {
   _tile_loadconfig(&shapes);
 }
 
-// A block whose sums are made: more than one tile of rows, one or two panels.
-template <class Activate, class Y>
+// A block whose sums are made, [rows, kSumsStride]: more than one tile of rows, one or two panels.
 struct MadeBlock {
-  const Bfloat16Task<Y>* task;
-  const Sums* sums = nullptr;
+  const float* sums = nullptr;
   int64_t row = 0;
   int64_t rows = 0;
   int64_t panel = 0;
   int64_t panels = 0;
-
-  // Finishes the rows of part `part` of `parts`.
-  COMBINER_AMX HWY_INLINE void Finish(int64_t part, int64_t parts) const {
-    const int64_t end = rows * (part + 1) / parts;
-    for (int64_t from = rows * part / parts; from < end;) {
-      const int64_t tile = from / kTileRows;
-      const int64_t to = std::min(end, (tile + 1) * kTileRows);
-      const int64_t at = from % kTileRows * kWidth;
-      const float* first = sums->tile[2 * tile] + at;
-      FinishTiles<Activate, false>(first, panels > 1 ? first + kTileRows * kWidth : nullptr,
-                                   to - from, task->weights, panel, task->epilogue, task->y,
-                                   row + from);
-      from = to;
-    }
-  }
 };
+constexpr int64_t kSumsStride = 2 * kWidth;
 
-// Asks for the lines of y where a block of two panels will be stored, or added to: those of rows of
-// part `part` of `parts`. They may lie far away, and one below the other they are too many streams
-// for the processor to see by itself.
+// Finishes its rows `first` up to `last`, as far as it has them.
+template <class Activate, class Y>
+COMBINER_AMX HWY_INLINE void FinishBlock(const MadeBlock& block,
+                                         const Finisher<Activate, false, Y>& finisher,
+                                         int64_t first, int64_t last) {
+  const float* sums = block.sums + first * kSumsStride;
+  finisher.Rows(sums, sums + kWidth, kSumsStride, block.row + first,
+                std::min(last, block.rows) - first);
+}
+
+// Asks for the lines of y where rows `first` up to `last` of a block of two panels will be stored,
+// or added to. They may lie far away, and one below the other they are too many streams for the
+// processor to see by itself.
 template <class Y>
-COMBINER_AMX HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t row, int64_t rows, int64_t panel,
-                                       int64_t part, int64_t parts) {
+COMBINER_AMX HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t panel, int64_t first,
+                                       int64_t last) {
   constexpr int64_t kLine = kTileBytes / static_cast<int64_t>(sizeof(Y));
-  for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; ++i)
+  for (int64_t i = first; i < last; ++i)
     for (int64_t j = 0; j < 2 * kWidth; j += kLine)
-      __builtin_prefetch(y.row(row + i) + panel * kWidth + j, 1);
+      __builtin_prefetch(y.row(i) + panel * kWidth + j, 1);
 }
 
 // More than one tile of rows from `row` on, of one or two panels; the block `before` is finished
 // meanwhile, a few rows at a time: tiles multiply beside what vectors do, if there is something of
-// both at hand.
-template <int kPanels, class Activate, class Y>
+// both at hand. What finishes it is made here, not kept with it: a struct that is stored in pieces
+// and loaded whole waits until all that was stored before, sums too, has left for the cache.
+template <class Activate, int kPanels, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64_t row,
                                               int64_t rows, int64_t panel, Sums& sums,
-                                              const MadeBlock<Activate, Y>& before) {
+                                              const MadeBlock before) {
   const char* upper = task.inputs(row);
   const char* lower = task.inputs(row + kTileRows);
   const int64_t stride = task.stride();
@@ -204,6 +217,9 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64
   const char* second = task.panel(panel + 1);
   const int64_t bytes = task.panel_bytes();
   const int64_t steps = bytes / kTileSize;
+  const int64_t rows_a_step = (before.rows + steps - 1) / steps;
+  const int64_t fetched_a_step = (rows + steps - 1) / steps;
+  const auto finisher = task.template Finish<Activate>(before.panel, before.panels);
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -221,13 +237,14 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Bfloat16Task<Y>& task, int64
     _tile_loadd(5, lower + k, stride);
     _tile_dpbf16ps(2, 5, 6);
     if constexpr (kPanels > 1) _tile_dpbf16ps(3, 5, 7);
-    before.Finish(step, steps);
-    FetchRows(task.y, row, rows, panel, step, steps);
+    FinishBlock(before, finisher, step * rows_a_step, (step + 1) * rows_a_step);
+    FetchRows(task.y, panel, row + std::min(step * fetched_a_step, rows),
+              row + std::min((step + 1) * fetched_a_step, rows));
   }
-  _tile_stored(0, sums.tile[0], kTileBytes);
-  _tile_stored(1, sums.tile[1], kTileBytes);
-  _tile_stored(2, sums.tile[2], kTileBytes);
-  _tile_stored(3, sums.tile[3], kTileBytes);
+  _tile_stored(0, sums.tile[0], 2 * kTileBytes);
+  _tile_stored(1, sums.tile[0] + kWidth, 2 * kTileBytes);
+  _tile_stored(2, sums.tile[2], 2 * kTileBytes);
+  _tile_stored(3, sums.tile[2] + kWidth, 2 * kTileBytes);
 }
 
 // Up to one tile of rows from `row` on, of one or four panels.
@@ -265,7 +282,7 @@ COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Bfloat16Task<Y>& task, int64_
 template <class Activate, class Y>
 class BlockMaker {
  public:
-  explicit BlockMaker(const Bfloat16Task<Y>& task) : task_(task), made_{&task} {}
+  explicit BlockMaker(const Bfloat16Task<Y>& task) : task_(task) {}
 
   // `rows` rows from `row` on, of some panels.
   COMBINER_AMX HWY_INLINE void Make(int64_t row, int64_t rows, PanelRange range) {
@@ -288,26 +305,26 @@ class BlockMaker {
 
  private:
   COMBINER_AMX HWY_INLINE void FinishMade() {
-    made_.Finish(0, 1);
-    made_ = {&task_};
+    FinishBlock(made_, task_.template Finish<Activate>(made_.panel, made_.panels), 0, made_.rows);
+    made_ = {};
   }
   template <int kPanels>
   COMBINER_AMX HWY_INLINE void MakeTwoTiles(int64_t row, int64_t rows, int64_t panel) {
     Sums& sums = sums_[turn_ ^= 1];
-    MultiplyTwoTiles<kPanels>(task_, row, rows, panel, sums, made_);
-    made_ = {&task_, &sums, row, rows, panel, kPanels};
+    MultiplyTwoTiles<Activate, kPanels>(task_, row, rows, panel, sums, made_);
+    made_ = {sums.tile[0], row, rows, panel, kPanels};
   }
   template <int kPanels>
   COMBINER_AMX HWY_INLINE void MakeOneTile(int64_t row, int64_t rows, int64_t panel) {
     Sums& sums = sums_[turn_ ^= 1];
     MultiplyOneTile<kPanels>(task_, row, panel, sums);
     for (int p = 0; p < kPanels; p += 2)
-      FinishTiles<Activate, false>(sums.tile[p], kPanels > 1 ? sums.tile[p + 1] : nullptr, rows,
-                                   task_.weights, panel + p, task_.epilogue, task_.y, row);
+      task_.template Finish<Activate>(panel + p, std::min(kPanels, 2))
+          .Rows(sums.tile[p], sums.tile[p + 1], kWidth, row, rows);
   }
 
   const Bfloat16Task<Y>& task_;
-  MadeBlock<Activate, Y> made_;
+  MadeBlock made_;
   Sums sums_[2];
   int turn_ = 0;
   int64_t shaped_for_ = 0;
@@ -449,8 +466,8 @@ COMBINER_AMX HWY_INLINE void MakeBlock(const Int8Task<Y>& task, int64_t row, int
             sum, _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(scales[i]), before));
       }
   }
-  FinishTiles<Activate, true>(sums.tile[0], kPanels > 1 ? sums.tile[1] : nullptr, rows,
-                              task.weights, panel, task.epilogue, task.y, row);
+  Finisher<Activate, true, Y>(task.weights, panel, kPanels, task.epilogue, task.y)
+      .Rows(sums.tile[0], sums.tile[1], kWidth, row, rows);
 }
 
 template <class Activate, class Y>

@@ -7,15 +7,13 @@
 #include "model/attention/attention.h"
 #include "model/config.h"
 #include "model/owned_matrix.h"
+#include "model/pass.h"
 #include "tensor/buffer.h"
 
 namespace combiner {
 
 // In these, D = embed_dim, H = num_heads, F = mlp_dim; T is the type of the matrices that products
 // read, float or bfloat16.
-
-// Whether a backward pass follows, which wants to know how steep the activation functions were.
-enum class Pass { forward_only, both_ways };
 
 // A matrix for the backward pass: without data if there is none.
 template <class T>

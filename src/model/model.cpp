@@ -124,7 +124,7 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
                        {block_.norm1.view(n), block_.query_key_value.view(n)},
                        &weights_.blocks[layer].summary, block_.attended.view(n),
                        block_.attended_in.view(n), block_.lse.view(n), states_[layer].data(),
-                       attention_.of(attention), worker_);
+                       attention_.of(attention), worker_, Pass::forward_only);
       });
     head_norm(config_, weights_, x, head_, worker_);
     for (int channel = 0; channel < predictions(config_); ++channel) {

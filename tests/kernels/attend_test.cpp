@@ -160,6 +160,29 @@ TEST_CASE("attend gives nothing where no key is visible") {
 }
 
 template <class T>
+void check_some_and_all() {
+  Scratch scratch;
+  for_each_attention_case<T>([&](const AttentionCase<T>& c) {
+    AttendResult<T> some(c.queries(), c.head_dim()), whole(c.queries(), c.head_dim());
+    attend_some_and_all(c.tile(), some.output(), whole.output(), scratch);
+    AttentionCase<T> all = c;
+    all.visible = Visible::all();
+    INFO(describe(c));
+    CHECK(worst_error<T>({&c}, some) <= 1.0);
+    CHECK(worst_error<T>({&all}, whole) <= 1.0);
+    CHECK(some.consistent());
+    CHECK(whole.consistent());
+  });
+}
+
+TEST_CASE("attend_some_and_all agrees with a plain softmax twice") {
+  for_each_instruction_set([] {
+    check_some_and_all<float>();
+    check_some_and_all<bfloat16>();
+  });
+}
+
+template <class T>
 void check_merge() {
   Scratch scratch;
   Random random(3);

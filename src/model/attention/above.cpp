@@ -13,9 +13,10 @@ void attend_above(const Band<T>& band, int64_t first_row, Grid<const T> query,
                   const Above<const T>& above, const Attended<T>& attended) {
   for (int64_t c = 0; c < above.key.columns; ++c) {
     const int64_t column = above.first_column + c;
+    AttendedLine<T> to = attended.column(column);
+    to.only_rounded = attended.last;
     attend_heads(band.shape, query.column(column), above.key.column(c), above.value.column(c),
-                 Visible::strict(first_row), attended.column(column), Merge::merge,
-                 band.worker.scratch);
+                 Visible::strict(first_row), to, Merge::merge, band.worker.scratch);
   }
 }
 
@@ -25,6 +26,11 @@ template <class T>
 void AbovePart<T>::attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                                PartActivations<T>& act) const {
   extend(band, state, act);
+  attend_keys(band, attended, state);
+}
+
+template <class T>
+void AbovePart<T>::attend_keys(const Band<T>& band, const Attended<T>& attended, T* state) const {
   Above<const T> keys = above(band, state);
   const int64_t rows = band.first_row + band.query.rows;
   keys.key = keys.key.row_block(0, rows);

@@ -17,7 +17,7 @@ template <class T>
 class AbovePart : public Part<T> {
  public:
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
-                   PartActivations<T>& act) const final;
+                   PartActivations<T>& act) const override;
   void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const final;
   void complete_position(const Band<T>& row, int64_t column, T* state,
                          PartActivations<T>& act) const final;
@@ -27,6 +27,8 @@ class AbovePart : public Part<T> {
                        PartActivations<T>& act) const final;
 
  protected:
+  // Merges what the band's positions attend, once their own rows are among the keys.
+  void attend_keys(const Band<T>& band, const Attended<T>& attended, T* state) const;
   // Of at least the rows so far; those that extend() has not seen are never attended.
   virtual Above<const T> above(const Band<T>& band, T* state) const = 0;
   // Makes the keys and values of the band's rows.

@@ -24,7 +24,7 @@ template <class T>
 Parts<T> parts(Attention attention) {
   switch (attention) {
     case Attention::axial_rowmajor:
-      return list_of<T, row_part<T>, summary_part<T>>();
+      return list_of<T, summarised_row_part<T>, summary_part<T>>();
     case Attention::axial_vertical:
       return list_of<T, row_part<T>, column_part<T>, vertical_part<T>>();
     case Attention::axial_horizontal:
@@ -182,13 +182,14 @@ template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker) {
+                 AttentionActivations<T>& activations, Worker& worker, Pass pass) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
   keep_rows(layer, band);
-  const Attended<T> grids = attended_grids(shape, attended, rounded, lse);
+  Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
+    grids.last = pass == Pass::forward_only && i + 1 == list.size();
     part.attend_rows(band, grids, own, activations[i]);
   });
 }
@@ -251,6 +252,8 @@ void attend_both_ways(Attention attention, const AttentionShape& shape,
   const Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_rows(image, grids, own, activations[i]);
+  });
+  for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_later(image, grids, own, activations[i]);
   });
 }
@@ -278,7 +281,7 @@ void attend_backward(Attention attention, const AttentionShape& shape,
                                                          int64_t);                               \
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
                             AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*,      \
-                            AttentionActivations<T>&, Worker&);                                  \
+                            AttentionActivations<T>&, Worker&, Pass);                            \
   template void expect_position(Attention, const AttentionShape&, int64_t, HeadRange, T*);       \
   template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
                                const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \

@@ -7,6 +7,7 @@
 
 #include "model/attention/part.h"
 #include "model/attention/variant.h"
+#include "model/pass.h"
 
 namespace combiner {
 
@@ -46,12 +47,12 @@ struct AttentionInput {
 
 // Whole rows of one image from first_row on; called in order from row 0. Fills attended [n, D],
 // rounded, the same as products read it, and lse [n, H], the log-sum-exp of each head's logits, and
-// the rows' part of the state.
+// the rows' part of the state. If no backward pass follows, only `rounded` is to be read.
 template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker);
+                 AttentionActivations<T>& activations, Worker& worker, Pass pass);
 
 // Heads first .. first + number - 1.
 struct HeadRange {

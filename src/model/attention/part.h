@@ -115,6 +115,8 @@ struct Attended {
   Grid<float> out;
   Grid<T> rounded;
   Grid<float> lse;
+  // Neither another part nor a backward pass reads `out` once the part at hand has merged into it.
+  bool last = false;
 
   AttendedLine<T> row(int64_t r) const { return {out.row(r), rounded.row(r), lse.row(r)}; }
   AttendedLine<T> column(int64_t c) const {

@@ -9,6 +9,10 @@ namespace combiner {
 template <class T>
 const Part<T>& row_part();
 
+// The same before summary_part, which attends whole rows along with its own.
+template <class T>
+const Part<T>& summarised_row_part();
+
 // My column above me.
 template <class T>
 const Part<T>& column_part();

@@ -5,7 +5,7 @@ namespace combiner {
 namespace {
 
 template <class T>
-class RowPart final : public Part<T> {
+class RowPart : public Part<T> {
  public:
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.rows * (shape.columns * (shape.columns + 1) / 2);
@@ -45,6 +45,14 @@ class RowPart final : public Part<T> {
   }
 };
 
+// What its rows attend is made by the summaries' part.
+template <class T>
+class SummarisedRowPart final : public RowPart<T> {
+ public:
+  void attend_rows(const Band<T>& /*band*/, const Attended<T>& /*attended*/, T* /*state*/,
+                   PartActivations<T>& /*act*/) const override {}
+};
+
 }  // namespace
 
 template <class T>
@@ -54,5 +62,13 @@ const Part<T>& row_part() {
 }
 template const Part<float>& row_part();
 template const Part<bfloat16>& row_part();
+
+template <class T>
+const Part<T>& summarised_row_part() {
+  static const SummarisedRowPart<T> part;
+  return part;
+}
+template const Part<float>& summarised_row_part();
+template const Part<bfloat16>& summarised_row_part();
 
 }  // namespace combiner

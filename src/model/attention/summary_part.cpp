@@ -41,6 +41,17 @@ class SummaryPart final : public AbovePart<T> {
     act.norm = OwnedMatrix<T>(n, shape.dim);
     return act;
   }
+  // The row part's too, which shares its logits with the summaries' values.
+  void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
+                   PartActivations<T>& act) const override {
+    for (int64_t r = 0; r < band.query.rows; ++r)
+      attend_some_and_all(tile_of(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
+                                  Visible::causal()),
+                          attended.row(r).output(), values(band, r, act, attended.last).output(),
+                          band.worker.scratch);
+    summarise(band, state, act);
+    this->attend_keys(band, attended, state);
+  }
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.positions() * shape.columns + shape.columns * (shape.rows * (shape.rows - 1) / 2);
   }
@@ -52,7 +63,10 @@ class SummaryPart final : public AbovePart<T> {
   }
 
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
-    std::visit([&](const auto* weights) { summarise(band, *weights, state, act); }, band.summary);
+    for (int64_t r = 0; r < band.query.rows; ++r)
+      attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
+                   Visible::all(), values(band, r, act, true), Merge::replace, band.worker.scratch);
+    summarise(band, state, act);
   }
 
   void extend_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
@@ -118,6 +132,18 @@ class SummaryPart final : public AbovePart<T> {
     }
   }
 
+  // What the positions of a row attend of it, later ones included.
+  static AttendedLine<T> values(const Band<T>& band, int64_t r, PartActivations<T>& act,
+                                bool only_rounded) {
+    const AttendedLine<T> band_values{act.mean.view(), act.value.view(), act.lse.view(),
+                                      only_rounded};
+    return band_values.row_block(r * band.shape.columns, band.shape.columns);
+  }
+
+  // From the band's values to its summaries.
+  static void summarise(const Band<T>& band, T* state, PartActivations<T>& act) {
+    std::visit([&](const auto* weights) { summarise(band, *weights, state, act); }, band.summary);
+  }
   template <class Dense>
   static void summarise(const Band<T>& band, const SummaryWeights<Dense>& weights, T* state,
                         PartActivations<T>& act) {
@@ -128,13 +154,8 @@ class SummaryPart final : public AbovePart<T> {
     const Matrix<T> key = act.key.view(n);
     const Matrix<T> value = act.value.view(n);
     const Matrix<float> sum = act.sum.view(n);
-    for (int64_t r = 0; r < band.query.rows; ++r) {
-      const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
-      attend_heads(shape, band.query.row(r), band.key.row(r), band.value.row(r), Visible::all(),
-                   {of_row(act.mean.view()), of_row(value), of_row(act.lse.view())}, Merge::replace,
-                   band.worker.scratch);
-      convert<T, float>(band.input.row(r), of_row(sum));
-    }
+    for (int64_t r = 0; r < band.query.rows; ++r)
+      convert<T, float>(band.input.row(r), sum.row_block(r * columns, columns));
     dense(band.worker, Matrix<const T>(value), weights.output, sum, {.accumulate = true});
     layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, act.norm.view(n),
                   act.moments.data());

@@ -31,25 +31,26 @@ struct AttendedLine {
   Matrix<float> out;
   Matrix<T> rounded;
   Matrix<float> lse;
+  bool only_rounded = false;  // `out` is not to be read after this
 
+  AttentionOutput<T> output() const {
+    return {out.data, out.stride, rounded.data, rounded.stride, lse.data, lse.stride, only_rounded};
+  }
   AttendedLine row_block(int64_t first, int64_t count) const {
     return {out.row_block(first, count), rounded.row_block(first, count),
-            lse.row_block(first, count)};
+            lse.row_block(first, count), only_rounded};
   }
 };
 template <class T>
 AttendedLine<T> reversed(const AttendedLine<T>& line) {
-  return {reversed(line.out), reversed(line.rounded), reversed(line.lse)};
+  return {reversed(line.out), reversed(line.rounded), reversed(line.lse), line.only_rounded};
 }
 
 template <class T>
 void attend_heads(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
                   Matrix<const T> value, Visible visible, const AttendedLine<T>& to, Merge merge,
                   Scratch& scratch) {
-  attend(
-      tile_of(shape, query, key, value, visible),
-      {to.out.data, to.out.stride, to.rounded.data, to.rounded.stride, to.lse.data, to.lse.stride},
-      merge, scratch);
+  attend(tile_of(shape, query, key, value, visible), to.output(), merge, scratch);
 }
 template <class T>
 void attend_heads_backward(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
