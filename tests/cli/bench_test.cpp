@@ -38,9 +38,7 @@ void check_speed(const Json& row, int positions) {
   const double images = row.at("images_per_second");
   CHECK(images > 0);
   CHECK_THAT(row.at("positions_per_second").get<double>(), WithinRel(images * positions, 1e-9));
-  const double fraction = row.at("fraction_of_peak");
-  CHECK(fraction > 0);
-  CHECK(fraction < 2);
+  CHECK(row.at("fraction_of_peak") > 0);
   if (!row.at("peak_bytes").is_null()) CHECK(row.at("peak_bytes") >= 0);
   CHECK(row.at("spread") >= 0);
   CHECK(row.at("repeats") >= 1);
@@ -75,9 +73,7 @@ TEST_CASE("bench: JSON of a config") {
     check_speed(row, 30);
     const std::string precision = row.at("precision");
     CHECK(sampled.emplace(precision, row.at("batch")).second);
-    const double fraction = row.at("fraction_of_bandwidth");
-    CHECK(fraction > 0);
-    CHECK(fraction < 2);
+    CHECK(row.at("fraction_of_bandwidth") > 0);
     CHECK(row.at("weight_bytes") > 0);
     CHECK(row.at("state_bytes") > 0);
     CHECK(ceilings.at("cache_bandwidth").at(precision) > 0);
