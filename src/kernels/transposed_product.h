@@ -8,9 +8,9 @@
 
 namespace combiner {
 
-// c += a^T b, of a [depth, rows] and b [depth, columns], accumulated in float. By tile registers:
-// only where amx_available().
-void add_transposed_product(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> c,
-                            Scratch& scratch);
+// c = a^T b, or c += a^T b with `accumulate`, of a [depth, rows] and b [depth, columns],
+// accumulated in float. By tile registers: only where amx_available().
+void multiply_transposed(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> c,
+                         bool accumulate, Scratch& scratch);
 
 }  // namespace combiner

@@ -88,8 +88,8 @@ namespace {
 // stays in the nearest cache.
 constexpr int64_t kDepthAtOnce = 512;
 
-void add_part(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> c,
-              Scratch& scratch) {
+void multiply_part(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> c,
+                   bool accumulate, Scratch& scratch) {
   constexpr int64_t kTileDepth = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
   PanelWeights::Panels panels;
   panels.out = c.columns;
@@ -105,20 +105,24 @@ void add_part(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> 
   N_AVX3::MakePanels(b, panels.in, panels.bf16.data());
   Scratch none;
   multiply_tiles<bfloat16, float>({memory, c.rows, panels.in, stride}, panels, c,
-                                  {.accumulate = true},
+                                  {.accumulate = accumulate},
                                   {0, round_up(c.columns, kTileRows) / kTileRows}, none);
 }
 
 }  // namespace
 #endif
 
-void add_transposed_product([[maybe_unused]] Matrix<const bfloat16> a,
-                            [[maybe_unused]] Matrix<const bfloat16> b,
-                            [[maybe_unused]] Matrix<float> c, [[maybe_unused]] Scratch& scratch) {
+void multiply_transposed([[maybe_unused]] Matrix<const bfloat16> a,
+                         [[maybe_unused]] Matrix<const bfloat16> b,
+                         [[maybe_unused]] Matrix<float> c, [[maybe_unused]] bool accumulate,
+                         [[maybe_unused]] Scratch& scratch) {
 #if COMBINER_HAS_AMX
+  if (a.rows == 0 && !accumulate)
+    for (int64_t i = 0; i < c.rows; ++i) std::fill_n(c.row(i), c.columns, 0.0f);
   for (int64_t first = 0; first < a.rows; first += kDepthAtOnce) {
     const int64_t depth = std::min(kDepthAtOnce, a.rows - first);
-    add_part(a.row_block(first, depth), b.row_block(first, depth), c, scratch);
+    multiply_part(a.row_block(first, depth), b.row_block(first, depth), c, accumulate || first > 0,
+                  scratch);
   }
 #else
   throw std::logic_error("there is no kernel of tile registers");

@@ -166,20 +166,21 @@ void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Produ
     multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, epilogue, scratch);
 }
 
-// Whether the product is of a kind that tile registers make faster than oneDNN, accumulated.
+// Whether the product is of a kind that tile registers make faster than oneDNN.
 bool is_transposed_product(const Factor& a, const Factor& b, const Product& c) {
   return a.transposed && !b.transposed && a.type == ElementType::bf16 &&
          c.type == ElementType::f32 && amx_available();
 }
 
-void add_transposed_product(const Factor& a, const Factor& b, const Product& c, Scratch& scratch) {
+void multiply_transposed(const Factor& a, const Factor& b, const Product& c, bool accumulate,
+                         Scratch& scratch) {
   check_shapes(a, b.rows, b.columns, c);
   const auto stored = [](const Factor& f, int64_t rows, int64_t columns) {
     return Matrix<const bfloat16>(static_cast<const bfloat16*>(f.data), rows, columns, f.stride);
   };
-  add_transposed_product(stored(a, a.columns, a.rows), stored(b, b.rows, b.columns),
-                         Matrix<float>(static_cast<float*>(c.data), c.rows, c.columns, c.stride),
-                         scratch);
+  multiply_transposed(stored(a, a.columns, a.rows), stored(b, b.rows, b.columns),
+                      Matrix<float>(static_cast<float*>(c.data), c.rows, c.columns, c.stride),
+                      accumulate, scratch);
 }
 
 }  // namespace
@@ -387,8 +388,8 @@ Multiplier& Multiplier::operator=(Multiplier&&) noexcept = default;
 
 void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate,
                           const float* bias) {
-  if (is_transposed_product(a, b, c) && accumulate && !bias)
-    return add_transposed_product(a, b, c, state_->panel_scratch);
+  if (is_transposed_product(a, b, c) && !bias)
+    return multiply_transposed(a, b, c, accumulate, state_->panel_scratch);
   state_->check_and_run(a, b, nullptr, c, accumulate, bias);
 }
 

@@ -72,12 +72,24 @@ GradientPass<T>::GradientPass(const Weights& weights, const ProductWeights& prod
 }
 
 template <class T>
-double GradientPass<T>::run(const uint8_t* pixels, float scale, float* gradient) {
+double GradientPass<T>::run(const uint8_t* pixels, float scale, float* gradient, bool accumulate) {
+  prepare(gradient, accumulate);
   forward(pixels);
   const double nats = head(pixels, scale, gradient);
   for (size_t layer = blocks_.size(); layer-- > 0;) block_backward(layer, gradient);
   embedding_backward(pixels, gradient);
   return nats;
+}
+
+// Blocks' weights, most of a model's parameters, are replaced by their products; all else is
+// cleared to be added to.
+template <class T>
+void GradientPass<T>::prepare(float* gradient, bool accumulate) {
+  accumulate_ = accumulate;
+  if (accumulate) return;
+  for (const Parameter& parameter : parameters_.list)
+    if (parameter.kind != ParameterKind::matrix)
+      std::fill_n(gradient + parameter.offset, parameter.size, 0.0f);
 }
 
 template <class T>
@@ -197,7 +209,7 @@ void GradientPass<T>::mlp_backward(size_t layer, int64_t first, int64_t n, float
 
   const Matrix<const T> d_out = product_input<T>(d_x, d_x_in_.view(n));
   multiplier.multiply(transposed(d_out), plain(act.activated.view().row_block(first, n)),
-                      Matrix<float>(gradient + p.down.weight, dim, mlp), true);
+                      Matrix<float>(gradient + p.down.weight, dim, mlp), accumulate_ || first > 0);
   add_column_sums<float>(d_x, gradient + p.down.bias);
   for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
     const auto band = [&](auto m) { return m.row_block(at, count); };
@@ -211,7 +223,7 @@ void GradientPass<T>::mlp_backward(size_t layer, int64_t first, int64_t n, float
                         band(d_x), gradient + p.norm2.weight, gradient + p.norm2.bias);
   });
   multiplier.multiply(transposed(d_up_.view(n)), plain(act.norm2.view().row_block(first, n)),
-                      Matrix<float>(gradient + p.up.weight, mlp, dim), true);
+                      Matrix<float>(gradient + p.up.weight, mlp, dim), accumulate_ || first > 0);
 }
 
 // x + Attention(LayerNorm(x)) likewise, in three: from the sum to what was attended,
@@ -224,7 +236,8 @@ void GradientPass<T>::attention_output_backward(size_t layer, int64_t first, int
   const auto band = [&](auto m) { return m.row_block(first, n); };
   const Matrix<const T> d_sum = product_input<T>(band(d_x_.view()), d_x_in_.view(n));
   worker_.multiplier.multiply(transposed(d_sum), plain(band(act.attended_in.view())),
-                              Matrix<float>(gradient + p.output, dim, dim), true);
+                              Matrix<float>(gradient + p.output, dim, dim),
+                              accumulate_ || first > 0);
   worker_.multiplier.multiply(plain(d_sum), product_weights_.backward(p.output),
                               band(d_attended_.view()));
   head_products(band(d_attended_.view()), band(act.attended.view()), config_.head_dim(),
@@ -239,7 +252,7 @@ void GradientPass<T>::attention_backward(size_t layer, float* gradient) {
   BlockActivations<T>& act = blocks_[layer];
   const Matrix<float> d_query_key_value = d_query_key_value_.view();
   SummaryGradient summary;
-  if (config_.attention[layer] == Attention::axial_rowmajor)
+  if (config_.attention[layer] == Attention::axial_rowmajor) {
     summary = {product_weights_.backward(p.summary_output),
                product_weights_.backward(p.summary_key),
                values_ + p.summary_norm.weight,
@@ -247,6 +260,11 @@ void GradientPass<T>::attention_backward(size_t layer, float* gradient) {
                Matrix<float>(gradient + p.summary_key, dim, dim),
                gradient + p.summary_norm.weight,
                gradient + p.summary_norm.bias};
+    if (!accumulate_) {
+      clear(summary.d_output);
+      clear(summary.d_key);
+    }
+  }
   const AttentionGradients<T> gradients{d_attended_.view(),
                                         act.lse.view(),
                                         delta_.view(),
@@ -271,7 +289,8 @@ void GradientPass<T>::attention_input_backward(size_t layer, int64_t first, int6
   const Matrix<float> d_packed = d_query_key_value_.view().row_block(first, n);
   const Matrix<const T> rounded = product_input<T>(d_packed, d_query_key_value_in_.view(n));
   worker_.multiplier.multiply(transposed(rounded), plain(act.norm1.view().row_block(first, n)),
-                              Matrix<float>(gradient + p.query, 3 * dim, dim), true);
+                              Matrix<float>(gradient + p.query, 3 * dim, dim),
+                              accumulate_ || first > 0);
   for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
     const auto band = [&](auto m) { return m.row_block(first + at, count); };
     worker_.multiplier.multiply(plain(rounded.row_block(at, count)),

@@ -26,10 +26,12 @@ class GradientPass {
   GradientPass(const Weights& weights, const ProductWeights& product_weights);
 
   // Returns the image's nats (the sum over all sub-pixels), and adds `scale` times their gradient
-  // to `gradient`, a flat buffer of the parameters' layout. `pixels` is [height, width, channels].
-  double run(const uint8_t* pixels, float scale, float* gradient);
+  // to `gradient`, a flat buffer of the parameters' layout, or, if not accumulated, leaves it there
+  // whatever was there before. `pixels` is [height, width, channels].
+  double run(const uint8_t* pixels, float scale, float* gradient, bool accumulate = true);
 
  private:
+  void prepare(float* gradient, bool accumulate);
   void forward(const uint8_t* pixels);
   double head(const uint8_t* pixels, float scale, float* gradient);
   double head_channel_gradient(const uint8_t* pixels, int64_t first, int64_t n, int channel,
@@ -48,6 +50,7 @@ class GradientPass {
   const ModelWeights<PackedWeights>& weights_;
   Buffer<float> sinusoids_;
   Worker worker_;
+  bool accumulate_ = true;  // gradients of blocks' weights, or the first positions' replace them
 
   // Forward, kept for backward. x_[l] is block l's input, x_[num_layers] the head's.
   OwnedMatrix<T> stem_in_;

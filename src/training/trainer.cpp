@@ -102,12 +102,11 @@ double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
     const auto worker = static_cast<size_t>(rank);
     if (worker >= passes.size()) return;
     Buffer<float>& gradient = gradients_[worker];
-    gradient.fill(0.0f);
     std::vector<uint8_t> pixels(dims);
     for (size_t i = worker; i < places.size(); i += passes.size()) {
       data_->read(places[i].index, pixels);
       if (places[i].flipped) flip(pixels, config.image);
-      nats[i] = passes[worker].run(pixels.data(), scale, gradient.data());
+      nats[i] = passes[worker].run(pixels.data(), scale, gradient.data(), i != worker);
     }
   });
   double total = 0;

@@ -22,11 +22,14 @@ TEST_CASE("Products of a transpose by tile registers agree with a plain loop") {
         INFO(depth << " depths, " << rows << " x " << columns);
         const PaddedMatrix<bfloat16> a(depth, rows, random), b(depth, columns, random);
         const PaddedMatrix<float> before(rows, columns, random);
-        PaddedMatrix<float> c = before;
-        add_transposed_product(a.view(), b.view(), c.view(), scratch);
-        const auto transpose = [&](int64_t i, int64_t k) { return a(k, i); };
-        CHECK(worst_product_error(c, depth, transpose, b, &before, nullptr) <= 1.0);
-        CHECK(c.gaps_kept());
+        for (const bool accumulate : {false, true}) {
+          PaddedMatrix<float> c = before;
+          multiply_transposed(a.view(), b.view(), c.view(), accumulate, scratch);
+          const auto transpose = [&](int64_t i, int64_t k) { return a(k, i); };
+          CHECK(worst_product_error(c, depth, transpose, b, accumulate ? &before : nullptr,
+                                    nullptr) <= 1.0);
+          CHECK(c.gaps_kept());
+        }
       }
 }
 

@@ -229,6 +229,27 @@ TEST_CASE("The gradient pass returns the nats and adds the scaled gradient") {
   CHECK(error < tolerance(config, kFloatUnit) * whole);
 }
 
+template <class T>
+void check_replaced(const ModelConfig& config) {
+  Random random(5);
+  const Weights weights = random_weights(config, random);
+  const std::vector<uint8_t> pixels = random_pixels(config, random);
+  const std::vector<float> added = gradient_of<T>(weights, pixels);
+  const ProductWeights product_weights(weights, element_type<T>);
+  GradientPass<T> pass(weights, product_weights);
+  std::vector<float> replaced(added.size(), NAN);
+  pass.run(pixels.data(), 1.0f, replaced.data(), false);
+  CHECK(replaced == added);
+}
+
+TEST_CASE("A gradient that is not accumulated is the one added to zeros") {
+  for (const Case& c : tiny_cases()) {
+    INFO(c.name);
+    check_replaced<float>(c.config);
+    check_replaced<bfloat16>(c.config);
+  }
+}
+
 TEST_CASE("The gradient in bfloat16 is near the one in float") {
   for (Case& c : tiny_cases()) {
     c.config.embed_dim = 32;  // narrow layer norms, of a few features, magnify roundings
