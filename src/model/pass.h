@@ -1,3 +1,4 @@
+// What a pass over a model is for.
 #pragma once
 
 namespace combiner {
