@@ -1,5 +1,7 @@
 #include "kernels/rows.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/rows.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -136,6 +138,9 @@ void convert(Matrix<const float> from, Matrix<float> to) {
 template <>
 void convert(Matrix<const bfloat16> from, Matrix<bfloat16> to) {
   HWY_DYNAMIC_DISPATCH(CopyBfloat16)(from, to);
+}
+void clear(Matrix<float> m) {
+  for (int64_t i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.columns, 0.0f);
 }
 template <>
 void add_column_sums(Matrix<const float> from, float* to) {

@@ -13,6 +13,9 @@ namespace combiner {
 template <class From, class To>
 void convert(Matrix<const From> from, Matrix<To> to);
 
+// m = 0. Best called where something is about to be added: what was cleared is still in cache then.
+void clear(Matrix<float> m);
+
 // to[j] += sum over rows of from, in order.
 template <class T>
 void add_column_sums(Matrix<const T> from, float* to);

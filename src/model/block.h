@@ -1,7 +1,6 @@
 // A pre-norm transformer block: x += Attention(LayerNorm(x)); x += MLP(LayerNorm(x)).
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/activation.h"
@@ -10,6 +9,7 @@
 #include "model/activations.h"
 #include "model/config.h"
 #include "model/layers.h"
+#include "tensor/for_each_band.h"
 
 namespace combiner {
 
@@ -23,12 +23,6 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, con
 
 // Positions at a time, so that what one product leaves for the next stays in the second cache.
 constexpr int64_t kPositionsAtOnce = 128;
-
-// Calls visit(first, positions) for bands of `count` positions, in order.
-template <class Visit>
-void for_each_band(int64_t count, int64_t band, Visit&& visit) {
-  for (int64_t first = 0; first < count; first += band) visit(first, std::min(band, count - first));
-}
 
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
 // `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended and

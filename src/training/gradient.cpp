@@ -6,7 +6,6 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
-#include "model/attention/tile.h"
 #include "model/block.h"
 #include "model/embedding.h"
 
@@ -117,8 +116,7 @@ double GradientPass<T>::head(const uint8_t* pixels, float scale, float* gradient
   double total = 0;
   clear(d_x_.view());
   const Matrix<float> x = x_.back().view();
-  for (int64_t first = 0; first < x.rows; first += kHeadPositions) {
-    const int64_t n = std::min(kHeadPositions, x.rows - first);
+  for_each_band(x.rows, kHeadPositions, [&](int64_t first, int64_t n) {
     head_norm(config_, weights_, Matrix<const float>(x.row_block(first, n)), head_, worker_);
     clear(d_head_norm_.view(n));
     for (int channel = 0; channel < predictions(config_); ++channel)
@@ -127,7 +125,7 @@ double GradientPass<T>::head(const uint8_t* pixels, float scale, float* gradient
                         values_ + parameters_.norm.weight, d_head_norm_.view(n),
                         d_x_.view().row_block(first, n), gradient + parameters_.norm.weight,
                         gradient + parameters_.norm.bias);
-  }
+  });
   return total;
 }
 

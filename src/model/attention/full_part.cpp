@@ -70,8 +70,7 @@ class FullPart final : public Part<T> {
 
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,
                        PartActivations<T>& /*act*/) const override {
-    for (const Grid<float>& d : {gradient.d_query, gradient.d_key, gradient.d_value})
-      clear(d.positions());
+    gradient.clear_positions();
     for_each_tile(
         0, image.shape.positions(), false,
         [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {

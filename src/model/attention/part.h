@@ -9,6 +9,7 @@
 
 #include "kernels/attend.h"
 #include "kernels/layer_norm.h"
+#include "kernels/rows.h"
 #include "model/attention/grid.h"
 #include "model/attention/shape.h"
 #include "model/attention/tile.h"
@@ -157,6 +158,11 @@ struct AttendedGradient {
   Grid<float> d_input;      // axial_rowmajor only, like
   SummaryGradient summary;  // this
   AttentionBackwardScratch<T>& scratch;
+
+  // For a part that adds to any position's in any order.
+  void clear_positions() const {
+    for (const Grid<float>& d : {d_query, d_key, d_value}) clear(d.positions());
+  }
 };
 
 // Whether a part reads the keys and values of all positions, not only of the current rows, and in

@@ -101,8 +101,7 @@ class SpanPart final : public Part<T> {
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    for (const Grid<float>& d : {gradient.d_query, gradient.d_key, gradient.d_value})
-      clear(d.positions());
+    gradient.clear_positions();
     const Stack<T> stack(shape, state);
     const Matrix<float> d_stack_key = gradient.scratch.d_key.view(stack.key.rows);
     const Matrix<float> d_stack_value = gradient.scratch.d_value.view(stack.key.rows);

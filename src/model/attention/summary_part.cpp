@@ -8,6 +8,7 @@
 #include "model/attention/above.h"
 #include "model/attention/parts.h"
 #include "model/attention/tile.h"
+#include "tensor/for_each_band.h"
 
 namespace combiner {
 namespace {
@@ -73,24 +74,22 @@ class SummaryPart final : public AbovePart<T> {
                        const Above<float>& d_above, T* /*state*/,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    const int64_t rows_at_once = std::max<int64_t>(kPositionsAtOnce / shape.columns, 1);
-    for (int64_t r = 0; r < shape.rows; r += rows_at_once) {
-      const int64_t rows = std::min(rows_at_once, shape.rows - r);
-      const int64_t first = r * shape.columns;
-      const int64_t n = rows * shape.columns;
+    const int64_t rows_at_once = std::max<int64_t>(kPositionsOfSum / shape.columns, 1);
+    for_each_band(shape.rows, rows_at_once, [&](int64_t first_row, int64_t rows) {
+      const int64_t first = first_row * shape.columns;
       const auto of_positions = [&](const Grid<float>& d) {
-        return d.positions().row_block(first, n);
+        return d.positions().row_block(first, rows * shape.columns);
       };
       key_backward(image, gradient, first, of_positions(d_above.key), of_positions(d_above.value),
                    act);
-      value_backward(image, gradient, r, rows, of_positions(d_above.value), act);
-    }
+      value_backward(image, gradient, first_row, rows, of_positions(d_above.value), act);
+    });
   }
 
  private:
   // Some positions at a time: few enough that what is made of them stays in the second cache, many
   // enough that gradients of weights are read and written seldom.
-  static constexpr int64_t kPositionsAtOnce = 256;
+  static constexpr int64_t kPositionsOfSum = 256;
 
   // Back through the summaries' keys to their values and the attention's input.
   static void key_backward(const Band<T>& image, const AttendedGradient<T>& gradient, int64_t first,

@@ -1,8 +1,6 @@
 // Tiles of views of all heads' columns side by side.
 #pragma once
 
-#include <algorithm>
-
 #include "kernels/attend.h"
 #include "model/attention/grid.h"
 #include "model/attention/shape.h"
@@ -16,12 +14,6 @@ AttentionTile<T> tile_of(const AttentionShape& shape, Matrix<const T> query, Mat
                          Matrix<const T> value, Visible visible) {
   return {query.data,   query.stride, query.rows,  key.data,         key.stride,    value.data,
           value.stride, key.rows,     shape.heads, shape.head_dim(), shape.scale(), visible};
-}
-
-// To be called where gradients are about to be added, so that what is cleared is still in cache
-// then.
-inline void clear(Matrix<float> gradient) {
-  for (int64_t i = 0; i < gradient.rows; ++i) std::fill_n(gradient.row(i), gradient.columns, 0.0f);
 }
 
 // Some positions' attention of all heads, [n, D], the same as products read it, and its
