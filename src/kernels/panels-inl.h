@@ -25,9 +25,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr int64_t kWidth = PanelWeights::kPanelWidth;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<float>()));
 
-// Depths that integers of inputs share a scale over.
-constexpr int64_t kDepthAtOnce = 256;
-
 // A layer's outputs, as vectors of floats, activated before they are stored as Y. They are rounded
 // to Y before, as where they pass through memory on their way.
 template <class Y, class D, class V>
@@ -39,16 +36,14 @@ HWY_INLINE V Activated(D d, std::optional<Activation> activation, V v) {
   return Gelu<Y>::Value(d, v);
 }
 
-// to[count] = the whole numbers nearest to from / scale, in -32767..32767, and returns the scale:
-// the largest |from| / 32767. That is no finite number if one of `from` is not, which makes the
-// row's sums none either; it is 0, and so are all of `to`, where it would be too small for a normal
-// float.
+// What a row's inputs, as whole numbers from -127 to 127, are multiplied by: the largest |from| /
+// 127. That is no finite number if one of `from` is not, which makes the row's sums none either; it
+// is 0 where it would be too small for a normal float.
 template <class X>
-HWY_INLINE float Quantize(const X* HWY_RESTRICT from, int64_t count, int16_t* HWY_RESTRICT to) {
-  constexpr float kMost = 32767;
+HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
+  constexpr float kMost = 127;
   const hn::ScalableTag<float> d;
   const hn::RebindToSigned<decltype(d)> di32;
-  const hn::Rebind<int16_t, decltype(d)> di16;
   // Magnitudes as bits, which have the same order, with NaN at its end.
   auto most = hn::Zero(di32);
   int64_t j = 0;
@@ -58,18 +53,27 @@ HWY_INLINE float Quantize(const X* HWY_RESTRICT from, int64_t count, int16_t* HW
   for (; j < count; ++j)
     bits = std::max(bits, std::bit_cast<int32_t>(std::abs(OneToFloat(from[j]))));
   const float scale = std::bit_cast<float>(bits) / kMost;
-  if (scale < std::numeric_limits<float>::min()) {
-    std::fill_n(to, count, int16_t{0});
-    return 0;
+  return scale < std::numeric_limits<float>::min() ? 0 : scale;
+}
+
+// to[count] = the whole numbers nearest to from / scale; zeros if that is 0.
+template <class X, class Integer>
+HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
+                         Integer* HWY_RESTRICT to) {
+  if (scale == 0) {
+    std::fill_n(to, count, Integer{0});
+    return;
   }
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<Integer, decltype(d)> di;
   const float inverse = 1 / scale;
   const auto factor = hn::Set(d, inverse);
-  for (j = 0; j + kLanes <= count; j += kLanes) {
+  int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
     const auto integers = hn::NearestInt(hn::Mul(LoadFloats(d, from + j), factor));
-    hn::StoreU(hn::DemoteTo(di16, integers), di16, to + j);
+    hn::StoreU(hn::DemoteTo(di, integers), di, to + j);
   }
-  for (; j < count; ++j) to[j] = static_cast<int16_t>(std::lrint(OneToFloat(from[j]) * inverse));
-  return scale;
+  for (; j < count; ++j) to[j] = static_cast<Integer>(std::lrint(OneToFloat(from[j]) * inverse));
 }
 
 }  // namespace combiner::HWY_NAMESPACE

@@ -38,6 +38,7 @@ constexpr int panels_at_once(int rows) {
 constexpr int64_t kRowsAtOnce = 48;
 constexpr int64_t kPanelsAtOnce = 16;
 constexpr int64_t kColumnsAtOnce = kPanelsAtOnce * kWidth;
+constexpr int64_t kDepthAtOnce = 256;
 
 // How weights of a type are multiplied: a step takes `kDepths` of them, and of a row's inputs,
 // into a vector of sums. The sums of the first depths are stored as floats, those of later ones
@@ -95,8 +96,8 @@ struct Step<bfloat16> : FloatStep {
   }
 };
 
-// Inputs too are integers here, of 16 bits: a processor multiplies those twice as fast as floats,
-// and to round to them is nothing beside the rounding of weights to 8. Sums are exact.
+// Inputs too are integers here, of 8 bits in 16: a processor multiplies pairs of those twice as
+// fast as floats. Sums are exact.
 template <>
 struct Step<int8_t> {
   static constexpr int64_t kDepths = 2;
@@ -318,12 +319,14 @@ class InputBlocks {
         as_given_ = x;
         return;
       }
-    const int64_t blocks = (x.columns + kDepthAtOnce - 1) / kDepthAtOnce;
     const auto values = static_cast<size_t>(rows_ * whole) * sizeof(Input);
     std::byte* memory =
-        scratch.reserve<std::byte>(values + static_cast<size_t>(rows_ * blocks) * sizeof(float));
+        scratch.reserve<std::byte>(values + static_cast<size_t>(rows_) * sizeof(float));
     values_ = reinterpret_cast<Input*>(memory);
-    if constexpr (kIntegers) scales_ = reinterpret_cast<float*>(memory + values);
+    if constexpr (kIntegers) {
+      scales_ = reinterpret_cast<float*>(memory + values);
+      for (int64_t i = 0; i < rows_; ++i) scales_[i] = QuantizedScale(x.row(i), x.columns);
+    }
     for (int64_t k = 0; k < x.columns; k += kDepthAtOnce)
       convert(x.column_block(k, std::min(kDepthAtOnce, x.columns - k)), k);
   }
@@ -331,7 +334,7 @@ class InputBlocks {
   // Depths k .. k + depth - 1, at most kDepthAtOnce of them; k is a multiple of that.
   Inputs<Weight> depths(int64_t k, int64_t depth) const {
     if (as_given_.data) return {as_given_.column_block(k, depth), nullptr, k == 0};
-    return {block(k, depth), kIntegers ? scales(k) : nullptr, k == 0};
+    return {block(k, depth), scales_, k == 0};
   }
 
  private:
@@ -342,14 +345,13 @@ class InputBlocks {
     constexpr int64_t kDepths = Step<Weight>::kDepths;
     return {values_ + rows_ * k, rows_, round_up(depth, kDepths)};
   }
-  float* scales(int64_t k) const { return scales_ + k / kDepthAtOnce * rows_; }
 
   template <class X>
   void convert(const Matrix<const X>& x, int64_t k) const {
     const Matrix<Input> to = block(k, x.columns);
     for (int64_t i = 0; i < rows_; ++i) {
       if constexpr (kIntegers)
-        scales(k)[i] = Quantize(x.row(i), x.columns, to.row(i));
+        Quantize(x.row(i), x.columns, scales_[i], to.row(i));
       else
         ScaleToFloat(x.row(i), x.columns, 1.0f, to.row(i));
       std::fill(to.row(i) + x.columns, to.row(i) + to.columns, Input{0});
@@ -359,7 +361,7 @@ class InputBlocks {
   int64_t rows_;
   Matrix<const Input> as_given_;
   Input* values_ = nullptr;
-  float* scales_ = nullptr;  // of integers, [blocks, rows]
+  float* scales_ = nullptr;  // of integers, [rows]
 };
 
 template <class X, class Y, class Weight>

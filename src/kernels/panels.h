@@ -63,9 +63,8 @@ class PanelWeights {
   PanelWeights() = default;
   // Copies [out, in], at least one of each, rounding to Weight: float, bfloat16, or, of what is not
   // stored transposed, int8_t with one scale an output, as quantize_row does. With int8_t the
-  // inputs are rounded too, to 16 bits: each 256 of a row to whole multiples of their largest
-  // magnitude / 32767. The panels lie in `memory`, which has packed_bytes() of room for them, or in
-  // their own.
+  // inputs are rounded too: a row to whole multiples of its largest magnitude / 127. The panels lie
+  // in `memory`, which has packed_bytes() of room for them, or in their own.
   template <class Weight>
   static PanelWeights pack(StoredWeights weights, std::shared_ptr<PanelMemory> memory = nullptr);
   template <class Weight>

@@ -24,6 +24,15 @@ struct PanelWeights::Panels {
   std::span<int8_t> int8;
   std::span<float> scales;  // of int8, one for each output, padded as the panels are
 
+  template <class Weight>
+  std::span<Weight> values() const {
+    if constexpr (std::is_same_v<Weight, float>)
+      return f32;
+    else if constexpr (std::is_same_v<Weight, bfloat16>)
+      return bf16;
+    else
+      return int8;
+  }
   // Depths of a group.
   template <class Weight>
   int64_t group() const {

@@ -41,14 +41,15 @@ void add_subpixel(std::span<const float> reference, std::span<const float> logit
   }
 }
 
-// One thread's way from an image's number to its figures.
+struct Model {
+  const ModelConfig& config;
+  const ModelWeights<PackedWeights> weights;
+};
+
+// One thread's way from an image's number to its figures. T is what the model's products read.
+template <class T>
 class Comparer {
  public:
-  struct Model {
-    const ModelConfig& config;
-    const ModelWeights<PackedWeights>& weights;
-  };
-
   Comparer(const Model& reference, const Model& model, const Dataset& images)
       : images_(images),
         vocab_(static_cast<size_t>(model.config.vocab_size)),
@@ -81,10 +82,22 @@ class Comparer {
  private:
   const Dataset& images_;
   size_t vocab_;
-  ParallelForward<float> reference_, model_;
+  ParallelForward<float> reference_;
+  ParallelForward<T> model_;
   std::vector<uint8_t> pixels_;
   Buffer<float> reference_logits_, logits_;  // [dims, vocab]
 };
+
+template <class T>
+std::vector<ImageDivergence> compare_images(const Model& reference, const Model& model,
+                                            const Dataset& images, int64_t count, int threads,
+                                            const OnImage& on_image) {
+  std::vector<Comparer<T>> comparers;
+  for (int rank = 0; rank < threads; ++rank) comparers.emplace_back(reference, model, images);
+  return each_image(
+      count, threads, &ImageDivergence::kl_divergence, on_image,
+      [&](int rank, int64_t index) { return comparers[static_cast<size_t>(rank)](index); });
+}
 
 }  // namespace
 
@@ -97,19 +110,17 @@ Divergence measure_divergence(const Weights& reference, const Weights& model, co
                             reference.config.vocab_size, model.config.vocab_size));
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
   const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
-  const auto reference_weights = pack_weights(reference, Precision::f32);
-  const auto model_weights = pack_weights(model, options.precision);
-  std::vector<Comparer> comparers;
-  for (int rank = 0; rank < threads; ++rank)
-    comparers.emplace_back(Comparer::Model{reference.config, reference_weights},
-                           Comparer::Model{model.config, model_weights}, images);
+  const Model packed_reference{reference.config, pack_weights(reference, Precision::f32)};
+  const Model packed{model.config, pack_weights(model, options.precision)};
+  const auto compare = product_type(options.precision) == ElementType::bf16
+                           ? compare_images<bfloat16>
+                           : compare_images<float>;
 
   // Summed in the order of the images, so that the threads' order doesn't show.
   Divergence divergence;
   double reference_nats = 0, nats = 0, kl = 0;
-  for (const ImageDivergence& image : each_image(
-           count, threads, &ImageDivergence::kl_divergence, on_image,
-           [&](int rank, int64_t index) { return comparers[static_cast<size_t>(rank)](index); })) {
+  for (const ImageDivergence& image :
+       compare(packed_reference, packed, images, count, threads, on_image)) {
     ++divergence.images;
     reference_nats += image.reference_nats;
     nats += image.nats;

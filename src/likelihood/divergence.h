@@ -21,7 +21,7 @@ struct Divergence {
 struct DivergenceOptions {
   std::optional<int64_t> limit = std::nullopt;  // only the first images, this many
   int threads = 1;                              // each has its own images
-  Precision precision = Precision::f32;         // of the model; f32 or int8
+  Precision precision = Precision::f32;         // of the model
 };
 
 // Lets both models predict each sub-pixel given the same ones before it, the reference in f32. The

@@ -97,7 +97,7 @@ Likelihood evaluate(const Weights& weights, const Dataset& images, const Likelih
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<ImageLikelihood> results =
-      options.precision == Precision::bf16
+      product_type(options.precision) == ElementType::bf16
           ? evaluate_images<bfloat16>(config, packed, images, count, threads, on_image)
           : evaluate_images<float>(config, packed, images, count, threads, on_image);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

@@ -46,12 +46,13 @@ std::string_view name(Precision precision) {
 }
 
 ElementType product_type(Precision precision) {
-  return precision == Precision::bf16 ? ElementType::bf16 : ElementType::f32;
+  return precision == Precision::f32 ? ElementType::f32 : ElementType::bf16;
 }
 
 Precision weight_precision(const Weights& weights, size_t offset, Precision precision) {
-  return precision == Precision::int8 && !weights.parameters.at(offset).quantizable ? Precision::f32
-                                                                                    : precision;
+  return precision == Precision::int8 && !weights.parameters.at(offset).quantizable
+             ? Precision::bf16
+             : precision;
 }
 
 PanelPacker::PanelPacker(const Weights& weights, Precision precision)

@@ -19,14 +19,13 @@
 namespace combiner {
 
 // The numbers that matrix products are made with: sums, normalisation, softmax and the loss are
-// always in float. int8 has 8-bit integers for the quantizable weights, times one scale for each
-// row (quantize_row), whose products' inputs are rounded too (PanelWeights::pack), and floats for
-// the others. It is for likelihood, where all else is as in f32, and for sampling, where
-// activations and what is kept of earlier positions are as in bf16.
+// always in float. int8 is as bf16, but that it has
+// 8-bit integers for the quantizable weights, times one scale for each row (quantize_row), whose
+// products' inputs are rounded too (PanelWeights::pack).
 enum class Precision { f32, bf16, int8 };
 // "f32", "bf16", "int8"
 std::string_view name(Precision precision);
-// What products of a likelihood or of training read, beside int8 weights too: float but in bf16.
+// What products read, and what is kept between them.
 ElementType product_type(Precision precision);
 
 // All weights of a model, in float, as read from a file or trained.
@@ -52,7 +51,7 @@ void visit_dense(const Weights& weights, Visit&& visit) {
 }
 
 // What the dense weight at `offset` of the values is rounded to in a model of `precision`: that, or
-// f32 where it is int8 and the weight is not quantizable.
+// bf16 where it is int8 and the weight is not quantizable.
 Precision weight_precision(const Weights& weights, size_t offset, Precision precision);
 
 // Makes panels of a model's dense weights, all in one memory.
@@ -73,7 +72,7 @@ class PanelPacker {
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision);
 
 // The parallel forward pass of one image at a time, in bands of rows whose activations stay in
-// cache. T is float (for f32 and int8) or bfloat16. Needs the weights' tables and vectors to stay
+// cache. T is float (for f32) or bfloat16. Needs the weights' tables and vectors to stay
 // where they are. One for each thread.
 template <class T>
 class ParallelForward {

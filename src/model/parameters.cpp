@@ -61,10 +61,10 @@ EmbedParameters add_embed(Builder& builder, const ModelConfig& config) {
     embed.above.push_back(builder.add(fmt::format("embed.above.{}.weight", c), {vocab + 1, dim},
                                       ParameterKind::value_table));
   if (config.stem)
-    embed.stem = builder.add_quantizable(
-        "embed.stem.weight",
-        {dim, config.image.channels + 1, config.stem->rows, config.stem->columns},
-        ParameterKind::other);
+    embed.stem =
+        builder.add("embed.stem.weight",
+                    {dim, config.image.channels + 1, config.stem->rows, config.stem->columns},
+                    ParameterKind::other);
   if (config.position == Position::learned)
     embed.position = builder.add("embed.position.weight", {config.positions(), dim});
   if (config.position == Position::axial) {
