@@ -81,7 +81,7 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
                                              PanelWeights::pack<float>(square),
                                              {ones.data(), zeros.data()}};
   Buffer<float> layer(
-      static_cast<size_t>(attention_state_size(attention, shape) + kReadableKeys * kDim));
+      static_cast<size_t>(attention_state_size<float>(attention, shape) + kReadableKeys * kDim));
   auto activations = attention_activations<float>(attention, shape, 1);
   OwnedMatrix<float> attended(1, kDim);
   KeyLines<float> lines;
@@ -94,7 +94,8 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
                             {row.column_block(0, kDim), query, row.column_block(2 * kDim, kDim),
                              row.column_block(3 * kDim, kDim)},
                             layer.data(), lines, worker);
-      const DecodedPosition<float> position{query.data, kHeads, lines.span(), attended.view().data};
+      const DecodedPosition<float> position{
+          query.data, kHeads, lines.span(), {}, attended.view().data};
       attend_lines<float>({&position, 1}, shape.head_dim(), shape.scale(), worker.scratch);
       complete_position<float>(attention, shape, i, &summary, layer.data(), activations, worker);
     }

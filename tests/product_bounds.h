@@ -10,37 +10,24 @@ namespace combiner {
 
 // How y = a b (+ y) (+ bias) is compared: the factors as functions of (i, k) and (k, j), so that a
 // stored transpose is none of this one's business. `before` is what y held if products are added.
-// a(i, k) may have been rounded, to within `a_error(i)`.
-template <class Y, class A, class B, class AError>
+template <class Y, class A, class B>
 double worst_product_error(const PaddedMatrix<Y>& y, int64_t depth, const A& a, const B& b,
-                           const PaddedMatrix<Y>* before, const float* bias,
-                           const AError& a_error) {
+                           const PaddedMatrix<Y>* before, const float* bias) {
   ErrorBounds bounds;
-  for (int64_t i = 0; i < y.view().rows; ++i) {
-    const double error_of_a = a_error(i);
+  for (int64_t i = 0; i < y.view().rows; ++i)
     for (int64_t j = 0; j < y.view().columns; ++j) {
-      double sum = 0, magnitude = 0, of_factors = 0;
+      double sum = 0, magnitude = 0;
       const auto add = [&](double term) {
         sum += term;
         magnitude += std::abs(term);
       };
-      for (int64_t k = 0; k < depth; ++k) {
-        add(a(i, k) * b(k, j));
-        of_factors += error_of_a * std::abs(b(k, j));
-      }
+      for (int64_t k = 0; k < depth; ++k) add(a(i, k) * b(k, j));
       if (before) add((*before)(i, j));
       if (bias) add(bias[j]);
       // `depth` products and two more terms, in float.
-      const double error = static_cast<double>(depth + 3) * kFloatUnit * magnitude + of_factors;
+      const double error = static_cast<double>(depth + 3) * kFloatUnit * magnitude;
       bounds.add(y(i, j), sum, error + storing_error<Y>(std::abs(sum) + error));
     }
-  }
   return bounds.worst();
 }
-template <class Y, class A, class B>
-double worst_product_error(const PaddedMatrix<Y>& y, int64_t depth, const A& a, const B& b,
-                           const PaddedMatrix<Y>* before, const float* bias) {
-  return worst_product_error(y, depth, a, b, before, bias, [](int64_t) { return 0.0; });
-}
-
 }  // namespace combiner

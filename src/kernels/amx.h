@@ -10,7 +10,8 @@
 // target, in functions marked COMBINER_AMX, and called where amx_available().
 #if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || defined(__clang__))
 #define COMBINER_HAS_AMX 1
-#define COMBINER_AMX __attribute__((target("amx-tile,amx-bf16,amx-int8,avx512bf16,prfchw")))
+#define COMBINER_AMX \
+  __attribute__((target("amx-tile,amx-bf16,amx-int8,avx512bf16,avx512vnni,prfchw")))
 #else
 #define COMBINER_HAS_AMX 0
 #endif

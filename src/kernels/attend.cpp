@@ -134,7 +134,7 @@ HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
 #endif
 
 // logit[h * stride + j] = query . key j for each head; `query` is packed and scaled. Writes up to
-// kKeyGroup - 1 logits more than there are keys.
+// kKeyGroup - 1 logits more than there are keys. Keys in 8 bits are taken for whole numbers.
 template <class T>
 HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
                            const KeyLine<T>& line, float* HWY_RESTRICT logit, int64_t stride) {
@@ -171,6 +171,14 @@ HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64
         for (int64_t j = 0; j < kKeyGroup; ++j) to[j] += query[at + i] * OneToFloat(key[j][at + i]);
     }
   }
+}
+
+// The same of keys in 8 bits.
+HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
+                           const Int8KeyLine& line, float* HWY_RESTRICT logit, int64_t stride) {
+  LineLogits<int8_t>(query, heads, head_dim, line, logit, stride);
+  for (int64_t h = 0; h < heads; ++h)
+    for (int64_t j = 0; j < line.keys; ++j) logit[h * stride + j] *= line.key_scale[j];
 }
 
 // kVectors vectors, from column `at`, of the sum over all lines' values times their weights.
@@ -235,14 +243,17 @@ AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
 template <class T>
 void AttendLines(const DecodedPosition<T>& position, int64_t head_dim, float scale,
                  Scratch& scratch) {
-  const auto& [query, heads, lines, out] = position;
-  int64_t keys = 0;
-  for (const KeyLine<T>& line : lines) keys += line.keys;
+  const auto& [query, heads, lines, int8, out] = position;
+  int64_t exact_keys = 0;
+  for (const KeyLine<T>& line : lines) exact_keys += line.keys;
+  const int64_t keys = exact_keys + int8.keys;
   const int64_t columns = RoundUp(keys);
   const int64_t stride = RoundUp(keys + kKeyGroup);
   const int64_t dim = heads * head_dim;
-  float* scaled = scratch.reserve<float>(static_cast<size_t>(RoundUp(dim) + heads * stride));
+  float* scaled = scratch.reserve<float>(
+      static_cast<size_t>(RoundUp(dim) + heads * stride + RoundUp(head_dim)));
   float* probability = scaled + RoundUp(dim);
+  float* int8_mean = probability + heads * stride;
 
   ScaleToFloat(query, dim, scale, scaled);
   float* logit = probability;
@@ -250,11 +261,19 @@ void AttendLines(const DecodedPosition<T>& position, int64_t head_dim, float sca
     LineLogits(scaled, heads, head_dim, line, logit, stride);
     logit += line.keys;
   }
+  if (int8.keys > 0) LineLogits(scaled, heads, head_dim, int8, logit, stride);
   for (int64_t h = 0; h < heads; ++h) {
     float* row = probability + h * stride;
     float* to = out + h * head_dim;
     const RowSoftmax softmax = Exponentials(row, keys, columns);
     HeadMean(lines, h * head_dim, head_dim, row, to);
+    if (int8.keys > 0) {
+      float* weight = row + exact_keys;
+      for (int64_t j = 0; j < int8.keys; ++j) weight[j] *= int8.value_scale[j];
+      const KeyLine<int8_t>& line = int8;
+      HeadMean<int8_t>({&line, 1}, h * head_dim, head_dim, weight, int8_mean);
+      for (int64_t d = 0; d < head_dim; ++d) to[d] += int8_mean[d];
+    }
     WeightedSum(to, 1.0f / softmax.sum, to, 0.0f, head_dim, to);
   }
 }

@@ -119,13 +119,21 @@ struct KeyLine {
 };
 inline constexpr int64_t kReadableKeys = 16;
 
+// The same in 8 bits: each key and each value times a scale of its own.
+struct Int8KeyLine : KeyLine<int8_t> {
+  const float* key_scale;
+  const float* value_scale;
+};
+
 // One position, as decoding has it: each head's query [heads, head_dim] attends the keys of all
-// lines, of which there is at least one, under one softmax. out [heads, head_dim].
+// lines, of which there is at least one, and of `int8`, which may have none, under one softmax. out
+// [heads, head_dim].
 template <class T>
 struct DecodedPosition {
   const T* query;
   int64_t heads;
   std::span<const KeyLine<T>> lines;
+  Int8KeyLine int8;
   float* out;
 };
 template <class T>

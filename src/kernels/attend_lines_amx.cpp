@@ -31,12 +31,17 @@ constexpr int64_t kDims = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
 // A tile's rows of one float, or of one pair of bfloat16.
 constexpr int64_t kOneColumn = 4;
 
-// Tiles 0 and 1: 16 keys and a query; 4 to 7: logits of four heads. What follows a line's keys is
-// read, and makes logits that nobody reads.
+// What a tile's row of kDims 8-bit integers takes.
+constexpr int64_t kDimGroups = kDims / 4;
+
+// Tiles 0 and 1: 16 keys and a query; 2 and 3: the same in 8 bits; 4 to 7: logits of four heads, or
+// two products each of two. What follows a line's keys is read, and makes logits that nobody reads.
 COMBINER_AMX void ShapeForLines() {
   TileShapes shapes;
   shapes.set(0, kTileRows);
   shapes.set(1, kTileRows, kOneColumn);
+  shapes.set(2, kTileRows, kDims);
+  shapes.set(3, kDimGroups, kOneColumn);
   for (int tile = 4; tile < 8; ++tile) shapes.set(tile, kTileRows, kOneColumn);
   _tile_loadconfig(&shapes);
 }
@@ -47,38 +52,61 @@ COMBINER_AMX void ShapeForLines() {
 // wait for them.
 class Fetcher {
  public:
-  Fetcher(Lines lines, int64_t dim)
-      : lines_(lines), row_bytes_(dim * static_cast<int64_t>(sizeof(bfloat16))) {}
+  Fetcher() = default;
+  explicit Fetcher(const DecodedPosition<bfloat16>& position, int64_t dim)
+      : int8_(&position.int8), lines_(position.lines), dim_(dim) {}
 
   // The next key and its value.
   HWY_INLINE void fetch() {
-    if (row_ == rows_ && !begin_line()) return;
-    const KeyLine<bfloat16>& line = *line_;
-    fetch_row(line.key + row_ * line.key_stride);
-    fetch_row(line.value + row_ * line.value_stride);
-    ++row_;
+    if (keys_ == 0 && !begin_line()) return;
+    fetch_row(key_);
+    fetch_row(value_);
+    key_ += key_bytes_;
+    value_ += value_bytes_;
+    --keys_;
   }
 
  private:
   bool begin_line() {
-    if (lines_.empty()) return false;
-    line_ = &lines_.front();
-    lines_ = lines_.subspan(1);
-    row_ = 0;
-    rows_ = line_->keys;
-    return true;
+    if (int8_) {
+      begin(*int8_);
+      int8_ = nullptr;
+    }
+    if (keys_ == 0 && !lines_.empty()) {
+      begin(lines_.front());
+      lines_ = lines_.subspan(1);
+    }
+    return keys_ > 0;
   }
-  HWY_INLINE void fetch_row(const bfloat16* row) const {
-    const char* bytes = reinterpret_cast<const char*>(row);
-    for (int64_t i = 0; i < row_bytes_; i += kTileBytes) _mm_prefetch(bytes + i, _MM_HINT_T1);
+  template <class T>
+  void begin(const KeyLine<T>& line) {
+    constexpr auto kSize = static_cast<int64_t>(sizeof(T));
+    key_ = reinterpret_cast<const char*>(line.key);
+    value_ = reinterpret_cast<const char*>(line.value);
+    key_bytes_ = line.key_stride * kSize;
+    value_bytes_ = line.value_stride * kSize;
+    row_bytes_ = dim_ * kSize;
+    keys_ = line.keys;
+  }
+  HWY_INLINE void fetch_row(const char* row) const {
+    for (int64_t i = 0; i < row_bytes_; i += kTileBytes) _mm_prefetch(row + i, _MM_HINT_T1);
   }
 
-  Lines lines_;  // those after `line_`
-  const KeyLine<bfloat16>* line_ = nullptr;
-  int64_t row_ = 0;
-  int64_t rows_ = 0;
-  int64_t row_bytes_;
+  const Int8KeyLine* int8_ = nullptr;  // the first of all, from furthest away,
+  Lines lines_;                        // and those to come after it
+  int64_t dim_ = 0;
+  // Of the line at hand, what is left.
+  const char* key_ = nullptr;
+  const char* value_ = nullptr;
+  int64_t key_bytes_ = 0;
+  int64_t value_bytes_ = 0;
+  int64_t row_bytes_ = 0;
+  int64_t keys_ = 0;
 };
+
+HWY_INLINE __mmask16 FirstLanes(int64_t count) {
+  return static_cast<__mmask16>(count >= kTileRows ? 0xffff : (1 << count) - 1);
+}
 
 // Logits of a tile of keys and the head `h` from the current one on, in `tile`, which intrinsics
 // want by its number.
@@ -125,33 +153,154 @@ COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads,
 
 #undef COMBINER_ADD_LOGITS
 
-// Turns a head's logits into weights, exp(scale (logit - maximum)) rounded to bfloat16, zero where
-// a line is filled up to whole tiles, and returns the sum of what they were rounded to.
-COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, float scale, float* HWY_RESTRICT logit,
-                                        bfloat16* HWY_RESTRICT weight) {
+// A position's query as tiles multiply it with keys in 8 bits: whole numbers 128 upper + lower, of
+// 14 bits and a sign, times each head's scale.
+struct SplitQuery {
+  int8_t* upper;
+  int8_t* lower;
+  float* scale;
+};
+
+constexpr float kUpperStep = 128;
+
+COMBINER_AMX HWY_INLINE void Split(const bfloat16* query, int64_t heads, int64_t head_dim,
+                                   const SplitQuery& to) {
+  constexpr float kMost = 127 * kUpperStep;
+  const hn::ScalableTag<float> d;
+  for (int64_t h = 0; h < heads; ++h) {
+    const bfloat16* from = query + h * head_dim;
+    __m512 most = _mm512_setzero_ps();
+    for (int64_t i = 0; i < head_dim; i += kTileRows)
+      most = _mm512_max_ps(most, _mm512_abs_ps(LoadFloats(d, from + i).raw));
+    const float largest = _mm512_reduce_max_ps(most);
+    to.scale[h] = largest / kMost;
+    const __m512 inverse = _mm512_set1_ps(largest > 0 ? kMost / largest : 0);
+    for (int64_t i = 0; i < head_dim; i += kTileRows) {
+      const __m512 whole = _mm512_mul_ps(LoadFloats(d, from + i).raw, inverse);
+      const __m512i upper =
+          _mm512_cvtps_epi32(_mm512_mul_ps(whole, _mm512_set1_ps(1 / kUpperStep)));
+      const __m512i lower =
+          _mm512_sub_epi32(_mm512_cvtps_epi32(whole), _mm512_slli_epi32(upper, 7));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to.upper + h * head_dim + i),
+                       _mm512_cvtepi32_epi8(upper));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to.lower + h * head_dim + i),
+                       _mm512_cvtepi32_epi8(lower));
+    }
+  }
+}
+
+// upper[h * stride + j] and lower[...]: the products of a head's halves with key j, whole numbers;
+// undefined up to a whole tile of keys.
+COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t heads,
+                                               int64_t head_dim, const Int8KeyLine& line,
+                                               int32_t* upper, int32_t* lower, int64_t stride,
+                                               Fetcher& fetcher) {
+  for (int64_t j = 0; j < line.keys; j += kTileRows)
+    for (int64_t h = 0; h < heads; ++h) {
+      const int64_t at = h * head_dim;
+      _tile_zero(4);
+      _tile_zero(5);
+      for (int64_t d = at; d < at + head_dim; d += kDims) {
+        _tile_loadd(2, line.key + j * line.key_stride + d, line.key_stride);
+        _tile_loadd(3, query.upper + d, kOneColumn);
+        _tile_dpbssd(4, 2, 3);
+        _tile_loadd(3, query.lower + d, kOneColumn);
+        _tile_dpbssd(5, 2, 3);
+      }
+      fetcher.fetch();
+      _tile_stored(4, upper + h * stride + j, kOneColumn);
+      _tile_stored(5, lower + h * stride + j, kOneColumn);
+    }
+}
+
+// A head's logits of a line in 8 bits, before they are scaled.
+COMBINER_AMX HWY_INLINE void JoinLogits(const Int8KeyLine& line, float query_scale,
+                                        const int32_t* HWY_RESTRICT upper,
+                                        const int32_t* HWY_RESTRICT lower,
+                                        float* HWY_RESTRICT logit) {
+  for (int64_t j = 0; j < line.keys; j += kTileRows) {
+    const __m512 whole = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(upper + j)),
+                                         _mm512_set1_ps(kUpperStep),
+                                         _mm512_cvtepi32_ps(_mm512_load_si512(lower + j)));
+    const __mmask16 mask = FirstLanes(line.keys - j);
+    const __m512 scale =
+        _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, line.key_scale + j), _mm512_set1_ps(query_scale));
+    _mm512_store_ps(logit + j, _mm512_mul_ps(whole, scale));
+  }
+}
+
+// Values in 8 bits and weights of 16 make sums of whole numbers.
+struct Int8Values {
+  const Int8KeyLine& line;
+  float largest = 0;  // of the values' scales
+
+  COMBINER_AMX HWY_INLINE explicit Int8Values(const Int8KeyLine& line_) : line(line_) {
+    __m512 high = _mm512_setzero_ps();
+    for (int64_t j = 0; j < line.keys; j += kTileRows) high = _mm512_max_ps(high, Scales(j));
+    largest = _mm512_reduce_max_ps(high);
+  }
+  COMBINER_AMX HWY_INLINE __m512 Scales(int64_t j) const {
+    return _mm512_maskz_loadu_ps(FirstLanes(line.keys - j), line.value_scale + j);
+  }
+  // Weights up to one times scales up to the largest are whole numbers up to kMost.
+  static constexpr float kMost = 32767;
+  float to_whole() const { return largest > 0 ? kMost / largest : 0; }
+  float from_whole() const { return largest / kMost; }
+};
+
+// A head's weights of all lines' values; of those in 8 bits, times their scales.
+struct LineWeights {
+  bfloat16* exact;
+  int16_t* int8;
+};
+
+// Turns a head's logits into weights, exp(scale (logit - maximum)), rounded, zero where a line is
+// filled up to whole tiles, and returns their sum: in bfloat16, of what they were rounded to.
+COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, const Int8Values& int8, float scale,
+                                        float* HWY_RESTRICT logit, const LineWeights& weight) {
   const hn::ScalableTag<float> d;
   __m512 high = _mm512_set1_ps(-HUGE_VALF);
   int64_t columns = 0;
-  for (const KeyLine<bfloat16>& line : lines) {
-    const int64_t end = columns + round_up(line.keys, kTileRows);
-    std::fill(logit + columns + line.keys, logit + end, -HUGE_VALF);
+  const auto add_line = [&](int64_t keys) COMBINER_AMX {
+    const int64_t end = columns + round_up(keys, kTileRows);
+    std::fill(logit + columns + keys, logit + end, -HUGE_VALF);
     for (int64_t j = columns; j < end; j += kTileRows)
       high = _mm512_max_ps(high, _mm512_load_ps(logit + j));
     columns = end;
-  }
+  };
+  for (const KeyLine<bfloat16>& line : lines) add_line(line.keys);
+  const int64_t exact = columns;
+  add_line(int8.line.keys);
+
   const __m512 maximum = hn::MaxOfLanes(d, hn::Vec512<float>{high}).raw;
   const __m512 scales = _mm512_set1_ps(scale);
+  const auto weights = [&](int64_t j) COMBINER_AMX {
+    const __m512 x = _mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(logit + j), maximum), scales);
+    return FastExpCoarse(d, hn::Vec512<float>{x}).raw;
+  };
   __m512 sum = _mm512_setzero_ps();
-  for (int64_t j = 0; j < columns; j += kTileRows) {
-    const hn::Vec512<float> x{
-        _mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(logit + j), maximum), scales)};
-    const __m256bh rounded = _mm512_cvtneps_pbh(FastExpCoarse(d, x).raw);
-    const auto bits = reinterpret_cast<__m256i>(rounded);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(weight + j), bits);
+  for (int64_t j = 0; j < exact; j += kTileRows) {
+    const auto bits = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(weights(j)));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(weight.exact + j), bits);
     sum =
         _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)));
   }
+  const __m512 to_whole = _mm512_set1_ps(int8.to_whole());
+  for (int64_t j = exact; j < columns; j += kTileRows) {
+    const __m512 w = weights(j);
+    sum = _mm512_add_ps(sum, w);
+    const __m512 whole = _mm512_mul_ps(_mm512_mul_ps(w, int8.Scales(j - exact)), to_whole);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(weight.int8 + j - exact),
+                       _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(whole)));
+  }
   return hn::GetLane(hn::SumOfLanes(d, hn::Vec512<float>{sum}));
+}
+
+template <class T>
+HWY_INLINE int32_t PairOf(const T* weight) {
+  int32_t pair;
+  std::memcpy(&pair, weight, sizeof(pair));
+  return pair;
 }
 
 struct PairSums {
@@ -163,9 +312,7 @@ struct PairSums {
                                    const bfloat16* weight) {
     const __m512i a = _mm512_loadu_si512(first);
     const __m512i b = _mm512_loadu_si512(second);
-    int32_t pair;
-    std::memcpy(&pair, weight, sizeof(pair));
-    const auto weights = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+    const auto weights = reinterpret_cast<__m512bh>(_mm512_set1_epi32(PairOf(weight)));
     lower =
         _mm512_dpbf16_ps(lower, reinterpret_cast<__m512bh>(_mm512_unpacklo_epi16(a, b)), weights);
     upper =
@@ -173,58 +320,145 @@ struct PairSums {
   }
 };
 
-// out[kDims] = the sum over all lines' values, from column `at`, times their weights, over `sum`.
-COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, int64_t at, const bfloat16* HWY_RESTRICT weight,
-                                    float sum, float* HWY_RESTRICT out, Fetcher& fetcher) {
-  // Products take two keys' values of one dimension from one lane: of each 128 bits, the lower and
-  // the upper four dimensions. Of even and odd pairs apart, so that one sum need not wait.
-  PairSums even, odd;
-  for (const KeyLine<bfloat16>& line : lines) {
-    const bfloat16* value = line.value + at;
-    const int64_t stride = line.value_stride;
-    int64_t j = 0;
-    for (; j + 4 <= line.keys; j += 4, value += 4 * stride) {
-      even.Add(value, value + stride, weight + j);
-      odd.Add(value + 2 * stride, value + 3 * stride, weight + j + 2);
-      if (j % kTileRows == 0) fetcher.fetch();
-    }
-    // Beside the last of an odd number its own weight is zero.
-    for (; j < line.keys; j += 2, value += 2 * stride)
-      even.Add(value, j + 1 < line.keys ? value + stride : value, weight + j);
-    weight += round_up(line.keys, kTileRows);
+// The same of values in 8 bits.
+struct Int8PairSums {
+  __m512i lower, upper;
+
+  COMBINER_AMX HWY_INLINE Int8PairSums()
+      : lower(_mm512_setzero_si512()), upper(_mm512_setzero_si512()) {}
+  COMBINER_AMX HWY_INLINE void Add(const int8_t* first, const int8_t* second,
+                                   const int16_t* weight) {
+    const __m512i a = Load(first);
+    const __m512i b = Load(second);
+    const __m512i weights = _mm512_set1_epi32(PairOf(weight));
+    lower = _mm512_dpwssd_epi32(lower, _mm512_unpacklo_epi16(a, b), weights);
+    upper = _mm512_dpwssd_epi32(upper, _mm512_unpackhi_epi16(a, b), weights);
   }
+
+ private:
+  static COMBINER_AMX HWY_INLINE __m512i Load(const int8_t* from) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+};
+
+// Adds a line's values, from column `at`, times their weights: two sums of pairs of keys, even and
+// odd ones apart, so that one need not wait for the other.
+template <class Sums, class T, class Weight>
+COMBINER_AMX HWY_INLINE void AddLine(const KeyLine<T>& line, int64_t at, const Weight* weight,
+                                     Sums (&sums)[2], Fetcher& fetcher) {
+  const T* value = line.value + at;
+  const int64_t stride = line.value_stride;
+  int64_t j = 0;
+  for (; j + 4 <= line.keys; j += 4, value += 4 * stride) {
+    sums[0].Add(value, value + stride, weight + j);
+    sums[1].Add(value + 2 * stride, value + 3 * stride, weight + j + 2);
+    if (j % kTileRows == 0) fetcher.fetch();
+  }
+  // Beside the last of an odd number its own weight is zero.
+  for (; j < line.keys; j += 2, value += 2 * stride)
+    sums[0].Add(value, j + 1 < line.keys ? value + stride : value, weight + j);
+}
+
+// out[kDims] = the sum over all lines' values, from column `at`, times their weights, over `sum`.
+// Products take two keys' values of one dimension from one lane: of each 128 bits, the lower and
+// the upper four dimensions.
+COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, const Int8Values& int8, int64_t at,
+                                    const LineWeights& weight, float sum, float* HWY_RESTRICT out,
+                                    Fetcher& fetcher) {
+  PairSums exact[2];
+  const bfloat16* line_weight = weight.exact;
+  for (const KeyLine<bfloat16>& line : lines) {
+    AddLine(line, at, line_weight, exact, fetcher);
+    line_weight += round_up(line.keys, kTileRows);
+  }
+  Int8PairSums whole[2];
+  AddLine<Int8PairSums, int8_t>(int8.line, at, weight.int8, whole, fetcher);
+
+  const __m512 unit = _mm512_set1_ps(int8.from_whole());
   const __m512 scale = _mm512_set1_ps(1.0f / sum);
-  const __m512 low = _mm512_mul_ps(_mm512_add_ps(even.lower, odd.lower), scale);
-  const __m512 high = _mm512_mul_ps(_mm512_add_ps(even.upper, odd.upper), scale);
+  const auto total = [&](__m512 a, __m512 b, __m512i c, __m512i e) COMBINER_AMX {
+    const __m512 of_whole = _mm512_cvtepi32_ps(_mm512_add_epi32(c, e));
+    return _mm512_mul_ps(_mm512_fmadd_ps(of_whole, unit, _mm512_add_ps(a, b)), scale);
+  };
+  const __m512 low = total(exact[0].lower, exact[1].lower, whole[0].lower, whole[1].lower);
+  const __m512 high = total(exact[0].upper, exact[1].upper, whole[0].upper, whole[1].upper);
   const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
   _mm512_storeu_ps(out, _mm512_permutex2var_ps(low, first, high));
   _mm512_storeu_ps(out + kTileRows, _mm512_permutex2var_ps(low, second, high));
 }
 
+// What a position is attended in; everything begins at a whole vector.
+struct LineScratch {
+  int64_t exact = 0;       // columns, whole tiles to each line
+  int64_t columns = 0;     // and with those in 8 bits
+  float* logit;            // [heads, columns]
+  bfloat16* exact_weight;  // [heads, columns]
+  int16_t* int8_weight;    // [heads, columns]
+  float* sum;              // [heads]
+  // In 8 bits: [heads, columns - exact].
+  int32_t *upper, *lower;
+  SplitQuery query;
+
+  LineScratch(const DecodedPosition<bfloat16>& position, int64_t head_dim, Scratch& scratch) {
+    for (const KeyLine<bfloat16>& line : position.lines) exact += round_up(line.keys, kTileRows);
+    columns = exact + round_up(position.int8.keys, kTileRows);
+    // As if all were floats.
+    const int64_t heads = round_up(position.heads, kTileRows);
+    const int64_t row = heads * columns;
+    const int64_t queries = heads * head_dim;
+    logit = scratch.reserve<float>(static_cast<size_t>(5 * row + 2 * heads + 2 * queries));
+    exact_weight = reinterpret_cast<bfloat16*>(logit + row);
+    int8_weight = reinterpret_cast<int16_t*>(logit + 2 * row);
+    upper = reinterpret_cast<int32_t*>(logit + 3 * row);
+    lower = reinterpret_cast<int32_t*>(logit + 4 * row);
+    sum = logit + 5 * row;
+    query.scale = sum + heads;
+    query.upper = reinterpret_cast<int8_t*>(sum + 2 * heads);
+    query.lower = reinterpret_cast<int8_t*>(sum + 2 * heads + queries);
+  }
+  LineWeights weight(int64_t h) const {
+    return {exact_weight + h * columns, int8_weight + h * columns};
+  }
+};
+
 COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> positions,
                                      int64_t head_dim, float scale, Scratch& scratch) {
   finish_stores_for_tiles();
   ShapeForLines();
   for (size_t i = 0; i < positions.size(); ++i) {
-    const auto& [query, heads, lines, out] = positions[i];
-    int64_t columns = 0;
-    for (const KeyLine<bfloat16>& line : lines) columns += round_up(line.keys, kTileRows);
-    const auto logits = static_cast<size_t>(heads * columns);
-    auto* logit = scratch.reserve<float>(logits + static_cast<size_t>(columns));
-    auto* weight = reinterpret_cast<bfloat16*>(logit + logits);
+    const DecodedPosition<bfloat16>& position = positions[i];
+    const auto& [query, heads, lines, int8, out] = position;
+    const LineScratch at(position, head_dim, scratch);
 
-    Fetcher fetcher(i + 1 < positions.size() ? positions[i + 1].lines : Lines(), heads * head_dim);
-    float* to = logit;
+    Fetcher fetcher;
+    if (i + 1 < positions.size()) fetcher = Fetcher(positions[i + 1], heads * head_dim);
+    float* to = at.logit;
     for (const KeyLine<bfloat16>& line : lines) {
-      LogitsByTiles(query, heads, head_dim, line, to, columns, fetcher);
+      LogitsByTiles(query, heads, head_dim, line, to, at.columns, fetcher);
       to += round_up(line.keys, kTileRows);
+    }
+    const int64_t int8_columns = at.columns - at.exact;
+    if (int8.keys > 0) {
+      Split(query, heads, head_dim, at.query);
+      finish_stores_for_tiles();
+      Int8LogitsByTiles(at.query, heads, head_dim, int8, at.upper, at.lower, int8_columns, fetcher);
+    }
+    // All heads' weights before all means: the chain from logits to a sum is long, and those of
+    // several heads pass at once if nothing else lies between them.
+    const Int8Values int8_values(int8);
+    for (int64_t h = 0; h < heads; ++h) {
+      fetcher.fetch();
+      float* logit = at.logit + h * at.columns;
+      JoinLogits(int8, at.query.scale[h], at.upper + h * int8_columns, at.lower + h * int8_columns,
+                 logit + at.exact);
+      at.sum[h] = WeightsOf(lines, int8_values, scale, logit, at.weight(h));
     }
     for (int64_t h = 0; h < heads; ++h) {
       fetcher.fetch();
-      const float sum = WeightsOf(lines, scale, logit + h * columns, weight);
       for (int64_t d = 0; d < head_dim; d += kDims)
-        MeanOf(lines, h * head_dim + d, weight, sum, out + h * head_dim + d, fetcher);
+        MeanOf(lines, int8_values, h * head_dim + d, at.weight(h), at.sum[h],
+               out + h * head_dim + d, fetcher);
     }
   }
   _tile_release();

@@ -13,6 +13,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"         // and with it the intrinsics
 #include "kernels/panels-inl.h"
+#include "kernels/quantize-inl.h"
 #include "kernels/simd-inl.h"
 
 #if COMBINER_HAS_AMX && HWY_TARGET == HWY_AVX3

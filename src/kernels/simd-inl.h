@@ -115,6 +115,12 @@ HWY_INLINE hn::Vec<D> LoadFloats(D d, const bfloat16* from) {
   const auto bits = hn::LoadU(du16, reinterpret_cast<const uint16_t*>(from));
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du32, bits)));
 }
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const int8_t* from) {
+  const hn::Rebind<int8_t, D> di8;
+  const hn::Rebind<int32_t, D> di32;
+  return hn::ConvertTo(d, hn::PromoteTo(di32, hn::LoadU(di8, from)));
+}
 
 template <class D>
 HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, float* to) {
@@ -141,6 +147,7 @@ template <class T>
 HWY_INLINE float OneToFloat(T x) {
   return to_float(x);
 }
+HWY_INLINE float OneToFloat(int8_t x) { return x; }
 HWY_INLINE void StoreOne(float x, float* to) { *to = x; }
 HWY_INLINE void StoreOne(float x, bfloat16* to) { *to = to_bfloat16(x); }
 

@@ -47,7 +47,7 @@ AttentionLayer::AttentionLayer(Attention attention, const AttentionShape& shape,
     throw Error(
         fmt::format("attention {} has no summaries, so no weights of them", name(attention)));
   }
-  state_ = Buffer<float>(static_cast<size_t>(attention_state_size(attention, shape)));
+  state_ = Buffer<float>(static_cast<size_t>(attention_state_size<float>(attention, shape)));
   activations_ = attention_activations<float>(attention, shape, shape.rows);
   attended_ = OwnedMatrix<float>(shape.positions(), shape.dim);
   lse_ = OwnedMatrix<float>(shape.positions(), shape.heads);

@@ -68,8 +68,8 @@ struct ModelConfig {
     return tokens == Tokens::pixel ? image.width : image.width * image.channels;
   }
   int positions() const { return rows() * columns(); }
-  AttentionShape attention_shape() const {
-    return {rows(), columns(), embed_dim, num_heads, static_cast<float>(norm_epsilon)};
+  AttentionShape attention_shape(KeptSummaries summaries = KeptSummaries::as_made) const {
+    return {rows(), columns(), embed_dim, num_heads, static_cast<float>(norm_epsilon), summaries};
   }
   int head_dim() const { return embed_dim / num_heads; }
   int dims() const { return image.height * image.width * image.channels; }

@@ -41,6 +41,8 @@ struct ModelWeights {
   std::vector<BlockWeights<Dense>> blocks;
   NormWeights norm;
   HeadWeights<Dense> head;
+  // How models of these weights keep summaries while they sample.
+  KeptSummaries summaries = KeptSummaries::as_made;
 };
 
 // Binds vectors and tables where they lie in `values` (which must outlive the result), and dense

@@ -49,6 +49,10 @@ ElementType product_type(Precision precision) {
   return precision == Precision::f32 ? ElementType::f32 : ElementType::bf16;
 }
 
+KeptSummaries kept_summaries(Precision precision) {
+  return precision == Precision::int8 ? KeptSummaries::in_8_bits : KeptSummaries::as_made;
+}
+
 Precision weight_precision(const Weights& weights, size_t offset, Precision precision) {
   return precision == Precision::int8 && !weights.parameters.at(offset).quantizable
              ? Precision::bf16
@@ -79,13 +83,15 @@ ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision preci
   // Panels that PackedWeights would make one by one are all in one memory.
   std::optional<PanelPacker> packer;
   if (panels_are_faster(type) || precision == Precision::int8) packer.emplace(weights, precision);
-  return bind_weights<PackedWeights>(
+  ModelWeights<PackedWeights> packed = bind_weights<PackedWeights>(
       weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
         if (panels_are_faster(type) ||
             weight_precision(weights, offset, precision) == Precision::int8)
           return PackedWeights(packer->pack(offset, out, in));
         return PackedWeights(Matrix<const float>(values + offset, out, in), type);
       });
+  packed.summaries = kept_summaries(precision);
+  return packed;
 }
 
 template <class T>
@@ -93,6 +99,9 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
                                     const ModelWeights<PackedWeights>& weights)
     : config_(config),
       weights_(weights),
+      shape_(config.attention_shape(weights.summaries == KeptSummaries::as_made
+                                        ? KeptSummaries::as_made
+                                        : KeptSummaries::rounded)),
       band_rows_(band_rows(config)),
       sinusoids_(sinusoidal_positions(config)),
       x_(band_rows_ * config.columns(), config.embed_dim),
@@ -101,8 +110,7 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       attention_(config, band_rows_),
       head_(config, band_rows_ * config.columns(), Pass::forward_only) {
   for (const Attention attention : config.attention)
-    states_.emplace_back(
-        static_cast<size_t>(attention_state_size(attention, config.attention_shape())));
+    states_.emplace_back(static_cast<size_t>(attention_state_size<T>(attention, shape_)));
 }
 
 template <class T>
@@ -121,7 +129,7 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
     for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
       block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
         const Attention attention = config_.attention[layer];
-        attend_rows<T>(attention, config_.attention_shape(), row,
+        attend_rows<T>(attention, shape_, row,
                        {block_.norm1.view(n), block_.query_key_value.view(n)},
                        &weights_.blocks[layer].summary, block_.attended.view(n),
                        block_.attended_in.view(n), block_.lse.view(n), states_[layer].data(),

@@ -27,6 +27,8 @@ enum class Precision { f32, bf16, int8 };
 std::string_view name(Precision precision);
 // What products read, and what is kept between them.
 ElementType product_type(Precision precision);
+// How summaries are kept while sampling: in 8 bits in int8.
+KeptSummaries kept_summaries(Precision precision);
 
 // All weights of a model, in float, as read from a file or trained.
 struct Weights {
@@ -93,6 +95,7 @@ class ParallelForward {
 
   const ModelConfig& config_;
   const ModelWeights<PackedWeights>& weights_;
+  AttentionShape shape_;
   int64_t band_rows_;
   Buffer<float> sinusoids_;
   OwnedMatrix<float> x_;

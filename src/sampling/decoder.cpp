@@ -26,17 +26,21 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
     packed[static_cast<size_t>(i)] = packer.pack(offset, out, in);
   });
   auto next = packed.begin();
-  return bind_weights<PanelWeights>(weights.config, weights.parameters, weights.values.data(),
-                                    [&](size_t, int64_t, int64_t) { return std::move(*next++); });
+  ModelWeights<PanelWeights> panels =
+      bind_weights<PanelWeights>(weights.config, weights.parameters, weights.values.data(),
+                                 [&](size_t, int64_t, int64_t) { return std::move(*next++); });
+  panels.summaries = kept_summaries(precision);
+  return panels;
 }
 
 template <class T>
-DecodeState<T>::DecodeState(const ModelConfig& config)
+DecodeState<T>::DecodeState(const ModelConfig& config, KeptSummaries summaries)
     : pixels(static_cast<size_t>(config.dims())) {
   size_t size = 0;
   for (const Attention attention : config.attention) {
     offsets_.push_back(size);
-    size += static_cast<size_t>(attention_state_size(attention, config.attention_shape()));
+    size +=
+        static_cast<size_t>(attention_state_size<T>(attention, config.attention_shape(summaries)));
   }
   // Keys at the end too are followed by memory that attend_lines may read.
   layers_ = Buffer<T>(size + static_cast<size_t>(kReadableKeys * config.embed_dim));
@@ -57,6 +61,7 @@ Decoder<T>::Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>&
                     int64_t batch, int team)
     : config_(config),
       weights_(weights),
+      shape_(config.attention_shape(weights.summaries)),
       batch_(batch),
       sinusoids_(sinusoidal_positions(config)),
       x_(batch, config.embed_dim),
@@ -96,7 +101,7 @@ void Decoder<T>::step(std::span<DecodeState<T>> states, const Choose& choose, in
 
 template <class T>
 void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& thread) {
-  const AttentionShape shape = config_.attention_shape();
+  const AttentionShape& shape = shape_;
   const auto n = static_cast<int64_t>(states.size());
   thread.together.share.divide(n * shape.heads, [&](int64_t first, int64_t number) {
     const int64_t first_image = first / shape.heads;
@@ -129,7 +134,7 @@ void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& 
     thread.positions.clear();
     for (int64_t i = first_image; i < end_image; ++i)
       thread.positions.push_back({columns_of(i, block_.query_key_value.view()).data,
-                                  heads_of(i).number, lines_of(i).span(),
+                                  heads_of(i).number, lines_of(i).span(), lines_of(i).int8(),
                                   columns_of(i, block_.attended.view()).data});
     attend_lines<T>(thread.positions, shape.head_dim(), shape.scale(), thread.alone.scratch);
     for (int64_t i = first_image; i < end_image; ++i)
@@ -170,9 +175,8 @@ void Decoder<T>::complete(std::span<DecodeState<T>> states, Thread& thread) {
       DecodeState<T>& state = states[static_cast<size_t>(i % n)];
       const auto layer = static_cast<size_t>(i / n);
       const Attention attention = config_.attention[layer];
-      complete_position<T>(attention, config_.attention_shape(), state.position,
-                           &weights_.blocks[layer].summary, state.layer(layer),
-                           thread.attention.of(attention), thread.alone);
+      complete_position<T>(attention, shape_, state.position, &weights_.blocks[layer].summary,
+                           state.layer(layer), thread.attention.of(attention), thread.alone);
     }
   });
   thread.together.share.divide(n, [&](int64_t first, int64_t images) {

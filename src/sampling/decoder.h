@@ -28,7 +28,7 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
 // How far one image has been decoded. A clone goes on exactly as the original does.
 template <class T>
 struct DecodeState {
-  explicit DecodeState(const ModelConfig& config);
+  explicit DecodeState(const ModelConfig& config, KeptSummaries summaries = KeptSummaries::as_made);
   DecodeState clone() const;
 
   // What a layer's attention keeps.
@@ -95,6 +95,7 @@ class Decoder {
 
   const ModelConfig& config_;
   const ModelWeights<PanelWeights>& weights_;
+  AttentionShape shape_;
   int64_t batch_;
   Buffer<float> sinusoids_;
   OwnedMatrix<float> x_;

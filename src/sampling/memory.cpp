@@ -20,7 +20,6 @@ int64_t bytes_of(int64_t out, int64_t in, Precision precision) {
 }  // namespace
 
 SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
-  const int64_t state_bytes = precision == Precision::f32 ? sizeof(float) : sizeof(bfloat16);
   SamplingMemory memory;
   struct Bytes {
     int64_t count = 0;
@@ -34,8 +33,14 @@ SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
       });
   for (const BlockWeights<Bytes>& block : layers.blocks)
     memory.summary_weights += block.summary.output.count + block.summary.key.count;
+  const AttentionShape shape = weights.config.attention_shape(kept_summaries(precision));
+  const auto state_bytes = [&]<class T>(Attention attention) {
+    return attention_state_size<T>(attention, shape) * static_cast<int64_t>(sizeof(T));
+  };
   for (const Attention attention : weights.config.attention)
-    memory.state += attention_state_size(attention, weights.config.attention_shape()) * state_bytes;
+    memory.state += product_type(precision) == ElementType::f32
+                        ? state_bytes.operator()<float>(attention)
+                        : state_bytes.operator()<bfloat16>(attention);
   return memory;
 }
 

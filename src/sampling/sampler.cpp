@@ -249,7 +249,8 @@ std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
                                      Job& job) {
   const std::vector<Plan> plans = candidates(job.options);
   for (const Plan& plan : plans)
-    while (static_cast<int64_t>(states.size()) < plan.images()) states.emplace_back(config);
+    while (static_cast<int64_t>(states.size()) < plan.images())
+      states.emplace_back(config, weights.summaries);
   const auto make = [&](const Plan& plan) {
     return std::make_unique<Teams<T>>(config, weights, plan, states, threads, job);
   };

@@ -66,7 +66,7 @@ GradientPass<T>::GradientPass(const Weights& weights, const ProductWeights& prod
     blocks_.emplace_back(config_, config_.positions(), Pass::both_ways);
     const AttentionShape shape = config_.attention_shape();
     attentions_.push_back(attention_activations<T>(attention, shape, shape.rows));
-    states_.emplace_back(static_cast<size_t>(attention_state_size(attention, shape)));
+    states_.emplace_back(static_cast<size_t>(attention_state_size<T>(attention, shape)));
   }
 }
 

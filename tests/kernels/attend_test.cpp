@@ -339,10 +339,28 @@ TEST_CASE("attend of heads side by side is that of each") {
   });
 }
 
-// Lines of keys as decoding has them, all heads side by side, and what one position makes of them.
+// Keys or values in 8 bits; times their scales, powers of two, they are bfloat16.
+struct Int8Rows {
+  std::vector<int8_t> whole;
+  std::vector<float> scales;
+  int64_t dim;
+
+  Int8Rows(int64_t rows, int64_t dim_, Random& random) : dim(dim_) {
+    const auto size = static_cast<size_t>((rows + kReadableKeys) * dim);
+    for (const float v : random.normals(size))
+      whole.push_back(static_cast<int8_t>(std::clamp(std::lrint(40 * v), -127l, 127l)));
+    for (int64_t i = 0; i < rows; ++i) scales.push_back(i % 3 == 0 ? 0x1p-5f : 0x1p-6f);
+  }
+  float operator()(int64_t i, int64_t d) const {
+    return whole[static_cast<size_t>(i * dim + d)] * scales[static_cast<size_t>(i)];
+  }
+};
+
+// Lines of keys as decoding has them, all heads side by side, one maybe in 8 bits, and what one
+// position makes of them.
 template <class T>
 void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys,
-                 Random& random) {
+                 int64_t int8_keys, Random& random) {
   const int64_t dim = heads * head_dim;
   const PaddedMatrix<T> query(1, dim, random);
   std::vector<PaddedMatrix<T>> key, value;
@@ -357,7 +375,11 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   std::vector<float> out(static_cast<size_t>(dim));
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   Scratch scratch;
-  const DecodedPosition<T> position{query.view().data, heads, lines, out.data()};
+  const Int8Rows int8_key(int8_keys, dim, random), int8_value(int8_keys, dim, random);
+  const Int8KeyLine int8{{int8_key.whole.data(), dim, int8_value.whole.data(), dim, int8_keys},
+                         int8_key.scales.data(),
+                         int8_value.scales.data()};
+  const DecodedPosition<T> position{query.view().data, heads, lines, int8, out.data()};
   attend_lines<T>({&position, 1}, head_dim, scale, scratch);
 
   ErrorBounds bounds;
@@ -373,14 +395,35 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
       copy_head(key[line], part.key);
       copy_head(value[line], part.value);
     }
+    AttentionCase<T>& part = parts.emplace_back(1, int8_keys, head_dim, Visible::all(), random);
+    copy_head(query, part.query);
+    double most_key = 0, most_value = 0, most_query = 0;
+    for (int64_t d = 0; d < head_dim; ++d)
+      most_query = std::max<double>(most_query, std::abs(part.query(0, d)));
+    for (int64_t i = 0; i < int8_keys; ++i) {
+      double sum = 0;
+      for (int64_t d = 0; d < head_dim; ++d) {
+        part.key.at(i, d) = from_double<T>(int8_key(i, h * head_dim + d));
+        part.value.at(i, d) = from_double<T>(int8_value(i, h * head_dim + d));
+        sum += std::abs(part.key(i, d));
+        most_value = std::max<double>(most_value, std::abs(part.value(i, d)));
+      }
+      most_key = std::max(most_key, sum);
+    }
+    // By tiles, keys in 8 bits see the query as whole numbers up to 127 x 128: a logit is off by
+    // this, and with it its weight, and again the sum of all. Weights of values in 8 bits are whole
+    // numbers up to 32767 of the largest scale, which is at most twice any other.
+    const double off_by = scale * most_key * most_query / (2 * 127 * 128);
+    const double of_weights = static_cast<double>(int8_keys) * most_value / 32767;
+
     std::vector<const AttentionCase<T>*> pointers;
-    for (const AttentionCase<T>& part : parts) pointers.push_back(&part);
-    const Attended expected = attended(pointers, 0, weight_rounding<T>());
+    for (const AttentionCase<T>& p : parts) pointers.push_back(&p);
+    const Attended expected = attended(pointers, 0, weight_rounding<T>() + 2 * off_by);
     for (int64_t d = 0; d < head_dim; ++d)
       bounds.add(out[static_cast<size_t>(h * head_dim + d)], expected.out[static_cast<size_t>(d)],
-                 expected.out_error[static_cast<size_t>(d)]);
+                 expected.out_error[static_cast<size_t>(d)] + of_weights);
   }
-  INFO(heads << " heads of " << head_dim);
+  INFO(heads << " heads of " << head_dim << ", " << int8_keys << " keys in 8 bits");
   CHECK(bounds.worst() <= 1.0);
 }
 
@@ -390,10 +433,11 @@ TEST_CASE("attend_lines is one softmax over the keys of all lines, for each head
     for (const int64_t heads : {1, 3})
       for (const int64_t head_dim : kHeadDims)
         for (const std::vector<int64_t>& keys :
-             {std::vector<int64_t>{1}, {3, 8}, {4, 1, 33}, {2, 2, 2, 2}}) {
-          check_lines<float>(heads, head_dim, keys, random);
-          check_lines<bfloat16>(heads, head_dim, keys, random);
-        }
+             {std::vector<int64_t>{1}, {3, 8}, {4, 1, 33}, {2, 2, 2, 2}})
+          for (const int64_t int8_keys : {0, 1, 16, 37}) {
+            check_lines<float>(heads, head_dim, keys, int8_keys, random);
+            check_lines<bfloat16>(heads, head_dim, keys, int8_keys, random);
+          }
   });
 }
 

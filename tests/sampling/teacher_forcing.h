@@ -49,7 +49,7 @@ std::vector<std::vector<float>> decode_batch(const Weights& weights,
   const ModelWeights<PanelWeights> panels = pack_panels(weights, precision, packers);
   Decoder<T> decoder(weights.config, panels, static_cast<int64_t>(images.size()));
   std::vector<DecodeState<T>> states;
-  for (size_t i = 0; i < images.size(); ++i) states.emplace_back(weights.config);
+  for (size_t i = 0; i < images.size(); ++i) states.emplace_back(weights.config, panels.summaries);
   std::vector<std::vector<float>> logits(images.size());
   decode<T>(decoder, states, images, weights.config.positions(), logits);
   return logits;

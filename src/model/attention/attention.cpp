@@ -154,8 +154,9 @@ Attended<T> attended_grids(const AttentionShape& shape, Matrix<float> attended, 
 
 }  // namespace
 
+template <class T>
 int64_t attention_state_size(Attention attention, const AttentionShape& shape) {
-  return LayerState<float>::size(parts<float>(attention), shape);
+  return LayerState<T>::size(parts<T>(attention), shape);
 }
 
 int64_t attention_pairs(Attention attention, const AttentionShape& shape) {
@@ -277,6 +278,7 @@ void attend_backward(Attention attention, const AttentionShape& shape,
 }
 
 #define COMBINER_INSTANTIATE(T)                                                                  \
+  template int64_t attention_state_size<T>(Attention, const AttentionShape&);                    \
   template AttentionActivations<T> attention_activations(Attention, const AttentionShape&,       \
                                                          int64_t);                               \
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \

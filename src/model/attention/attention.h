@@ -14,6 +14,7 @@ namespace combiner {
 // In these, L = positions, C = columns, D = dim, H = heads; T is float or bfloat16.
 
 // Elements of T that one image keeps of one layer, from row to row and position to position.
+template <class T>
 int64_t attention_state_size(Attention attention, const AttentionShape& shape);
 
 // Pairs of query and key in an image: each costs 2 D multiply-adds.

@@ -94,6 +94,7 @@ class KeyLines {
  public:
   void clear(int64_t first_column) {
     lines_.clear();
+    int8_ = {};
     first_column_ = first_column;
   }
   // Rows of [n, D]; n may be 0.
@@ -102,10 +103,20 @@ class KeyLines {
     lines_.push_back(
         {key.data + first_column_, key.stride, value.data + first_column_, value.stride, key.rows});
   }
+  // The same in 8 bits, once at most.
+  void add(Matrix<const int8_t> key, const float* key_scale, Matrix<const int8_t> value,
+           const float* value_scale) {
+    int8_ = {
+        {key.data + first_column_, key.stride, value.data + first_column_, value.stride, key.rows},
+        key_scale,
+        value_scale};
+  }
   std::span<const KeyLine<T>> span() const { return lines_; }
+  const Int8KeyLine& int8() const { return int8_; }
 
  private:
   std::vector<KeyLine<T>> lines_;
+  Int8KeyLine int8_ = {};
   int64_t first_column_ = 0;
 };
 

@@ -3,12 +3,14 @@
 
 #include <algorithm>
 
+#include "kernels/int8_rows.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
 #include "model/attention/above.h"
 #include "model/attention/parts.h"
 #include "model/attention/tile.h"
 #include "tensor/for_each_band.h"
+#include "tensor/round_up.h"
 
 namespace combiner {
 namespace {
@@ -24,10 +26,39 @@ struct Summaries {
                                  shape.dim)) {}
 };
 
+// The same in 8 bits, of a column after the other: keys and values [C, R, D], their scales [C, R].
+struct Int8Summaries {
+  int64_t rows, columns, dim;
+  int8_t *keys, *values;
+  float *key_scales, *value_scales;
+
+  template <class T>
+  Int8Summaries(const AttentionShape& shape, T* data)
+      : rows(shape.rows), columns(shape.columns), dim(shape.dim) {
+    const int64_t n = shape.positions();
+    key_scales = reinterpret_cast<float*>(data);
+    value_scales = key_scales + n;
+    keys = reinterpret_cast<int8_t*>(value_scales + n);
+    values = keys + n * dim;
+  }
+  static int64_t bytes(const AttentionShape& shape) {
+    const int64_t bytes = 2 * shape.positions() * (shape.dim + static_cast<int64_t>(sizeof(float)));
+    return round_up(bytes, int64_t{64});  // floats of what comes next are aligned too
+  }
+
+  Matrix<int8_t> column(int8_t* of, int64_t c) const { return {of + c * rows * dim, rows, dim}; }
+  // Row r's of all columns; their scales are from r on, `rows` apart.
+  Matrix<int8_t> row(int8_t* of, int64_t r) const {
+    return {of + r * dim, columns, dim, rows * dim};
+  }
+};
+
 template <class T>
 class SummaryPart final : public AbovePart<T> {
  public:
   int64_t state_size(const AttentionShape& shape) const override {
+    if (shape.summaries == KeptSummaries::in_8_bits)
+      return Int8Summaries::bytes(shape) / static_cast<int64_t>(sizeof(T));
     return 2 * shape.positions() * shape.dim;
   }
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
@@ -52,6 +83,16 @@ class SummaryPart final : public AbovePart<T> {
                           band.worker.scratch);
     summarise(band, state, act);
     this->attend_keys(band, attended, state);
+  }
+  void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
+    if (row.shape.summaries != KeptSummaries::in_8_bits)
+      return AbovePart<T>::add_lines(row, column, state, lines);
+    const Int8Summaries summaries(row.shape, state);
+    const auto rows_so_far = [&](int8_t* of) {
+      return summaries.column(of, column).row_block(0, row.first_row);
+    };
+    lines.add(rows_so_far(summaries.keys), summaries.key_scales + column * row.shape.rows,
+              rows_so_far(summaries.values), summaries.value_scales + column * row.shape.rows);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.positions() * shape.columns + shape.columns * (shape.rows * (shape.rows - 1) / 2);
@@ -149,7 +190,6 @@ class SummaryPart final : public AbovePart<T> {
     const AttentionShape& shape = band.shape;
     const int64_t columns = shape.columns;
     const int64_t n = band.query.rows * columns;
-    const Summaries<T> summaries(shape, state);
     const Matrix<T> key = act.key.view(n);
     const Matrix<T> value = act.value.view(n);
     const Matrix<float> sum = act.sum.view(n);
@@ -161,9 +201,23 @@ class SummaryPart final : public AbovePart<T> {
     dense(band.worker, act.norm.view(n), weights.key, key);
     for (int64_t r = 0; r < band.query.rows; ++r) {
       const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
-      convert<T, T>(of_row(key), summaries.key.row(band.first_row + r));
-      convert<T, T>(of_row(value), summaries.value.row(band.first_row + r));
+      keep(shape, band.first_row + r, of_row(key), of_row(value), state);
     }
+  }
+
+  // A row's summaries into the state.
+  static void keep(const AttentionShape& shape, int64_t row, Matrix<const T> key,
+                   Matrix<const T> value, T* state) {
+    if (shape.summaries == KeptSummaries::in_8_bits) {
+      const Int8Summaries to(shape, state);
+      quantize_rows<T>(key, to.row(to.keys, row), to.key_scales + row, to.rows);
+      quantize_rows<T>(value, to.row(to.values, row), to.value_scales + row, to.rows);
+      return;
+    }
+    const Summaries<T> to(shape, state);
+    const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T> : convert<T, T>;
+    put(key, to.key.row(row));
+    put(value, to.value.row(row));
   }
 };
 

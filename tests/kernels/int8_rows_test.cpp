@@ -1,0 +1,54 @@
+#include "kernels/int8_rows.h"
+
+#include <cmath>
+
+#include "catch.h"
+#include "error_bounds.h"
+#include "instruction_sets.h"
+#include "padded_matrix.h"
+
+namespace combiner {
+namespace {
+
+template <class T>
+void check() {
+  for (const int64_t columns : {1, 7, 16, 45}) {
+    Random random(1);
+    constexpr int64_t kRows = 4, kStride = 3;
+    PaddedMatrix<T> from(kRows, columns, random);
+    for (int64_t j = 0; j < columns; ++j) from.at(1, j) = from_double<T>(0);
+
+    std::vector<int8_t> values(static_cast<size_t>(kRows * columns));
+    const Matrix<int8_t> whole(values.data(), kRows, columns);
+    std::vector<float> scales(kRows * kStride, -1.0f);
+    quantize_rows<T>(from.view(), whole, scales.data(), kStride);
+    PaddedMatrix<T> rounded(kRows, columns, random);
+    round_rows<T>(from.view(), rounded.view());
+
+    for (int64_t i = 0; i < kRows; ++i) {
+      const float scale = scales[static_cast<size_t>(i * kStride)];
+      double most = 0;
+      for (int64_t j = 0; j < columns; ++j) {
+        most = std::max<double>(most, std::abs(from(i, j)));
+        const double kept = static_cast<double>(scale) * whole.row(i)[j];
+        // Half a step, and what the product with 1 / scale may be off.
+        CHECK(std::abs(from(i, j) - kept) <= scale * (0.5 + 127 * 3 * kFloatUnit));
+        CHECK(rounded(i, j) == to_float(from_double<T>(kept)));
+      }
+      CHECK_THAT(scale, Catch::Matchers::WithinRel(static_cast<float>(most) / 127, 1e-6f));
+    }
+    CHECK(rounded.gaps_kept());
+    for (size_t i = 0; i < scales.size(); ++i) CHECK((i % kStride == 0) == (scales[i] != -1.0f));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Rows of 8-bit integers are the nearest to what they were made of") {
+  for_each_instruction_set([] {
+    check<float>();
+    check<bfloat16>();
+  });
+}
+
+}  // namespace combiner
