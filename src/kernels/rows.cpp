@@ -58,8 +58,10 @@ void MultiplyElements(const Matrix<const T>& by, const Matrix<T>& to) {
     const T* from = by.row(i);
     T* row = to.row(i);
     int64_t j = 0;
-    for (; j + lanes <= to.columns; j += lanes)
+    for (; j + lanes <= to.columns; j += lanes) {
+      FetchAhead(from + j);
       StoreFloats(d, hn::Mul(LoadFloats(d, row + j), LoadFloats(d, from + j)), row + j);
+    }
     for (; j < to.columns; ++j) StoreOne(OneToFloat(row[j]) * OneToFloat(from[j]), row + j);
   }
 }
