@@ -54,7 +54,7 @@ class SummaryPart final : public AbovePart<T> {
     this->attend_keys(band, attended, state);
   }
   bool rounds_gradient() const override { return true; }
-  // Likewise.
+  // And the gradient of both.
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
                        PartActivations<T>& act) const override {
     clear(gradient.d_query.positions());
