@@ -492,6 +492,47 @@ void AttendLinesBfloat16(std::span<const DecodedPosition<bfloat16>> positions, i
   for (const DecodedPosition<bfloat16>& position : positions)
     AttendLines(position, head_dim, scale, scratch);
 }
+template <class T>
+void AttendTwiceBackward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
+                         const AttentionOutputGradient& whole,
+                         const RoundedAttentionGradient<T>& gradient, Scratch& scratch) {
+  const int64_t width = tile.heads * tile.head_dim;
+  const AttentionGradient& sums = gradient.sums;
+  for (int64_t j = 0; j < tile.keys; ++j) {
+    std::fill_n(sums.key + j * sums.key_stride, width, 0.0f);
+    std::fill_n(sums.value + j * sums.value_stride, width, 0.0f);
+  }
+  AttentionTile<T> all = tile;
+  all.visible = Visible::all();
+  AttendBackward(tile, output, sums, scratch);
+  AttendBackward(all, whole, sums, scratch);
+  for (int64_t i = 0; i < tile.queries; ++i)
+    ConvertRow(sums.query + i * sums.query_stride, width,
+               gradient.query + i * gradient.query_stride);
+  for (int64_t j = 0; j < tile.keys; ++j) {
+    ConvertRow(sums.key + j * sums.key_stride, width, gradient.key + j * gradient.key_stride);
+    ConvertRow(sums.value + j * sums.value_stride, width,
+               gradient.value + j * gradient.value_stride);
+  }
+}
+void AttendSomeAndAllBackwardFloat(const AttentionTile<float>& tile,
+                                   const AttentionOutputGradient& output,
+                                   const AttentionOutputGradient& whole,
+                                   const RoundedAttentionGradient<float>& gradient,
+                                   Scratch& scratch) {
+  AttendTwiceBackward(tile, output, whole, gradient, scratch);
+}
+void AttendSomeAndAllBackwardBfloat16(const AttentionTile<bfloat16>& tile,
+                                      const AttentionOutputGradient& output,
+                                      const AttentionOutputGradient& whole,
+                                      const RoundedAttentionGradient<bfloat16>& gradient,
+                                      Scratch& scratch) {
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+  if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.seen_keys() == tile.keys)
+    return amx::AttendBackward<2>(tile, {output, whole}, amx::PlacesOf(gradient), scratch);
+#endif
+  AttendTwiceBackward(tile, output, whole, gradient, scratch);
+}
 void AttendBackwardFloat(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
                          const AttentionGradient& gradient, Scratch& scratch) {
   AttendBackward(tile, output, gradient, scratch);
@@ -501,7 +542,7 @@ void AttendBackwardBfloat16(const AttentionTile<bfloat16>& tile,
                             const AttentionGradient& gradient, Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
   if (amx_available() && tile.queries > 1 && tile.seen_keys() > 0)
-    return amx::AttendBackward(tile, output, gradient, scratch);
+    return amx::AttendBackward<1>(tile, {output}, amx::PlacesOf(gradient), scratch);
 #endif
   AttendBackward(tile, output, gradient, scratch);
 }
@@ -520,6 +561,8 @@ HWY_EXPORT(AttendLinesFloat);
 HWY_EXPORT(AttendLinesBfloat16);
 HWY_EXPORT(AttendBackwardFloat);
 HWY_EXPORT(AttendBackwardBfloat16);
+HWY_EXPORT(AttendSomeAndAllBackwardFloat);
+HWY_EXPORT(AttendSomeAndAllBackwardBfloat16);
 
 template <>
 void attend(const AttentionTile<float>& tile, const AttentionOutput<float>& output, Merge merge,
@@ -562,6 +605,22 @@ template <>
 void attend_backward(const AttentionTile<bfloat16>& tile, const AttentionOutputGradient& output,
                      const AttentionGradient& gradient, Scratch& scratch) {
   HWY_DYNAMIC_DISPATCH(AttendBackwardBfloat16)(tile, output, gradient, scratch);
+}
+template <>
+void attend_some_and_all_backward(const AttentionTile<float>& tile,
+                                  const AttentionOutputGradient& output,
+                                  const AttentionOutputGradient& whole,
+                                  const RoundedAttentionGradient<float>& gradient,
+                                  Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllBackwardFloat)(tile, output, whole, gradient, scratch);
+}
+template <>
+void attend_some_and_all_backward(const AttentionTile<bfloat16>& tile,
+                                  const AttentionOutputGradient& output,
+                                  const AttentionOutputGradient& whole,
+                                  const RoundedAttentionGradient<bfloat16>& gradient,
+                                  Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllBackwardBfloat16)(tile, output, whole, gradient, scratch);
 }
 
 }  // namespace combiner

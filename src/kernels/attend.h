@@ -93,6 +93,20 @@ struct AttentionGradient {
   int64_t value_stride;
 };
 
+// The same in full: what becomes of it once all parts have added theirs, as products read it.
+// Beforehand the sums of `query` hold what other parts add, and thereafter all sums may hold
+// anything. They and what is rounded may be one if T is float.
+template <class T>
+struct RoundedAttentionGradient {
+  AttentionGradient sums;
+  T* query;
+  int64_t query_stride;
+  T* key;
+  int64_t key_stride;
+  T* value;
+  int64_t value_stride;
+};
+
 // T is float or bfloat16. Arithmetic is in float, but where a processor multiplies bfloat16 itself
 // (kernels/amx.h): there the numbers between two products are rounded to it.
 template <class T>
@@ -144,5 +158,12 @@ void attend_lines(std::span<const DecodedPosition<T>> positions, int64_t head_di
 template <class T>
 void attend_backward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
                      const AttentionGradient& gradient, Scratch& scratch);
+
+// The gradient of attend_some_and_all, from those of both outputs; `whole` is not merged.
+template <class T>
+void attend_some_and_all_backward(const AttentionTile<T>& tile,
+                                  const AttentionOutputGradient& output,
+                                  const AttentionOutputGradient& whole,
+                                  const RoundedAttentionGradient<T>& gradient, Scratch& scratch);
 
 }  // namespace combiner

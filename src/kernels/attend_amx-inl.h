@@ -449,54 +449,135 @@ COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int
   return {to, padded};
 }
 
-// to += scale * from.
-HWY_INLINE void AddRows(const float* HWY_RESTRICT from, int64_t from_stride, float scale,
-                        int64_t rows, int64_t width, float* to, int64_t to_stride) {
-  for (int64_t i = 0; i < rows; ++i)
-    WeightedSum(from + i * from_stride, scale, to + i * to_stride, 1.0f, width, to + i * to_stride);
+// Where a gradient goes: added to the sums or, if it is to be rounded, there, and then together
+// with the sums if other parts have added theirs.
+struct Place {
+  float* sums;
+  int64_t sums_stride;
+  bfloat16* rounded = nullptr;
+  int64_t rounded_stride = 0;
+  bool adds = true;
+
+  Place at(int64_t row, int64_t column) const {
+    Place place = *this;
+    place.sums += row * sums_stride + column;
+    if (rounded) place.rounded += row * rounded_stride + column;
+    return place;
+  }
+};
+struct Places {
+  Place query, key, value;
+};
+inline Places PlacesOf(const AttentionGradient& to) {
+  return {{to.query, to.query_stride}, {to.key, to.key_stride}, {to.value, to.value_stride}};
+}
+inline Places PlacesOf(const RoundedAttentionGradient<bfloat16>& to) {
+  const Places sums = PlacesOf(to.sums);
+  return {{sums.query.sums, sums.query.sums_stride, to.query, to.query_stride, true},
+          {sums.key.sums, sums.key.sums_stride, to.key, to.key_stride, false},
+          {sums.value.sums, sums.value.sums_stride, to.value, to.value_stride, false}};
 }
 
-// What 32 queries, in two halves, are known by.
+// scale * from goes to its place.
+COMBINER_AMX HWY_INLINE void PutRows(const float* HWY_RESTRICT from, int64_t from_stride,
+                                     float scale, int64_t rows, int64_t width, const Place& place) {
+  const D d;
+  if (!place.rounded) {
+    for (int64_t i = 0; i < rows; ++i) {
+      float* to = place.sums + i * place.sums_stride;
+      WeightedSum(from + i * from_stride, scale, to, 1.0f, width, to);
+    }
+    return;
+  }
+  for (int64_t at = 0; at < width; at += kDepth) {
+    const int64_t count = std::min(width - at, kDepth);
+    const __mmask32 both = _bzhi_u32(~0u, static_cast<unsigned>(count));
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* sums = place.sums + i * place.sums_stride + at;
+      const auto part = [&](int64_t first) HWY_ATTR {
+        const V v = hn::Mul(hn::Load(d, from + i * from_stride + at + first), hn::Set(d, scale));
+        return place.adds ? hn::Add(v, hn::MaskedLoad(FirstLanes(count - first), d, sums + first))
+                          : v;
+      };
+      _mm512_mask_storeu_epi16(place.rounded + i * place.rounded_stride + at, both,
+                               (__m512i)_mm512_cvtne2ps_pbh(part(kRows).raw, part(0).raw));
+    }
+  }
+}
+
+// What 32 queries, in two halves, are known by to one of the outputs.
 struct QueryChunk {
   hn::Vec<D> lse[2], delta[2];
   hn::Vec<Counts> visible[2];
   int32_t most[2];  // that any query of the half sees
+
+  // Those from `first` on, who see so many keys each.
+  COMBINER_AMX HWY_INLINE void Load(const AttentionOutputGradient& output, int64_t head,
+                                    int64_t first, const int32_t* seen) {
+    const Counts di;
+    for (int64_t half = 0; half < 2; ++half) {
+      const int64_t at = first + half * kRows;
+      visible[half] = hn::Load(di, seen + at);
+      most[half] = hn::GetLane(hn::MaxOfLanes(di, visible[half]));
+      // A query that sees nothing has no finite lse.
+      const auto sees = hn::RebindMask(D(), hn::Gt(visible[half], hn::Zero(di)));
+      // Stored one by one and loaded whole they would wait for all that was stored before.
+      const auto gather = [&](const float* from, int64_t stride) COMBINER_AMX {
+        const auto each = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(stride)));
+        return V{_mm512_mask_i32gather_ps(_mm512_setzero_ps(), sees.raw, each.raw,
+                                          from + at * stride + head, sizeof(float))};
+      };
+      lse[half] = gather(output.lse, output.lse_stride);
+      delta[half] = gather(output.delta, output.delta_stride);
+    }
+  }
 };
 
-// The probabilities of 16 keys from `first` on for 32 queries, and the gradient of their logits:
-// [16, 32] to rows of `stride`, rounded.
-COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk& queries, int32_t first, float scale,
+// Of 16 keys from `first` on for 32 queries: the probabilities in each output, [16, 32] to rows of
+// `p_stride`, one output's `p_step` after another's, and the gradient of the logits, to rows of
+// `stride`; all rounded. `products` are [16, 32] for each output.
+template <int kOutputs>
+COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk* queries, int32_t first, float scale,
                                           const float* HWY_RESTRICT logits,
                                           const float* HWY_RESTRICT products,
-                                          bfloat16* HWY_RESTRICT p, bfloat16* HWY_RESTRICT d_logit,
+                                          bfloat16* HWY_RESTRICT p, int64_t p_stride,
+                                          int64_t p_step, bfloat16* HWY_RESTRICT d_logit,
                                           int64_t stride) {
   const D d;
   const Counts di;
   const V s = hn::Set(d, scale);
   for (int32_t j = 0; j < kRows; ++j) {
-    V pj[2] = {hn::Zero(d), hn::Zero(d)}, dj[2] = {hn::Zero(d), hn::Zero(d)};
+    V dj[2] = {hn::Zero(d), hn::Zero(d)};
     HWY_UNROLL(2)
-    for (int64_t half = 0; half < 2; ++half) {
-      if (queries.most[half] <= first) continue;
-      const int64_t at = j * kDepth + half * kRows;
-      const auto seen = hn::Gt(queries.visible[half], hn::Set(di, first + j));
-      const V x = hn::MulSub(hn::Load(d, logits + at), s, queries.lse[half]);
-      const V product = hn::Sub(hn::Load(d, products + at), queries.delta[half]);
-      // Where nothing is to be seen both may be anything.
-      pj[half] = hn::IfThenElseZero(hn::RebindMask(d, seen), FastExpCoarse(d, x));
-      dj[half] = hn::IfThenElseZero(hn::RebindMask(d, seen), hn::Mul(pj[half], product));
+    for (int64_t o = 0; o < kOutputs; ++o) {
+      const QueryChunk& chunk = queries[o];
+      V pj[2] = {hn::Zero(d), hn::Zero(d)};
+      HWY_UNROLL(2)
+      for (int64_t half = 0; half < 2; ++half) {
+        if (chunk.most[half] <= first) continue;
+        const int64_t at = j * kDepth + half * kRows;
+        const auto seen = hn::RebindMask(d, hn::Gt(chunk.visible[half], hn::Set(di, first + j)));
+        const V x = hn::MulSub(hn::Load(d, logits + at), s, chunk.lse[half]);
+        const V product =
+            hn::Sub(hn::Load(d, products + o * kRows * kDepth + at), chunk.delta[half]);
+        // Where nothing is to be seen both may be anything.
+        pj[half] = hn::IfThenElseZero(seen, FastExpCoarse(d, x));
+        dj[half] = hn::Add(dj[half], hn::IfThenElseZero(seen, hn::Mul(pj[half], product)));
+      }
+      _mm512_store_si512(p + j * p_stride + o * p_step,
+                         (__m512i)_mm512_cvtne2ps_pbh(pj[1].raw, pj[0].raw));
     }
-    _mm512_store_si512(p + j * stride, (__m512i)_mm512_cvtne2ps_pbh(pj[1].raw, pj[0].raw));
     _mm512_store_si512(d_logit + j * stride, (__m512i)_mm512_cvtne2ps_pbh(dj[1].raw, dj[0].raw));
   }
 }
 
-// Logits and what else has a number for each pair are in rows of keys, whose sums over queries need
-// no transpose.
-inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
-                                        const AttentionOutputGradient& output,
-                                        const AttentionGradient& gradient, Scratch& scratch) {
-  const D d;
+// From the gradients of one output, or of two: in the second each query sees all keys, of which
+// some see the last in the first. Logits and what else has a number for each pair are in rows of
+// keys, whose sums over queries need no transpose.
+template <int kOutputs>
+COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
+                                 const AttentionOutputGradient (&outputs)[kOutputs],
+                                 const Places& places, Scratch& scratch) {
   const int64_t keys = tile.seen_keys();
   const int64_t columns = round_up(keys, kDepth);
   const int64_t rows = round_up(tile.queries, kDepth);
@@ -504,35 +585,40 @@ inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
   const int64_t padded = round_up(width, kDepth);
   const int64_t blocks = padded / kRows;
   const int64_t chunks = padded / kDepth;
+  constexpr int64_t kSize = kRows * kDepth;
 
   Pieces pieces(scratch.reserve<std::byte>(static_cast<size_t>(
-      6 * Pieces::size<bfloat16>(rows * padded) + 3 * Pieces::size<bfloat16>(columns * padded) +
-      2 * Pieces::size<bfloat16>(rows * columns) + Pieces::size<bfloat16>(kDepth * columns) +
-      Pieces::size<bfloat16>(2 * kTile) + 2 * Pieces::size<float>(kRows * kDepth) +
-      Pieces::size<float>(kRows * padded) + 2 * Pieces::size<float>(rows) +
-      Pieces::size<int32_t>(rows))));
+      4 * Pieces::size<bfloat16>(rows * padded) +
+      2 * Pieces::size<bfloat16>(kOutputs * rows * padded) +
+      3 * Pieces::size<bfloat16>(columns * padded) +
+      Pieces::size<bfloat16>(kOutputs * rows * columns) + Pieces::size<bfloat16>(rows * columns) +
+      Pieces::size<bfloat16>(kDepth * columns) + Pieces::size<bfloat16>(2 * kTile) +
+      Pieces::size<float>(kSize) + Pieces::size<float>(kOutputs * kSize) +
+      Pieces::size<float>(kRows * padded) + Pieces::size<int32_t>(kOutputs * rows))));
   const auto take_tiles = [&](int64_t n) { return pieces.take<bfloat16>(n * padded); };
   bfloat16* query_copy = take_tiles(rows);
   bfloat16* query_across = take_tiles(rows);  // of the transpose
   bfloat16* query_tiles = take_tiles(rows);
   bfloat16* d_out_copy = take_tiles(rows);
-  bfloat16* d_out_across = take_tiles(rows);
-  bfloat16* d_out_tiles = take_tiles(rows);
+  bfloat16* d_out_across = take_tiles(kOutputs * rows);  // one output's after another's
+  bfloat16* d_out_tiles = take_tiles(kOutputs * rows);
   bfloat16* key_copy = take_tiles(columns);
   bfloat16* key_tiles = take_tiles(columns);
   bfloat16* value_copy = take_tiles(columns);
-  bfloat16* p = pieces.take<bfloat16>(rows * columns);                // [keys, queries]
+  const int64_t p_stride = kOutputs * rows;
+  bfloat16* p = pieces.take<bfloat16>(p_stride * columns);            // [keys, outputs, queries]
   bfloat16* d_logit = pieces.take<bfloat16>(rows * columns);          // [keys, queries]
   bfloat16* d_query_logit = pieces.take<bfloat16>(kDepth * columns);  // [32 queries, keys]
   bfloat16* pairs = pieces.take<bfloat16>(2 * kTile);
-  float* logits = pieces.take<float>(kRows * kDepth);
-  float* products = pieces.take<float>(kRows * kDepth);
+  float* logits = pieces.take<float>(kSize);
+  float* products = pieces.take<float>(kOutputs * kSize);
   float* sum = pieces.take<float>(kRows * padded);
-  float* lse = pieces.take<float>(rows);
-  float* delta = pieces.take<float>(rows);
-  int32_t* visible = pieces.take<int32_t>(rows);
-  for (int64_t i = 0; i < rows; ++i)
-    visible[i] = i < tile.queries ? static_cast<int32_t>(tile.visible.of(keys, i)) : 0;
+  int32_t* visible = pieces.take<int32_t>(kOutputs * rows);
+  for (int64_t o = 0; o < kOutputs; ++o)
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t seen = o == 0 ? tile.visible.of(keys, i) : keys;
+      visible[o * rows + i] = i < tile.queries ? static_cast<int32_t>(seen) : 0;
+    }
 
   const Tiles tiles;
   for (int64_t h = 0; h < tile.heads; ++h) {
@@ -541,10 +627,12 @@ inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
         Padded({tile.query + at, tile.query_stride}, tile.queries, width, padded, query_copy);
     TransposeTiles(query, tile.queries, padded, query_across);
     InterleaveTiles(query, tile.queries, padded, query_tiles);
-    const Rows d_out =
-        Rounded(output.d_out + at, output.d_out_stride, tile.queries, width, padded, d_out_copy);
-    TransposeTiles(d_out, tile.queries, padded, d_out_across);
-    InterleaveTiles(d_out, tile.queries, padded, d_out_tiles);
+    for (int64_t o = 0; o < kOutputs; ++o) {
+      const Rows d_out = Rounded(outputs[o].d_out + at, outputs[o].d_out_stride, tile.queries,
+                                 width, padded, d_out_copy);
+      TransposeTiles(d_out, tile.queries, padded, d_out_across + o * rows * padded);
+      InterleaveTiles(d_out, tile.queries, padded, d_out_tiles + o * rows * padded);
+    }
     // Read in whole tiles.
     const auto whole = [&](Rows from, bfloat16* copy) {
       return keys % kRows == 0 && width == padded ? from : Copied(from, keys, width, padded, copy);
@@ -552,33 +640,25 @@ inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
     const Rows key = whole({tile.key + at, tile.key_stride}, key_copy);
     const Rows value = whole({tile.value + at, tile.value_stride}, value_copy);
     InterleaveTiles(key, keys, padded, key_tiles);
-    for (int64_t i = 0; i < rows; ++i) {
-      // A query that sees nothing has no finite lse.
-      lse[i] = visible[i] > 0 ? output.lse[i * output.lse_stride + h] : 0.0f;
-      delta[i] = visible[i] > 0 ? output.delta[i * output.delta_stride + h] : 0.0f;
-    }
 
     for (int64_t q = 0; q < rows; q += kDepth) {
-      QueryChunk chunk;
-      for (int64_t half = 0; half < 2; ++half) {
-        const int64_t first = q + half * kRows;
-        chunk.lse[half] = hn::Load(d, lse + first);
-        chunk.delta[half] = hn::Load(d, delta + first);
-        chunk.visible[half] = hn::Load(Counts(), visible + first);
-        chunk.most[half] = *std::max_element(visible + first, visible + first + kRows);
-      }
+      QueryChunk queries[kOutputs];
+      for (int64_t o = 0; o < kOutputs; ++o) queries[o].Load(outputs[o], h, q, visible + o * rows);
       for (int64_t k = 0; k < columns; k += kRows) {
         // What nobody sees is not multiplied but is zero.
-        if (k < std::max(chunk.most[0], chunk.most[1])) {
-          const bfloat16* across = query_across + q * padded;
-          MultiplyTiles({key.data + k * key.stride, key.stride}, across, 2, chunks, chunks, 1,
-                        logits, kDepth);
-          across = d_out_across + q * padded;
-          MultiplyTiles({value.data + k * value.stride, value.stride}, across, 2, chunks, chunks, 1,
-                        products, kDepth);
-        }
-        KeyGradients(chunk, static_cast<int32_t>(k), tile.scale, logits, products, p + k * rows + q,
-                     d_logit + k * rows + q, rows);
+        const auto seen = [&](int64_t o) {
+          return k < std::max(queries[o].most[0], queries[o].most[1]);
+        };
+        const auto multiply = [&](Rows from, const bfloat16* across, float* to) COMBINER_AMX {
+          MultiplyTiles({from.data + k * from.stride, from.stride}, across + q * padded, 2, chunks,
+                        chunks, 1, to, kDepth);
+        };
+        // The last is the one that sees most.
+        if (seen(kOutputs - 1)) multiply(key, query_across, logits);
+        for (int64_t o = 0; o < kOutputs; ++o)
+          if (seen(o)) multiply(value, d_out_across + o * rows * padded, products + o * kSize);
+        KeyGradients<kOutputs>(queries, static_cast<int32_t>(k), tile.scale, logits, products,
+                               p + k * p_stride + q, p_stride, rows, d_logit + k * rows + q, rows);
       }
 
       for (int64_t k = 0; k < columns; k += kDepth) {
@@ -592,20 +672,18 @@ inline COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
         if (first >= tile.queries) break;
         MultiplyTiles({d_query_logit + half * kRows * columns, columns}, key_tiles, blocks, 1,
                       columns / kDepth, blocks, sum, padded);
-        AddRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
-                gradient.query + first * gradient.query_stride + at, gradient.query_stride);
+        PutRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
+                places.query.at(first, at));
       }
     }
     for (int64_t k = 0; k < keys; k += kRows) {
       const int64_t count = std::min(kRows, keys - k);
       MultiplyTiles({d_logit + k * rows, rows}, query_tiles, blocks, 1, rows / kDepth, blocks, sum,
                     padded);
-      AddRows(sum, padded, tile.scale, count, width, gradient.key + k * gradient.key_stride + at,
-              gradient.key_stride);
-      MultiplyTiles({p + k * rows, rows}, d_out_tiles, blocks, 1, rows / kDepth, blocks, sum,
-                    padded);
-      AddRows(sum, padded, 1.0f, count, width, gradient.value + k * gradient.value_stride + at,
-              gradient.value_stride);
+      PutRows(sum, padded, tile.scale, count, width, places.key.at(k, at));
+      MultiplyTiles({p + k * p_stride, p_stride}, d_out_tiles, blocks, 1, p_stride / kDepth, blocks,
+                    sum, padded);
+      PutRows(sum, padded, 1.0f, count, width, places.value.at(k, at));
     }
   }
 }

@@ -28,7 +28,10 @@ HWY_INLINE void Moments(const Matrix<const float>& x, float epsilon, RowMoments*
   for (int i = 0; i < kRows; ++i) sum[i] = hn::Zero(d);
   for (int64_t j = 0; j < whole; j += lanes) {
     HWY_UNROLL(4)
-    for (int i = 0; i < kRows; ++i) sum[i] = hn::Add(sum[i], hn::LoadU(d, x.row(i) + j));
+    for (int i = 0; i < kRows; ++i) {
+      FetchAhead(x.row(i) + j);
+      sum[i] = hn::Add(sum[i], hn::LoadU(d, x.row(i) + j));
+    }
   }
   HWY_UNROLL(4)
   for (int i = 0; i < kRows; ++i) {
@@ -128,6 +131,7 @@ void LayerNormBackward(const Matrix<const float>& x, const RowMoments* moments, 
     auto sum_gn = hn::Zero(d);
     int64_t j = 0;
     for (; j + lanes <= x.columns; j += lanes) {
+      FetchAhead(in + j);
       const auto n = hn::Mul(hn::Sub(hn::LoadU(d, in + j), mean), scale);
       const auto dyj = hn::LoadU(d, dy + j);
       const auto g = hn::Mul(dyj, hn::LoadU(d, weight + j));

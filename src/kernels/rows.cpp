@@ -58,8 +58,10 @@ void MultiplyElements(const Matrix<const T>& by, const Matrix<T>& to) {
     const T* from = by.row(i);
     T* row = to.row(i);
     int64_t j = 0;
-    for (; j + lanes <= to.columns; j += lanes)
+    for (; j + lanes <= to.columns; j += lanes) {
+      FetchAhead(from + j);
       StoreFloats(d, hn::Mul(LoadFloats(d, row + j), LoadFloats(d, from + j)), row + j);
+    }
     for (; j < to.columns; ++j) StoreOne(OneToFloat(row[j]) * OneToFloat(from[j]), row + j);
   }
 }
@@ -86,23 +88,32 @@ void SumRows(const float* const* rows, int64_t number, int64_t count, float* HWY
   }
 }
 
-void HeadProducts(const Matrix<const float>& a, const Matrix<const float>& b, int64_t head_dim,
+template <class T>
+void HeadProducts(const Matrix<const float>& a, const Matrix<const T>& b, int64_t head_dim,
                   const Matrix<float>& out) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < a.rows; ++i) {
     for (int64_t h = 0; h < out.columns; ++h) {
       const float* x = a.row(i) + h * head_dim;
-      const float* y = b.row(i) + h * head_dim;
+      const T* y = b.row(i) + h * head_dim;
       auto sum = hn::Zero(d);
       int64_t j = 0;
       for (; j + lanes <= head_dim; j += lanes)
-        sum = hn::MulAdd(hn::LoadU(d, x + j), hn::LoadU(d, y + j), sum);
+        sum = hn::MulAdd(hn::LoadU(d, x + j), LoadFloats(d, y + j), sum);
       float total = hn::GetLane(hn::SumOfLanes(d, sum));
-      for (; j < head_dim; ++j) total += x[j] * y[j];
+      for (; j < head_dim; ++j) total += x[j] * OneToFloat(y[j]);
       out.row(i)[h] = total;
     }
   }
+}
+void HeadProductsFloat(const Matrix<const float>& a, const Matrix<const float>& b, int64_t head_dim,
+                       const Matrix<float>& out) {
+  HeadProducts(a, b, head_dim, out);
+}
+void HeadProductsBfloat16(const Matrix<const float>& a, const Matrix<const bfloat16>& b,
+                          int64_t head_dim, const Matrix<float>& out) {
+  HeadProducts(a, b, head_dim, out);
 }
 
 }  // namespace combiner::HWY_NAMESPACE
@@ -121,7 +132,8 @@ HWY_EXPORT(AddRows);
 HWY_EXPORT(SumRows);
 HWY_EXPORT(MultiplyElementsFloat);
 HWY_EXPORT(MultiplyElementsBfloat16);
-HWY_EXPORT(HeadProducts);
+HWY_EXPORT(HeadProductsFloat);
+HWY_EXPORT(HeadProductsBfloat16);
 
 template <>
 void convert(Matrix<const float> from, Matrix<bfloat16> to) {
@@ -169,9 +181,15 @@ template <>
 void multiply_elements(Matrix<const bfloat16> by, Matrix<bfloat16> to) {
   HWY_DYNAMIC_DISPATCH(MultiplyElementsBfloat16)(by, to);
 }
+template <>
 void head_products(Matrix<const float> a, Matrix<const float> b, int64_t head_dim,
                    Matrix<float> out) {
-  HWY_DYNAMIC_DISPATCH(HeadProducts)(a, b, head_dim, out);
+  HWY_DYNAMIC_DISPATCH(HeadProductsFloat)(a, b, head_dim, out);
+}
+template <>
+void head_products(Matrix<const float> a, Matrix<const bfloat16> b, int64_t head_dim,
+                   Matrix<float> out) {
+  HWY_DYNAMIC_DISPATCH(HeadProductsBfloat16)(a, b, head_dim, out);
 }
 
 }  // namespace combiner

@@ -35,7 +35,7 @@ void multiply_elements(Matrix<const T> by, Matrix<T> to);
 
 // For each row i and head h: out(i, h) = the dot product of a's and b's columns
 // [h head_dim, (h + 1) head_dim).
-void head_products(Matrix<const float> a, Matrix<const float> b, int64_t head_dim,
-                   Matrix<float> out);
+template <class T>
+void head_products(Matrix<const float> a, Matrix<const T> b, int64_t head_dim, Matrix<float> out);
 
 }  // namespace combiner

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "tensor/bfloat16.h"
 
@@ -101,6 +102,14 @@ HWY_INLINE V ReciprocalCoarse(D d, V x) {
 #else
   return hn::Div(hn::Set(d, 1.0f), x);
 #endif
+}
+
+// Asks for what is to be read some time after `from`: rows that mostly follow each other but lie
+// far away, beyond what the processor asks for by itself.
+template <class T>
+HWY_INLINE void FetchAhead(const T* from) {
+  constexpr size_t kBytes = 4096;
+  hwy::Prefetch(from + kBytes / sizeof(T));
 }
 
 // Up to a vector of elements as floats; lanes past `count` are zero.

@@ -28,7 +28,6 @@ struct BlockActivations {
       : norm1(n, config.embed_dim),
         moments1(static_cast<size_t>(n)),
         query_key_value(n, 3 * int64_t{config.embed_dim}),
-        attended(n, config.embed_dim),
         lse(n, config.num_heads),
         attended_in(n, config.embed_dim),
         norm2(n, config.embed_dim),
@@ -39,9 +38,8 @@ struct BlockActivations {
   OwnedMatrix<T> norm1;  // [n, D] the attention's input
   Buffer<RowMoments> moments1;
   OwnedMatrix<T> query_key_value;  // [n, 3D]
-  OwnedMatrix<float> attended;     // [n, D] of all heads and parts, merged
-  OwnedMatrix<float> lse;          // [n, H] of all parts, merged
-  OwnedMatrix<T> attended_in;      // attended, as the output product reads it
+  OwnedMatrix<float> lse;          // [n, H] of all heads and parts, merged
+  OwnedMatrix<T> attended_in;      // [n, D] of them, as the output product reads it
 
   OwnedMatrix<T> norm2;  // [n, D] the MLP's input
   Buffer<RowMoments> moments2;

@@ -67,7 +67,7 @@ void AttentionLayer::forward(const AttentionTensors& tensors, Matrix<float> out)
   const AttentionInput<float> positions(tensors.input, tensors.query, tensors.key, tensors.value);
   if (direction_ == Direction::causal)
     attend_rows<float>(attention_, shape_, 0, positions, &summary_, attended_.view(), out,
-                       lse_.view(), state_.data(), activations_, worker_, Pass::both_ways);
+                       lse_.view(), state_.data(), activations_, worker_, AttendedFloats::kept);
   else
     attend_both_ways<float>(attention_, shape_, positions, &summary_, attended_.view(), out,
                             lse_.view(), state_.data(), activations_, worker_);
@@ -95,7 +95,7 @@ void AttentionLayer::backward(const AttentionTensors& tensors, Matrix<const floa
     delta_ = OwnedMatrix<float>(n, shape_.heads);
     scratch_ = AttentionBackwardScratch<float>(shape_);
   }
-  head_products(d_out, attended_.view(), shape_.head_dim(), delta_.view());
+  head_products<float>(d_out, attended_.view(), shape_.head_dim(), delta_.view());
   const AttentionGradients<float> attention_gradients{
       d_out,
       lse_.view(),
@@ -107,7 +107,10 @@ void AttentionLayer::backward(const AttentionTensors& tensors, Matrix<const floa
       {PackedWeights::view(plain(summary_tensors_.output)),
        PackedWeights::view(plain(summary_tensors_.key)), summary_tensors_.norm_weight,
        gradients.summary.output, gradients.summary.key, gradients.summary.norm_weight,
-       gradients.summary.norm_bias}};
+       gradients.summary.norm_bias},
+      gradients.query,
+      gradients.key,
+      gradients.value};
   attend_backward<float>(attention_, shape_,
                          {tensors.input, tensors.query, tensors.key, tensors.value},
                          attention_gradients, state_.data(), activations_, scratch_, worker_);

@@ -107,6 +107,7 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       x_(band_rows_ * config.columns(), config.embed_dim),
       stem_in_(band_rows_ * config.columns(), stem_inputs(config)),
       block_(config, band_rows_ * config.columns(), Pass::forward_only),
+      attended_(band_rows_ * config.columns(), config.embed_dim),
       attention_(config, band_rows_),
       head_(config, band_rows_ * config.columns(), Pass::forward_only) {
   for (const Attention attention : config.attention)
@@ -131,9 +132,9 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
         const Attention attention = config_.attention[layer];
         attend_rows<T>(attention, shape_, row,
                        {block_.norm1.view(n), block_.query_key_value.view(n)},
-                       &weights_.blocks[layer].summary, block_.attended.view(n),
+                       &weights_.blocks[layer].summary, attended_.view(n),
                        block_.attended_in.view(n), block_.lse.view(n), states_[layer].data(),
-                       attention_.of(attention), worker_, Pass::forward_only);
+                       attention_.of(attention), worker_, AttendedFloats::scratch);
       });
     head_norm(config_, weights_, x, head_, worker_);
     for (int channel = 0; channel < predictions(config_); ++channel) {

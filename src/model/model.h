@@ -101,6 +101,7 @@ class ParallelForward {
   OwnedMatrix<float> x_;
   OwnedMatrix<T> stem_in_;
   BlockActivations<T> block_;
+  OwnedMatrix<float> attended_;  // by a block, before it is rounded
   SharedAttentionActivations<T> attention_;
   HeadActivations<T> head_;
   std::vector<Buffer<T>> states_;  // per layer

@@ -67,6 +67,7 @@ Decoder<T>::Decoder(const ModelConfig& config, const ModelWeights<PanelWeights>&
       x_(batch, config.embed_dim),
       stem_in_(batch, stem_inputs(config)),
       block_(config, batch, Pass::forward_only),
+      attended_(batch, config.embed_dim),
       head_(config, batch, Pass::forward_only),
       barrier_(std::make_unique<SpinBarrier>(team)) {
   for (int rank = 0; rank < team; ++rank)
@@ -135,11 +136,10 @@ void Decoder<T>::attend(std::span<DecodeState<T>> states, size_t layer, Thread& 
     for (int64_t i = first_image; i < end_image; ++i)
       thread.positions.push_back({columns_of(i, block_.query_key_value.view()).data,
                                   heads_of(i).number, lines_of(i).span(), lines_of(i).int8(),
-                                  columns_of(i, block_.attended.view()).data});
+                                  columns_of(i, attended_.view()).data});
     attend_lines<T>(thread.positions, shape.head_dim(), shape.scale(), thread.alone.scratch);
     for (int64_t i = first_image; i < end_image; ++i)
-      convert<float, T>(columns_of(i, block_.attended.view()),
-                        columns_of(i, block_.attended_in.view()));
+      convert<float, T>(columns_of(i, attended_.view()), columns_of(i, block_.attended_in.view()));
   });
 }
 

@@ -101,6 +101,7 @@ class Decoder {
   OwnedMatrix<float> x_;
   OwnedMatrix<T> stem_in_;
   BlockActivations<T> block_;
+  OwnedMatrix<float> attended_;  // by a block, before it is rounded
   HeadActivations<T> head_;
   std::unique_ptr<SpinBarrier> barrier_;
   std::vector<Thread> threads_;

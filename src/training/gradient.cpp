@@ -42,14 +42,14 @@ GradientPass<T>::GradientPass(const Weights& weights, const ProductWeights& prod
       weights_(product_weights.forward()),
       sinusoids_(sinusoidal_positions(config_)),
       stem_in_(config_.positions(), stem_inputs(config_)),
+      attended_(config_.positions(), config_.embed_dim),
       d_x_(config_.positions(), config_.embed_dim),
       d_norm_(config_.positions(), config_.embed_dim),
       d_attended_(config_.positions(), config_.embed_dim),
       delta_(config_.positions(), config_.num_heads),
-      d_query_key_value_(config_.positions(), 3 * int64_t{config_.embed_dim}),
+      sum_query_key_value_(config_.positions(), 3 * int64_t{config_.embed_dim}),
       d_x_in_(config_.positions(), config_.embed_dim),
-      d_query_key_value_in_(std::min<int64_t>(config_.positions(), kPositionsOfSum),
-                            3 * int64_t{config_.embed_dim}),
+      d_query_key_value_(config_.positions(), 3 * int64_t{config_.embed_dim}),
       d_up_(std::min<int64_t>(config_.positions(), kPositionsOfSum), config_.mlp_dim),
       attention_scratch_(config_.attention_shape()),
       head_(config_, kHeadPositions, Pass::both_ways),
@@ -104,9 +104,9 @@ void GradientPass<T>::forward(const uint8_t* pixels) {
                     BlockActivations<T>& act = blocks_[layer];
                     attend_rows<T>(config_.attention[layer], config_.attention_shape(), 0,
                                    {act.norm1.view(), act.query_key_value.view()},
-                                   &weights_.blocks[layer].summary, act.attended.view(),
+                                   &weights_.blocks[layer].summary, attended_.view(),
                                    act.attended_in.view(), act.lse.view(), states_[layer].data(),
-                                   attentions_[layer], worker_, Pass::both_ways);
+                                   attentions_[layer], worker_, AttendedFloats::scratch);
                   });
 }
 
@@ -238,8 +238,8 @@ void GradientPass<T>::attention_output_backward(size_t layer, int64_t first, int
                               accumulate_ || first > 0);
   worker_.multiplier.multiply(plain(d_sum), product_weights_.backward(p.output),
                               band(d_attended_.view()));
-  head_products(band(d_attended_.view()), band(act.attended.view()), config_.head_dim(),
-                band(delta_.view()));
+  head_products<T>(band(d_attended_.view()), band(act.attended_in.view()), config_.head_dim(),
+                   band(delta_.view()));
 }
 
 // to queries, keys, values and what summaries see of the input,
@@ -248,7 +248,9 @@ void GradientPass<T>::attention_backward(size_t layer, float* gradient) {
   const int64_t dim = config_.embed_dim;
   const BlockParameters& p = parameters_.blocks[layer];
   BlockActivations<T>& act = blocks_[layer];
-  const Matrix<float> d_query_key_value = d_query_key_value_.view();
+  const auto part = [&](auto m, int64_t i) { return m.column_block(i * dim, dim); };
+  const Matrix<T> d_query_key_value = d_query_key_value_.view();
+  const Matrix<float> sums = sum_query_key_value_.view();
   SummaryGradient summary;
   if (config_.attention[layer] == Attention::axial_rowmajor) {
     summary = {product_weights_.backward(p.summary_output),
@@ -266,11 +268,14 @@ void GradientPass<T>::attention_backward(size_t layer, float* gradient) {
   const AttentionGradients<T> gradients{d_attended_.view(),
                                         act.lse.view(),
                                         delta_.view(),
-                                        d_query_key_value.column_block(0, dim),
-                                        d_query_key_value.column_block(dim, dim),
-                                        d_query_key_value.column_block(2 * dim, dim),
+                                        part(d_query_key_value, 0),
+                                        part(d_query_key_value, 1),
+                                        part(d_query_key_value, 2),
                                         d_norm_.view(),
-                                        summary};
+                                        summary,
+                                        part(sums, 0),
+                                        part(sums, 1),
+                                        part(sums, 2)};
   attend_backward<T>(config_.attention[layer], config_.attention_shape(),
                      {act.norm1.view(), act.query_key_value.view()}, gradients,
                      states_[layer].data(), attentions_[layer], attention_scratch_, worker_);
@@ -284,14 +289,13 @@ void GradientPass<T>::attention_input_backward(size_t layer, int64_t first, int6
   const BlockParameters& p = parameters_.blocks[layer];
   BlockActivations<T>& act = blocks_[layer];
   const bool summaries = config_.attention[layer] == Attention::axial_rowmajor;
-  const Matrix<float> d_packed = d_query_key_value_.view().row_block(first, n);
-  const Matrix<const T> rounded = product_input<T>(d_packed, d_query_key_value_in_.view(n));
-  worker_.multiplier.multiply(transposed(rounded), plain(act.norm1.view().row_block(first, n)),
+  const Matrix<T> d_packed = d_query_key_value_.view().row_block(first, n);
+  worker_.multiplier.multiply(transposed(d_packed), plain(act.norm1.view().row_block(first, n)),
                               Matrix<float>(gradient + p.query, 3 * dim, dim),
                               accumulate_ || first > 0);
   for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
     const auto band = [&](auto m) { return m.row_block(first + at, count); };
-    worker_.multiplier.multiply(plain(rounded.row_block(at, count)),
+    worker_.multiplier.multiply(plain(d_packed.row_block(at, count)),
                                 product_weights_.backward(p.query), band(d_norm_.view()),
                                 {.accumulate = summaries});
     layer_norm_backward(band(x_[layer].view()), act.moments1.data() + first + at,

@@ -54,14 +54,15 @@ class GradientPass {
 
   // Forward, kept for backward. x_[l] is block l's input, x_[num_layers] the head's.
   OwnedMatrix<T> stem_in_;
+  OwnedMatrix<float> attended_;  // by a block, before it is rounded
   std::vector<OwnedMatrix<float>> x_, middle_;
   std::vector<BlockActivations<T>> blocks_;
   std::vector<AttentionActivations<T>> attentions_;
   std::vector<Buffer<T>> states_;
 
   // Backward. d_x_ is the gradient of the residual stream, in place from the head to the embedding.
-  OwnedMatrix<float> d_x_, d_norm_, d_attended_, delta_, d_query_key_value_;
-  OwnedMatrix<T> d_x_in_, d_query_key_value_in_, d_up_;  // d_up_ is of the activation at first
+  OwnedMatrix<float> d_x_, d_norm_, d_attended_, delta_, sum_query_key_value_;
+  OwnedMatrix<T> d_x_in_, d_query_key_value_, d_up_;  // d_up_ is of the activation at first
   AttentionBackwardScratch<T> attention_scratch_;
 
   // The head's, for a part of the positions at a time.

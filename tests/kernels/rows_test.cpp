@@ -146,7 +146,7 @@ TEST_CASE("head_products are the heads' dot products") {
         const PaddedMatrix<float> a(4, heads * head_dim, random);
         const PaddedMatrix<float> b(4, heads * head_dim, random);
         PaddedMatrix<float> out(4, heads);
-        head_products(a.view(), b.view(), head_dim, out.view());
+        head_products<float>(a.view(), b.view(), head_dim, out.view());
         ErrorBounds bounds;
         for (int64_t i = 0; i < 4; ++i)
           for (int64_t h = 0; h < heads; ++h) {
@@ -174,7 +174,7 @@ TEST_CASE("Instruction sets are switched") {
   std::vector<std::vector<float>> results;
   for_each_instruction_set([&] {
     std::vector<float>& out = results.emplace_back(50);
-    head_products(a.view(), b.view(), 64, {out.data(), 50, 1});
+    head_products<float>(a.view(), b.view(), 64, {out.data(), 50, 1});
   });
   // With tile registers the best one is tried without them too.
   REQUIRE(results.size() == targets.size() + (amx_available() ? 1 : 0));

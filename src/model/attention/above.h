@@ -24,7 +24,7 @@ class AbovePart : public Part<T> {
   void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
                     PartActivations<T>& act) const final;
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
-                       PartActivations<T>& act) const final;
+                       PartActivations<T>& act) const override;
 
  protected:
   // Merges what the band's positions attend, once their own rows are among the keys.

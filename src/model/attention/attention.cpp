@@ -183,14 +183,14 @@ template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker, Pass pass) {
+                 AttentionActivations<T>& activations, Worker& worker, AttendedFloats floats) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
   keep_rows(layer, band);
   Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
-    grids.last = pass == Pass::forward_only && i + 1 == list.size();
+    grids.last = floats == AttendedFloats::scratch && i + 1 == list.size();
     part.attend_rows(band, grids, own, activations[i]);
   });
 }
@@ -269,12 +269,23 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   const Band<T> image = band_of(shape, 0, positions, {}, layer, worker);
   const auto grid = [&](auto m) { return Grid(m, shape.columns); };
   const AttendedGradient<T> gradient{
-      grid(gradients.d_attended), grid(gradients.lse),   grid(gradients.delta),
-      grid(gradients.d_query),    grid(gradients.d_key), grid(gradients.d_value),
-      grid(gradients.d_input),    gradients.summary,     scratch};
+      grid(gradients.d_attended),
+      grid(gradients.lse),
+      grid(gradients.delta),
+      grid(gradients.sum_query),
+      grid(gradients.sum_key),
+      grid(gradients.sum_value),
+      {grid(gradients.d_query), grid(gradients.d_key), grid(gradients.d_value)},
+      grid(gradients.d_input),
+      gradients.summary,
+      scratch};
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_backward(image, gradient, own, activations[i]);
   });
+  if (list.back()->rounds_gradient()) return;
+  convert<float, T>(gradients.sum_query, gradients.d_query);
+  convert<float, T>(gradients.sum_key, gradients.d_key);
+  convert<float, T>(gradients.sum_value, gradients.d_value);
 }
 
 #define COMBINER_INSTANTIATE(T)                                                                  \
@@ -283,7 +294,7 @@ void attend_backward(Attention attention, const AttentionShape& shape,
                                                          int64_t);                               \
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
                             AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*,      \
-                            AttentionActivations<T>&, Worker&, Pass);                            \
+                            AttentionActivations<T>&, Worker&, AttendedFloats);                  \
   template void expect_position(Attention, const AttentionShape&, int64_t, HeadRange, T*);       \
   template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
                                const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \

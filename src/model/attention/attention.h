@@ -7,7 +7,6 @@
 
 #include "model/attention/part.h"
 #include "model/attention/variant.h"
-#include "model/pass.h"
 
 namespace combiner {
 
@@ -46,14 +45,17 @@ struct AttentionInput {
       : input(input_), query(query_), key(key_), value(value_) {}
 };
 
+// What `attended` holds after attend_rows: what the rows attend, or anything.
+enum class AttendedFloats { kept, scratch };
+
 // Whole rows of one image from first_row on; called in order from row 0. Fills attended [n, D],
 // rounded, the same as products read it, and lse [n, H], the log-sum-exp of each head's logits, and
-// the rows' part of the state. If no backward pass follows, only `rounded` is to be read.
+// the rows' part of the state.
 template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker, Pass pass);
+                 AttentionActivations<T>& activations, Worker& worker, AttendedFloats floats);
 
 // Heads first .. first + number - 1.
 struct HeadRange {
@@ -97,9 +99,11 @@ struct AttentionGradients {
   Matrix<const float> lse;         // [L, H], as attend_rows left it
   Matrix<const float> delta;       // [L, H], d_attended . attended per head
   // These [L, D] are replaced; the weights' gradients are added.
-  Matrix<float> d_query, d_key, d_value;
+  Matrix<T> d_query, d_key, d_value;
   Matrix<float> d_input;    // axial_rowmajor only, like
   SummaryGradient summary;  // this
+  // [L, D], scratch. They and what becomes of them above may be one if T is float.
+  Matrix<float> sum_query, sum_key, sum_value;
 };
 template <class T>
 void attend_backward(Attention attention, const AttentionShape& shape,

@@ -80,7 +80,7 @@ class HorizontalPart final : public AbovePart<T> {
       const Matrix<const float> d_set_value = turned(d_above.value.row(r));
 
       std::fill_n(d_set_query.data, n * shape.dim, 0.0f);
-      head_products(d_set_value, mean, shape.head_dim(), delta);
+      head_products<float>(d_set_value, mean, shape.head_dim(), delta);
       attend_heads_backward<T>(shape, set_query, key, members(image.value.row(r)),
                                Visible::causal(), d_set_value,
                                set_line(grid(shape, act.lse.view()).row(r)), delta, d_set_query,

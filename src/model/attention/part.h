@@ -44,7 +44,7 @@ struct PartActivations {
   // Abstractions: their query and key, the elementwise maxima of their positions'; their value, as
   // products read it and before rounding; its log-sum-exp. Or summaries, which have no query.
   OwnedMatrix<T> query, key, value;  // [n, D]
-  OwnedMatrix<float> mean;           // [n, D]
+  OwnedMatrix<float> mean;           // [n, D]; of summaries scratch for a row
   OwnedMatrix<float> lse;            // [n, H]
   // Summaries: SummaryOutput(value) + the attention's input, its moments and LayerNorm.
   OwnedMatrix<float> sum;  // [n, D]
@@ -127,7 +127,7 @@ struct Attended {
   Grid<float> out;
   Grid<T> rounded;
   Grid<float> lse;
-  // Neither another part nor a backward pass reads `out` once the part at hand has merged into it.
+  // Nobody reads `out` once the part at hand has merged into it.
   bool last = false;
 
   AttendedLine<T> row(int64_t r) const { return {out.row(r), rounded.row(r), lse.row(r)}; }
@@ -161,15 +161,29 @@ struct AttentionBackwardScratch {
 
 // The gradient of a whole image's merged attention. d_out [.., D], lse [.., H] and
 // delta [.., H] = d_out . out per head are inputs. To d_query, d_key and d_value a variant's parts
-// add, but for the first, which clears them; d_input is replaced, the weights' gradients are added.
+// add, but for the first, which clears them; a part that rounds_gradient() leaves their sums in
+// `rounded` instead. d_input is replaced, the weights' gradients are added.
 template <class T>
 struct AttendedGradient {
   Grid<const float> d_out, lse, delta;
   Grid<float> d_query, d_key, d_value;
+  struct {
+    Grid<T> d_query, d_key, d_value;
+  } rounded;
   Grid<float> d_input;      // axial_rowmajor only, like
   SummaryGradient summary;  // this
   AttentionBackwardScratch<T>& scratch;
 
+  RoundedAttentionGradient<T> of_row(int64_t r) const {
+    const auto& [query, key, value] = rounded;
+    return {places_of(d_query.row(r), d_key.row(r), d_value.row(r)),
+            query.at(r, 0),
+            query.column_stride,
+            key.at(r, 0),
+            key.column_stride,
+            value.at(r, 0),
+            value.column_stride};
+  }
   // For a part that adds to any position's in any order.
   void clear_positions() const {
     for (const Grid<float>& d : {d_query, d_key, d_value}) clear(d.positions());
@@ -211,6 +225,8 @@ class Part {
   virtual bool looks_both_ways() const { return true; }
   virtual void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
                             PartActivations<T>& act) const = 0;
+  // Whether attend_backward, of the variant's last part, leaves the gradient rounded.
+  virtual bool rounds_gradient() const { return false; }
   // After attend_rows on a whole image, whose state and activations are as it left them.
   virtual void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
                                PartActivations<T>& act) const = 0;

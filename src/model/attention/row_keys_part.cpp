@@ -90,7 +90,7 @@ class WholeRowPart final : public RowKeysPart<T> {
     const RowKeys<T> keys(shape, state);
     const Matrix<float> delta = gradient.scratch.delta.view(shape.rows);
     const Matrix<float> d_query = gradient.scratch.d_query.view(1);
-    head_products(d_above.value.column(0), act.mean.view(), shape.head_dim(), delta);
+    head_products<float>(d_above.value.column(0), act.mean.view(), shape.head_dim(), delta);
     for (int64_t r = 0; r < shape.rows; ++r) {
       const Matrix<const T> query = act.query.view().row_block(r, 1);
       std::fill_n(d_query.data, shape.dim, 0.0f);

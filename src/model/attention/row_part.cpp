@@ -45,12 +45,14 @@ class RowPart : public Part<T> {
   }
 };
 
-// What its rows attend is made by the summaries' part.
+// What its rows attend, and its gradient, is made by the summaries' part.
 template <class T>
 class SummarisedRowPart final : public RowPart<T> {
  public:
   void attend_rows(const Band<T>& /*band*/, const Attended<T>& /*attended*/, T* /*state*/,
                    PartActivations<T>& /*act*/) const override {}
+  void attend_backward(const Band<T>& /*image*/, const AttendedGradient<T>& /*gradient*/,
+                       T* /*state*/, PartActivations<T>& /*act*/) const override {}
 };
 
 }  // namespace

@@ -195,7 +195,7 @@ class SpanPart final : public Part<T> {
     const auto at = [&](auto& matrix) { return matrix.view().row_block(t, 1); };
     const auto of_span = [&](auto grid) { return span(grid, t); };
     std::fill_n(d_query.data, shape.dim, 0.0f);
-    head_products(d_value, at(act.mean), shape.head_dim(), delta);
+    head_products<float>(d_value, at(act.mean), shape.head_dim(), delta);
     attend_heads_backward<T>(shape, at(act.query), of_span(image.key), of_span(image.value),
                              Visible::all(), d_value, at(act.lse), delta, d_query,
                              of_span(gradient.d_key), of_span(gradient.d_value),

@@ -64,9 +64,9 @@ class SummaryPart final : public AbovePart<T> {
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     const int64_t n = rows * shape.columns;
     PartActivations<T> act;
-    act.key = OwnedMatrix<T>(n, shape.dim);
+    act.key = OwnedMatrix<T>(std::min(rows, rows_at_once(shape)) * shape.columns, shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
-    act.mean = OwnedMatrix<float>(n, shape.dim);
+    act.mean = OwnedMatrix<float>(shape.columns, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
     act.sum = OwnedMatrix<float>(n, shape.dim);
     act.moments = Buffer<RowMoments>(static_cast<size_t>(n));
@@ -76,12 +76,12 @@ class SummaryPart final : public AbovePart<T> {
   // The row part's too, which shares its logits with the summaries' values.
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
-    for (int64_t r = 0; r < band.query.rows; ++r)
+    summarise_rows(band, state, act, [&](int64_t r) {
       attend_some_and_all(tile_of(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
                                   Visible::causal()),
-                          attended.row(r).output(), values(band, r, act, attended.last).output(),
+                          attended.row(r).output(), values(band.shape, r, act).output(),
                           band.worker.scratch);
-    summarise(band, state, act);
+    });
     this->attend_keys(band, attended, state);
   }
   void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
@@ -94,6 +94,13 @@ class SummaryPart final : public AbovePart<T> {
     lines.add(rows_so_far(summaries.keys), summaries.key_scales + column * row.shape.rows,
               rows_so_far(summaries.values), summaries.value_scales + column * row.shape.rows);
   }
+  bool rounds_gradient() const override { return true; }
+  // And the gradient of both.
+  void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
+                       PartActivations<T>& act) const override {
+    clear(gradient.d_query.positions());
+    AbovePart<T>::attend_backward(image, gradient, state, act);
+  }
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.positions() * shape.columns + shape.columns * (shape.rows * (shape.rows - 1) / 2);
   }
@@ -105,10 +112,10 @@ class SummaryPart final : public AbovePart<T> {
   }
 
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
-    for (int64_t r = 0; r < band.query.rows; ++r)
+    summarise_rows(band, state, act, [&](int64_t r) {
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                   Visible::all(), values(band, r, act, true), Merge::replace, band.worker.scratch);
-    summarise(band, state, act);
+                   Visible::all(), values(band.shape, r, act), Merge::replace, band.worker.scratch);
+    });
   }
 
   void extend_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
@@ -123,7 +130,7 @@ class SummaryPart final : public AbovePart<T> {
       };
       key_backward(image, gradient, first, of_positions(d_above.key), of_positions(d_above.value),
                    act);
-      value_backward(image, gradient, first_row, rows, of_positions(d_above.value), act);
+      rows_backward(image, gradient, first_row, rows, of_positions(d_above.value), act);
     });
   }
 
@@ -152,56 +159,69 @@ class SummaryPart final : public AbovePart<T> {
     multiplier.multiply(plain(rounded), summary.output, d_value, {.accumulate = true});
   }
 
-  // And from their values on, of whole rows.
-  static void value_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
-                             int64_t first_row, int64_t rows, Matrix<float> d_value,
-                             PartActivations<T>& act) {
+  // And from their values and what else was attended of whole rows on.
+  static void rows_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
+                            int64_t first_row, int64_t rows, Matrix<float> d_value,
+                            PartActivations<T>& act) {
     const AttentionShape& shape = image.shape;
     const Matrix<float> delta = gradient.scratch.delta.view(d_value.rows);
     const auto of_band = [&](auto m) {
       return m.row_block(first_row * shape.columns, d_value.rows);
     };
-    head_products(d_value, of_band(act.mean.view()), shape.head_dim(), delta);
+    head_products<T>(d_value, of_band(act.value.view()), shape.head_dim(), delta);
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = first_row + i;
       const auto of_row = [&](auto m) { return m.row_block(i * shape.columns, shape.columns); };
-      attend_heads_backward<T>(shape, image.query.row(r), image.key.row(r), image.value.row(r),
-                               Visible::all(), of_row(d_value), of_row(of_band(act.lse.view())),
-                               of_row(delta), gradient.d_query.row(r), gradient.d_key.row(r),
-                               gradient.d_value.row(r), image.worker.scratch);
+      attend_some_and_all_backward(
+          tile_of(shape, image.query.row(r), image.key.row(r), image.value.row(r),
+                  Visible::causal()),
+          output_gradient(gradient.d_out.row(r), gradient.lse.row(r), gradient.delta.row(r)),
+          output_gradient(of_row(d_value), of_row(of_band(act.lse.view())), of_row(delta)),
+          gradient.of_row(r), image.worker.scratch);
     }
   }
 
   // What the positions of a row attend of it, later ones included.
-  static AttendedLine<T> values(const Band<T>& band, int64_t r, PartActivations<T>& act,
-                                bool only_rounded) {
-    const AttendedLine<T> band_values{act.mean.view(), act.value.view(), act.lse.view(),
-                                      only_rounded};
-    return band_values.row_block(r * band.shape.columns, band.shape.columns);
+  static AttendedLine<T> values(const AttentionShape& shape, int64_t r, PartActivations<T>& act) {
+    const auto of_row = [&](auto m) { return m.row_block(r * shape.columns, shape.columns); };
+    return {act.mean.view(), of_row(act.value.view()), of_row(act.lse.view()), true};
   }
 
-  // From the band's values to its summaries.
-  static void summarise(const Band<T>& band, T* state, PartActivations<T>& act) {
-    std::visit([&](const auto* weights) { summarise(band, *weights, state, act); }, band.summary);
+  // Rows that are summarised at once: few enough that their values are still in the second cache.
+  static int64_t rows_at_once(const AttentionShape& shape) {
+    constexpr int64_t kPositions = 128;
+    return std::max<int64_t>(kPositions / shape.columns, 1);
+  }
+
+  // The band's summaries; attend_row(r) makes the values of its row r.
+  template <class AttendRow>
+  static void summarise_rows(const Band<T>& band, T* state, PartActivations<T>& act,
+                             AttendRow&& attend_row) {
+    for_each_band(band.query.rows, rows_at_once(band.shape), [&](int64_t first, int64_t rows) {
+      for (int64_t r = first; r < first + rows; ++r) attend_row(r);
+      std::visit([&](const auto* weights) { summarise(band, first, rows, *weights, state, act); },
+                 band.summary);
+    });
   }
   template <class Dense>
-  static void summarise(const Band<T>& band, const SummaryWeights<Dense>& weights, T* state,
-                        PartActivations<T>& act) {
+  static void summarise(const Band<T>& band, int64_t first, int64_t rows,
+                        const SummaryWeights<Dense>& weights, T* state, PartActivations<T>& act) {
     const AttentionShape& shape = band.shape;
     const int64_t columns = shape.columns;
-    const int64_t n = band.query.rows * columns;
-    const Matrix<T> key = act.key.view(n);
-    const Matrix<T> value = act.value.view(n);
-    const Matrix<float> sum = act.sum.view(n);
-    for (int64_t r = 0; r < band.query.rows; ++r)
-      convert<T, float>(band.input.row(r), sum.row_block(r * columns, columns));
+    const auto of_rows = [&](auto m) { return m.row_block(first * columns, rows * columns); };
+    const Matrix<T> key = act.key.view(rows * columns);
+    const Matrix<T> value = of_rows(act.value.view());
+    const Matrix<T> norm = of_rows(act.norm.view());
+    const Matrix<float> sum = of_rows(act.sum.view());
+    for (int64_t r = 0; r < rows; ++r)
+      convert<T, float>(band.input.row(first + r), sum.row_block(r * columns, columns));
     dense(band.worker, Matrix<const T>(value), weights.output, sum, {.accumulate = true});
-    layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, act.norm.view(n),
-                  act.moments.data());
-    dense(band.worker, act.norm.view(n), weights.key, key);
-    for (int64_t r = 0; r < band.query.rows; ++r) {
+    layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, norm,
+                  act.moments.data() + first * columns);
+    dense(band.worker, norm, weights.key, key);
+    for (int64_t r = 0; r < rows; ++r) {
       const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
-      keep(shape, band.first_row + r, of_row(key), of_row(value), state);
+      keep(shape, band.first_row + first + r, of_row(key), of_row(value), state);
     }
   }
 

@@ -44,17 +44,23 @@ void attend_heads(const AttentionShape& shape, Matrix<const T> query, Matrix<con
                   Scratch& scratch) {
   attend(tile_of(shape, query, key, value, visible), to.output(), merge, scratch);
 }
+
+inline AttentionOutputGradient output_gradient(Matrix<const float> d_out, Matrix<const float> lse,
+                                               Matrix<const float> delta) {
+  return {d_out.data, d_out.stride, lse.data, lse.stride, delta.data, delta.stride};
+}
+inline AttentionGradient places_of(Matrix<float> d_query, Matrix<float> d_key,
+                                   Matrix<float> d_value) {
+  return {d_query.data, d_query.stride, d_key.data, d_key.stride, d_value.data, d_value.stride};
+}
 template <class T>
 void attend_heads_backward(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
                            Matrix<const T> value, Visible visible, Matrix<const float> d_out,
                            Matrix<const float> lse, Matrix<const float> delta,
                            Matrix<float> d_query, Matrix<float> d_key, Matrix<float> d_value,
                            Scratch& scratch) {
-  attend_backward(
-      tile_of(shape, query, key, value, visible),
-      {d_out.data, d_out.stride, lse.data, lse.stride, delta.data, delta.stride},
-      {d_query.data, d_query.stride, d_key.data, d_key.stride, d_value.data, d_value.stride},
-      scratch);
+  attend_backward(tile_of(shape, query, key, value, visible), output_gradient(d_out, lse, delta),
+                  places_of(d_query, d_key, d_value), scratch);
 }
 
 }  // namespace combiner

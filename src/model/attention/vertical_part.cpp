@@ -138,7 +138,7 @@ class VerticalPart final : public Part<T> {
       };
       attend([](auto line) { return line; });
       attend([](auto line) { return reversed(line); });
-      head_products(d_value.row(r), mean.row(r), shape.head_dim(), delta.row(r));
+      head_products<float>(d_value.row(r), mean.row(r), shape.head_dim(), delta.row(r));
     }
 
     for (int64_t c = 0; c < shape.columns; ++c) {
