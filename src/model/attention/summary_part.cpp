@@ -33,7 +33,6 @@ class SummaryPart final : public AbovePart<T> {
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     const int64_t n = rows * shape.columns;
     PartActivations<T> act;
-    act.key = OwnedMatrix<T>(n, shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(n, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
@@ -45,12 +44,19 @@ class SummaryPart final : public AbovePart<T> {
   // The row part's too, which shares its logits with the summaries' values.
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
-    for (int64_t r = 0; r < band.query.rows; ++r)
-      attend_some_and_all(tile_of(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                                  Visible::causal()),
-                          attended.row(r).output(), values(band, r, act, attended.last).output(),
-                          band.worker.scratch);
-    summarise(band, state, act);
+    const int64_t columns = band.shape.columns;
+    const int64_t rows_at_once = rows_of(band.shape, kPositionsForward);
+    for_each_band(band.query.rows, rows_at_once, [&](int64_t first, int64_t rows) {
+      const Band<T> some = band.own_rows(first, rows);
+      // What was made of the rows before is kept for a backward pass only.
+      const int64_t at = attended.last ? 0 : first * columns;
+      for (int64_t r = 0; r < rows; ++r)
+        attend_some_and_all(tile_of(some.shape, some.query.row(r), some.key.row(r),
+                                    some.value.row(r), Visible::causal()),
+                            attended.row(first + r).output(),
+                            values(some, r, at, act, attended.last).output(), some.worker.scratch);
+      summarise(some, at, state, act);
+    });
     this->attend_keys(band, attended, state);
   }
   int64_t pairs(const AttentionShape& shape) const override {
@@ -66,15 +72,16 @@ class SummaryPart final : public AbovePart<T> {
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
     for (int64_t r = 0; r < band.query.rows; ++r)
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                   Visible::all(), values(band, r, act, true), Merge::replace, band.worker.scratch);
-    summarise(band, state, act);
+                   Visible::all(), values(band, r, 0, act, true), Merge::replace,
+                   band.worker.scratch);
+    summarise(band, 0, state, act);
   }
 
   void extend_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
                        const Above<float>& d_above, T* /*state*/,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    const int64_t rows_at_once = std::max<int64_t>(kPositionsOfSum / shape.columns, 1);
+    const int64_t rows_at_once = rows_of(shape, kPositionsBackward);
     for_each_band(shape.rows, rows_at_once, [&](int64_t first_row, int64_t rows) {
       const int64_t first = first_row * shape.columns;
       const auto of_positions = [&](const Grid<float>& d) {
@@ -88,8 +95,12 @@ class SummaryPart final : public AbovePart<T> {
 
  private:
   // Some positions at a time: few enough that what is made of them stays in the second cache, many
-  // enough that gradients of weights are read and written seldom.
-  static constexpr int64_t kPositionsOfSum = 256;
+  // enough that gradients of weights, on the way back, are read and written seldom.
+  static constexpr int64_t kPositionsForward = 128;
+  static constexpr int64_t kPositionsBackward = 256;
+  static int64_t rows_of(const AttentionShape& shape, int64_t positions) {
+    return std::max<int64_t>(positions / shape.columns, 1);
+  }
 
   // Back through the summaries' keys to their values and the attention's input.
   static void key_backward(const Band<T>& image, const AttendedGradient<T>& gradient, int64_t first,
@@ -131,38 +142,39 @@ class SummaryPart final : public AbovePart<T> {
     }
   }
 
-  // What the positions of a row attend of it, later ones included.
-  static AttendedLine<T> values(const Band<T>& band, int64_t r, PartActivations<T>& act,
-                                bool only_rounded) {
-    const AttendedLine<T> band_values{act.mean.view(), act.value.view(), act.lse.view(),
-                                      only_rounded};
-    return band_values.row_block(r * band.shape.columns, band.shape.columns);
+  // What the positions of the band's row r attend of it, later ones included. The band's begin at
+  // `first` of the activations.
+  static AttendedLine<T> values(const Band<T>& band, int64_t r, int64_t first,
+                                PartActivations<T>& act, bool only_rounded) {
+    const AttendedLine<T> all{act.mean.view(), act.value.view(), act.lse.view(), only_rounded};
+    return all.row_block(first + r * band.shape.columns, band.shape.columns);
   }
 
-  // From the band's values to its summaries.
-  static void summarise(const Band<T>& band, T* state, PartActivations<T>& act) {
-    std::visit([&](const auto* weights) { summarise(band, *weights, state, act); }, band.summary);
+  // From the band's values, those of the activations from `first` on, to its summaries.
+  static void summarise(const Band<T>& band, int64_t first, T* state, PartActivations<T>& act) {
+    std::visit([&](const auto* weights) { summarise(band, *weights, first, state, act); },
+               band.summary);
   }
   template <class Dense>
-  static void summarise(const Band<T>& band, const SummaryWeights<Dense>& weights, T* state,
-                        PartActivations<T>& act) {
+  static void summarise(const Band<T>& band, const SummaryWeights<Dense>& weights, int64_t first,
+                        T* state, PartActivations<T>& act) {
     const AttentionShape& shape = band.shape;
     const int64_t columns = shape.columns;
-    const int64_t n = band.query.rows * columns;
     const Summaries<T> summaries(shape, state);
-    const Matrix<T> key = act.key.view(n);
-    const Matrix<T> value = act.value.view(n);
-    const Matrix<float> sum = act.sum.view(n);
+    const auto of_band = [&](auto m) { return m.row_block(first, band.query.rows * columns); };
+    const auto of_row = [&](auto m, int64_t r) { return m.row_block(r * columns, columns); };
+    const Matrix<T> value = of_band(act.value.view());
+    const Matrix<float> sum = of_band(act.sum.view());
+    const Matrix<T> norm = of_band(act.norm.view());
     for (int64_t r = 0; r < band.query.rows; ++r)
-      convert<T, float>(band.input.row(r), sum.row_block(r * columns, columns));
+      convert<T, float>(band.input.row(r), of_row(sum, r));
     dense(band.worker, Matrix<const T>(value), weights.output, sum, {.accumulate = true});
-    layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, act.norm.view(n),
-                  act.moments.data());
-    dense(band.worker, act.norm.view(n), weights.key, key);
+    layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, norm,
+                  act.moments.data() + first);
     for (int64_t r = 0; r < band.query.rows; ++r) {
-      const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
-      convert<T, T>(of_row(key), summaries.key.row(band.first_row + r));
-      convert<T, T>(of_row(value), summaries.value.row(band.first_row + r));
+      const int64_t row = band.first_row + r;
+      dense(band.worker, of_row(norm, r), weights.key, summaries.key.row(row));
+      convert<T, T>(of_row(value, r), summaries.value.row(row));
     }
   }
 };
