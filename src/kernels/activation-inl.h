@@ -37,13 +37,14 @@ template <class T>
 struct Gelu {
   template <class D, class V>
   static HWY_INLINE V Gate(D d, V x, V square) {
-    const V u = hn::Mul(
-        x, hn::MulAdd(square, hn::Set(d, -kGeluScale * kGeluCubic), hn::Set(d, -kGeluScale)));
+    const auto exponent = [&](float scale) HWY_ATTR {
+      return hn::Mul(x, hn::MulAdd(square, hn::Set(d, -scale * kGeluCubic), hn::Set(d, -scale)));
+    };
     const V one = hn::Set(d, 1.0f);
     if constexpr (std::is_same_v<T, bfloat16>)
-      return ReciprocalCoarse(d, hn::Add(one, FastExpCoarse(d, u)));
+      return ReciprocalCoarse(d, hn::Add(one, PowerOfTwoCoarse(d, exponent(kGeluScale * kLog2E))));
     else
-      return hn::Div(one, hn::Add(one, FastExp(d, u)));
+      return hn::Div(one, hn::Add(one, FastExp(d, exponent(kGeluScale))));
   }
   template <class D, class V>
   static HWY_INLINE V Value(D d, V x) {

@@ -148,7 +148,7 @@ HWY_INLINE V SumsOfLanes(const float (&v)[kRows][kRows]) {
 
 // Probabilities, not yet divided by their sum, rounded to bfloat16.
 struct Exponent {
-  ScaledExpCoarse<D> exp;
+  V factor;  // e^(logit scale) = 2^(logit factor)
   hn::Vec<Counts> first = hn::Iota(Counts(), 0), second = hn::Iota(Counts(), 16);
 
   // p[j] = e^((logit[j] - shift) scale) for the first `visible` of `columns` keys, 0 up to a
@@ -173,7 +173,7 @@ struct Exponent {
           const auto seen = hn::Lt(half == 0 ? first : second, count);
           x = hn::IfThenElse(hn::RebindMask(d, seen), x, hn::Set(d, -HUGE_VALF));
         }
-        e[half] = exp(d, x);
+        e[half] = PowerOfTwoCoarse(d, hn::Mul(x, factor));
       }
       const __m512bh pairs = _mm512_cvtne2ps_pbh(e[1].raw, e[0].raw);
       _mm512_store_si512(p + j, (__m512i)pairs);
@@ -383,7 +383,7 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
   for (int64_t i = 0; i < kRows * blocks; ++i)
     visible[i] = i < tile.queries ? static_cast<int32_t>(tile.visible.of(keys, i)) : 0;
 
-  const Exponent exponent{ScaledExpCoarse<D>(D(), tile.scale)};
+  const Exponent exponent{hn::Set(D(), tile.scale * kLog2E)};
   const Tiles tiles;
   for (int64_t h = 0; h < tile.heads; ++h) {
     TransposeTiles(Padded({tile.key + h * width, tile.key_stride}, keys, width, padded, copy), keys,

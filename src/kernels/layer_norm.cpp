@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/layer_norm.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/amx.h"
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -15,6 +17,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Rows that are worked on side by side: each is a chain of sums, which waits for itself.
 constexpr int kRowsAtOnce = 4;
+// The elements of two vectors of AVX-512.
+constexpr int64_t kPair = 32;
 
 template <int kRows>
 HWY_INLINE void Moments(const Matrix<const float>& x, float epsilon, RowMoments* moments) {
@@ -61,15 +65,13 @@ HWY_INLINE void Moments(const Matrix<const float>& x, float epsilon, RowMoments*
   }
 }
 
+// y = (x - mean) / deviation * weight + bias.
 template <int kRows, class T>
-HWY_INLINE void LayerNormRows(const Matrix<const float>& x, const float* weight, const float* bias,
-                              float epsilon, const Matrix<T>& y, RowMoments* to) {
+HWY_INLINE void Normalise(const Matrix<const float>& x, const RowMoments* moments,
+                          const float* weight, const float* bias, const Matrix<T>& y) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  RowMoments moments[kRows];
-  Moments<kRows>(x, epsilon, moments);
-  if (to) std::copy_n(moments, kRows, to);
   V mean[kRows], scale[kRows];
   HWY_UNROLL(4)
   for (int i = 0; i < kRows; ++i) {
@@ -92,16 +94,60 @@ HWY_INLINE void LayerNormRows(const Matrix<const float>& x, const float* weight,
                y.row(i) + j);
 }
 
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+// The same of whole pairs of vectors, which processors that multiply bfloat16 round by one
+// instruction.
+template <int kRows>
+COMBINER_AMX void NormalisePairs(const Matrix<const float>& x, const RowMoments* moments,
+                                 const float* weight, const float* bias,
+                                 const Matrix<bfloat16>& y) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  for (int64_t j = 0; j < x.columns; j += kPair) {
+    const V w[2] = {hn::LoadU(d, weight + j), hn::LoadU(d, weight + j + kPair / 2)};
+    const V b[2] = {hn::LoadU(d, bias + j), hn::LoadU(d, bias + j + kPair / 2)};
+    HWY_UNROLL(4)
+    for (int i = 0; i < kRows; ++i) {
+      const V mean = hn::Set(d, moments[i].mean), scale = hn::Set(d, moments[i].inverse_deviation);
+      V normal[2];
+      HWY_UNROLL(2)
+      for (int64_t half = 0; half < 2; ++half) {
+        const V value = hn::LoadU(d, x.row(i) + j + half * kPair / 2);
+        normal[half] = hn::MulAdd(hn::Mul(hn::Sub(value, mean), scale), w[half], b[half]);
+      }
+      const __m512bh rounded = _mm512_cvtne2ps_pbh(normal[1].raw, normal[0].raw);
+      _mm512_storeu_si512(y.row(i) + j, reinterpret_cast<__m512i>(rounded));
+    }
+  }
+}
+#endif
+
+template <int kRows, class T>
+HWY_INLINE void LayerNormRows(const Matrix<const float>& x, const float* weight, const float* bias,
+                              float epsilon, [[maybe_unused]] bool pairs, const Matrix<T>& y,
+                              RowMoments* to) {
+  RowMoments moments[kRows];
+  Moments<kRows>(x, epsilon, moments);
+  if (to) std::copy_n(moments, kRows, to);
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (pairs) return NormalisePairs<kRows>(x, moments, weight, bias, y);
+#endif
+  Normalise<kRows>(x, moments, weight, bias, y);
+}
+
 template <class T>
 void LayerNorm(const Matrix<const float>& x, const float* weight, const float* bias, float epsilon,
                const Matrix<T>& y, RowMoments* moments) {
+  const bool pairs = amx_available() && x.columns % kPair == 0;
   int64_t i = 0;
   const auto next = [&](int64_t rows) { return x.row_block(i, rows); };
   const auto to = [&] { return moments ? moments + i : nullptr; };
   for (; i + kRowsAtOnce <= x.rows; i += kRowsAtOnce)
-    LayerNormRows<kRowsAtOnce>(next(kRowsAtOnce), weight, bias, epsilon,
+    LayerNormRows<kRowsAtOnce>(next(kRowsAtOnce), weight, bias, epsilon, pairs,
                                y.row_block(i, kRowsAtOnce), to());
-  for (; i < x.rows; ++i) LayerNormRows<1>(next(1), weight, bias, epsilon, y.row_block(i, 1), to());
+  for (; i < x.rows; ++i)
+    LayerNormRows<1>(next(1), weight, bias, epsilon, pairs, y.row_block(i, 1), to());
 }
 
 void LayerNormFloat(const Matrix<const float>& x, const float* weight, const float* bias,

@@ -259,10 +259,11 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64
       _tile_loadd(7, second + at, kTileBytes);
       COMBINER_MULTIPLY(1, 4, 7);
     }
+    // Between products, where it begins while those above wait for each other.
+    FinishBlock(before, finisher, step * rows_a_step, (step + 1) * rows_a_step);
     _tile_loadd(5, lower + k, stride);
     COMBINER_MULTIPLY(2, 5, 6);
     if constexpr (kPanels > 1) COMBINER_MULTIPLY(3, 5, 7);
-    FinishBlock(before, finisher, step * rows_a_step, (step + 1) * rows_a_step);
     FetchRows(task.y, panel, row + std::min(step * fetched_a_step, rows),
               row + std::min((step + 1) * fetched_a_step, rows));
   }

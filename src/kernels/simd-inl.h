@@ -61,35 +61,35 @@ HWY_INLINE V FastExp(D d, V x) {
   return power.Scale(d, p, x, hn::Set(d, kLowExp));
 }
 
-// e^(x scale), scale > 0, to a relative error of 2^-13, for what is rounded to bfloat16 (2^-8)
-// anyway; beyond floats as FastExp. 2^n 2^f and the polynomial of degree 3 nearest to 2^f,
-// |f| <= 1/2.
-template <class D>
-class ScaledExpCoarse {
- public:
-  using V = hn::Vec<D>;
-
-  HWY_INLINE ScaledExpCoarse(D d, float scale)
-      : factor_(hn::Set(d, scale * kLog2E)),
-        low_(hn::Set(d, kLowExp / scale)),
-        high_(hn::Set(d, kHighExp / scale)) {}
-  HWY_INLINE V operator()(D d, V x) const {
-    x = hn::Min(x, high_);
-    const PowerOfTwo<D> power(d, x, factor_);
-    const V f = hn::MulSub(x, factor_, power.n);
-    V p = hn::Set(d, 5.517167e-2f);
-    p = hn::MulAdd(p, f, hn::Set(d, 0.24261113f));
-    p = hn::MulAdd(p, f, hn::Set(d, 0.69326097f));
-    p = hn::MulAdd(p, f, hn::Set(d, 0.99992806f));
-    return power.Scale(d, p, x, low_);
-  }
-
- private:
-  V factor_, low_, high_;
-};
+// 2^t to a relative error of 2^-13, for what is rounded to bfloat16 (2^-8) anyway; beyond floats 0
+// and infinity, or the numbers nearest to them. 2^n 2^f and the polynomial of degree 3 nearest to
+// 2^f, of f = t - floor(t) where one instruction makes that and one scales by 2^floor(t), of
+// |f| <= 1/2 elsewhere.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V PowerOfTwoCoarse(D d, V t) {
+#if HWY_TARGET == HWY_AVX3
+  constexpr int kFraction = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+  const V f{_mm512_reduce_ps(t.raw, kFraction)};
+  V p = hn::Set(d, 7.8024522e-2f);
+  p = hn::MulAdd(p, f, hn::Set(d, 0.22606717f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.6958335f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.9999252f));
+  return V{_mm512_scalef_ps(p.raw, t.raw)};
+#else
+  t = hn::Min(t, hn::Set(d, kHighExp * kLog2E));
+  const PowerOfTwo<D> power(d, t, hn::Set(d, 1.0f));
+  const V f = hn::Sub(t, power.n);
+  V p = hn::Set(d, 5.517167e-2f);
+  p = hn::MulAdd(p, f, hn::Set(d, 0.24261113f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.69326097f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.99992806f));
+  return power.Scale(d, p, t, hn::Set(d, kLowExp * kLog2E));
+#endif
+}
+// e^x likewise.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V FastExpCoarse(D d, V x) {
-  return ScaledExpCoarse<D>(d, 1.0f)(d, x);
+  return PowerOfTwoCoarse(d, hn::Mul(x, hn::Set(d, kLog2E)));
 }
 
 // 1 / x to a relative error of 2^-14 on AVX-512, exact elsewhere, for what is rounded to bfloat16

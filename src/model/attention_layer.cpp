@@ -67,7 +67,7 @@ void AttentionLayer::forward(const AttentionTensors& tensors, Matrix<float> out)
   const AttentionInput<float> positions(tensors.input, tensors.query, tensors.key, tensors.value);
   if (direction_ == Direction::causal)
     attend_rows<float>(attention_, shape_, 0, positions, &summary_, attended_.view(), out,
-                       lse_.view(), state_.data(), activations_, worker_, AttendedFloats::kept);
+                       lse_.view(), state_.data(), activations_, worker_, AttendedUse::floats);
   else
     attend_both_ways<float>(attention_, shape_, positions, &summary_, attended_.view(), out,
                             lse_.view(), state_.data(), activations_, worker_);

@@ -21,9 +21,6 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, con
   dense(worker, in, layer, sum, {.accumulate = true, .bias = bias});
 }
 
-// Positions at a time, so that what one product leaves for the next stays in the second cache.
-constexpr int64_t kPositionsAtOnce = 128;
-
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
 // `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended_in.
 // All threads of the worker's share call this with the same arguments but the
@@ -41,13 +38,16 @@ void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights
   attend();
   for_each_band(x.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
     const auto band = [&](auto m) { return m.row_block(first, n); };
+    const int64_t mlp_first = act.mlp_row(first);
+    const auto mlp_band = [&](auto m) { return m.row_block(mlp_first, n); };
     add_residual<T>(worker, band(x), band(act.attended_in.view()), weights.output, band(middle));
 
-    const Matrix<T> norm = band(act.norm2.view());
-    const Matrix<T> activated = band(act.activated.view());
+    const Matrix<T> norm = mlp_band(act.norm2.view());
+    const Matrix<T> activated = mlp_band(act.activated.view());
     normalise<T>(worker, band(middle), weights.norm2, config.norm_epsilon, norm,
-                 act.moments2.data() + first);
-    dense_activated(worker, norm, weights.up, config.activation, band(act.slope.view()), activated);
+                 act.moments2.data() + mlp_first);
+    dense_activated(worker, norm, weights.up, config.activation, mlp_band(act.slope.view()),
+                    activated);
     add_residual<T>(worker, band(middle), activated, weights.down.weight, band(out),
                     weights.down.bias);
   });

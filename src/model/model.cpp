@@ -1,12 +1,14 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "kernels/cross_entropy.h"
 #include "kernels/rows.h"
 #include "model/block.h"
 #include "model/embedding.h"
+#include "tensor/for_each_band.h"
 
 namespace combiner {
 namespace {
@@ -109,9 +111,13 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       block_(config, band_rows_ * config.columns(), Pass::forward_only),
       attended_(band_rows_ * config.columns(), config.embed_dim),
       attention_(config, band_rows_),
-      head_(config, band_rows_ * config.columns(), Pass::forward_only) {
-  for (const Attention attention : config.attention)
-    states_.emplace_back(static_cast<size_t>(attention_state_size<T>(attention, shape_)));
+      head_(config, kPositionsAtOnce, Pass::forward_only) {
+  size_t size = 0;
+  for (const Attention attention : config.attention) {
+    state_offsets_.push_back(size);
+    size += static_cast<size_t>(attention_state_size<T>(attention, shape_));
+  }
+  states_ = Buffer<T>(size);
 }
 
 template <class T>
@@ -130,29 +136,31 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
     for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
       block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
         const Attention attention = config_.attention[layer];
-        attend_rows<T>(attention, shape_, row,
-                       {block_.norm1.view(n), block_.query_key_value.view(n)},
-                       &weights_.blocks[layer].summary, attended_.view(n),
-                       block_.attended_in.view(n), block_.lse.view(n), states_[layer].data(),
-                       attention_.of(attention), worker_, AttendedFloats::scratch);
+        attend_rows<T>(
+            attention, shape_, row, {block_.norm1.view(n), block_.query_key_value.view(n)},
+            &weights_.blocks[layer].summary, attended_.view(n), block_.attended_in.view(n),
+            block_.lse.view(n), states_.data() + state_offsets_[layer], attention_.of(attention),
+            worker_, AttendedUse::forward_only);
       });
-    head_norm(config_, weights_, x, head_, worker_);
-    for (int channel = 0; channel < predictions(config_); ++channel) {
-      if (channel > 0)
-        for (int64_t i = 0; i < n; ++i)
-          head_reveal(weights_.head, channel - 1, i,
-                      pixels[(first + i) * config_.image.channels + channel - 1], head_);
-      head_channel(weights_.head, config_, channel, n, head_, worker_);
-      visit(first, n, channel);
-    }
+    for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
+      head_norm(config_, weights_, x.row_block(at, count), head_, worker_);
+      for (int channel = 0; channel < predictions(config_); ++channel) {
+        if (channel > 0)
+          for (int64_t i = 0; i < count; ++i)
+            head_reveal(weights_.head, channel - 1, i,
+                        pixels[(first + at + i) * config_.image.channels + channel - 1], head_);
+        head_channel(weights_.head, config_, channel, count, head_, worker_);
+        visit(first + at, count, channel);
+      }
+    });
   }
 }
 
 template <class T>
 void ParallelForward<T>::nats(const uint8_t* pixels, float* nats) {
   const int step = predictions(config_);
-  Buffer<uint8_t> targets(static_cast<size_t>(x_.view().rows));
-  Buffer<float> band(targets.size());
+  std::array<uint8_t, kPositionsAtOnce> targets;
+  std::array<float, kPositionsAtOnce> band;
   run(pixels, [&](int64_t first, int64_t n, int channel) {
     for (int64_t i = 0; i < n; ++i)
       targets[static_cast<size_t>(i)] = pixels[(first + i) * step + channel];

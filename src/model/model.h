@@ -88,8 +88,8 @@ class ParallelForward {
   void logits(const uint8_t* pixels, float* logits);
 
  private:
-  // Runs all bands; after each, calls visit(first position, positions, prediction) with the logits
-  // in head_.logits.
+  // Calls visit(first position, positions, prediction) for all positions, up to kPositionsAtOnce at
+  // a time, with their logits in head_.logits.
   template <class Visit>
   void run(const uint8_t* pixels, Visit&& visit);
 
@@ -104,7 +104,8 @@ class ParallelForward {
   OwnedMatrix<float> attended_;  // by a block, before it is rounded
   SharedAttentionActivations<T> attention_;
   HeadActivations<T> head_;
-  std::vector<Buffer<T>> states_;  // per layer
+  Buffer<T> states_;  // of all layers, one after another
+  std::vector<size_t> state_offsets_;
   Worker worker_;
 };
 

@@ -106,7 +106,7 @@ void GradientPass<T>::forward(const uint8_t* pixels) {
                                    {act.norm1.view(), act.query_key_value.view()},
                                    &weights_.blocks[layer].summary, attended_.view(),
                                    act.attended_in.view(), act.lse.view(), states_[layer].data(),
-                                   attentions_[layer], worker_, AttendedFloats::scratch);
+                                   attentions_[layer], worker_, AttendedUse::backward);
                   });
 }
 

@@ -183,14 +183,15 @@ template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker, AttendedFloats floats) {
+                 AttentionActivations<T>& activations, Worker& worker, AttendedUse use) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
   keep_rows(layer, band);
   Attended<T> grids = attended_grids(shape, attended, rounded, lse);
+  grids.forward_only = use == AttendedUse::forward_only;
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
-    grids.last = floats == AttendedFloats::scratch && i + 1 == list.size();
+    grids.last = use != AttendedUse::floats && i + 1 == list.size();
     part.attend_rows(band, grids, own, activations[i]);
   });
 }
@@ -294,7 +295,7 @@ void attend_backward(Attention attention, const AttentionShape& shape,
                                                          int64_t);                               \
   template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
                             AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*,      \
-                            AttentionActivations<T>&, Worker&, AttendedFloats);                  \
+                            AttentionActivations<T>&, Worker&, AttendedUse);                     \
   template void expect_position(Attention, const AttentionShape&, int64_t, HeadRange, T*);       \
   template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
                                const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \

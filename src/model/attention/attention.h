@@ -45,8 +45,9 @@ struct AttentionInput {
       : input(input_), query(query_), key(key_), value(value_) {}
 };
 
-// What `attended` holds after attend_rows: what the rows attend, or anything.
-enum class AttendedFloats { kept, scratch };
+// What attend_rows leaves behind: what the next rows need; also what a backward pass does; or
+// `attended` too, which is scratch memory otherwise.
+enum class AttendedUse { forward_only, backward, floats };
 
 // Whole rows of one image from first_row on; called in order from row 0. Fills attended [n, D],
 // rounded, the same as products read it, and lse [n, H], the log-sum-exp of each head's logits, and
@@ -55,7 +56,7 @@ template <class T>
 void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
                  const AttentionInput<T>& positions, AnySummaryWeights summary,
                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker, AttendedFloats floats);
+                 AttentionActivations<T>& activations, Worker& worker, AttendedUse use);
 
 // Heads first .. first + number - 1.
 struct HeadRange {

@@ -82,6 +82,15 @@ struct Band {
     for (Grid<const T> Band::*grid : kGrids) band.*grid = (this->*grid).upside_down();
     return band;
   }
+  // Some of its rows, without the keys and values of those above.
+  Band own_rows(int64_t first, int64_t count) const {
+    Band band = *this;
+    band.first_row += first;
+    band.all_key = band.all_value = {};
+    for (Grid<const T> Band::*grid : {&Band::input, &Band::query, &Band::key, &Band::value})
+      band.*grid = (this->*grid).row_block(first, count);
+    return band;
+  }
 
  private:
   static constexpr Grid<const T> Band::*kGrids[] = {&Band::input, &Band::query,   &Band::key,
@@ -129,6 +138,7 @@ struct Attended {
   Grid<float> lse;
   // Nobody reads `out` once the part at hand has merged into it.
   bool last = false;
+  bool forward_only = false;  // no backward pass follows
 
   AttendedLine<T> row(int64_t r) const { return {out.row(r), rounded.row(r), lse.row(r)}; }
   AttendedLine<T> column(int64_t c) const {

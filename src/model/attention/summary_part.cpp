@@ -64,7 +64,7 @@ class SummaryPart final : public AbovePart<T> {
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     const int64_t n = rows * shape.columns;
     PartActivations<T> act;
-    act.key = OwnedMatrix<T>(std::min(rows, rows_at_once(shape)) * shape.columns, shape.dim);
+    act.key = OwnedMatrix<T>(shape.columns, shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(shape.columns, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
@@ -76,11 +76,12 @@ class SummaryPart final : public AbovePart<T> {
   // The row part's too, which shares its logits with the summaries' values.
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
-    summarise_rows(band, state, act, [&](int64_t r) {
+    // What was made of the rows before is kept for a backward pass only.
+    const bool kept = !attended.forward_only;
+    summarise_rows(band, kept, state, act, [&](int64_t r, const AttendedLine<T>& values) {
       attend_some_and_all(tile_of(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
                                   Visible::causal()),
-                          attended.row(r).output(), values(band.shape, r, act).output(),
-                          band.worker.scratch);
+                          attended.row(r).output(), values.output(), band.worker.scratch);
     });
     this->attend_keys(band, attended, state);
   }
@@ -112,9 +113,9 @@ class SummaryPart final : public AbovePart<T> {
   }
 
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
-    summarise_rows(band, state, act, [&](int64_t r) {
+    summarise_rows(band, true, state, act, [&](int64_t r, const AttendedLine<T>& values) {
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                   Visible::all(), values(band.shape, r, act), Merge::replace, band.worker.scratch);
+                   Visible::all(), values, Merge::replace, band.worker.scratch);
     });
   }
 
@@ -122,7 +123,7 @@ class SummaryPart final : public AbovePart<T> {
                        const Above<float>& d_above, T* /*state*/,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    const int64_t rows_at_once = std::max<int64_t>(kPositionsOfSum / shape.columns, 1);
+    const int64_t rows_at_once = rows_of(shape, kPositionsBackward);
     for_each_band(shape.rows, rows_at_once, [&](int64_t first_row, int64_t rows) {
       const int64_t first = first_row * shape.columns;
       const auto of_positions = [&](const Grid<float>& d) {
@@ -136,8 +137,12 @@ class SummaryPart final : public AbovePart<T> {
 
  private:
   // Some positions at a time: few enough that what is made of them stays in the second cache, many
-  // enough that gradients of weights are read and written seldom.
-  static constexpr int64_t kPositionsOfSum = 256;
+  // enough that gradients of weights, on the way back, are read and written seldom.
+  static constexpr int64_t kPositionsForward = 128;
+  static constexpr int64_t kPositionsBackward = 256;
+  static int64_t rows_of(const AttentionShape& shape, int64_t positions) {
+    return std::max<int64_t>(positions / shape.columns, 1);
+  }
 
   // Back through the summaries' keys to their values and the attention's input.
   static void key_backward(const Band<T>& image, const AttendedGradient<T>& gradient, int64_t first,
@@ -181,63 +186,68 @@ class SummaryPart final : public AbovePart<T> {
     }
   }
 
-  // What the positions of a row attend of it, later ones included.
-  static AttendedLine<T> values(const AttentionShape& shape, int64_t r, PartActivations<T>& act) {
-    const auto of_row = [&](auto m) { return m.row_block(r * shape.columns, shape.columns); };
-    return {act.mean.view(), of_row(act.value.view()), of_row(act.lse.view()), true};
-  }
-
-  // Rows that are summarised at once: few enough that their values are still in the second cache.
-  static int64_t rows_at_once(const AttentionShape& shape) {
-    constexpr int64_t kPositions = 128;
-    return std::max<int64_t>(kPositions / shape.columns, 1);
-  }
-
-  // The band's summaries; attend_row(r) makes the values of its row r.
+  // The band's summaries; attend_row(r, values) makes the values of its row r, what its positions
+  // attend of it, later ones included. Unless what they are made of is `kept`, it takes turns in
+  // the same memory.
   template <class AttendRow>
-  static void summarise_rows(const Band<T>& band, T* state, PartActivations<T>& act,
+  static void summarise_rows(const Band<T>& band, bool kept, T* state, PartActivations<T>& act,
                              AttendRow&& attend_row) {
-    for_each_band(band.query.rows, rows_at_once(band.shape), [&](int64_t first, int64_t rows) {
-      for (int64_t r = first; r < first + rows; ++r) attend_row(r);
-      std::visit([&](const auto* weights) { summarise(band, first, rows, *weights, state, act); },
-                 band.summary);
-    });
+    const int64_t columns = band.shape.columns;
+    for_each_band(
+        band.query.rows, rows_of(band.shape, kPositionsForward),
+        [&](int64_t first_row, int64_t rows) {
+          const int64_t first = kept ? first_row * columns : 0;
+          for (int64_t i = 0; i < rows; ++i) {
+            const auto of_row = [&](auto m) { return m.row_block(first + i * columns, columns); };
+            attend_row(first_row + i, AttendedLine<T>{act.mean.view(), of_row(act.value.view()),
+                                                      of_row(act.lse.view()), true});
+          }
+          std::visit(
+              [&](const auto* weights) {
+                summarise(band, first_row, rows, *weights, first, state, act);
+              },
+              band.summary);
+        });
   }
+  // From the values of some of the band's rows, those of the activations from `first` on, to
+  // summaries.
   template <class Dense>
-  static void summarise(const Band<T>& band, int64_t first, int64_t rows,
-                        const SummaryWeights<Dense>& weights, T* state, PartActivations<T>& act) {
+  static void summarise(const Band<T>& band, int64_t first_row, int64_t rows,
+                        const SummaryWeights<Dense>& weights, int64_t first, T* state,
+                        PartActivations<T>& act) {
     const AttentionShape& shape = band.shape;
     const int64_t columns = shape.columns;
-    const auto of_rows = [&](auto m) { return m.row_block(first * columns, rows * columns); };
-    const Matrix<T> key = act.key.view(rows * columns);
+    const auto of_rows = [&](auto m) { return m.row_block(first, rows * columns); };
+    const auto of_row = [&](auto m, int64_t i) { return m.row_block(i * columns, columns); };
     const Matrix<T> value = of_rows(act.value.view());
     const Matrix<T> norm = of_rows(act.norm.view());
     const Matrix<float> sum = of_rows(act.sum.view());
-    for (int64_t r = 0; r < rows; ++r)
-      convert<T, float>(band.input.row(first + r), sum.row_block(r * columns, columns));
+    for (int64_t i = 0; i < rows; ++i)
+      convert<T, float>(band.input.row(first_row + i), of_row(sum, i));
     dense(band.worker, Matrix<const T>(value), weights.output, sum, {.accumulate = true});
     layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, norm,
-                  act.moments.data() + first * columns);
-    dense(band.worker, norm, weights.key, key);
-    for (int64_t r = 0; r < rows; ++r) {
-      const auto of_row = [&](auto m) { return m.row_block(r * columns, columns); };
-      keep(shape, band.first_row + first + r, of_row(key), of_row(value), state);
+                  act.moments.data() + first);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t row = band.first_row + first_row + i;
+      if (shape.summaries == KeptSummaries::in_8_bits) {
+        dense(band.worker, of_row(norm, i), weights.key, act.key.view());
+        keep_in_8_bits(shape, row, act.key.view(), of_row(value, i), state);
+      } else {
+        const Summaries<T> summaries(shape, state);
+        const Matrix<T> key = summaries.key.row(row);
+        dense(band.worker, of_row(norm, i), weights.key, key);
+        const bool rounded = shape.summaries == KeptSummaries::rounded;
+        if (rounded) round_rows<T>(key, key);
+        (rounded ? round_rows<T> : convert<T, T>)(of_row(value, i), summaries.value.row(row));
+      }
     }
   }
 
-  // A row's summaries into the state.
-  static void keep(const AttentionShape& shape, int64_t row, Matrix<const T> key,
-                   Matrix<const T> value, T* state) {
-    if (shape.summaries == KeptSummaries::in_8_bits) {
-      const Int8Summaries to(shape, state);
-      quantize_rows<T>(key, to.row(to.keys, row), to.key_scales + row, to.rows);
-      quantize_rows<T>(value, to.row(to.values, row), to.value_scales + row, to.rows);
-      return;
-    }
-    const Summaries<T> to(shape, state);
-    const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T> : convert<T, T>;
-    put(key, to.key.row(row));
-    put(value, to.value.row(row));
+  static void keep_in_8_bits(const AttentionShape& shape, int64_t row, Matrix<const T> key,
+                             Matrix<const T> value, T* state) {
+    const Int8Summaries to(shape, state);
+    quantize_rows<T>(key, to.row(to.keys, row), to.key_scales + row, to.rows);
+    quantize_rows<T>(value, to.row(to.values, row), to.value_scales + row, to.rows);
   }
 };
 
