@@ -53,7 +53,7 @@ COMBINER_AMX void ShapeForLines() {
 class Fetcher {
  public:
   Fetcher() = default;
-  explicit Fetcher(const DecodedPosition<bfloat16>& position, int64_t dim)
+  Fetcher(const DecodedPosition<bfloat16>& position, int64_t dim)
       : int8_(&position.int8), lines_(position.lines), dim_(dim) {}
 
   // The next key and its value.
@@ -242,10 +242,11 @@ struct Int8Values {
   COMBINER_AMX HWY_INLINE __m512 Scales(int64_t j) const {
     return _mm512_maskz_loadu_ps(FirstLanes(line.keys - j), line.value_scale + j);
   }
-  // Weights up to one times scales up to the largest are whole numbers up to kMost.
-  static constexpr float kMost = 32767;
-  float to_whole() const { return largest > 0 ? kMost / largest : 0; }
-  float from_whole() const { return largest / kMost; }
+  // Weights up to one times scales up to the largest are whole numbers of 16 bits, and so small
+  // that the sum of all keys' products with values has 32.
+  float most() const { return std::min(32767.0f, 0x1p24f / static_cast<float>(line.keys)); }
+  float to_whole() const { return largest > 0 ? most() / largest : 0; }
+  float from_whole() const { return largest / most(); }
 };
 
 // A head's weights of all lines' values; of those in 8 bits, times their scales.
@@ -450,8 +451,9 @@ COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> 
     for (int64_t h = 0; h < heads; ++h) {
       fetcher.fetch();
       float* logit = at.logit + h * at.columns;
-      JoinLogits(int8, at.query.scale[h], at.upper + h * int8_columns, at.lower + h * int8_columns,
-                 logit + at.exact);
+      if (int8.keys > 0)
+        JoinLogits(int8, at.query.scale[h], at.upper + h * int8_columns,
+                   at.lower + h * int8_columns, logit + at.exact);
       at.sum[h] = WeightsOf(lines, int8_values, scale, logit, at.weight(h));
     }
     for (int64_t h = 0; h < heads; ++h) {
