@@ -23,8 +23,7 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, con
 
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
 // `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended_in.
-// All threads of the worker's share call this with the same arguments but the
-// worker.
+// All threads of the worker's share call this with the same arguments but the worker.
 template <class T, class Dense, class Attend>
 void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights,
                    Matrix<const float> x, Matrix<float> middle, Matrix<float> out,

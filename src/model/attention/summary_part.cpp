@@ -64,7 +64,8 @@ class SummaryPart final : public AbovePart<T> {
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     const int64_t n = rows * shape.columns;
     PartActivations<T> act;
-    act.key = OwnedMatrix<T>(shape.columns, shape.dim);
+    act.key = OwnedMatrix<T>(std::min(rows, rows_of(shape, kPositionsForward)) * shape.columns,
+                             shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(shape.columns, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
@@ -227,27 +228,25 @@ class SummaryPart final : public AbovePart<T> {
     dense(band.worker, Matrix<const T>(value), weights.output, sum, {.accumulate = true});
     layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, norm,
                   act.moments.data() + first);
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t row = band.first_row + first_row + i;
-      if (shape.summaries == KeptSummaries::in_8_bits) {
-        dense(band.worker, of_row(norm, i), weights.key, act.key.view());
-        keep_in_8_bits(shape, row, act.key.view(), of_row(value, i), state);
-      } else {
-        const Summaries<T> summaries(shape, state);
-        const Matrix<T> key = summaries.key.row(row);
-        dense(band.worker, of_row(norm, i), weights.key, key);
-        const bool rounded = shape.summaries == KeptSummaries::rounded;
-        if (rounded) round_rows<T>(key, key);
-        (rounded ? round_rows<T> : convert<T, T>)(of_row(value, i), summaries.value.row(row));
-      }
-    }
+    const Matrix<T> key = act.key.view(rows * columns);
+    dense(band.worker, norm, weights.key, key);
+    for (int64_t i = 0; i < rows; ++i)
+      keep(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state);
   }
 
-  static void keep_in_8_bits(const AttentionShape& shape, int64_t row, Matrix<const T> key,
-                             Matrix<const T> value, T* state) {
-    const Int8Summaries to(shape, state);
-    quantize_rows<T>(key, to.row(to.keys, row), to.key_scales + row, to.rows);
-    quantize_rows<T>(value, to.row(to.values, row), to.value_scales + row, to.rows);
+  // A row's summaries into the state.
+  static void keep(const AttentionShape& shape, int64_t row, Matrix<const T> key,
+                   Matrix<const T> value, T* state) {
+    if (shape.summaries == KeptSummaries::in_8_bits) {
+      const Int8Summaries to(shape, state);
+      quantize_rows<T>(key, to.row(to.keys, row), to.key_scales + row, to.rows);
+      quantize_rows<T>(value, to.row(to.values, row), to.value_scales + row, to.rows);
+      return;
+    }
+    const Summaries<T> to(shape, state);
+    const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T> : convert<T, T>;
+    put(key, to.key.row(row));
+    put(value, to.value.row(row));
   }
 };
 
