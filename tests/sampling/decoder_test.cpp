@@ -142,13 +142,15 @@ template <class T>
 struct Batch {
   const Weights& weights;
   ThreadTeam packers{2};
-  ModelWeights<PanelWeights> panels = pack_panels(weights, precision_of<T>, packers);
+  ModelWeights<PanelWeights> panels;
   Decoder<T> decoder;
   std::vector<DecodeState<T>> states;
 
-  Batch(const Weights& weights_, size_t size, int team = 1)
-      : weights(weights_), decoder(weights.config, panels, static_cast<int64_t>(size), team) {
-    for (size_t i = 0; i < size; ++i) states.emplace_back(weights.config);
+  Batch(const Weights& weights_, size_t size, int team = 1, Precision precision = precision_of<T>)
+      : weights(weights_),
+        panels(pack_panels(weights, precision, packers)),
+        decoder(weights.config, panels, static_cast<int64_t>(size), team) {
+    for (size_t i = 0; i < size; ++i) states.emplace_back(weights.config, panels.summaries);
   }
 };
 
@@ -202,37 +204,51 @@ TEST_CASE("decoder: incremental is parallel, int8 weights") {
   }
 }
 
-TEMPLATE_TEST_CASE("decoder: a batch changes no bit of an image", "", float, bfloat16) {
+template <class T>
+void check_batch(Precision precision) {
   for (const ModelConfig& config : odd_configs()) {
     Random random(2);
     const Weights weights = random_weights(config, random);
     const auto images = random_images(config, 5);
     std::vector<std::vector<float>> alone;
     for (const auto& image : images)
-      alone.push_back(decode_batch<TestType>(weights, std::span(&image, 1)).front());
+      alone.push_back(decode_batch<T>(weights, std::span(&image, 1), precision).front());
     for (size_t batch = 2; batch <= images.size(); ++batch) {
-      const auto together = decode_batch<TestType>(weights, std::span(images).first(batch));
+      const auto together = decode_batch<T>(weights, std::span(images).first(batch), precision);
       for (size_t i = 0; i < batch; ++i) CHECK(together[i] == alone[i]);
     }
   }
 }
 
-TEMPLATE_TEST_CASE("decoder: a team changes no bit of an image", "", float, bfloat16) {
+TEST_CASE("decoder: a batch changes no bit of an image") {
+  check_batch<float>(Precision::f32);
+  check_batch<bfloat16>(Precision::bf16);
+  check_batch<bfloat16>(Precision::int8);
+}
+
+template <class T>
+void check_team(Precision precision) {
   for (const ModelConfig& config : odd_configs()) {
     Random random(8);
     const Weights weights = random_weights(config, random);
     const auto images = random_images(config, 3);
-    const auto expected = decode_batch<TestType>(weights, images);
+    const auto expected = decode_batch<T>(weights, images, precision);
     for (const int team : {2, 3}) {
-      Batch<TestType> batch(weights, images.size(), team);
+      Batch<T> batch(weights, images.size(), team, precision);
       std::vector<std::vector<float>> logits(images.size());
       ThreadTeam(team).run([&](int rank) {
         for (int64_t i = 0; i < config.positions(); ++i)
-          batch.decoder.step(batch.states, forced<TestType>(images, logits), rank);
+          batch.decoder.step(batch.states, forced<T>(images, logits), rank);
       });
       CHECK(logits == expected);
     }
   }
+}
+
+TEST_CASE("decoder: a team changes no bit of an image") {
+  check_team<float>(Precision::f32);
+  check_team<bfloat16>(Precision::bf16);
+  check_team<bfloat16>(Precision::int8);
 }
 
 TEST_CASE("decoder: a thread that throws ends its team's waiting") {
