@@ -92,11 +92,8 @@ template <class T>
 std::vector<ImageDivergence> compare_images(const Model& reference, const Model& model,
                                             const Dataset& images, int64_t count, int threads,
                                             const OnImage& on_image) {
-  std::vector<Comparer<T>> comparers;
-  for (int rank = 0; rank < threads; ++rank) comparers.emplace_back(reference, model, images);
-  return each_image(
-      count, threads, &ImageDivergence::kl_divergence, on_image,
-      [&](int rank, int64_t index) { return comparers[static_cast<size_t>(rank)](index); });
+  return each_image(count, threads, &ImageDivergence::kl_divergence, on_image,
+                    [&] { return Comparer<T>(reference, model, images); });
 }
 
 }  // namespace

@@ -21,11 +21,14 @@ using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
 // Throws Error if the model can't say anything of the images: another size, other channels, none.
 void check_fit(const ModelConfig& config, const Dataset& images);
 
-// measure(rank, index) of the images 0 .. count - 1, in that order whatever the threads; less than
-// `count` of them if on_image stops it. `figure` is the member whose mean on_image is told.
-template <class Result, class Measure>
+// make()(index), `make` being called once for each thread, of the images 0 .. count - 1, in that
+// order whatever the threads; less than `count` of them if on_image stops it. `figure` is the
+// member whose mean on_image is told.
+template <class Result, class Make>
 std::vector<Result> each_image(int64_t count, int threads, double Result::*figure,
-                               const OnImage& on_image, Measure&& measure) {
+                               const OnImage& on_image, Make&& make) {
+  std::vector<decltype(make())> measures;
+  for (int rank = 0; rank < threads; ++rank) measures.push_back(make());
   std::vector<std::optional<Result>> results(static_cast<size_t>(count));
   std::atomic<bool> stopped{false};
   std::mutex mutex;  // of what follows, and on_image
@@ -33,7 +36,7 @@ std::vector<Result> each_image(int64_t count, int threads, double Result::*figur
   double sum = 0;
   ThreadTeam(threads).for_each(count, [&](int rank, int64_t index) {
     if (stopped) return;
-    const Result result = measure(rank, index);
+    const Result result = measures[static_cast<size_t>(rank)](index);
     const std::lock_guard lock(mutex);
     results[static_cast<size_t>(index)] = result;
     sum += result.*figure;

@@ -55,11 +55,8 @@ std::vector<ImageLikelihood> evaluate_images(const ModelConfig& config,
                                              const ModelWeights<PackedWeights>& weights,
                                              const Dataset& images, int64_t count, int threads,
                                              const OnImage& on_image) {
-  std::vector<Evaluator<T>> evaluators;
-  for (int rank = 0; rank < threads; ++rank) evaluators.emplace_back(config, weights, images);
-  return each_image(
-      count, threads, &ImageLikelihood::bits_per_dim, on_image,
-      [&](int rank, int64_t index) { return evaluators[static_cast<size_t>(rank)](index); });
+  return each_image(count, threads, &ImageLikelihood::bits_per_dim, on_image,
+                    [&] { return Evaluator<T>(config, weights, images); });
 }
 
 // Sums in the order of the images, so that the threads' order doesn't show.

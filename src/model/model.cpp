@@ -111,14 +111,8 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       block_(config, band_rows_ * config.columns(), Pass::forward_only),
       attended_(band_rows_ * config.columns(), config.embed_dim),
       attention_(config, band_rows_),
-      head_(config, kPositionsAtOnce, Pass::forward_only) {
-  size_t size = 0;
-  for (const Attention attention : config.attention) {
-    state_offsets_.push_back(size);
-    size += static_cast<size_t>(attention_state_size<T>(attention, shape_));
-  }
-  states_ = Buffer<T>(size);
-}
+      head_(config, kPositionsAtOnce, Pass::forward_only),
+      states_(config, shape_) {}
 
 template <class T>
 template <class Visit>
@@ -136,11 +130,11 @@ void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
     for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
       block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
         const Attention attention = config_.attention[layer];
-        attend_rows<T>(
-            attention, shape_, row, {block_.norm1.view(n), block_.query_key_value.view(n)},
-            &weights_.blocks[layer].summary, attended_.view(n), block_.attended_in.view(n),
-            block_.lse.view(n), states_.data() + state_offsets_[layer], attention_.of(attention),
-            worker_, AttendedUse::forward_only);
+        attend_rows<T>(attention, shape_, row,
+                       {block_.norm1.view(n), block_.query_key_value.view(n)},
+                       &weights_.blocks[layer].summary, attended_.view(n),
+                       block_.attended_in.view(n), block_.lse.view(n), states_.layer(layer),
+                       attention_.of(attention), worker_, AttendedUse::forward_only);
       });
     for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
       head_norm(config_, weights_, x.row_block(at, count), head_, worker_);

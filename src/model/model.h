@@ -104,8 +104,7 @@ class ParallelForward {
   OwnedMatrix<float> attended_;  // by a block, before it is rounded
   SharedAttentionActivations<T> attention_;
   HeadActivations<T> head_;
-  Buffer<T> states_;  // of all layers, one after another
-  std::vector<size_t> state_offsets_;
+  AttentionStates<T> states_;
   Worker worker_;
 };
 

@@ -35,16 +35,8 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
 
 template <class T>
 DecodeState<T>::DecodeState(const ModelConfig& config, KeptSummaries summaries)
-    : pixels(static_cast<size_t>(config.dims())) {
-  size_t size = 0;
-  for (const Attention attention : config.attention) {
-    offsets_.push_back(size);
-    size +=
-        static_cast<size_t>(attention_state_size<T>(attention, config.attention_shape(summaries)));
-  }
-  // Keys at the end too are followed by memory that attend_lines may read.
-  layers_ = Buffer<T>(size + static_cast<size_t>(kReadableKeys * config.embed_dim));
-}
+    : pixels(static_cast<size_t>(config.dims())),
+      layers_(config, config.attention_shape(summaries)) {}
 
 template <class T>
 DecodeState<T> DecodeState<T>::clone() const {
@@ -52,7 +44,6 @@ DecodeState<T> DecodeState<T>::clone() const {
   copy.position = position;
   copy.pixels = pixels.clone();
   copy.layers_ = layers_.clone();
-  copy.offsets_ = offsets_;
   return copy;
 }
 

@@ -151,6 +151,17 @@ double worst_error(const Sums& d_query, const Sums& d_key, const Sums& d_value,
   return bounds.worst();
 }
 
+template <class T, class Actual>
+void check_same(const AttentionCase<T>& c, const Sums& d_query, const Sums& d_key,
+                const Sums& d_value, const Actual& actual) {
+  INFO(c.queries() << " queries, " << c.keys() << " keys of " << c.head_dim() << ", visible "
+                   << c.visible.first << " + " << c.visible.step << " i");
+  CHECK(worst_error(d_query, d_key, d_value, actual) <= 1.0);
+  CHECK(actual.query.gaps_kept());
+  CHECK(actual.key.gaps_kept());
+  CHECK(actual.value.gaps_kept());
+}
+
 template <class T>
 void check_tiles() {
   Scratch scratch;
@@ -161,12 +172,7 @@ void check_tiles() {
     Sums d_query(after.query), d_key(after.key), d_value(after.value);
     attend_backward(c.tile(), output.places(), after.places(), scratch);
     add_gradient(c, output, d_query, d_key, d_value);
-    INFO(c.queries() << " queries, " << c.keys() << " keys of " << c.head_dim() << ", visible "
-                     << c.visible.first << " + " << c.visible.step << " i");
-    CHECK(worst_error(d_query, d_key, d_value, after) <= 1.0);
-    CHECK(after.query.gaps_kept());
-    CHECK(after.key.gaps_kept());
-    CHECK(after.value.gaps_kept());
+    check_same(c, d_query, d_key, d_value, after);
   });
 }
 
@@ -199,12 +205,7 @@ void check_some_and_all() {
         {sums.places(), query, query_stride, key, key_stride, value, value_stride}, scratch);
     add_gradient(c, output, d_query, d_key, d_value);
     add_gradient(all, whole, d_query, d_key, d_value);
-    INFO(c.queries() << " queries, " << c.keys() << " keys of " << c.head_dim() << ", visible "
-                     << c.visible.first << " + " << c.visible.step << " i");
-    CHECK(worst_error(d_query, d_key, d_value, after) <= 1.0);
-    CHECK(after.query.gaps_kept());
-    CHECK(after.key.gaps_kept());
-    CHECK(after.value.gaps_kept());
+    check_same(c, d_query, d_key, d_value, after);
   });
 }
 
