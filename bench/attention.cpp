@@ -80,8 +80,7 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
   const SummaryWeights<PanelWeights> summary{PanelWeights::pack<float>(square),
                                              PanelWeights::pack<float>(square),
                                              {ones.data(), zeros.data()}};
-  Buffer<float> layer(
-      static_cast<size_t>(attention_state_size<float>(attention, shape) + kReadableKeys * kDim));
+  Buffer<float> layer(static_cast<size_t>(attention_state_size<float>(attention, shape)));
   auto activations = attention_activations<float>(attention, shape, 1);
   OwnedMatrix<float> attended(1, kDim);
   KeyLines<float> lines;

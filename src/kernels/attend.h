@@ -121,8 +121,6 @@ void attend_some_and_all(const AttentionTile<T>& tile, const AttentionOutput<T>&
                          const AttentionOutput<T>& whole, Scratch& scratch);
 
 // Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
-// Keys are followed by memory that can be read, whatever it holds, up to the next multiple of
-// kReadableKeys rows.
 template <class T>
 struct KeyLine {
   const T* key;
@@ -131,7 +129,6 @@ struct KeyLine {
   int64_t value_stride;
   int64_t keys;
 };
-inline constexpr int64_t kReadableKeys = 16;
 
 // The same in 8 bits: each key and each value times a scale of its own.
 struct Int8KeyLine : KeyLine<int8_t> {

@@ -35,7 +35,7 @@ constexpr int64_t kOneColumn = 4;
 constexpr int64_t kDimGroups = kDims / 4;
 
 // Tiles 0 and 1: 16 keys and a query; 2 and 3: the same in 8 bits; 4 to 7: logits of four heads, or
-// two products each of two. What follows a line's keys is read, and makes logits that nobody reads.
+// two products each of two.
 COMBINER_AMX void ShapeForLines() {
   TileShapes shapes;
   shapes.set(0, kTileRows);
@@ -108,6 +108,21 @@ HWY_INLINE __mmask16 FirstLanes(int64_t count) {
   return static_cast<__mmask16>(count >= kTileRows ? 0xffff : (1 << count) - 1);
 }
 
+// Where the tile of keys begins that is to end with key `end`: the last one early rather than
+// beyond the line, in memory that nobody has fetched.
+HWY_INLINE int64_t FirstKey(int64_t end, int64_t keys) { return std::min(end, keys) - kTileRows; }
+
+// A line of at least a tile's keys: the same or, its keys copied to `copy` [kTileRows, dim], one in
+// which others that nobody needs come after them.
+template <class T>
+HWY_INLINE KeyLine<T> AtLeastATile(const KeyLine<T>& line, int64_t dim, T* copy) {
+  if (line.keys >= kTileRows) return line;
+  for (int64_t j = 0; j < line.keys; ++j)
+    std::copy_n(line.key + j * line.key_stride, dim, copy + j * dim);
+  finish_stores_for_tiles();
+  return {copy, dim, line.value, line.value_stride, kTileRows};
+}
+
 // Logits of a tile of keys and the head `h` from the current one on, in `tile`, which intrinsics
 // want by its number.
 #define COMBINER_ADD_LOGITS(tile, h)                \
@@ -119,13 +134,14 @@ HWY_INLINE __mmask16 FirstLanes(int64_t count) {
   _tile_loadd(1, q + (h)*head_dim, kOneColumn);     \
   _tile_dpbf16ps(tile, 0, 1)
 
-// logit[h * stride + j] = query . key j of each head; undefined up to a whole tile of keys.
+// logit[h * stride + j] = query . key j of each head, of a line of at least a tile's keys.
 COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads, int64_t head_dim,
                                            const KeyLine<bfloat16>& line, float* logit,
                                            int64_t stride, Fetcher& fetcher) {
   const int64_t key_bytes = line.key_stride * static_cast<int64_t>(sizeof(bfloat16));
-  for (int64_t j = 0; j < line.keys; j += kTileRows)
+  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows)
     for (int64_t d = 0; d < head_dim; d += kDims) {
+      const int64_t j = FirstKey(end, line.keys);
       const bfloat16* key = line.key + j * line.key_stride + d;
       const bfloat16* q = query + d;
       float* to = logit + j;
@@ -189,14 +205,15 @@ COMBINER_AMX HWY_INLINE void Split(const bfloat16* query, int64_t heads, int64_t
   }
 }
 
-// upper[h * stride + j] and lower[...]: the products of a head's halves with key j, whole numbers;
-// undefined up to a whole tile of keys.
+// upper[h * stride + j] and lower[...]: the products of a head's halves with key j, whole numbers,
+// of a line of at least a tile's keys.
 COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t heads,
-                                               int64_t head_dim, const Int8KeyLine& line,
+                                               int64_t head_dim, const KeyLine<int8_t>& line,
                                                int32_t* upper, int32_t* lower, int64_t stride,
                                                Fetcher& fetcher) {
-  for (int64_t j = 0; j < line.keys; j += kTileRows)
+  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows)
     for (int64_t h = 0; h < heads; ++h) {
+      const int64_t j = FirstKey(end, line.keys);
       const int64_t at = h * head_dim;
       _tile_zero(4);
       _tile_zero(5);
@@ -263,11 +280,17 @@ COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, const Int8Values& int8, flo
   __m512 high = _mm512_set1_ps(-HUGE_VALF);
   int64_t columns = 0;
   const auto add_line = [&](int64_t keys) COMBINER_AMX {
-    const int64_t end = columns + round_up(keys, kTileRows);
-    std::fill(logit + columns + keys, logit + end, -HUGE_VALF);
-    for (int64_t j = columns; j < end; j += kTileRows)
-      high = _mm512_max_ps(high, _mm512_load_ps(logit + j));
-    columns = end;
+    int64_t j = 0;
+    for (; j + kTileRows <= keys; j += kTileRows)
+      high = _mm512_max_ps(high, _mm512_load_ps(logit + columns + j));
+    if (j < keys) {
+      const __m512 last = _mm512_mask_load_ps(_mm512_set1_ps(-HUGE_VALF), FirstLanes(keys - j),
+                                              logit + columns + j);
+      _mm512_store_ps(logit + columns + j, last);
+      high = _mm512_max_ps(high, last);
+      j += kTileRows;
+    }
+    columns += j;
   };
   for (const KeyLine<bfloat16>& line : lines) add_line(line.keys);
   const int64_t exact = columns;
@@ -400,6 +423,9 @@ struct LineScratch {
   // In 8 bits: [heads, columns - exact].
   int32_t *upper, *lower;
   SplitQuery query;
+  // AtLeastATile's [kTileRows, heads * head_dim], in the same memory.
+  bfloat16* keys;
+  int8_t* int8_keys;
 
   LineScratch(const DecodedPosition<bfloat16>& position, int64_t head_dim, Scratch& scratch) {
     for (const KeyLine<bfloat16>& line : position.lines) exact += round_up(line.keys, kTileRows);
@@ -408,7 +434,8 @@ struct LineScratch {
     const int64_t heads = round_up(position.heads, kTileRows);
     const int64_t row = heads * columns;
     const int64_t queries = heads * head_dim;
-    logit = scratch.reserve<float>(static_cast<size_t>(5 * row + 2 * heads + 2 * queries));
+    logit = scratch.reserve<float>(
+        static_cast<size_t>(5 * row + 2 * heads + (2 + kTileRows) * queries));
     exact_weight = reinterpret_cast<bfloat16*>(logit + row);
     int8_weight = reinterpret_cast<int16_t*>(logit + 2 * row);
     upper = reinterpret_cast<int32_t*>(logit + 3 * row);
@@ -417,6 +444,8 @@ struct LineScratch {
     query.scale = sum + heads;
     query.upper = reinterpret_cast<int8_t*>(sum + 2 * heads);
     query.lower = reinterpret_cast<int8_t*>(sum + 2 * heads + queries);
+    keys = reinterpret_cast<bfloat16*>(sum + 2 * heads + 2 * queries);
+    int8_keys = reinterpret_cast<int8_t*>(keys);
   }
   LineWeights weight(int64_t h) const {
     return {exact_weight + h * columns, int8_weight + h * columns};
@@ -436,14 +465,16 @@ COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> 
     if (i + 1 < positions.size()) fetcher = Fetcher(positions[i + 1], heads * head_dim);
     float* to = at.logit;
     for (const KeyLine<bfloat16>& line : lines) {
-      LogitsByTiles(query, heads, head_dim, line, to, at.columns, fetcher);
+      LogitsByTiles(query, heads, head_dim, AtLeastATile(line, heads * head_dim, at.keys), to,
+                    at.columns, fetcher);
       to += round_up(line.keys, kTileRows);
     }
     const int64_t int8_columns = at.columns - at.exact;
     if (int8.keys > 0) {
       Split(query, heads, head_dim, at.query);
       finish_stores_for_tiles();
-      Int8LogitsByTiles(at.query, heads, head_dim, int8, at.upper, at.lower, int8_columns, fetcher);
+      const auto line = AtLeastATile<int8_t>(int8, heads * head_dim, at.int8_keys);
+      Int8LogitsByTiles(at.query, heads, head_dim, line, at.upper, at.lower, int8_columns, fetcher);
     }
     // All heads' weights before all means: the chain from logits to a sum is long, and those of
     // several heads pass at once if nothing else lies between them.
@@ -477,7 +508,6 @@ bool attend_lines_by_tiles([[maybe_unused]] std::span<const DecodedPosition<bflo
                            [[maybe_unused]] int64_t head_dim, [[maybe_unused]] float scale,
                            [[maybe_unused]] Scratch& scratch) {
 #if COMBINER_HAS_AMX
-  static_assert(kReadableKeys == kTileRows);
   if (head_dim % N_AVX3::kDims != 0 || !amx_available()) return false;
   N_AVX3::AttendLinesByTiles(positions, head_dim, scale, scratch);
   return true;

@@ -5,7 +5,6 @@
 #include <map>
 #include <vector>
 
-#include "kernels/attend.h"
 #include "kernels/layer_norm.h"
 #include "model/attention/attention.h"
 #include "model/config.h"
@@ -75,8 +74,7 @@ class AttentionStates {
       offsets_.push_back(size);
       size += static_cast<size_t>(attention_state_size<T>(attention, shape));
     }
-    // Keys at the end too are followed by memory that attend_lines may read.
-    values_ = Buffer<T>(size + static_cast<size_t>(kReadableKeys * shape.dim));
+    values_ = Buffer<T>(size);
   }
   AttentionStates clone() const {
     AttentionStates copy;

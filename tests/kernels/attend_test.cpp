@@ -346,7 +346,7 @@ struct Int8Rows {
   int64_t dim;
 
   Int8Rows(int64_t rows, int64_t dim_, Random& random) : dim(dim_) {
-    const auto size = static_cast<size_t>((rows + kReadableKeys) * dim);
+    const auto size = static_cast<size_t>(rows * dim);
     for (const float v : random.normals(size))
       whole.push_back(static_cast<int8_t>(std::clamp(std::lrint(40 * v), -127l, 127l)));
     for (int64_t i = 0; i < rows; ++i) scales.push_back(i % 3 == 0 ? 0x1p-5f : 0x1p-6f);
@@ -366,7 +366,7 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   std::vector<PaddedMatrix<T>> key, value;
   std::vector<KeyLine<T>> lines;
   for (const int64_t n : keys) {
-    key.emplace_back((n + kReadableKeys - 1) / kReadableKeys * kReadableKeys, dim, random);
+    key.emplace_back(n, dim, random);
     value.emplace_back(n, dim, random);
   }
   for (size_t line = 0; line < keys.size(); ++line)
