@@ -59,8 +59,8 @@ class Fetcher {
   // The next key and its value.
   HWY_INLINE void fetch() {
     if (keys_ == 0 && !begin_line()) return;
-    fetch_row(key_);
-    fetch_row(value_);
+    fetch_row(key_, row_bytes_);
+    fetch_row(value_, row_bytes_);
     key_ += key_bytes_;
     value_ += value_bytes_;
     --keys_;
@@ -70,6 +70,9 @@ class Fetcher {
   bool begin_line() {
     if (int8_) {
       begin(*int8_);
+      constexpr auto kSize = static_cast<int64_t>(sizeof(float));
+      fetch_row(reinterpret_cast<const char*>(int8_->key_scale), keys_ * kSize);
+      fetch_row(reinterpret_cast<const char*>(int8_->value_scale), keys_ * kSize);
       int8_ = nullptr;
     }
     if (keys_ == 0 && !lines_.empty()) {
@@ -88,8 +91,8 @@ class Fetcher {
     row_bytes_ = dim_ * kSize;
     keys_ = line.keys;
   }
-  HWY_INLINE void fetch_row(const char* row) const {
-    for (int64_t i = 0; i < row_bytes_; i += kTileBytes) _mm_prefetch(row + i, _MM_HINT_T1);
+  static HWY_INLINE void fetch_row(const char* row, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += kTileBytes) _mm_prefetch(row + i, _MM_HINT_T1);
   }
 
   const Int8KeyLine* int8_ = nullptr;  // the first of all, from furthest away,
