@@ -11,6 +11,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/simd-inl.h"
 
@@ -18,26 +19,40 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+HWY_INLINE hn::Vec<hn::ScalableTag<uint32_t>> LoadBits(hn::ScalableTag<uint32_t> d,
+                                                       const float* from) {
+  return hn::BitCast(d, hn::LoadU(hn::ScalableTag<float>(), from));
+}
+HWY_INLINE hn::Vec<hn::ScalableTag<uint16_t>> LoadBits(hn::ScalableTag<uint16_t> d,
+                                                       const bfloat16* from) {
+  return hn::LoadU(d, &from->bits);
+}
+
 // What a row's numbers as whole ones, from -127 to 127, are multiplied by: the largest |from| /
 // 127. That is no finite number if one of `from` is not, which makes sums of the row's none either;
 // it is 0 where it would be too small for a normal float.
 template <class X>
 HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
   constexpr float kMost = 127;
-  const hn::ScalableTag<float> d;
-  const hn::RebindToSigned<decltype(d)> di32;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   // Magnitudes as bits, which have the same order, with NaN at its end.
-  auto most = hn::Zero(di32);
+  using Bits = hwy::UnsignedFromSize<sizeof(X)>;
+  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;
+  const hn::ScalableTag<Bits> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto most = hn::Zero(d);
   int64_t j = 0;
   for (; j + lanes <= count; j += lanes)
-    most = hn::Max(most, hn::BitCast(di32, hn::Abs(LoadFloats(d, from + j))));
-  int32_t bits = hn::GetLane(hn::MaxOfLanes(di32, most));
+    most = hn::Max(most, hn::And(LoadBits(d, from + j), hn::Set(d, kMagnitude)));
+  Bits largest = hn::GetLane(hn::MaxOfLanes(d, most));
   for (; j < count; ++j)
-    bits = std::max(bits, std::bit_cast<int32_t>(std::abs(OneToFloat(from[j]))));
-  const float scale = std::bit_cast<float>(bits) / kMost;
+    largest = std::max<Bits>(largest, std::bit_cast<Bits>(from[j]) & kMagnitude);
+  const float scale = OneToFloat(std::bit_cast<X>(largest)) / kMost;
   return scale < std::numeric_limits<float>::min() ? 0 : scale;
 }
+
+// A float of this size has no bits for fractions: added to a small number it leaves the whole one
+// nearest to that in the lowest bits.
+constexpr float kNoFractions = 0x1.8p23f;
 
 // to[count] = the whole numbers nearest to from / scale; zeros if that is 0.
 template <class X, class Integer>
@@ -48,14 +63,17 @@ HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
     return;
   }
   const hn::ScalableTag<float> d;
-  const hn::Rebind<Integer, decltype(d)> di;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  using Bits = std::make_unsigned_t<Integer>;
+  const hn::Rebind<Bits, decltype(d)> di;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const float inverse = 1 / scale;
   const auto factor = hn::Set(d, inverse);
+  const auto no_fractions = hn::Set(d, kNoFractions);
   int64_t j = 0;
   for (; j + lanes <= count; j += lanes) {
-    const auto integers = hn::NearestInt(hn::Mul(LoadFloats(d, from + j), factor));
-    hn::StoreU(hn::DemoteTo(di, integers), di, to + j);
+    const auto whole = hn::Add(hn::Mul(LoadFloats(d, from + j), factor), no_fractions);
+    hn::StoreU(hn::TruncateTo(di, hn::BitCast(du, whole)), di, reinterpret_cast<Bits*>(to + j));
   }
   for (; j < count; ++j) to[j] = static_cast<Integer>(std::lrint(OneToFloat(from[j]) * inverse));
 }

@@ -42,12 +42,37 @@ void check() {
   }
 }
 
+// Wherever in the row it stands, and of either sign.
+template <class T>
+void check_not_finite() {
+  constexpr int64_t kColumns = 45;
+  Random random(2);
+  PaddedMatrix<T> from(1, kColumns, random);
+  std::vector<int8_t> values(kColumns);
+  for (const float bad : {HUGE_VALF, -HUGE_VALF, NAN, -NAN})
+    for (int64_t j = 0; j < kColumns; ++j) {
+      const T good = from.at(0, j);
+      from.at(0, j) = from_double<T>(bad);
+      float scale = 0;
+      quantize_rows<T>(from.view(), {values.data(), 1, kColumns}, &scale, 1);
+      CHECK(!std::isfinite(scale));
+      from.at(0, j) = good;
+    }
+}
+
 }  // namespace
 
 TEST_CASE("Rows of 8-bit integers are the nearest to what they were made of") {
   for_each_instruction_set([] {
     check<float>();
     check<bfloat16>();
+  });
+}
+
+TEST_CASE("A row of 8-bit integers with a number that is not finite has no finite scale") {
+  for_each_instruction_set([] {
+    check_not_finite<float>();
+    check_not_finite<bfloat16>();
   });
 }
 
