@@ -201,9 +201,11 @@ TEST_CASE("Scales that do not fit their I8 tensors are named") {
   CHECK_THAT(error([&](Parts& p) { p.tensors["norm.weight.scale"] = p.tensors.at("norm.weight"); }),
              contains("tensor norm.weight.scale [12] is unknown to this config"));
   CHECK_THAT(error([&](Parts& p) {
+               p.tensors["norm.weight.scale"] = p.tensors.at("norm.weight");
                p.tensors.at("norm.weight") = {DType::i8, {12}, std::vector<std::byte>(12)};
              }),
-             contains("norm.weight") && contains("is of dtype I8"));
+             contains("tensor norm.weight is of dtype I8, expected F32, BF16 or F16") &&
+                 contains("quantize the model again") && !contains("unknown"));
 }
 
 TEST_CASE("Scales that are no sizes are named") {
