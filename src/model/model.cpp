@@ -13,12 +13,13 @@
 namespace combiner {
 namespace {
 
-// Positions to a band: enough rows that keys packed for a column of attention serve many queries,
-// few enough that activations stay in cache.
-constexpr int64_t kBandPositions = 512;
-
-int64_t band_rows(const ModelConfig& config) {
-  return std::clamp<int64_t>(kBandPositions / config.columns(), 1, config.rows());
+// Elements of T that the layer keeps that keeps most.
+template <class T>
+size_t largest_state(const ModelConfig& config, const AttentionShape& shape) {
+  int64_t size = 0;
+  for (const Attention attention : config.attention)
+    size = std::max(size, attention_state_size<T>(attention, shape));
+  return static_cast<size_t>(size);
 }
 
 // Calls visit.operator()<Weight>(), Weight being what precision has weights in.
@@ -104,50 +105,42 @@ ParallelForward<T>::ParallelForward(const ModelConfig& config,
       shape_(config.attention_shape(weights.summaries == KeptSummaries::as_made
                                         ? KeptSummaries::as_made
                                         : KeptSummaries::rounded)),
-      band_rows_(band_rows(config)),
       sinusoids_(sinusoidal_positions(config)),
-      x_(band_rows_ * config.columns(), config.embed_dim),
-      stem_in_(band_rows_ * config.columns(), stem_inputs(config)),
-      block_(config, band_rows_ * config.columns(), Pass::forward_only),
-      attended_(band_rows_ * config.columns(), config.embed_dim),
-      attention_(config, band_rows_),
-      head_(config, kPositionsAtOnce, Pass::forward_only),
-      states_(config, shape_) {}
+      x_(config.positions(), config.embed_dim),
+      stem_in_(config.positions(), stem_inputs(config)),
+      block_(config, config.positions(), Pass::forward_only),
+      attended_(config.positions(), config.embed_dim),
+      attention_(config, config.rows()),
+      state_(largest_state<T>(config, shape_)),
+      head_(config, kPositionsAtOnce, Pass::forward_only) {}
 
 template <class T>
 template <class Visit>
 void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
-  for (int64_t row = 0; row < config_.rows(); row += band_rows_) {
-    const int64_t rows = std::min(band_rows_, config_.rows() - row);
-    const int64_t first = row * config_.columns();
-    const int64_t n = rows * config_.columns();
-    const Matrix<float> x = x_.view(n);
-    for (int64_t i = 0; i < n; ++i)
-      embed_position(config_, weights_.embed, sinusoids_, pixels, first + i, x.row(i),
-                     stem_in_.view().row(i));
-    if (config_.stem)
-      dense(worker_, stem_in_.view(n), weights_.embed.stem, x, {.accumulate = true});
-    for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
-      block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
-        const Attention attention = config_.attention[layer];
-        attend_rows<T>(attention, shape_, row,
-                       {block_.norm1.view(n), block_.query_key_value.view(n)},
-                       &weights_.blocks[layer].summary, attended_.view(n),
-                       block_.attended_in.view(n), block_.lse.view(n), states_.layer(layer),
-                       attention_.of(attention), worker_, AttendedUse::forward_only);
-      });
-    for_each_band(n, kPositionsAtOnce, [&](int64_t at, int64_t count) {
-      head_norm(config_, weights_, x.row_block(at, count), head_, worker_);
-      for (int channel = 0; channel < predictions(config_); ++channel) {
-        if (channel > 0)
-          for (int64_t i = 0; i < count; ++i)
-            head_reveal(weights_.head, channel - 1, i,
-                        pixels[(first + at + i) * config_.image.channels + channel - 1], head_);
-        head_channel(weights_.head, config_, channel, count, head_, worker_);
-        visit(first + at, count, channel);
-      }
+  const Matrix<float> x = x_.view();
+  for (int64_t i = 0; i < x.rows; ++i)
+    embed_position(config_, weights_.embed, sinusoids_, pixels, i, x.row(i),
+                   stem_in_.view().row(i));
+  if (config_.stem) dense(worker_, stem_in_.view(), weights_.embed.stem, x, {.accumulate = true});
+  for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
+    block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
+      const Attention attention = config_.attention[layer];
+      attend_rows<T>(attention, shape_, 0, {block_.norm1.view(), block_.query_key_value.view()},
+                     &weights_.blocks[layer].summary, attended_.view(), block_.attended_in.view(),
+                     block_.lse.view(), state_.data(), attention_.of(attention), worker_,
+                     AttendedUse::forward_only);
     });
-  }
+  for_each_band(x.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
+    head_norm(config_, weights_, x.row_block(first, n), head_, worker_);
+    for (int channel = 0; channel < predictions(config_); ++channel) {
+      if (channel > 0)
+        for (int64_t i = 0; i < n; ++i)
+          head_reveal(weights_.head, channel - 1, i,
+                      pixels[(first + i) * config_.image.channels + channel - 1], head_);
+      head_channel(weights_.head, config_, channel, n, head_, worker_);
+      visit(first, n, channel);
+    }
+  });
 }
 
 template <class T>

@@ -73,9 +73,9 @@ class PanelPacker {
 // vectors stay where they lie in `weights`, which must outlive the result.
 ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision);
 
-// The parallel forward pass of one image at a time, in bands of rows whose activations stay in
-// cache. T is float (for f32) or bfloat16. Needs the weights' tables and vectors to stay
-// where they are. One for each thread.
+// The parallel forward pass of one image at a time, a layer of it after another: all layers'
+// attention keeps what it keeps in the same memory, which so stays in cache. T is float (for f32)
+// or bfloat16. Needs the weights' tables and vectors to stay where they are. One for each thread.
 template <class T>
 class ParallelForward {
  public:
@@ -96,15 +96,14 @@ class ParallelForward {
   const ModelConfig& config_;
   const ModelWeights<PackedWeights>& weights_;
   AttentionShape shape_;
-  int64_t band_rows_;
   Buffer<float> sinusoids_;
   OwnedMatrix<float> x_;
   OwnedMatrix<T> stem_in_;
   BlockActivations<T> block_;
   OwnedMatrix<float> attended_;  // by a block, before it is rounded
   SharedAttentionActivations<T> attention_;
+  Buffer<T> state_;  // of the layer at hand
   HeadActivations<T> head_;
-  AttentionStates<T> states_;
   Worker worker_;
 };
 

@@ -119,7 +119,7 @@ struct Size {
 };
 
 TEST_CASE("The forward pass agrees with the reference at odd sizes") {
-  // The last are of more positions than a band, and of rows longer than one.
+  // The last are of more positions than are worked on at a time, and of longer rows.
   for (const Size size : {Size{1, 1}, {1, 7}, {7, 1}, {2, 3}, {3, 50}, {13, 50}, {2, 520}})
     for (const Attention attention : kAttentions)
       for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
@@ -239,7 +239,8 @@ TEST_CASE("No logit depends on its own byte or a later one") {
       std::iota(all.begin(), all.end(), size_t{0});
       check_causality(small, all);
 
-      // More positions than a band: bytes of its first and last rows, and some of the others.
+      // More positions than are worked on at a time: bytes of the first and last rows, and some of
+      // the others.
       const ModelConfig large = small_config(tokens, attention, 13, 50);
       const auto dims = static_cast<size_t>(large.dims());
       std::vector<size_t> some = {0, 1, 2, dims - 3, dims - 2, dims - 1};
