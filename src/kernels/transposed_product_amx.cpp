@@ -7,6 +7,7 @@
 #include "kernels/amx.h"
 #include "kernels/panels_storage.h"
 #include "kernels/transposed_product.h"
+#include "tensor/for_each_band.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/transposed_product_amx.cpp"
@@ -84,29 +85,39 @@ namespace combiner {
 #if COMBINER_HAS_AMX
 namespace {
 
-// Of the depth at once: a block of sums reads so much of two panels again and again, which then
-// stays in the nearest cache.
+// What is made at once. Of the depth so much that what a block of sums reads of two panels again
+// and again stays in the nearest cache; of rows and columns so many that they, and both factors
+// laid out for them, stay in the second.
 constexpr int64_t kDepthAtOnce = 512;
+constexpr int64_t kSideAtOnce = 256;
 
 void multiply_part(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> c,
                    bool accumulate, Scratch& scratch) {
   constexpr int64_t kTileDepth = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
   PanelWeights::Panels panels;
-  panels.out = c.columns;
   panels.in = round_up(a.rows, kTileDepth);
   panels.tiles = true;
   // Rows whose distance is a power of two would share few cache sets.
   const int64_t stride = panels.in + kTileDepth;
-  const int64_t rows_size = round_up(c.rows, kTileRows) * stride;
-  const int64_t panels_size = round_up(c.columns, 2 * kTileRows) * panels.in;
+  const int64_t rows_size = round_up(std::min(kSideAtOnce, c.rows), kTileRows) * stride;
+  const int64_t panels_size = round_up(std::min(kSideAtOnce, c.columns), 2 * kTileRows) * panels.in;
   auto* memory = scratch.reserve<bfloat16>(static_cast<size_t>(rows_size + panels_size));
   panels.bf16 = {memory + rows_size, static_cast<size_t>(panels_size)};
-  N_AVX3::Transpose(a, {memory, round_up(c.rows, kTileRows), panels.in, stride});
-  N_AVX3::MakePanels(b, panels.in, panels.bf16.data());
-  Scratch none;
-  multiply_tiles<bfloat16, float>({memory, c.rows, panels.in, stride}, panels, c,
-                                  {.accumulate = accumulate},
-                                  {0, round_up(c.columns, kTileRows) / kTileRows}, none);
+  for_each_band(c.rows, kSideAtOnce, [&](int64_t row, int64_t rows) {
+    N_AVX3::Transpose(a.column_block(row, rows),
+                      {memory, round_up(rows, kTileRows), panels.in, stride});
+    for_each_band(c.columns, kSideAtOnce, [&](int64_t column, int64_t columns) {
+      // Panels of all columns stay there for all rows.
+      if (row == 0 || columns < c.columns)
+        N_AVX3::MakePanels(b.column_block(column, columns), panels.in, panels.bf16.data());
+      panels.out = columns;
+      Scratch none;
+      multiply_tiles<bfloat16, float>({memory, rows, panels.in, stride}, panels,
+                                      c.row_block(row, rows).column_block(column, columns),
+                                      {.accumulate = accumulate},
+                                      {0, round_up(columns, kTileRows) / kTileRows}, none);
+    });
+  });
 }
 
 }  // namespace
