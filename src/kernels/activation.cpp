@@ -7,16 +7,52 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "kernels/activation-inl.h"
+#include "kernels/amx.h"
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+// The function of a row and, if kSlope, its slope, as far as there are whole pairs of vectors,
+// which processors that multiply bfloat16 round by one instruction. Returns how far.
+template <class F, bool kSlope>
+COMBINER_AMX int64_t MapPairs(int64_t count, const bfloat16* x, bfloat16* y, bfloat16* slope) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr int64_t kLanes = 16;
+  const auto store = [](const V(&v)[2], bfloat16* to) COMBINER_AMX {
+    const __m512bh rounded = _mm512_cvtne2ps_pbh(v[1].raw, v[0].raw);
+    _mm512_storeu_si512(to, reinterpret_cast<__m512i>(rounded));
+  };
+  int64_t j = 0;
+  for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
+    V values[2], slopes[2];
+    HWY_UNROLL(2)
+    for (int64_t half = 0; half < 2; ++half) {
+      const V v = LoadFloats(d, x + j + half * kLanes);
+      if constexpr (kSlope)
+        values[half] = F::ValueAndSlope(d, v, slopes[half]);
+      else
+        values[half] = F::Value(d, v);
+    }
+    store(values, y + j);
+    if constexpr (kSlope) store(slopes, slope + j);
+  }
+  return j;
+}
+#endif
+
 // The function of a row and, if kSlope, its slope, in whole vectors; the last, partial one by way
 // of a copy.
 template <class F, bool kSlope, class T>
 HWY_INLINE void MapRow(int64_t count, const T* x, T* y, T* slope) {
+  int64_t j = 0;
+#if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (amx_available()) j = MapPairs<F, kSlope>(count, x, y, slope);
+#endif
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -27,7 +63,6 @@ HWY_INLINE void MapRow(int64_t count, const T* x, T* y, T* slope) {
       return F::Value(d, v);
   };
   V v = hn::Zero(d);
-  int64_t j = 0;
   for (; j + lanes <= count; j += lanes) {
     StoreFloats(d, map(LoadFloats(d, x + j), v), y + j);
     if constexpr (kSlope) StoreFloats(d, v, slope + j);
