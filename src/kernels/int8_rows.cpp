@@ -35,15 +35,13 @@ template <class T>
 void RoundRows(const Matrix<const T>& from, const Matrix<T>& to) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto no_fractions = hn::Set(d, kNoFractions);
   for (int64_t i = 0; i < from.rows; ++i) {
     const float scale = QuantizedScale(from.row(i), from.columns);
     const float inverse = scale == 0 ? 0 : 1 / scale;
     int64_t j = 0;
     for (; j + lanes <= from.columns; j += lanes) {
-      const auto shifted =
-          hn::Add(hn::Mul(LoadFloats(d, from.row(i) + j), hn::Set(d, inverse)), no_fractions);
-      StoreFloats(d, hn::Mul(hn::Sub(shifted, no_fractions), hn::Set(d, scale)), to.row(i) + j);
+      const auto whole = hn::Round(hn::Mul(LoadFloats(d, from.row(i) + j), hn::Set(d, inverse)));
+      StoreFloats(d, hn::Mul(whole, hn::Set(d, scale)), to.row(i) + j);
     }
     for (; j < from.columns; ++j)
       StoreOne(static_cast<float>(std::lrint(OneToFloat(from.row(i)[j]) * inverse)) * scale,

@@ -50,10 +50,6 @@ HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
   return scale < std::numeric_limits<float>::min() ? 0 : scale;
 }
 
-// A float of this size has no bits for fractions: added to a small number it leaves the whole one
-// nearest to that in the lowest bits.
-constexpr float kNoFractions = 0x1.8p23f;
-
 // to[count] = the whole numbers nearest to from / scale; zeros if that is 0.
 template <class X, class Integer>
 HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
@@ -69,11 +65,15 @@ HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const float inverse = 1 / scale;
   const auto factor = hn::Set(d, inverse);
-  const auto no_fractions = hn::Set(d, kNoFractions);
+  // A float of this size has no bits for fractions: added to it, a small whole number is in its
+  // lowest.
+  const auto no_fractions = hn::Set(d, 0x1.8p23f);
   int64_t j = 0;
   for (; j + lanes <= count; j += lanes) {
-    const auto whole = hn::Add(hn::Mul(LoadFloats(d, from + j), factor), no_fractions);
-    hn::StoreU(hn::TruncateTo(di, hn::BitCast(du, whole)), di, reinterpret_cast<Bits*>(to + j));
+    // Rounded first, or compilers might make one rounding of the product and the sum.
+    const auto whole = hn::Round(hn::Mul(LoadFloats(d, from + j), factor));
+    const auto bits = hn::BitCast(du, hn::Add(whole, no_fractions));
+    hn::StoreU(hn::TruncateTo(di, bits), di, reinterpret_cast<Bits*>(to + j));
   }
   for (; j < count; ++j) to[j] = static_cast<Integer>(std::lrint(OneToFloat(from[j]) * inverse));
 }
