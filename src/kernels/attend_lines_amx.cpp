@@ -142,9 +142,9 @@ COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads,
                                            const KeyLine<bfloat16>& line, float* logit,
                                            int64_t stride, Fetcher& fetcher) {
   const int64_t key_bytes = line.key_stride * static_cast<int64_t>(sizeof(bfloat16));
-  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows)
+  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows) {
+    const int64_t j = FirstKey(end, line.keys);
     for (int64_t d = 0; d < head_dim; d += kDims) {
-      const int64_t j = FirstKey(end, line.keys);
       const bfloat16* key = line.key + j * line.key_stride + d;
       const bfloat16* q = query + d;
       float* to = logit + j;
@@ -168,6 +168,7 @@ COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads,
         _tile_stored(4, to, kOneColumn);
       }
     }
+  }
 }
 
 #undef COMBINER_ADD_LOGITS
@@ -214,9 +215,9 @@ COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t 
                                                int64_t head_dim, const KeyLine<int8_t>& line,
                                                int32_t* upper, int32_t* lower, int64_t stride,
                                                Fetcher& fetcher) {
-  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows)
+  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows) {
+    const int64_t j = FirstKey(end, line.keys);
     for (int64_t h = 0; h < heads; ++h) {
-      const int64_t j = FirstKey(end, line.keys);
       const int64_t at = h * head_dim;
       _tile_zero(4);
       _tile_zero(5);
@@ -231,6 +232,7 @@ COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t 
       _tile_stored(4, upper + h * stride + j, kOneColumn);
       _tile_stored(5, lower + h * stride + j, kOneColumn);
     }
+  }
 }
 
 // A head's logits of a line in 8 bits, before they are scaled.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <vector>
 
 #include "kernels/layer_norm.h"
 #include "model/attention/attention.h"
@@ -60,34 +59,6 @@ struct BlockActivations {
   static int64_t mlp_rows(int64_t n, Pass pass) {
     return pass == Pass::both_ways ? n : std::min(n, kPositionsAtOnce);
   }
-};
-
-// What the layers' attention keeps of one image, in one array: arrays that are large have large
-// pages.
-template <class T>
-class AttentionStates {
- public:
-  AttentionStates() = default;
-  AttentionStates(const ModelConfig& config, const AttentionShape& shape) {
-    size_t size = 0;
-    for (const Attention attention : config.attention) {
-      offsets_.push_back(size);
-      size += static_cast<size_t>(attention_state_size<T>(attention, shape));
-    }
-    values_ = Buffer<T>(size);
-  }
-  AttentionStates clone() const {
-    AttentionStates copy;
-    copy.values_ = values_.clone();
-    copy.offsets_ = offsets_;
-    return copy;
-  }
-
-  T* layer(size_t i) { return values_.data() + offsets_[i]; }
-
- private:
-  Buffer<T> values_;
-  std::vector<size_t> offsets_;
 };
 
 // Attention's, for layers that are computed one after another: one for each variant among them.

@@ -61,17 +61,15 @@ std::vector<std::string> find_faults(const SafetensorsFile& file, const Paramete
     else if (tensor->shape != parameter.shape)
       faults.push_back(fmt::format("tensor {} has shape {}, expected {}", parameter.name,
                                    shape_text(tensor->shape), shape_text(parameter.shape)));
-    const std::string scale_name = parameter.name + kScaleEnding;
-    if (!parameter.quantizable) {
-      if (!tensor || tensor->dtype != DType::i8) continue;
-      known.insert(scale_name);
+    const bool is_int8 = tensor && tensor->dtype == DType::i8;
+    if (!parameter.quantizable && !is_int8) continue;
+    const std::string& scale_name = *known.insert(parameter.name + kScaleEnding).first;
+    if (parameter.quantizable)
+      find_scale_faults(parameter, scale_name, tensor, file.find(scale_name), faults);
+    else
       faults.push_back(fmt::format(
           "tensor {} is of dtype I8, expected F32, BF16 or F16; quantize the model again",
           parameter.name));
-      continue;
-    }
-    known.insert(scale_name);
-    find_scale_faults(parameter, scale_name, tensor, file.find(scale_name), faults);
   }
   for (const TensorView& tensor : file.tensors())
     if (!known.contains(tensor.name))

@@ -35,8 +35,15 @@ ModelWeights<PanelWeights> pack_panels(const Weights& weights, Precision precisi
 
 template <class T>
 DecodeState<T>::DecodeState(const ModelConfig& config, KeptSummaries summaries)
-    : pixels(static_cast<size_t>(config.dims())),
-      layers_(config, config.attention_shape(summaries)) {}
+    : pixels(static_cast<size_t>(config.dims())) {
+  const AttentionShape shape = config.attention_shape(summaries);
+  size_t size = 0;
+  for (const Attention attention : config.attention) {
+    offsets_.push_back(size);
+    size += static_cast<size_t>(attention_state_size<T>(attention, shape));
+  }
+  layers_ = Buffer<T>(size);
+}
 
 template <class T>
 DecodeState<T> DecodeState<T>::clone() const {
@@ -44,6 +51,7 @@ DecodeState<T> DecodeState<T>::clone() const {
   copy.position = position;
   copy.pixels = pixels.clone();
   copy.layers_ = layers_.clone();
+  copy.offsets_ = offsets_;
   return copy;
 }
 

@@ -32,7 +32,7 @@ struct DecodeState {
   DecodeState clone() const;
 
   // What a layer's attention keeps.
-  T* layer(size_t i) { return layers_.layer(i); }
+  T* layer(size_t i) { return layers_.data() + offsets_[i]; }
 
   int64_t position = 0;    // the next one; set to 0, a new image begins
   Buffer<uint8_t> pixels;  // [height, width, channels], known before `position`
@@ -40,7 +40,9 @@ struct DecodeState {
  private:
   DecodeState() = default;
 
-  AttentionStates<T> layers_;
+  // All layers in one: arrays that are large have large pages.
+  Buffer<T> layers_;
+  std::vector<size_t> offsets_;
 };
 
 // Decodes a batch of images, on one thread or on a team of them. An image's numbers do not depend,
