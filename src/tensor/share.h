@@ -1,8 +1,10 @@
 // What the threads of a team have in common when they do one thing together, step by step.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 namespace combiner {
 
@@ -10,20 +12,30 @@ namespace combiner {
 struct BrokenBarrier {};
 
 // Holds each of `size` threads until all have come, for less time than it takes to sleep and wake:
-// they spin, and yield once that takes long.
+// they spin, and yield once that takes long. A dissemination barrier (Hensgen, Finkel and Manber,
+// 1988): in each of log2(size) rounds a thread tells one other that it has come, at twice the
+// distance of the round before, and waits to be told itself. There is no counter for which all must
+// queue.
 class SpinBarrier {
  public:
-  explicit SpinBarrier(int size) : size_(size) {}
+  explicit SpinBarrier(int size);
 
-  // What a thread did before wait() is seen by all after it. Throws BrokenBarrier.
-  void wait();
+  // Called by each thread with a rank of its own, 0 .. size - 1. What a thread did before wait() is
+  // seen by all after it. Throws BrokenBarrier.
+  void wait(int rank);
   // Ends all waiting, from now on: a thread won't come any more.
   void break_up() { broken_ = true; }
 
  private:
+  static constexpr int kMostRounds = 31;
+  // A thread's own, alone in its cache lines and those that are fetched with them.
+  struct alignas(128) Place {
+    uint32_t phase = 0;                                   // how often it has come
+    std::array<std::atomic<uint32_t>, kMostRounds> told;  // in each round, the phase of who told it
+  };
+
   const int size_;
-  std::atomic<int> arrived_ = 0;
-  std::atomic<uint32_t> phase_ = 0;
+  std::vector<Place> places_;
   std::atomic<bool> broken_ = false;
 };
 
@@ -35,7 +47,7 @@ class Share {
   Share(int rank, int size, SpinBarrier& barrier) : rank_(rank), size_(size), barrier_(&barrier) {}
 
   void wait() const {
-    if (barrier_) barrier_->wait();
+    if (barrier_) barrier_->wait(rank_);
   }
 
   struct Range {
