@@ -22,7 +22,9 @@
 #include "image/write_png.h"
 #include "model/weights_file.h"
 #include "output_file.h"
+#include "sampling/memory.h"
 #include "sampling/sampler.h"
+#include "tensor/memory.h"
 
 namespace combiner {
 namespace {
@@ -44,6 +46,7 @@ struct SampleCommandOptions {
   std::string output = "samples.png";
   std::optional<int64_t> count;
   std::optional<uint64_t> seed;
+  std::optional<int> batch;
   std::optional<Grid> grid;
   int scale = 1;
   SampleOptions sampling;
@@ -139,6 +142,10 @@ void run(SampleCommandOptions options) {
     prepare_sheet(options, shape);
   if (!options.seed) fmt::print(stderr, "seed {}\n", options.seed.emplace(random_seed()));
   options.sampling.seed = *options.seed;
+  options.sampling.batch =
+      options.batch ? *options.batch
+                    : suggested_batch(sampling_memory(weights, options.sampling.precision),
+                                      options.sampling.threads, machine_memory());
 
   const int64_t count = options.sampling.count;
   std::vector<Image> sheet(to_folder ? 0 : static_cast<size_t>(count));
@@ -216,10 +223,12 @@ std::function<void()> sample_command(CLI::App& command) {
                   "Draw among the fewest likeliest values that together have probability P")
       ->type_name("P")
       ->capture_default_str();
-  command.add_option("--batch", options->sampling.batch, "Most images that a thread draws at once")
+  command
+      .add_option("--batch", options->batch,
+                  "Most images that a thread draws at once [32, or as many as fit in a quarter of "
+                  "the machine's memory]")
       ->type_name("B")
-      ->check(at_least_one())
-      ->capture_default_str();
+      ->check(at_least_one());
   add_threads_option(command, options->sampling.threads);
   add_precision_option(command, options->sampling.precision);
   command

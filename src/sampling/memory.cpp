@@ -1,5 +1,7 @@
 #include "sampling/memory.h"
 
+#include <algorithm>
+
 #include "model/attention/attention.h"
 #include "model/layers.h"
 
@@ -42,6 +44,12 @@ SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
                         ? state_bytes.operator()<float>(attention)
                         : state_bytes.operator()<bfloat16>(attention);
   return memory;
+}
+
+int suggested_batch(const SamplingMemory& memory, int threads, int64_t bytes) {
+  // More read their own states, not the weights, for most of the time.
+  constexpr int64_t kMost = 32;
+  return static_cast<int>(std::clamp<int64_t>(bytes / 4 / threads / memory.state, 1, kMost));
 }
 
 }  // namespace combiner

@@ -15,4 +15,9 @@ struct SamplingMemory {
 };
 SamplingMemory sampling_memory(const Weights& weights, Precision precision);
 
+// How many images a thread had best draw at once: as many as make it faster, all reading the
+// weights together, but no more than that those of all threads take a quarter of `bytes` of memory;
+// at least one.
+int suggested_batch(const SamplingMemory& memory, int threads, int64_t bytes);
+
 }  // namespace combiner

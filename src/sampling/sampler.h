@@ -20,7 +20,7 @@ struct SampleOptions {
   uint64_t seed = 0;
   ChoiceOptions choice = {};
   Precision precision = Precision::f32;
-  int batch = 16;  // images to a thread that are decoded at once, at most
+  int batch = 32;  // images to a thread that are decoded at once, at most
   int threads = 1;
 };
 

@@ -63,4 +63,8 @@ void free_zeros(void* block, size_t bytes) noexcept {
     ::operator delete(block, kAlignment);
 }
 
+int64_t machine_memory() {
+  return int64_t{::sysconf(_SC_PHYS_PAGES)} * int64_t{::sysconf(_SC_PAGESIZE)};
+}
+
 }  // namespace combiner

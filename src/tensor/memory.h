@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace combiner {
 
@@ -11,5 +12,8 @@ namespace combiner {
 void* allocate_zeros(size_t bytes);
 // Of so many bytes.
 void free_zeros(void* block, size_t bytes) noexcept;
+
+// The machine's memory in bytes.
+int64_t machine_memory();
 
 }  // namespace combiner

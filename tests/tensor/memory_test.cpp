@@ -30,5 +30,10 @@ TEST_CASE("allocate_zeros: more than there can be") {
   CHECK_THROWS_AS(allocate_zeros(SIZE_MAX / 4), std::bad_alloc);
 }
 
+TEST_CASE("machine memory: as much as this program has, and no more than there are addresses") {
+  CHECK(machine_memory() > int64_t{1} << 24);
+  CHECK(machine_memory() < int64_t{1} << 57);
+}
+
 }  // namespace
 }  // namespace combiner
