@@ -37,12 +37,19 @@ void RoundRows(const Matrix<const T>& from, const Matrix<T>& to) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < from.rows; ++i) {
     const float scale = QuantizedScale(from.row(i), from.columns);
-    const float inverse = scale == 0 ? 0 : 1 / scale;
+    const float inverse = InverseScale(scale);
+    const auto kept = [&](hn::Vec<decltype(d)> x) {
+      const auto whole = hn::Sub(AddNoFractions(d, x, inverse, T{}), hn::Set(d, kNoFractions));
+      return hn::Mul(whole, hn::Set(d, scale));
+    };
     int64_t j = 0;
-    for (; j + lanes <= from.columns; j += lanes) {
-      const auto whole = hn::Round(hn::Mul(LoadFloats(d, from.row(i) + j), hn::Set(d, inverse)));
-      StoreFloats(d, hn::Mul(whole, hn::Set(d, scale)), to.row(i) + j);
-    }
+    if constexpr (std::is_same_v<T, bfloat16>)
+      for (; j + 2 * lanes <= from.columns; j += 2 * lanes) {
+        const auto [even, odd] = LoadPairs(d, from.row(i) + j);
+        StorePairs(d, {kept(even), kept(odd)}, to.row(i) + j);
+      }
+    for (; j + lanes <= from.columns; j += lanes)
+      StoreFloats(d, kept(LoadFloats(d, from.row(i) + j)), to.row(i) + j);
     for (; j < from.columns; ++j)
       StoreOne(static_cast<float>(std::lrint(OneToFloat(from.row(i)[j]) * inverse)) * scale,
                to.row(i) + j);

@@ -50,31 +50,55 @@ HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
   return scale < std::numeric_limits<float>::min() ? 0 : scale;
 }
 
-// to[count] = the whole numbers nearest to from / scale; zeros if that is 0.
+// What a row's numbers are multiplied by to be whole ones: 1 / scale, 0 of 0, cut to 16 bits of
+// mantissa. So products with bfloat16 are exact, and a sum with one is rounded once anyway.
+HWY_INLINE float InverseScale(float scale) {
+  constexpr uint32_t kKept = ~uint32_t{0xff};
+  return scale == 0 ? 0 : std::bit_cast<float>(std::bit_cast<uint32_t>(1 / scale) & kKept);
+}
+
+// A float of this size has no bits for fractions: a small number added to it is rounded to a whole
+// one, and in its lowest bits.
+constexpr float kNoFractions = 0x1.8p23f;
+
+// x * inverse + kNoFractions.
+template <class D>
+HWY_INLINE hn::Vec<D> AddNoFractions(D d, hn::Vec<D> x, float inverse, bfloat16 /*type of x*/) {
+  return hn::MulAdd(x, hn::Set(d, inverse), hn::Set(d, kNoFractions));
+}
+// Of a product that is not exact, rounded by itself first, or compilers might make one rounding of
+// the product and the sum.
+template <class D>
+HWY_INLINE hn::Vec<D> AddNoFractions(D d, hn::Vec<D> x, float inverse, float /*type of x*/) {
+  return hn::Add(hn::Round(hn::Mul(x, hn::Set(d, inverse))), hn::Set(d, kNoFractions));
+}
+
+// to[count] = the whole numbers nearest to from / scale, give or take a 250th; zeros if that is 0.
 template <class X, class Integer>
 HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
                          Integer* HWY_RESTRICT to) {
-  if (scale == 0) {
-    std::fill_n(to, count, Integer{0});
-    return;
-  }
   const hn::ScalableTag<float> d;
   const hn::RebindToUnsigned<decltype(d)> du;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const float inverse = InverseScale(scale);
+  const auto bits_of = [&](hn::Vec<decltype(d)> x) {
+    return hn::BitCast(du, AddNoFractions(d, x, inverse, X{}));
+  };
+  int64_t j = 0;
+  if constexpr (std::is_same_v<X, bfloat16> && sizeof(Integer) == 1) {
+    const hn::Rebind<uint16_t, decltype(d)> pairs;
+    for (; j + 2 * lanes <= count; j += 2 * lanes) {
+      const auto [even, odd] = LoadPairs(d, from + j);
+      const auto low = hn::And(bits_of(even), hn::Set(du, 0xff));
+      const auto pair = hn::Or(low, hn::ShiftLeft<8>(bits_of(odd)));
+      hn::StoreU(hn::TruncateTo(pairs, pair), pairs, reinterpret_cast<uint16_t*>(to + j));
+    }
+  }
   using Bits = std::make_unsigned_t<Integer>;
   const hn::Rebind<Bits, decltype(d)> di;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const float inverse = 1 / scale;
-  const auto factor = hn::Set(d, inverse);
-  // A float of this size has no bits for fractions: added to it, a small whole number is in its
-  // lowest.
-  const auto no_fractions = hn::Set(d, 0x1.8p23f);
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes) {
-    // Rounded first, or compilers might make one rounding of the product and the sum.
-    const auto whole = hn::Round(hn::Mul(LoadFloats(d, from + j), factor));
-    const auto bits = hn::BitCast(du, hn::Add(whole, no_fractions));
-    hn::StoreU(hn::TruncateTo(di, bits), di, reinterpret_cast<Bits*>(to + j));
-  }
+  for (; j + lanes <= count; j += lanes)
+    hn::StoreU(hn::TruncateTo(di, bits_of(LoadFloats(d, from + j))), di,
+               reinterpret_cast<Bits*>(to + j));
   for (; j < count; ++j) to[j] = static_cast<Integer>(std::lrint(OneToFloat(from[j]) * inverse));
 }
 

@@ -131,6 +131,19 @@ HWY_INLINE hn::Vec<D> LoadFloats(D d, const int8_t* from) {
   return hn::ConvertTo(d, hn::PromoteTo(di32, hn::LoadU(di8, from)));
 }
 
+// Two vectors of elements, the even ones and the odd ones.
+template <class V>
+struct Pairs {
+  V even, odd;
+};
+template <class D>
+HWY_INLINE Pairs<hn::Vec<D>> LoadPairs(D d, const bfloat16* from) {
+  const hn::RebindToUnsigned<D> du32;
+  const auto pairs = hn::LoadU(du32, reinterpret_cast<const uint32_t*>(from));
+  return {hn::BitCast(d, hn::ShiftLeft<16>(pairs)),
+          hn::BitCast(d, hn::And(pairs, hn::Set(du32, 0xffff0000u)))};
+}
+
 template <class D>
 HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, float* to) {
   hn::StoreU(v, d, to);
@@ -150,6 +163,13 @@ template <class D>
 HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, bfloat16* to) {
   const hn::Rebind<uint16_t, D> du16;
   hn::StoreU(hn::TruncateTo(du16, Bfloat16Bits(d, v)), du16, reinterpret_cast<uint16_t*>(to));
+}
+
+template <class D>
+HWY_INLINE void StorePairs(D d, const Pairs<hn::Vec<D>>& pairs, bfloat16* to) {
+  const hn::RebindToUnsigned<D> du32;
+  const auto odd = hn::ShiftLeft<16>(Bfloat16Bits(d, pairs.odd));
+  hn::StoreU(hn::Or(Bfloat16Bits(d, pairs.even), odd), du32, reinterpret_cast<uint32_t*>(to));
 }
 
 template <class T>

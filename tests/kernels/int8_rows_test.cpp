@@ -31,8 +31,8 @@ void check() {
       for (int64_t j = 0; j < columns; ++j) {
         most = std::max<double>(most, std::abs(from(i, j)));
         const double kept = static_cast<double>(scale) * whole.row(i)[j];
-        // Half a step, and what the product with 1 / scale may be off.
-        CHECK(std::abs(from(i, j) - kept) <= scale * (0.5 + 127 * 3 * kFloatUnit));
+        // Half a step, and what 1 / scale of 16 bits and the product with it may be off.
+        CHECK(std::abs(from(i, j) - kept) <= scale * (0.5 + 127 * (0x1p-15 + 3 * kFloatUnit)));
         CHECK(rounded(i, j) == to_float(from_double<T>(kept)));
       }
       CHECK_THAT(scale, Catch::Matchers::WithinRel(static_cast<float>(most) / 127, 1e-6f));

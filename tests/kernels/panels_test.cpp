@@ -35,6 +35,13 @@ PaddedMatrix<double> rounded(const PaddedMatrix<float>& weights) {
   return result;
 }
 
+// x > 0 cut to so many bits of mantissa.
+float cut_to_16_bits(float x) {
+  int exponent = 0;
+  const float mantissa = std::frexp(x, &exponent);
+  return std::ldexp(std::floor(std::ldexp(mantissa, 16)), exponent - 16);
+}
+
 // And in place of the inputs: beside int8 weights, whole multiples of a row's largest / 127.
 template <class Weight, class X>
 PaddedMatrix<double> rounded_inputs(const PaddedMatrix<X>& x) {
@@ -44,7 +51,7 @@ PaddedMatrix<double> rounded_inputs(const PaddedMatrix<X>& x) {
     float most = 0;
     for (int64_t k = 0; k < from.columns; ++k)
       most = std::max(most, std::abs(static_cast<float>(x(i, k))));
-    const float scale = most / 127, inverse = 1 / scale;
+    const float scale = most / 127, inverse = cut_to_16_bits(1 / scale);
     for (int64_t k = 0; k < from.columns; ++k)
       result.at(i, k) = std::is_same_v<Weight, int8_t>
                             ? std::nearbyint(static_cast<float>(x(i, k)) * inverse) * double{scale}
