@@ -96,7 +96,8 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
       const DecodedPosition<float> position{
           query.data, kHeads, lines.span(), {}, attended.view().data};
       attend_lines<float>({&position, 1}, shape.head_dim(), shape.scale(), worker.scratch);
-      complete_position<float>(attention, shape, i, &summary, layer.data(), activations, worker);
+      complete_position<float>(attention, shape, i, &summary, layer.data(), activations, worker,
+                               ReadAgain::soon);
     }
   // Shown as a time.
   state.counters["per_position"] =

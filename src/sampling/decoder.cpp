@@ -169,13 +169,19 @@ template <class T>
 void Decoder<T>::complete(std::span<DecodeState<T>> states, Thread& thread) {
   const auto layers = static_cast<int64_t>(weights_.blocks.size());
   const auto n = static_cast<int64_t>(states.size());
+  // Of a processor's caches the part that one thread may count on.
+  constexpr size_t kCached = size_t{16} << 20;
+  const size_t between_rows = states.empty() ? 0 : states.size() * states.front().bytes();
+  const ReadAgain read_again =
+      between_rows > kCached * threads_.size() ? ReadAgain::late : ReadAgain::soon;
   thread.together.share.divide(n * layers, [&](int64_t first, int64_t number) {
     for (int64_t i = first; i < first + number; ++i) {
       DecodeState<T>& state = states[static_cast<size_t>(i % n)];
       const auto layer = static_cast<size_t>(i / n);
       const Attention attention = config_.attention[layer];
       complete_position<T>(attention, shape_, state.position, &weights_.blocks[layer].summary,
-                           state.layer(layer), thread.attention.of(attention), thread.alone);
+                           state.layer(layer), thread.attention.of(attention), thread.alone,
+                           read_again);
     }
   });
   thread.together.share.divide(n, [&](int64_t first, int64_t images) {

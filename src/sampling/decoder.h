@@ -33,6 +33,8 @@ struct DecodeState {
 
   // What a layer's attention keeps.
   T* layer(size_t i) { return layers_.data() + offsets_[i]; }
+  // What all keep.
+  size_t bytes() const { return layers_.size() * sizeof(T); }
 
   int64_t position = 0;    // the next one; set to 0, a new image begins
   Buffer<uint8_t> pixels;  // [height, width, channels], known before `position`

@@ -226,6 +226,34 @@ TEST_CASE("decoder: a batch changes no bit of an image") {
   check_batch<bfloat16>(Precision::int8);
 }
 
+// Two rows and a little, with rows of whole cache lines.
+template <class T>
+void check_many(Precision precision) {
+  ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 256, 16);
+  config.embed_dim = 64;
+  constexpr size_t kImages = 40;
+  constexpr int64_t kSteps = 2 * 16 + 3;
+  Random random(3);
+  const Weights weights = random_weights(config, random);
+  const auto images = random_images(config, kImages);
+  Batch<T> many(weights, kImages, 1, precision);
+  REQUIRE(kImages * many.states.front().bytes() > size_t{16} << 20);
+  std::vector<std::vector<float>> together(kImages);
+  decode<T>(many.decoder, many.states, images, kSteps, together);
+  for (const size_t i : {size_t{0}, kImages - 1}) {
+    Batch<T> one(weights, 1, 1, precision);
+    std::vector<std::vector<float>> alone(1);
+    decode<T>(one.decoder, one.states, std::span(images).subspan(i, 1), kSteps, alone);
+    CHECK(together[i] == alone.front());
+  }
+}
+
+TEST_CASE("decoder: images whose states are more than caches hold are what each is alone") {
+  check_many<float>(Precision::f32);
+  check_many<bfloat16>(Precision::bf16);
+  check_many<bfloat16>(Precision::int8);
+}
+
 template <class T>
 void check_team(Precision precision) {
   for (const ModelConfig& config : odd_configs()) {

@@ -232,11 +232,11 @@ void begin_position(Attention attention, const AttentionShape& shape, int64_t po
 template <class T>
 void complete_position(Attention attention, const AttentionShape& shape, int64_t position,
                        AnySummaryWeights summary, T* state, AttentionActivations<T>& activations,
-                       Worker& worker) {
+                       Worker& worker, ReadAgain read_again) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
-  const Band<T> band =
-      band_of(shape, position / shape.columns, layer.row(), summary, layer, worker);
+  Band<T> band = band_of(shape, position / shape.columns, layer.row(), summary, layer, worker);
+  band.read_again = read_again;
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.complete_position(band, position % shape.columns, own, activations[i]);
   });
@@ -300,7 +300,7 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
                                const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \
   template void complete_position(Attention, const AttentionShape&, int64_t, AnySummaryWeights,  \
-                                  T*, AttentionActivations<T>&, Worker&);                        \
+                                  T*, AttentionActivations<T>&, Worker&, ReadAgain);             \
   template void attend_both_ways(Attention, const AttentionShape&, const AttentionInput<T>&,     \
                                  AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*, \
                                  AttentionActivations<T>&, Worker&);                             \

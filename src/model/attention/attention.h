@@ -82,7 +82,7 @@ void begin_position(Attention attention, const AttentionShape& shape, int64_t po
 template <class T>
 void complete_position(Attention attention, const AttentionShape& shape, int64_t position,
                        AnySummaryWeights summary, T* state, AttentionActivations<T>& activations,
-                       Worker& worker);
+                       Worker& worker, ReadAgain read_again);
 
 // A whole image in which every position attends all others, before and after it: the variant's
 // parts and their mirror images. What is attended directly is in no abstraction. Only for variants

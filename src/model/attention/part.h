@@ -67,6 +67,10 @@ struct PartActivations {
   }
 };
 
+// When what is kept of an image is read again: while it is still in cache, or after so much else
+// that it won't be.
+enum class ReadAgain { soon, late };
+
 // Whole rows first_row .. first_row + query.rows - 1 of one image.
 template <class T>
 struct Band {
@@ -76,6 +80,7 @@ struct Band {
   Grid<const T> all_key, all_value;        // of these and all rows above, if a part keeps positions
   AnySummaryWeights summary;               // axial_rowmajor only
   Worker& worker;
+  ReadAgain read_again = ReadAgain::soon;
 
   Band upside_down() const {
     Band band = *this;

@@ -6,6 +6,7 @@
 #include "kernels/int8_rows.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
+#include "kernels/store_away.h"
 #include "model/attention/above.h"
 #include "model/attention/parts.h"
 #include "model/attention/tile.h"
@@ -231,20 +232,32 @@ class SummaryPart final : public AbovePart<T> {
     const Matrix<T> key = act.key.view(rows * columns);
     dense(band.worker, norm, weights.key, key);
     for (int64_t i = 0; i < rows; ++i)
-      keep(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state);
+      keep(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state,
+           band.read_again, band.worker.scratch);
   }
 
   // A row's summaries into the state.
   static void keep(const AttentionShape& shape, int64_t row, Matrix<const T> key,
-                   Matrix<const T> value, T* state) {
+                   Matrix<const T> value, T* state, ReadAgain read_again, Scratch& scratch) {
+    const bool away = read_again == ReadAgain::late;
     if (shape.summaries == KeptSummaries::in_8_bits) {
       const Int8Summaries to(shape, state);
-      quantize_rows<T>(key, to.row(to.keys, row), to.key_scales + row, to.rows);
-      quantize_rows<T>(value, to.row(to.values, row), to.value_scales + row, to.rows);
+      const auto put = [&](Matrix<const T> from, Matrix<int8_t> place, float* scales) {
+        const Matrix<int8_t> near(
+            scratch.reserve<int8_t>(static_cast<size_t>(from.rows * from.columns)), from.rows,
+            from.columns);
+        const Matrix<int8_t> rounded = away ? near : place;
+        quantize_rows<T>(from, rounded, scales + row, to.rows);
+        if (away) store_away<int8_t>(rounded, place);
+      };
+      put(key, to.row(to.keys, row), to.key_scales);
+      put(value, to.row(to.values, row), to.value_scales);
       return;
     }
     const Summaries<T> to(shape, state);
-    const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T> : convert<T, T>;
+    const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T>
+                     : away                                    ? store_away<T>
+                                                               : convert<T, T>;
     put(key, to.key.row(row));
     put(value, to.value.row(row));
   }
