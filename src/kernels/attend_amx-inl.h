@@ -434,6 +434,16 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
   }
 }
 
+// Asks for whole rows, of which one head after another will read a little: by then they are in
+// cache. By itself the processor would see too many streams, of too few lines each. Always inline:
+// to a compiler, calls of what does nothing but this are nothing.
+template <class T>
+HWY_INLINE void FetchRows(const T* from, int64_t stride, int64_t rows, int64_t width) {
+  constexpr int64_t kLine = kTileBytes / static_cast<int64_t>(sizeof(T));
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < width; j += kLine) _mm_prefetch(from + i * stride + j, _MM_HINT_T1);
+}
+
 // to = from, in rows of `stride`, zero past `width`.
 COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int64_t rows,
                                      int64_t width, int64_t padded, bfloat16* HWY_RESTRICT to) {
@@ -620,6 +630,12 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
       visible[o * rows + i] = i < tile.queries ? static_cast<int32_t>(seen) : 0;
     }
 
+  FetchRows(tile.query, tile.query_stride, tile.queries, tile.heads * width);
+  FetchRows(tile.key, tile.key_stride, keys, tile.heads * width);
+  FetchRows(tile.value, tile.value_stride, keys, tile.heads * width);
+  for (const AttentionOutputGradient& output : outputs)
+    FetchRows(output.d_out, output.d_out_stride, tile.queries, tile.heads * width);
+
   const Tiles tiles;
   for (int64_t h = 0; h < tile.heads; ++h) {
     const int64_t at = h * width;
@@ -633,9 +649,11 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
       TransposeTiles(d_out, tile.queries, padded, d_out_across + o * rows * padded);
       InterleaveTiles(d_out, tile.queries, padded, d_out_tiles + o * rows * padded);
     }
-    // Read in whole tiles.
+    // Read in whole tiles; what is made of keys that nobody sees is not used.
     const auto whole = [&](Rows from, bfloat16* copy) {
-      return keys % kRows == 0 && width == padded ? from : Copied(from, keys, width, padded, copy);
+      return round_up(keys, kRows) <= tile.keys && width == padded
+                 ? from
+                 : Copied(from, keys, width, padded, copy);
     };
     const Rows key = whole({tile.key + at, tile.key_stride}, key_copy);
     const Rows value = whole({tile.value + at, tile.value_stride}, value_copy);
