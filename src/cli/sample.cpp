@@ -225,8 +225,9 @@ std::function<void()> sample_command(CLI::App& command) {
       ->capture_default_str();
   command
       .add_option("--batch", options->batch,
-                  "Most images that a thread draws at once [32, or as many as fit in a quarter of "
-                  "the machine's memory]")
+                  fmt::format("Most images that a thread draws at once [{}, or as many as fit in a "
+                              "quarter of the machine's memory]",
+                              options->sampling.batch))
       ->type_name("B")
       ->check(at_least_one());
   add_threads_option(command, options->sampling.threads);

@@ -1,23 +1,11 @@
 #include "tensor/share.h"
 
-#include <thread>
 #include <vector>
 
 #include "catch.h"
+#include "tensor/thread_team.h"
 
 namespace combiner {
-namespace {
-
-// Runs work(rank) on `size` threads at once.
-template <class Work>
-void run_threads(int size, const Work& work) {
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < size; ++rank) threads.emplace_back([&, rank] { work(rank); });
-  for (std::thread& thread : threads) thread.join();
-}
-
-}  // namespace
-
 TEST_CASE("spin barrier: after each wait all see what all did before it") {
   const int size = GENERATE(1, 2, 3, 4, 5, 8, 11);
   CAPTURE(size);
@@ -26,7 +14,7 @@ TEST_CASE("spin barrier: after each wait all see what all did before it") {
   // Plain integers: what is seen is the barrier's work alone.
   std::vector<int> done(static_cast<size_t>(size));
   std::vector<int> wrong(static_cast<size_t>(size));
-  run_threads(size, [&](int rank) {
+  ThreadTeam(size).run([&](int rank) {
     const auto own = static_cast<size_t>(rank);
     for (int i = 1; i <= kWaits; ++i) {
       done[own] = i;
@@ -42,7 +30,7 @@ TEST_CASE("spin barrier: broken, it holds nobody, neither who waits nor who come
   constexpr int kSize = 4;
   SpinBarrier barrier(kSize);
   std::vector<int> broken(kSize);
-  run_threads(kSize, [&](int rank) {
+  ThreadTeam(kSize).run([&](int rank) {
     if (rank == 2) return barrier.break_up();
     for (int i = 0; i < 2; ++i) {
       try {
@@ -62,7 +50,7 @@ TEST_CASE("share: the pieces are divided among all, and what each did is seen by
   CAPTURE(count);
   std::vector<int> done(static_cast<size_t>(count));
   std::vector<int64_t> seen(kSize);
-  run_threads(kSize, [&](int rank) {
+  ThreadTeam(kSize).run([&](int rank) {
     Share(rank, kSize, barrier).divide(count, [&](int64_t first, int64_t number) {
       for (int64_t i = first; i < first + number; ++i) ++done[static_cast<size_t>(i)];
     });

@@ -243,12 +243,12 @@ class SummaryPart final : public AbovePart<T> {
     if (shape.summaries == KeptSummaries::in_8_bits) {
       const Int8Summaries to(shape, state);
       const auto put = [&](Matrix<const T> from, Matrix<int8_t> place, float* scales) {
-        const Matrix<int8_t> near(
+        if (!away) return quantize_rows<T>(from, place, scales + row, to.rows);
+        const Matrix<int8_t> rounded(
             scratch.reserve<int8_t>(static_cast<size_t>(from.rows * from.columns)), from.rows,
             from.columns);
-        const Matrix<int8_t> rounded = away ? near : place;
         quantize_rows<T>(from, rounded, scales + row, to.rows);
-        if (away) store_away<int8_t>(rounded, place);
+        store_away<int8_t>(rounded, place);
       };
       put(key, to.row(to.keys, row), to.key_scales);
       put(value, to.row(to.values, row), to.value_scales);
