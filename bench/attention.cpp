@@ -77,27 +77,26 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
   const std::vector<float> x = random_matrix(n, 4 * kDim, 1), weight = random_matrix(kDim, kDim, 2);
   const std::vector<float> ones(kDim, 1.0f), zeros(kDim, 0.0f);
   const Matrix<const float> rows(x.data(), n, 4 * kDim), square(weight.data(), kDim, kDim);
-  const SummaryWeights<PanelWeights> summary{PanelWeights::pack<float>(square),
-                                             PanelWeights::pack<float>(square),
-                                             {ones.data(), zeros.data()}};
+  const DenseWeights dense{PackedWeights(PanelWeights::pack<float>(square)), {}, nullptr};
+  const SummaryWeights summary{dense, dense, {ones.data(), zeros.data()}};
   Buffer<float> layer(static_cast<size_t>(attention_state_size<float>(attention, shape)));
-  auto activations = attention_activations<float>(attention, shape, 1);
+  auto activations = parts_activations<float>(attention, shape, 1);
   OwnedMatrix<float> attended(1, kDim);
-  KeyLines<float> lines;
+  KvSpans<float> spans;
   Worker worker;
   for (auto _ : state)
     for (int64_t i = 0; i < n; ++i) {
       const Matrix<const float> row = rows.row_block(i, 1);
       const Matrix<const float> query = row.column_block(kDim, kDim);
-      begin_position<float>(attention, shape, i, {0, kHeads},
-                            {row.column_block(0, kDim), query, row.column_block(2 * kDim, kDim),
-                             row.column_block(3 * kDim, kDim)},
-                            layer.data(), lines, worker);
+      append_kv<float>(attention, shape, i, {0, kHeads},
+                       {row.column_block(0, kDim), query, row.column_block(2 * kDim, kDim),
+                        row.column_block(3 * kDim, kDim)},
+                       layer.data(), spans, worker);
       const DecodedPosition<float> position{
-          query.data, kHeads, lines.span(), {}, attended.view().data};
-      attend_lines<float>({&position, 1}, shape.head_dim(), shape.scale(), worker.scratch);
-      complete_position<float>(attention, shape, i, &summary, layer.data(), activations, worker,
-                               ReadAgain::soon);
+          query.data, kHeads, spans.span(), {}, attended.view().data};
+      attend_spans<float>({&position, 1}, shape.head_dim(), shape.scale(), worker.scratch);
+      finish_position<float>(attention, shape, i, &summary, layer.data(), activations, worker,
+                             ReadAgain::soon);
     }
   // Shown as a time.
   state.counters["per_position"] =

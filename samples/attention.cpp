@@ -7,7 +7,7 @@
 int main() {
   const combiner::AttentionShape shape{.rows = 64, .columns = 64, .dim = 256, .heads = 8};
   combiner::AttentionLayer attention(combiner::Attention::axial_mixture, shape,
-                                     combiner::Direction::both_ways);
+                                     combiner::Direction::bidirectional);
   std::vector<float> x(64 * 64 * 256), out(x.size());
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 251) / 251;
   const combiner::Matrix<const float> in(x.data(), shape.positions(), shape.dim);

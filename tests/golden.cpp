@@ -14,8 +14,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "engine/model.h"
 #include "error.h"
-#include "model/model.h"
 #include "model/safetensors.h"
 
 namespace combiner {
@@ -102,8 +102,7 @@ class Importer {
   void transpose(const std::string& from, size_t offset, size_t out, size_t in) {
     const std::vector<float> values = take(from, out * in);
     for (size_t o = 0; o < out; ++o)
-      for (size_t i = 0; i < in; ++i)
-        weights_.values[offset + o * in + i] = values[i * out + o];
+      for (size_t i = 0; i < in; ++i) weights_.values[offset + o * in + i] = values[i * out + o];
   }
   void finish() const {
     if (taken_ != file_params())
@@ -158,32 +157,34 @@ void import_weights(const GoldenFile& file, Weights& weights) {
     importer.copy(scope + "/bias", to.bias, dim);
   };
   const Parameters& p = weights.parameters;
-  importer.copy("Embed_0/embedding", p.embed.token, vocab * dim);
+  importer.copy("Embed_0/embedding", p.embedding.token, vocab * dim);
   for (size_t i = 0; i < p.blocks.size(); ++i) {
     const BlockParameters& block = p.blocks[i];
     const std::string layer = fmt::format("AutoregTransformer_0/transformer_layer_{}/", i);
-    norm(layer + "LayerNorm_0", block.norm1);
-    norm(layer + "LayerNorm_1", block.norm2);
+    norm(layer + "LayerNorm_0", block.attention.norm);
+    norm(layer + "LayerNorm_1", block.mlp.norm);
     const std::string attention = layer + flax_scope(config.attention[i]);
-    importer.transpose(attention + "query/kernel", block.query, dim, dim);
-    importer.transpose(attention + "key/kernel", block.key, dim, dim);
-    importer.transpose(attention + "value/kernel", block.value, dim, dim);
-    if (config.attention[i] == Attention::axial_rowmajor) {
-      importer.transpose(attention + "DenseGeneral_0/kernel", block.summary_output, dim, dim);
-      norm(attention + "LayerNorm_0", block.summary_norm);
-      importer.transpose(attention + "DenseGeneral_1/kernel", block.summary_key, dim, dim);
-      importer.transpose(attention + "DenseGeneral_2/kernel", block.output, dim, dim);
+    const size_t query = block.attention.query_key_value.weight;
+    importer.transpose(attention + "query/kernel", query, dim, dim);
+    importer.transpose(attention + "key/kernel", query + dim * dim, dim, dim);
+    importer.transpose(attention + "value/kernel", query + 2 * dim * dim, dim, dim);
+    const size_t output = block.attention.output.weight;
+    if (const auto& summary = block.attention.summary) {
+      importer.transpose(attention + "DenseGeneral_0/kernel", summary->output.weight, dim, dim);
+      norm(attention + "LayerNorm_0", summary->norm);
+      importer.transpose(attention + "DenseGeneral_1/kernel", summary->key.weight, dim, dim);
+      importer.transpose(attention + "DenseGeneral_2/kernel", output, dim, dim);
     } else {
-      importer.transpose(attention + "DenseGeneral_0/kernel", block.output, dim, dim);
+      importer.transpose(attention + "DenseGeneral_0/kernel", output, dim, dim);
     }
-    importer.transpose(layer + "MlpBlock_0/Dense_0/kernel", block.up.weight, mlp, dim);
-    importer.copy(layer + "MlpBlock_0/Dense_0/bias", block.up.bias, mlp);
-    importer.transpose(layer + "MlpBlock_0/Dense_1/kernel", block.down.weight, dim, mlp);
-    importer.copy(layer + "MlpBlock_0/Dense_1/bias", block.down.bias, dim);
+    importer.transpose(layer + "MlpBlock_0/Dense_0/kernel", block.mlp.up.weight, mlp, dim);
+    importer.copy(layer + "MlpBlock_0/Dense_0/bias", *block.mlp.up.bias, mlp);
+    importer.transpose(layer + "MlpBlock_0/Dense_1/kernel", block.mlp.down.weight, dim, mlp);
+    importer.copy(layer + "MlpBlock_0/Dense_1/bias", *block.mlp.down.bias, dim);
   }
-  norm("AutoregTransformer_0/LayerNorm_0", p.norm);
-  importer.transpose("AutoregTransformer_0/Dense_0/kernel", p.head.subpixel.weight, vocab, dim);
-  importer.copy("AutoregTransformer_0/Dense_0/bias", p.head.subpixel.bias, vocab);
+  norm("AutoregTransformer_0/LayerNorm_0", p.head.norm);
+  importer.transpose("AutoregTransformer_0/Dense_0/kernel", p.head.output[0].weight, vocab, dim);
+  importer.copy("AutoregTransformer_0/Dense_0/bias", *p.head.output[0].bias, vocab);
   importer.finish();
 }
 
@@ -197,8 +198,8 @@ Errors compare(const fs::path& path) {
   Weights weights(golden_config(file));
   import_weights(file, weights);
   const ModelConfig& config = weights.config;
-  const ModelWeights<PackedWeights> packed = pack_weights(weights, Precision::f32);
-  ParallelForward<float> forward(config, packed);
+  const Model model(weights.clone(), Precision::f32, 1);
+  ImageScorer forward(model);
 
   const TensorView& tokens = file.tensor("golden/tokens");
   if (tokens.dtype != DType::i32) throw Error("golden/tokens is not I32");
@@ -223,15 +224,15 @@ Errors compare(const fs::path& path) {
       image[t] = static_cast<uint8_t>(token);
     }
     forward.logits(image.data(), logits.data());
-    forward.nats(image.data(), nats.data());
+    forward.nll(image.data(), nats.data());
     for (size_t i = 0; i < logits.size(); ++i) {
       const double golden = golden_logits[first * vocab + i];
       difference += (logits[i] - golden) * (logits[i] - golden);
       norm += golden * golden;
     }
     for (size_t t = 0; t < length; ++t)
-      worst_nats = std::max(worst_nats,
-                            std::abs(static_cast<double>(nats[t]) - golden_nats[first + t]));
+      worst_nats =
+          std::max(worst_nats, std::abs(static_cast<double>(nats[t]) - golden_nats[first + t]));
   }
   return {std::sqrt(difference / norm), worst_nats};
 }

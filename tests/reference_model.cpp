@@ -43,7 +43,7 @@ Vector dense(const Model& m, size_t weight, size_t out, const Vector& x) {
 
 Vector dense(const Model& m, const DenseParameters& layer, size_t out, const Vector& x) {
   Vector y = dense(m, layer.weight, out, x);
-  for (size_t o = 0; o < out; ++o) y[o] += m.values[layer.bias + o];
+  for (size_t o = 0; o < out; ++o) y[o] += m.values[*layer.bias + o];
   return y;
 }
 
@@ -204,15 +204,17 @@ Vector maximum(const Vectors& x, const std::vector<size_t>& set) {
 }
 
 // Each position's attention in one block; `in` is the normalised block input.
-Vectors attention(const Model& m, Attention variant, const BlockParameters& block,
+Vectors attention(const Model& m, Attention variant, const AttentionParameters& layer,
                   const Vectors& in) {
   const size_t dim = m.dim();
   const size_t columns = m.columns();
   Vectors query, key, value;
   for (const Vector& a : in) {
-    query.push_back(dense(m, block.query, dim, a));
-    key.push_back(dense(m, block.key, dim, a));
-    value.push_back(dense(m, block.value, dim, a));
+    size_t weight = layer.query_key_value.weight;
+    for (Vectors* of : {&query, &key, &value}) {
+      of->push_back(dense(m, weight, dim, a));
+      weight += dim * dim;
+    }
   }
 
   // A position's summary of its whole row, for the later rows at its column.
@@ -223,9 +225,10 @@ Vectors attention(const Model& m, Attention variant, const BlockParameters& bloc
       for (size_t j = i / columns * columns; j < (i / columns + 1) * columns; ++j)
         row.add(key[j], value[j]);
       summary_value[i] = attend(m, query[i], row);
-      Vector sum = dense(m, block.summary_output, dim, summary_value[i]);
+      Vector sum = dense(m, layer.summary->output.weight, dim, summary_value[i]);
       add(in[i], sum);
-      summary_key[i] = dense(m, block.summary_key, dim, layer_norm(m, block.summary_norm, sum));
+      summary_key[i] =
+          dense(m, layer.summary->key.weight, dim, layer_norm(m, layer.summary->norm, sum));
     }
 
   // Abstractions, made once each: their keys and values.
@@ -252,7 +255,7 @@ Vectors attention(const Model& m, Attention variant, const BlockParameters& bloc
     if (variant == Attention::axial_rowmajor)
       for (size_t j = i % columns; j < i / columns * columns; j += columns)
         support.add(summary_key[j], summary_value[j]);
-    out.push_back(dense(m, block.output, dim, attend(m, query[i], support)));
+    out.push_back(dense(m, layer.output.weight, dim, attend(m, query[i], support)));
   }
   return out;
 }
@@ -261,7 +264,7 @@ Vectors attention(const Model& m, Attention variant, const BlockParameters& bloc
 
 // What a position sees of the pixels before its own, through tables of neighbours and the stem.
 void add_neighbours(const Model& m, const uint8_t* pixels, size_t pixel, Vector& x) {
-  const EmbedParameters& embed = m.parameters.embed;
+  const EmbeddingParameters& embed = m.parameters.embedding;
   const auto channels = static_cast<size_t>(m.config.image.channels);
   const auto width = static_cast<size_t>(m.config.image.width);
   const size_t outside = m.vocab();
@@ -290,14 +293,14 @@ void add_neighbours(const Model& m, const uint8_t* pixels, size_t pixel, Vector&
           const size_t plane = d * (channels + 1) + channel;
           const size_t tap =
               plane * static_cast<size_t>(rows * columns) + static_cast<size_t>(i * columns + j);
-          x[d] += m.values[embed.stem + tap] * in;
+          x[d] += m.values[embed.stem.weight + tap] * in;
         }
       }
     }
 }
 
 void add_position(const Model& m, size_t position, Vector& x) {
-  const EmbedParameters& embed = m.parameters.embed;
+  const EmbeddingParameters& embed = m.parameters.embedding;
   if (m.config.position == Position::learned) add_table_row(m, embed.position, position, x);
   if (m.config.position == Position::axial) {
     add_table_row(m, embed.row, position / m.columns(), x);
@@ -317,7 +320,7 @@ Vectors embedding(const Model& m, const uint8_t* pixels) {
   for (size_t i = 0; i < m.positions(); ++i) {
     Vector& xi = x.emplace_back(m.dim(), 0.0);
     if (m.config.tokens == Tokens::subpixel)
-      add_table_row(m, m.parameters.embed.token,
+      add_table_row(m, m.parameters.embedding.token,
                     i > 0 ? pixels[i - 1] : static_cast<size_t>(*m.config.start_token), xi);
     const auto per_pixel =
         static_cast<size_t>(m.config.tokens == Tokens::subpixel ? m.config.image.channels : 1);
@@ -330,23 +333,23 @@ Vectors embedding(const Model& m, const uint8_t* pixels) {
 void add_block(const Model& m, size_t layer, Vectors& x) {
   const BlockParameters& block = m.parameters.blocks[layer];
   Vectors in;
-  for (const Vector& xi : x) in.push_back(layer_norm(m, block.norm1, xi));
-  const Vectors attended = attention(m, m.config.attention[layer], block, in);
+  for (const Vector& xi : x) in.push_back(layer_norm(m, block.attention.norm, xi));
+  const Vectors attended = attention(m, m.config.attention[layer], block.attention, in);
   for (size_t i = 0; i < x.size(); ++i) {
     add(attended[i], x[i]);
-    Vector hidden =
-        dense(m, block.up, static_cast<size_t>(m.config.mlp_dim), layer_norm(m, block.norm2, x[i]));
+    Vector hidden = dense(m, block.mlp.up, static_cast<size_t>(m.config.mlp_dim),
+                          layer_norm(m, block.mlp.norm, x[i]));
     for (double& value : hidden)
       value = m.config.activation == Activation::gelu ? gelu(value) : std::max(value, 0.0);
-    add(dense(m, block.down, m.dim(), hidden), x[i]);
+    add(dense(m, block.mlp.down, m.dim(), hidden), x[i]);
   }
 }
 
 // The logits of a position's bytes, given its last block's output.
 Vectors head(const Model& m, const uint8_t* pixels, size_t position, const Vector& x) {
   const HeadParameters& head = m.parameters.head;
-  Vector h = layer_norm(m, m.parameters.norm, x);
-  if (m.config.tokens == Tokens::subpixel) return {dense(m, head.subpixel, m.vocab(), h)};
+  Vector h = layer_norm(m, head.norm, x);
+  if (m.config.tokens == Tokens::subpixel) return {dense(m, head.output[0], m.vocab(), h)};
   Vectors logits;
   for (size_t c = 0; c < head.output.size(); ++c) {
     if (c > 0) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "model/parameters.h"
+#include "model/model.h"
 
 namespace combiner::reference {
 

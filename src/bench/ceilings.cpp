@@ -24,7 +24,7 @@ using Shape = std::pair<int64_t, int64_t>;  // out, in
 // How many dense layers there are of each shape.
 std::map<Shape, int64_t> dense_layers(const Weights& weights) {
   std::map<Shape, int64_t> layers;
-  visit_dense(weights, [&](size_t, int64_t out, int64_t in) { ++layers[{out, in}]; });
+  for (const DenseMatrix& matrix : weights.parameters.dense) ++layers[{matrix.out, matrix.in}];
   return layers;
 }
 

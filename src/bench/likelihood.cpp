@@ -11,11 +11,12 @@ namespace combiner {
 std::optional<Speed> measure_likelihood(const Weights& weights, Precision precision,
                                         const Effort& effort) {
   const RandomImages images(weights.config, std::numeric_limits<int64_t>::max());
+  const Model model(weights.clone(), precision, effort.threads);
   const PeakMemory memory;
   std::optional<Rate> rounds = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
     const int64_t count = times * effort.threads;
     const Likelihood likelihood =
-        evaluate(weights, images, {count, precision, effort.threads},
+        evaluate(model, images, {count, effort.threads},
                  [&](int64_t, int64_t, double) { return !effort.cancelled(); });
     if (std::ssize(likelihood.images) < count) return std::nullopt;
     return static_cast<double>(count) / likelihood.images_per_second;

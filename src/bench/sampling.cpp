@@ -25,11 +25,11 @@ std::optional<SamplingSpeed> measure_sampling(const Weights& weights, Precision 
   SampleOptions options;
   options.count = batch;
   options.batch = static_cast<int>(batch);
-  options.precision = precision;
   options.threads = effort.threads;
 
+  const Model model(weights.clone(), precision, effort.threads);
   const PeakMemory memory;
-  Sampler sampler(weights, options);
+  Sampler sampler(model, options);
   warm_up(sampler, effort);
   double steps_an_image = 0;
   const std::optional<Rate> images = repeat(effort, [&]() -> std::optional<double> {

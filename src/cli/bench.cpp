@@ -21,7 +21,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "error.h"
-#include "model/operations.h"
+#include "model/model.h"
 #include "model/weights_file.h"
 #include "sampling/memory.h"
 #include "tensor/peak_memory.h"

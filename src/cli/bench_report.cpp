@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "model/operations.h"
+#include "model/model.h"
 
 namespace combiner {
 namespace {

@@ -80,9 +80,9 @@ void print_table(const EvalOptions& options, const Likelihood& likelihood) {
 
 void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
-  const std::string model = find_model(options.model).string();
-  const Weights weights = load_weights(model);
-  const std::unique_ptr<Dataset> images = open_images(options.images, weights.config);
+  const std::string path = find_model(options.model).string();
+  const Model model(load_weights(path), options.precision, options.threads);
+  const std::unique_ptr<Dataset> images = open_images(options.images, model.config());
   // Opened before the work, so that a path that can't be written is known at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);
@@ -91,7 +91,7 @@ void run(const EvalOptions& options) {
   Progress progress("images");
   progress.update(0, 0);
   const Likelihood likelihood =
-      evaluate(weights, *images, {options.images.limit, options.precision, options.threads},
+      evaluate(model, *images, {options.images.limit, options.threads},
                [&](int64_t done, int64_t count, double bits_per_dim) {
                  total = count;
                  progress.update(done, static_cast<double>(done) / static_cast<double>(count),
@@ -101,7 +101,7 @@ void run(const EvalOptions& options) {
   progress.clear();
 
   if (options.json)
-    print_json(model, options, likelihood);
+    print_json(path, options, likelihood);
   else
     print_table(options, likelihood);
   if (csv) write_csv(*csv, likelihood, *images);

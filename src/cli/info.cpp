@@ -13,7 +13,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/sha256.h"
-#include "model/operations.h"
+#include "model/model.h"
 #include "model/weights_file.h"
 #include "sampling/memory.h"
 

@@ -72,16 +72,16 @@ void print_table(const fs::path& model, const QuantizeOptions& options,
 
 void run(const QuantizeOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
-  const fs::path model = find_model(options.model);
+  const fs::path path = find_model(options.model);
   std::error_code ignored;  // what can't be looked at can't be opened either
-  if (fs::equivalent(model, options.output, ignored))
+  if (fs::equivalent(path, options.output, ignored))
     throw Error(fmt::format("{}: is the model itself; write the smaller one to another file",
                             options.output));
-  const Weights weights = load_weights(model);
+  const Model model(load_weights(path), Precision::f32, options.threads);
   // Opened before the work, so that data that can't be used are known at once.
   std::unique_ptr<Dataset> images;
-  if (!options.images.data.empty()) images = open_images(options.images, weights.config);
-  save_weights(weights, DType::i8, options.output, SafetensorsFile::open(model).metadata());
+  if (!options.images.data.empty()) images = open_images(options.images, model.config());
+  save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
 
   std::optional<Divergence> divergence;
   int64_t total = 0;
@@ -89,9 +89,8 @@ void run(const QuantizeOptions& options) {
     Progress progress("images");
     progress.update(0, 0);
     divergence = measure_divergence(
-        weights, load_weights(options.output), *images,
-        {options.images.limit, options.threads, Precision::int8},
-        [&](int64_t done, int64_t count, double mean) {
+        model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
+        {options.images.limit, options.threads}, [&](int64_t done, int64_t count, double mean) {
           total = count;
           progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                           fmt::format("divergence {:.6f}", mean));
@@ -100,9 +99,9 @@ void run(const QuantizeOptions& options) {
     progress.clear();
   }
   if (options.json)
-    print_json(model, options, divergence);
+    print_json(path, options, divergence);
   else
-    print_table(model, options, divergence);
+    print_table(path, options, divergence);
   if (divergence && divergence->images < total)
     throw Error(fmt::format("interrupted: the figures are those of {} of {} images",
                             divergence->images, total));

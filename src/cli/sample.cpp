@@ -49,6 +49,7 @@ struct SampleCommandOptions {
   std::optional<int> batch;
   std::optional<Grid> grid;
   int scale = 1;
+  Precision precision = Precision::f32;
   SampleOptions sampling;
 
   bool to_folder() const {
@@ -133,8 +134,9 @@ void prepare_sheet(const SampleCommandOptions& options, const ImageShape& shape)
 
 void run(SampleCommandOptions options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
-  const Weights weights = load_weights(find_model(options.model));
-  const ImageShape& shape = weights.config.image;
+  const Model model(load_weights(find_model(options.model)), options.precision,
+                    options.sampling.threads);
+  const ImageShape& shape = model.config().image;
   const bool to_folder = options.to_folder();
   if (to_folder)
     prepare_folder(options.output);
@@ -144,7 +146,7 @@ void run(SampleCommandOptions options) {
   options.sampling.seed = *options.seed;
   options.sampling.batch =
       options.batch ? *options.batch
-                    : suggested_batch(sampling_memory(weights, options.sampling.precision),
+                    : suggested_batch(sampling_memory(model.weights(), options.precision),
                                       options.sampling.threads, machine_memory());
 
   const int64_t count = options.sampling.count;
@@ -171,7 +173,7 @@ void run(SampleCommandOptions options) {
     show();
   };
   const auto start = std::chrono::steady_clock::now();
-  const bool finished = sample(weights, options.sampling, events);
+  const bool finished = sample(model, options.sampling, events);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.clear();
 
@@ -231,7 +233,7 @@ std::function<void()> sample_command(CLI::App& command) {
       ->type_name("B")
       ->check(at_least_one());
   add_threads_option(command, options->sampling.threads);
-  add_precision_option(command, options->sampling.precision);
+  add_precision_option(command, options->precision);
   command
       .add_option_function<std::string>(
           "--grid", [options](const std::string& text) { options->grid = parse_grid(text); },

@@ -145,9 +145,9 @@ void run(const TrainOptions& options) {
   RunHooks hooks;
   hooks.validate = [&](const Weights& weights) -> std::optional<double> {
     if (validation.size() == 0) return std::nullopt;
-    const Likelihood likelihood =
-        evaluate(weights, validation, {std::nullopt, options.precision, options.threads},
-                 [&](int64_t, int64_t, double) { return !interrupted; });
+    const Likelihood likelihood = evaluate(
+        Model(weights.clone(), options.precision, options.threads), validation,
+        {std::nullopt, options.threads}, [&](int64_t, int64_t, double) { return !interrupted; });
     if (interrupted) return std::nullopt;
     last_validation = likelihood.bits_per_dim;
     return last_validation;

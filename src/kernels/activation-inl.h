@@ -27,8 +27,8 @@ struct Relu {
     return hn::Max(x, hn::Zero(d));
   }
   template <class D, class V>
-  static HWY_INLINE V ValueAndSlope(D d, V x, V& slope) {
-    slope = hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0f));
+  static HWY_INLINE V ValueAndGrad(D d, V x, V& activation_grad) {
+    activation_grad = hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0f));
     return Value(d, x);
   }
 };
@@ -52,13 +52,13 @@ struct Gelu {
   }
   // gate + x gate (1 - gate) du/dx.
   template <class D, class V>
-  static HWY_INLINE V ValueAndSlope(D d, V x, V& slope) {
+  static HWY_INLINE V ValueAndGrad(D d, V x, V& activation_grad) {
     const V square = hn::Mul(x, x);
     const V gate = Gate(d, x, square);
     const V du = hn::Mul(hn::Set(d, kGeluScale),
                          hn::MulAdd(square, hn::Set(d, 3.0f * kGeluCubic), hn::Set(d, 1.0f)));
     const V bend = hn::Mul(hn::Mul(x, du), hn::NegMulAdd(gate, gate, gate));
-    slope = hn::Add(gate, bend);
+    activation_grad = hn::Add(gate, bend);
     return hn::Mul(x, gate);
   }
 };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/attend_lines_amx.h"
+#include "kernels/attend_spans_amx.h"
 #include "tensor/round_up.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -137,7 +137,7 @@ HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
 // kKeyGroup - 1 logits more than there are keys. Keys in 8 bits are taken for whole numbers.
 template <class T>
 HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
-                           const KeyLine<T>& line, float* HWY_RESTRICT logit, int64_t stride) {
+                           const KvSpan<T>& line, float* HWY_RESTRICT logit, int64_t stride) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -175,7 +175,7 @@ HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64
 
 // The same of keys in 8 bits.
 HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
-                           const Int8KeyLine& line, float* HWY_RESTRICT logit, int64_t stride) {
+                           const Int8KvSpan& line, float* HWY_RESTRICT logit, int64_t stride) {
   LineLogits<int8_t>(query, heads, head_dim, line, logit, stride);
   for (int64_t h = 0; h < heads; ++h)
     for (int64_t j = 0; j < line.keys; ++j) logit[h * stride + j] *= line.key_scale[j];
@@ -183,7 +183,7 @@ HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64
 
 // kVectors vectors, from column `at`, of the sum over all lines' values times their weights.
 template <int kVectors, class T>
-HWY_INLINE void LinesMean(std::span<const KeyLine<T>> lines, int64_t at,
+HWY_INLINE void LinesMean(std::span<const KvSpan<T>> lines, int64_t at,
                           const float* HWY_RESTRICT weight, float* HWY_RESTRICT mean) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
@@ -192,7 +192,7 @@ HWY_INLINE void LinesMean(std::span<const KeyLine<T>> lines, int64_t at,
   V sum[2][kVectors];
   HWY_UNROLL(8)
   for (int v = 0; v < kVectors; ++v) sum[0][v] = sum[1][v] = hn::Zero(d);
-  for (const KeyLine<T>& line : lines) {
+  for (const KvSpan<T>& line : lines) {
     const T* value = line.value + at;
     const auto add = [&](V(&to)[kVectors], int64_t j) HWY_ATTR {
       const V w = hn::Set(d, weight[j]);
@@ -214,7 +214,7 @@ HWY_INLINE void LinesMean(std::span<const KeyLine<T>> lines, int64_t at,
 
 // All head_dim elements of it.
 template <class T>
-HWY_INLINE void HeadMean(std::span<const KeyLine<T>> lines, int64_t at, int64_t head_dim,
+HWY_INLINE void HeadMean(std::span<const KvSpan<T>> lines, int64_t at, int64_t head_dim,
                          const float* weight, float* mean) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
   int64_t i = 0;
@@ -223,7 +223,7 @@ HWY_INLINE void HeadMean(std::span<const KeyLine<T>> lines, int64_t at, int64_t 
   for (; i < head_dim; ++i) {
     float sum = 0.0f;
     const float* w = weight;
-    for (const KeyLine<T>& line : lines)
+    for (const KvSpan<T>& line : lines)
       for (int64_t j = 0; j < line.keys; ++j)
         sum += *w++ * OneToFloat(line.value[j * line.value_stride + at + i]);
     mean[i] = sum;
@@ -241,11 +241,11 @@ AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
 }
 
 template <class T>
-void AttendLines(const DecodedPosition<T>& position, int64_t head_dim, float scale,
+void AttendSpans(const DecodedPosition<T>& position, int64_t head_dim, float scale,
                  Scratch& scratch) {
   const auto& [query, heads, lines, int8, out] = position;
   int64_t exact_keys = 0;
-  for (const KeyLine<T>& line : lines) exact_keys += line.keys;
+  for (const KvSpan<T>& line : lines) exact_keys += line.keys;
   const int64_t keys = exact_keys + int8.keys;
   const int64_t columns = RoundUp(keys);
   const int64_t stride = RoundUp(keys + kKeyGroup);
@@ -257,7 +257,7 @@ void AttendLines(const DecodedPosition<T>& position, int64_t head_dim, float sca
 
   ScaleToFloat(query, dim, scale, scaled);
   float* logit = probability;
-  for (const KeyLine<T>& line : lines) {
+  for (const KvSpan<T>& line : lines) {
     LineLogits(scaled, heads, head_dim, line, logit, stride);
     logit += line.keys;
   }
@@ -270,7 +270,7 @@ void AttendLines(const DecodedPosition<T>& position, int64_t head_dim, float sca
     if (int8.keys > 0) {
       float* weight = row + exact_keys;
       for (int64_t j = 0; j < int8.keys; ++j) weight[j] *= int8.value_scale[j];
-      const KeyLine<int8_t>& line = int8;
+      const KvSpan<int8_t>& line = int8;
       HeadMean<int8_t>({&line, 1}, h * head_dim, head_dim, weight, int8_mean);
       for (int64_t d = 0; d < head_dim; ++d) to[d] += int8_mean[d];
     }
@@ -288,7 +288,7 @@ void AttendOne(const AttentionTile<T>& tile, const AttentionOutput<T>& output, M
   float* query = scratch.reserve<float>(static_cast<size_t>(2 * padded_dim + columns + kKeyGroup));
   float* mean = query + padded_dim;
   float* probability = mean + padded_dim;
-  const KeyLine<T> line{tile.key, tile.key_stride, tile.value, tile.value_stride, keys};
+  const KvSpan<T> line{tile.key, tile.key_stride, tile.value, tile.value_stride, keys};
 
   ScaleToFloat(tile.query, tile.head_dim, tile.scale, query);
   LineLogits(query, 1, tile.head_dim, line, probability, 0);
@@ -469,28 +469,29 @@ void AttendTwice(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
   Attend(all, whole, Merge::replace, scratch);
   Attend(tile, output, Merge::replace, scratch);
 }
-void AttendSomeAndAllFloat(const AttentionTile<float>& tile, const AttentionOutput<float>& output,
-                           const AttentionOutput<float>& whole, Scratch& scratch) {
+void AttendCausalAndFullFloat(const AttentionTile<float>& tile,
+                              const AttentionOutput<float>& output,
+                              const AttentionOutput<float>& whole, Scratch& scratch) {
   AttendTwice(tile, output, whole, scratch);
 }
-void AttendSomeAndAllBfloat16(const AttentionTile<bfloat16>& tile,
-                              const AttentionOutput<bfloat16>& output,
-                              const AttentionOutput<bfloat16>& whole, Scratch& scratch) {
+void AttendCausalAndFullBfloat16(const AttentionTile<bfloat16>& tile,
+                                 const AttentionOutput<bfloat16>& output,
+                                 const AttentionOutput<bfloat16>& whole, Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
   if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.seen_keys() == tile.keys)
     return amx::Attend(tile, output, Merge::replace, scratch, &whole);
 #endif
   AttendTwice(tile, output, whole, scratch);
 }
-void AttendLinesFloat(std::span<const DecodedPosition<float>> positions, int64_t head_dim,
+void AttendSpansFloat(std::span<const DecodedPosition<float>> positions, int64_t head_dim,
                       float scale, Scratch& scratch) {
   for (const DecodedPosition<float>& position : positions)
-    AttendLines(position, head_dim, scale, scratch);
+    AttendSpans(position, head_dim, scale, scratch);
 }
-void AttendLinesBfloat16(std::span<const DecodedPosition<bfloat16>> positions, int64_t head_dim,
+void AttendSpansBfloat16(std::span<const DecodedPosition<bfloat16>> positions, int64_t head_dim,
                          float scale, Scratch& scratch) {
   for (const DecodedPosition<bfloat16>& position : positions)
-    AttendLines(position, head_dim, scale, scratch);
+    AttendSpans(position, head_dim, scale, scratch);
 }
 template <class T>
 void AttendTwiceBackward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
@@ -515,18 +516,18 @@ void AttendTwiceBackward(const AttentionTile<T>& tile, const AttentionOutputGrad
                gradient.value + j * gradient.value_stride);
   }
 }
-void AttendSomeAndAllBackwardFloat(const AttentionTile<float>& tile,
-                                   const AttentionOutputGradient& output,
-                                   const AttentionOutputGradient& whole,
-                                   const RoundedAttentionGradient<float>& gradient,
-                                   Scratch& scratch) {
-  AttendTwiceBackward(tile, output, whole, gradient, scratch);
-}
-void AttendSomeAndAllBackwardBfloat16(const AttentionTile<bfloat16>& tile,
+void AttendCausalAndFullBackwardFloat(const AttentionTile<float>& tile,
                                       const AttentionOutputGradient& output,
                                       const AttentionOutputGradient& whole,
-                                      const RoundedAttentionGradient<bfloat16>& gradient,
+                                      const RoundedAttentionGradient<float>& gradient,
                                       Scratch& scratch) {
+  AttendTwiceBackward(tile, output, whole, gradient, scratch);
+}
+void AttendCausalAndFullBackwardBfloat16(const AttentionTile<bfloat16>& tile,
+                                         const AttentionOutputGradient& output,
+                                         const AttentionOutputGradient& whole,
+                                         const RoundedAttentionGradient<bfloat16>& gradient,
+                                         Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
   if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.seen_keys() == tile.keys)
     return amx::AttendBackward<2>(tile, {output, whole}, amx::PlacesOf(gradient), scratch);
@@ -555,14 +556,14 @@ namespace combiner {
 
 HWY_EXPORT(AttendFloat);
 HWY_EXPORT(AttendBfloat16);
-HWY_EXPORT(AttendSomeAndAllFloat);
-HWY_EXPORT(AttendSomeAndAllBfloat16);
-HWY_EXPORT(AttendLinesFloat);
-HWY_EXPORT(AttendLinesBfloat16);
+HWY_EXPORT(AttendCausalAndFullFloat);
+HWY_EXPORT(AttendCausalAndFullBfloat16);
+HWY_EXPORT(AttendSpansFloat);
+HWY_EXPORT(AttendSpansBfloat16);
 HWY_EXPORT(AttendBackwardFloat);
 HWY_EXPORT(AttendBackwardBfloat16);
-HWY_EXPORT(AttendSomeAndAllBackwardFloat);
-HWY_EXPORT(AttendSomeAndAllBackwardBfloat16);
+HWY_EXPORT(AttendCausalAndFullBackwardFloat);
+HWY_EXPORT(AttendCausalAndFullBackwardBfloat16);
 
 template <>
 void attend(const AttentionTile<float>& tile, const AttentionOutput<float>& output, Merge merge,
@@ -575,26 +576,26 @@ void attend(const AttentionTile<bfloat16>& tile, const AttentionOutput<bfloat16>
   HWY_DYNAMIC_DISPATCH(AttendBfloat16)(tile, output, merge, scratch);
 }
 template <>
-void attend_some_and_all(const AttentionTile<float>& tile, const AttentionOutput<float>& output,
-                         const AttentionOutput<float>& whole, Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllFloat)(tile, output, whole, scratch);
+void attend_causal_and_full(const AttentionTile<float>& tile, const AttentionOutput<float>& output,
+                            const AttentionOutput<float>& whole, Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendCausalAndFullFloat)(tile, output, whole, scratch);
 }
 template <>
-void attend_some_and_all(const AttentionTile<bfloat16>& tile,
-                         const AttentionOutput<bfloat16>& output,
-                         const AttentionOutput<bfloat16>& whole, Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllBfloat16)(tile, output, whole, scratch);
+void attend_causal_and_full(const AttentionTile<bfloat16>& tile,
+                            const AttentionOutput<bfloat16>& output,
+                            const AttentionOutput<bfloat16>& whole, Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendCausalAndFullBfloat16)(tile, output, whole, scratch);
 }
 template <>
-void attend_lines(std::span<const DecodedPosition<float>> positions, int64_t head_dim, float scale,
+void attend_spans(std::span<const DecodedPosition<float>> positions, int64_t head_dim, float scale,
                   Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(AttendLinesFloat)(positions, head_dim, scale, scratch);
+  HWY_DYNAMIC_DISPATCH(AttendSpansFloat)(positions, head_dim, scale, scratch);
 }
 template <>
-void attend_lines(std::span<const DecodedPosition<bfloat16>> positions, int64_t head_dim,
+void attend_spans(std::span<const DecodedPosition<bfloat16>> positions, int64_t head_dim,
                   float scale, Scratch& scratch) {
-  if (attend_lines_by_tiles(positions, head_dim, scale, scratch)) return;
-  HWY_DYNAMIC_DISPATCH(AttendLinesBfloat16)(positions, head_dim, scale, scratch);
+  if (attend_spans_by_tiles(positions, head_dim, scale, scratch)) return;
+  HWY_DYNAMIC_DISPATCH(AttendSpansBfloat16)(positions, head_dim, scale, scratch);
 }
 template <>
 void attend_backward(const AttentionTile<float>& tile, const AttentionOutputGradient& output,
@@ -607,20 +608,20 @@ void attend_backward(const AttentionTile<bfloat16>& tile, const AttentionOutputG
   HWY_DYNAMIC_DISPATCH(AttendBackwardBfloat16)(tile, output, gradient, scratch);
 }
 template <>
-void attend_some_and_all_backward(const AttentionTile<float>& tile,
-                                  const AttentionOutputGradient& output,
-                                  const AttentionOutputGradient& whole,
-                                  const RoundedAttentionGradient<float>& gradient,
-                                  Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllBackwardFloat)(tile, output, whole, gradient, scratch);
+void attend_causal_and_full_backward(const AttentionTile<float>& tile,
+                                     const AttentionOutputGradient& output,
+                                     const AttentionOutputGradient& whole,
+                                     const RoundedAttentionGradient<float>& gradient,
+                                     Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendCausalAndFullBackwardFloat)(tile, output, whole, gradient, scratch);
 }
 template <>
-void attend_some_and_all_backward(const AttentionTile<bfloat16>& tile,
-                                  const AttentionOutputGradient& output,
-                                  const AttentionOutputGradient& whole,
-                                  const RoundedAttentionGradient<bfloat16>& gradient,
-                                  Scratch& scratch) {
-  HWY_DYNAMIC_DISPATCH(AttendSomeAndAllBackwardBfloat16)(tile, output, whole, gradient, scratch);
+void attend_causal_and_full_backward(const AttentionTile<bfloat16>& tile,
+                                     const AttentionOutputGradient& output,
+                                     const AttentionOutputGradient& whole,
+                                     const RoundedAttentionGradient<bfloat16>& gradient,
+                                     Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendCausalAndFullBackwardBfloat16)(tile, output, whole, gradient, scratch);
 }
 
 }  // namespace combiner

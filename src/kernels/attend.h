@@ -117,12 +117,12 @@ void attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merg
 // `whole`. Where a processor multiplies bfloat16 itself, the two share their products with the keys
 // and their exponentials.
 template <class T>
-void attend_some_and_all(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
-                         const AttentionOutput<T>& whole, Scratch& scratch);
+void attend_causal_and_full(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
+                            const AttentionOutput<T>& whole, Scratch& scratch);
 
 // Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
 template <class T>
-struct KeyLine {
+struct KvSpan {
   const T* key;
   int64_t key_stride;
   const T* value;
@@ -131,7 +131,7 @@ struct KeyLine {
 };
 
 // The same in 8 bits: each key and each value times a scale of its own.
-struct Int8KeyLine : KeyLine<int8_t> {
+struct Int8KvSpan : KvSpan<int8_t> {
   const float* key_scale;
   const float* value_scale;
 };
@@ -143,12 +143,12 @@ template <class T>
 struct DecodedPosition {
   const T* query;
   int64_t heads;
-  std::span<const KeyLine<T>> lines;
-  Int8KeyLine int8;
+  std::span<const KvSpan<T>> lines;
+  Int8KvSpan int8;
   float* out;
 };
 template <class T>
-void attend_lines(std::span<const DecodedPosition<T>> positions, int64_t head_dim, float scale,
+void attend_spans(std::span<const DecodedPosition<T>> positions, int64_t head_dim, float scale,
                   Scratch& scratch);
 
 // Recomputes the tile's probabilities from lse, so nothing but lse and out is kept.
@@ -156,11 +156,11 @@ template <class T>
 void attend_backward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
                      const AttentionGradient& gradient, Scratch& scratch);
 
-// The gradient of attend_some_and_all, from those of both outputs; `whole` is not merged.
+// The gradient of attend_causal_and_full, from those of both outputs; `whole` is not merged.
 template <class T>
-void attend_some_and_all_backward(const AttentionTile<T>& tile,
-                                  const AttentionOutputGradient& output,
-                                  const AttentionOutputGradient& whole,
-                                  const RoundedAttentionGradient<T>& gradient, Scratch& scratch);
+void attend_causal_and_full_backward(const AttentionTile<T>& tile,
+                                     const AttentionOutputGradient& output,
+                                     const AttentionOutputGradient& whole,
+                                     const RoundedAttentionGradient<T>& gradient, Scratch& scratch);
 
 }  // namespace combiner

@@ -41,21 +41,15 @@ void add_subpixel(std::span<const float> reference, std::span<const float> logit
   }
 }
 
-struct Model {
-  const ModelConfig& config;
-  const ModelWeights<PackedWeights> weights;
-};
-
-// One thread's way from an image's number to its figures. T is what the model's products read.
-template <class T>
+// Per-thread comparer of the models on images by their number.
 class Comparer {
  public:
   Comparer(const Model& reference, const Model& model, const Dataset& images)
       : images_(images),
-        vocab_(static_cast<size_t>(model.config.vocab_size)),
-        reference_(reference.config, reference.weights),
-        model_(model.config, model.weights),
-        pixels_(static_cast<size_t>(model.config.dims())),
+        vocab_(static_cast<size_t>(model.config().vocab_size)),
+        reference_(reference),
+        model_(model),
+        pixels_(static_cast<size_t>(model.config().dims())),
         reference_logits_(pixels_.size() * vocab_),
         logits_(reference_logits_.size()) {}
 
@@ -82,42 +76,29 @@ class Comparer {
  private:
   const Dataset& images_;
   size_t vocab_;
-  ParallelForward<float> reference_;
-  ParallelForward<T> model_;
+  ImageScorer reference_, model_;
   std::vector<uint8_t> pixels_;
   Buffer<float> reference_logits_, logits_;  // [dims, vocab]
 };
 
-template <class T>
-std::vector<ImageDivergence> compare_images(const Model& reference, const Model& model,
-                                            const Dataset& images, int64_t count, int threads,
-                                            const OnImage& on_image) {
-  return each_image(count, threads, &ImageDivergence::kl_divergence, on_image,
-                    [&] { return Comparer<T>(reference, model, images); });
-}
-
 }  // namespace
 
-Divergence measure_divergence(const Weights& reference, const Weights& model, const Dataset& images,
+Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,
                               const DivergenceOptions& options, const OnImage& on_image) {
-  check_fit(reference.config, images);
-  check_fit(model.config, images);
-  if (reference.config.vocab_size != model.config.vocab_size)
+  check_fit(reference.config(), images);
+  check_fit(model.config(), images);
+  if (reference.config().vocab_size != model.config().vocab_size)
     throw Error(fmt::format("the models have {} and {} values to a sub-pixel, expected the same",
-                            reference.config.vocab_size, model.config.vocab_size));
+                            reference.config().vocab_size, model.config().vocab_size));
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
   const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
-  const Model packed_reference{reference.config, pack_weights(reference, Precision::f32)};
-  const Model packed{model.config, pack_weights(model, options.precision)};
-  const auto compare = product_type(options.precision) == ElementType::bf16
-                           ? compare_images<bfloat16>
-                           : compare_images<float>;
 
   // Summed in the order of the images, so that the threads' order doesn't show.
   Divergence divergence;
   double reference_nats = 0, nats = 0, kl = 0;
   for (const ImageDivergence& image :
-       compare(packed_reference, packed, images, count, threads, on_image)) {
+       each_image(count, threads, &ImageDivergence::kl_divergence, on_image,
+                  [&] { return Comparer(reference, model, images); })) {
     ++divergence.images;
     reference_nats += image.reference_nats;
     nats += image.nats;

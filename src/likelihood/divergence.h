@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "dataset/dataset.h"
+#include "engine/model.h"
 #include "likelihood/each_image.h"
-#include "model/model.h"
 
 namespace combiner {
 
@@ -21,14 +21,13 @@ struct Divergence {
 struct DivergenceOptions {
   std::optional<int64_t> limit = std::nullopt;  // only the first images, this many
   int threads = 1;                              // each has its own images
-  Precision precision = Precision::f32;         // of the model
 };
 
-// Lets both models predict each sub-pixel given the same ones before it, the reference in f32. The
+// Lets both models predict each sub-pixel given the same ones before it. The
 // figures are the same bits whatever the number of threads; on_image is told the mean divergence.
 // If it stops the work, the result is that of the images done. Error if the images aren't of the
 // models' size, one can't be read, or its figures aren't finite numbers.
-Divergence measure_divergence(const Weights& reference, const Weights& model, const Dataset& images,
+Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,
                               const DivergenceOptions& options, const OnImage& on_image);
 
 }  // namespace combiner

@@ -17,20 +17,18 @@ constexpr size_t kChannels = 3;
 // Nats to bits, for each of `dims` sub-pixels.
 double bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * dims); }
 
-// One thread's way from an image's number to its likelihood.
-template <class T>
+// Per-thread evaluator of images by their number.
 class Evaluator {
  public:
-  Evaluator(const ModelConfig& config, const ModelWeights<PackedWeights>& weights,
-            const Dataset& images)
+  Evaluator(const Model& model, const Dataset& images)
       : images_(images),
-        forward_(config, weights),
-        pixels_(static_cast<size_t>(config.dims())),
+        scorer_(model),
+        pixels_(static_cast<size_t>(model.config().dims())),
         nats_(pixels_.size()) {}
 
   ImageLikelihood operator()(int64_t index) {
     images_.read(index, pixels_);
-    forward_.nats(pixels_.data(), nats_.data());
+    scorer_.nll(pixels_.data(), nats_.data());
     ImageLikelihood image{.index = index};
     for (size_t i = 0; i < nats_.size(); ++i) image.nats[i % kChannels] += nats_[i];
     const double sum = image.nats[0] + image.nats[1] + image.nats[2];
@@ -45,19 +43,10 @@ class Evaluator {
 
  private:
   const Dataset& images_;
-  ParallelForward<T> forward_;
+  ImageScorer scorer_;
   std::vector<uint8_t> pixels_;
   std::vector<float> nats_;
 };
-
-template <class T>
-std::vector<ImageLikelihood> evaluate_images(const ModelConfig& config,
-                                             const ModelWeights<PackedWeights>& weights,
-                                             const Dataset& images, int64_t count, int threads,
-                                             const OnImage& on_image) {
-  return each_image(count, threads, &ImageLikelihood::bits_per_dim, on_image,
-                    [&] { return Evaluator<T>(config, weights, images); });
-}
 
 // Sums in the order of the images, so that the threads' order doesn't show.
 Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double seconds) {
@@ -84,21 +73,19 @@ Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double secon
 
 }  // namespace
 
-Likelihood evaluate(const Weights& weights, const Dataset& images, const LikelihoodOptions& options,
+Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image) {
-  const ModelConfig& config = weights.config;
-  check_fit(config, images);
+  check_fit(model.config(), images);
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
   const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
-  const ModelWeights<PackedWeights> packed = pack_weights(weights, options.precision);
+  model.for_images();  // packing is not evaluating
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<ImageLikelihood> results =
-      product_type(options.precision) == ElementType::bf16
-          ? evaluate_images<bfloat16>(config, packed, images, count, threads, on_image)
-          : evaluate_images<float>(config, packed, images, count, threads, on_image);
+      each_image(count, threads, &ImageLikelihood::bits_per_dim, on_image,
+                 [&] { return Evaluator(model, images); });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  return summarise(std::move(results), config.dims(), elapsed.count());
+  return summarise(std::move(results), model.config().dims(), elapsed.count());
 }
 
 }  // namespace combiner

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "dataset/dataset.h"
+#include "engine/model.h"
 #include "likelihood/each_image.h"
-#include "model/model.h"
 
 namespace combiner {
 
@@ -28,15 +28,14 @@ struct Likelihood {
 
 struct LikelihoodOptions {
   std::optional<int64_t> limit = std::nullopt;  // only the first images, this many
-  Precision precision = Precision::f32;
-  int threads = 1;  // each has its own images
+  int threads = 1;                              // each has its own images
 };
 
 // Evaluates the images one by one. The figures are the same bits whatever the number of threads;
 // on_image is told the mean bits/dim. If it stops the work, the result is that of the images done,
 // which may be none (then every figure is NaN). Error if the images aren't the model's size, one
 // can't be read, or its likelihood isn't a finite number.
-Likelihood evaluate(const Weights& weights, const Dataset& images, const LikelihoodOptions& options,
+Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image);
 
 }  // namespace combiner

@@ -275,6 +275,9 @@ void PackedWeights::repack(const Factor& weights) {
 
 int64_t PackedWeights::out() const { return packed_->factor.columns; }
 int64_t PackedWeights::in() const { return packed_->factor.rows; }
+const PanelWeights* PackedWeights::panels() const {
+  return packed_->panels ? &*packed_->panels : nullptr;
+}
 
 // ---- Products
 

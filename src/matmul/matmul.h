@@ -79,6 +79,8 @@ class PackedWeights {
 
   int64_t out() const;
   int64_t in() const;
+  // The panels, if these are what the products read; else null.
+  const PanelWeights* panels() const;
 
  private:
   friend class Multiplier;

@@ -31,24 +31,27 @@ void check_matrix(const char* what, Matrix<T> m, int64_t rows, int64_t columns) 
 
 AttentionLayer::AttentionLayer(Attention attention, const AttentionShape& shape,
                                Direction direction, const SummaryTensors& summary)
-    : attention_(attention), shape_(shape), direction_(direction), summary_tensors_(summary) {
+    : attention_(attention), shape_(shape), direction_(direction) {
   check_shape(shape);
-  if (direction == Direction::both_ways && !looks_both_ways(attention))
+  if (direction == Direction::bidirectional && !can_be_bidirectional(attention))
     throw Error(fmt::format("attention {} only looks at what is before", name(attention)));
-  if (attention == Attention::axial_rowmajor) {
+  if (has_summaries(attention)) {
     check_matrix("summary output weight", summary.output, shape.dim, shape.dim);
     check_matrix("summary key weight", summary.key, shape.dim, shape.dim);
     if (!summary.norm_weight || !summary.norm_bias)
       throw Error("axial_rowmajor needs the weight and bias of its summaries' normalisation");
-    summary_ = {PackedWeights(summary.output, ElementType::f32),
-                PackedWeights(summary.key, ElementType::f32),
-                {summary.norm_weight, summary.norm_bias}};
+    const auto dense = [](Matrix<const float> weight) {
+      return DenseWeights{PackedWeights(weight, ElementType::f32),
+                          PackedWeights::view(plain(weight)), nullptr};
+    };
+    summary_ = {
+        dense(summary.output), dense(summary.key), {summary.norm_weight, summary.norm_bias}};
   } else if (summary.output.data || summary.key.data || summary.norm_weight || summary.norm_bias) {
     throw Error(
         fmt::format("attention {} has no summaries, so no weights of them", name(attention)));
   }
   state_ = Buffer<float>(static_cast<size_t>(attention_state_size<float>(attention, shape)));
-  activations_ = attention_activations<float>(attention, shape, shape.rows);
+  activations_ = parts_activations<float>(attention, shape, shape.rows);
   attended_ = OwnedMatrix<float>(shape.positions(), shape.dim);
   lse_ = OwnedMatrix<float>(shape.positions(), shape.heads);
 }
@@ -57,7 +60,7 @@ void AttentionLayer::check(const AttentionTensors& tensors) const {
   check_matrix("query", tensors.query, shape_.positions(), shape_.dim);
   check_matrix("key", tensors.key, shape_.positions(), shape_.dim);
   check_matrix("value", tensors.value, shape_.positions(), shape_.dim);
-  if (attention_ == Attention::axial_rowmajor)
+  if (has_summaries(attention_))
     check_matrix("input", tensors.input, shape_.positions(), shape_.dim);
 }
 
@@ -66,11 +69,11 @@ void AttentionLayer::forward(const AttentionTensors& tensors, Matrix<float> out)
   check_matrix("output", out, shape_.positions(), shape_.dim);
   const AttentionInput<float> positions(tensors.input, tensors.query, tensors.key, tensors.value);
   if (direction_ == Direction::causal)
-    attend_rows<float>(attention_, shape_, 0, positions, &summary_, attended_.view(), out,
-                       lse_.view(), state_.data(), activations_, worker_, AttendedUse::floats);
+    attend_image<float>(attention_, shape_, positions, &summary_, attended_.view(), out,
+                        lse_.view(), state_.data(), activations_, worker_, AttendedUse::floats);
   else
-    attend_both_ways<float>(attention_, shape_, positions, &summary_, attended_.view(), out,
-                            lse_.view(), state_.data(), activations_, worker_);
+    attend_bidirectional<float>(attention_, shape_, positions, &summary_, attended_.view(), out,
+                                lse_.view(), state_.data(), activations_, worker_);
 }
 
 void AttentionLayer::backward(const AttentionTensors& tensors, Matrix<const float> d_out,
@@ -83,7 +86,7 @@ void AttentionLayer::backward(const AttentionTensors& tensors, Matrix<const floa
   check_matrix("query gradient", gradients.query, n, shape_.dim);
   check_matrix("key gradient", gradients.key, n, shape_.dim);
   check_matrix("value gradient", gradients.value, n, shape_.dim);
-  if (attention_ == Attention::axial_rowmajor) {
+  if (has_summaries(attention_)) {
     const SummaryTensorGradients& summary = gradients.summary;
     check_matrix("input gradient", gradients.input, n, shape_.dim);
     check_matrix("summary output gradient", summary.output, shape_.dim, shape_.dim);
@@ -104,9 +107,8 @@ void AttentionLayer::backward(const AttentionTensors& tensors, Matrix<const floa
       gradients.key,
       gradients.value,
       gradients.input,
-      {PackedWeights::view(plain(summary_tensors_.output)),
-       PackedWeights::view(plain(summary_tensors_.key)), summary_tensors_.norm_weight,
-       gradients.summary.output, gradients.summary.key, gradients.summary.norm_weight,
+      &summary_,
+      {gradients.summary.output, gradients.summary.key, gradients.summary.norm_weight,
        gradients.summary.norm_bias},
       gradients.query,
       gradients.key,

@@ -7,8 +7,8 @@
 namespace combiner {
 
 enum class Direction {
-  causal,     // a position attends itself and those before it in raster order
-  both_ways,  // all positions
+  causal,         // a position attends itself and those before it in raster order
+  bidirectional,  // all positions
 };
 
 // axial_rowmajor's own weights.
@@ -59,10 +59,9 @@ class AttentionLayer {
   Attention attention_;
   AttentionShape shape_;
   Direction direction_;
-  SummaryTensors summary_tensors_;
-  SummaryWeights<PackedWeights> summary_;
+  SummaryWeights summary_;
   Buffer<float> state_;
-  AttentionActivations<float> activations_;
+  PartsActivations<float> activations_;
   OwnedMatrix<float> attended_, lse_;
   // For backward only.
   OwnedMatrix<float> delta_;

@@ -3,52 +3,103 @@
 
 #include <cstdint>
 
-#include "kernels/activation.h"
-#include "kernels/layer_norm.h"
-#include "kernels/rows.h"
-#include "model/activations.h"
 #include "model/config.h"
-#include "model/layers.h"
+#include "model/layers/attention.h"
+#include "model/layers/mlp.h"
 #include "tensor/for_each_band.h"
 
 namespace combiner {
 
-// sum = x + layer(in), where `sum` may be x, and is if threads share the work.
-template <class T, class Dense>
-void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in, const Dense& layer,
-                  Matrix<float> sum, const float* bias = nullptr) {
-  if (sum.data != x.data) convert<float, float>(x, sum);
-  dense(worker, in, layer, sum, {.accumulate = true, .bias = bias});
+struct BlockParameters {
+  AttentionParameters attention;
+  MlpParameters mlp;
+
+  // Appends the parameters of block `index`, blocks.INDEX.*.
+  BlockParameters(ParameterLayout& layout, const ModelConfig& config, size_t index)
+      : BlockParameters(layout, config, index, "blocks." + std::to_string(index)) {}
+
+ private:
+  BlockParameters(ParameterLayout& layout, const ModelConfig& config, size_t index,
+                  const std::string& scope)
+      : attention(layout, config, config.attention[index], scope), mlp(layout, config, scope) {}
+};
+
+struct BlockWeights {
+  AttentionWeights attention;
+  MlpWeights mlp;
+
+  BlockWeights(Attention variant, const AttentionShape& shape, const BlockParameters& parameters,
+               const PackedParameters& packed)
+      : attention(variant, shape, parameters.attention, packed), mlp(parameters.mlp, packed) {}
+};
+
+// For up to n positions; T is what products read, float or bfloat16.
+template <class T>
+struct BlockActivations {
+  BlockActivations(const ModelConfig& config, int64_t n, Pass pass)
+      : attention(config, n), mlp(config, n, pass) {}
+
+  AttentionActivations<T> attention;
+  MlpActivations<T> mlp;
+};
+
+// Elements of T that a block keeps of one image, from row to row and position to position.
+template <class T>
+int64_t block_state_size(Attention variant, const AttentionShape& shape) {
+  return attention_state_size<T>(variant, shape);
+}
+template <class T>
+int64_t block_state_size(const BlockWeights& block) {
+  return block_state_size<T>(block.attention.variant, block.attention.shape);
 }
 
 // n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
-// `attend` is called once act.norm1 and act.query_key_value are there, and fills act.attended_in.
-// All threads of the worker's share call this with the same arguments but the worker.
-template <class T, class Dense, class Attend>
-void block_forward(const ModelConfig& config, const BlockWeights<Dense>& weights,
-                   Matrix<const float> x, Matrix<float> middle, Matrix<float> out,
-                   BlockActivations<T>& act, Worker& worker, Attend&& attend) {
+// `attend` is called once the positions are projected; it is attention_attend of a whole image or
+// attention_step. All threads of the worker's share call this with the same arguments but the
+// worker.
+template <class T, class Attend>
+void block_forward(const ModelConfig& config, const BlockWeights& weights, Matrix<const float> x,
+                   Matrix<float> middle, Matrix<float> out, BlockActivations<T>& act,
+                   Worker& worker, Attend&& attend) {
   for_each_band(x.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
-    const Matrix<T> norm = act.norm1.view().row_block(first, n);
-    normalise<T>(worker, x.row_block(first, n), weights.norm1, config.norm_epsilon, norm,
-                 act.moments1.data() + first);
-    dense(worker, norm, weights.query_key_value, act.query_key_value.view().row_block(first, n));
+    attention_project(config, weights.attention, x.row_block(first, n), first, act.attention,
+                      worker);
   });
   attend();
   for_each_band(x.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
     const auto band = [&](auto m) { return m.row_block(first, n); };
-    const int64_t mlp_first = act.mlp_row(first);
-    const auto mlp_band = [&](auto m) { return m.row_block(mlp_first, n); };
-    add_residual<T>(worker, band(x), band(act.attended_in.view()), weights.output, band(middle));
+    attention_output(weights.attention, band(x), first, band(middle), act.attention, worker);
+    mlp_forward<T>(config, weights.mlp, band(middle), first, band(out), act.mlp, worker);
+  });
+}
 
-    const Matrix<T> norm = mlp_band(act.norm2.view());
-    const Matrix<T> activated = mlp_band(act.activated.view());
-    normalise<T>(worker, band(middle), weights.norm2, config.norm_epsilon, norm,
-                 act.moments2.data() + mlp_first);
-    dense_activated(worker, norm, weights.up, config.activation, mlp_band(act.slope.view()),
-                    activated);
-    add_residual<T>(worker, band(middle), activated, weights.down.weight, band(out),
-                    weights.down.bias);
+// Scratch memory that the backward passes of all blocks share.
+template <class T>
+struct BlockScratch {
+  explicit BlockScratch(const ModelConfig& config) : attention(config), mlp(config) {}
+
+  AttentionScratch<T> attention;
+  MlpScratch<T> mlp;
+};
+
+// Backward of block_forward over a whole image, from the gradient of out to that of x, both in d.x.
+// `state` and `parts` are as attention_attend left them.
+template <class T>
+void block_backward(const BlockParameters& parameters, const BlockWeights& weights, Matrix<float> x,
+                    Matrix<float> middle, BlockActivations<T>& act, T* state,
+                    PartsActivations<T>& parts, ResidualGradient<T>& d, BlockScratch<T>& scratch,
+                    const GradientBuffer& gradient, Worker& worker) {
+  for_each_band(x.rows, kBackwardPositions, [&](int64_t first, int64_t n) {
+    mlp_backward(parameters.mlp, weights.mlp, middle, first, n, act.mlp, d, scratch.mlp, gradient,
+                 worker);
+    attention_output_backward(parameters.attention, weights.attention, first, n, act.attention, d,
+                              scratch.attention, gradient, worker);
+  });
+  attention_attend_backward(parameters.attention, weights.attention, state, act.attention, parts, d,
+                            scratch.attention, gradient, worker);
+  for_each_band(x.rows, kBackwardPositions, [&](int64_t first, int64_t n) {
+    attention_project_backward(parameters.attention, weights.attention, x, first, n, act.attention,
+                               d, scratch.attention, gradient, worker);
   });
 }
 

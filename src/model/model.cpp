@@ -2,173 +2,168 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 
 #include "kernels/cross_entropy.h"
 #include "kernels/rows.h"
-#include "model/block.h"
-#include "model/embedding.h"
 #include "tensor/for_each_band.h"
 
 namespace combiner {
 namespace {
 
-// Elements of T that the layer keeps that keeps most.
-template <class T>
-size_t largest_state(const ModelConfig& config, const AttentionShape& shape) {
-  int64_t size = 0;
-  for (const Attention attention : config.attention)
-    size = std::max(size, attention_state_size<T>(attention, shape));
-  return static_cast<size_t>(size);
+std::vector<BlockParameters> make_blocks(ParameterLayout& layout, const ModelConfig& config) {
+  std::vector<BlockParameters> blocks;
+  for (size_t i = 0; i < static_cast<size_t>(config.num_layers); ++i)
+    blocks.emplace_back(layout, config, i);
+  return blocks;
 }
 
-// Calls visit.operator()<Weight>(), Weight being what precision has weights in.
-template <class Visit>
-auto visit_weight_type(Precision precision, Visit&& visit) {
-  switch (precision) {
-    case Precision::int8:
-      return visit.template operator()<int8_t>();
-    case Precision::bf16:
-      return visit.template operator()<bfloat16>();
-    default:
-      return visit.template operator()<float>();
-  }
+// How attention keeps summaries: a pass over a whole image has no 8-bit keys, but rounds as
+// decoding does, so that both compute the same model.
+KeptSummaries kept_summaries(Precision precision, PackedFor use) {
+  const KeptSummaries kept = kept_summaries(precision);
+  return use != PackedFor::positions && kept == KeptSummaries::in_8_bits ? KeptSummaries::rounded
+                                                                         : kept;
+}
+
+// Elements of T of the largest state of a block.
+template <class T>
+size_t largest_state(const std::vector<BlockWeights>& blocks) {
+  int64_t size = 0;
+  for (const BlockWeights& block : blocks) size = std::max(size, block_state_size<T>(block));
+  return static_cast<size_t>(size);
 }
 
 }  // namespace
 
-std::string_view name(Precision precision) {
-  switch (precision) {
-    case Precision::bf16:
-      return "bf16";
-    case Precision::int8:
-      return "int8";
-    default:
-      return "f32";
+Parameters::Parameters(const ModelConfig& config)
+    : embedding(*this, config), blocks(make_blocks(*this, config)), head(*this, config) {}
+
+Weights Weights::clone() const {
+  Weights copy(config);
+  std::ranges::copy(values, copy.values.begin());
+  return copy;
+}
+
+ModelWeights::ModelWeights(const ModelConfig& config, const Parameters& parameters,
+                           const PackedParameters& packed, KeptSummaries summaries)
+    : embedding(config, parameters.embedding, packed), head(parameters.head, packed) {
+  for (size_t i = 0; i < parameters.blocks.size(); ++i)
+    blocks.emplace_back(config.attention[i], config.attention_shape(summaries),
+                        parameters.blocks[i], packed);
+}
+
+ModelWeights pack_weights(const Weights& weights, Precision precision, PackedFor use,
+                          ThreadTeam& team) {
+  const PackedParameters packed(weights.parameters, weights.values.data(), precision, use, team);
+  return ModelWeights(weights.config, weights.parameters, packed, kept_summaries(precision, use));
+}
+
+int64_t product_operations(const ModelConfig& config) {
+  const Parameters parameters(config);
+  int64_t multiply_adds = 0;
+  for (const DenseMatrix& matrix : parameters.dense)
+    multiply_adds += config.positions() * matrix.out * matrix.in;
+  for (const Attention attention : config.attention)
+    multiply_adds +=
+        2 * int64_t{config.embed_dim} * attention_pairs(attention, config.attention_shape());
+  return 2 * multiply_adds;
+}
+
+template <class T>
+ImagePass<T>::ImagePass(const ModelConfig& config, const ModelWeights& weights, Pass pass)
+    : config_(config),
+      weights_(weights),
+      pass_(pass),
+      embedding_(config, config.positions()),
+      shared_parts_(config, pass == Pass::forward_only ? config.rows() : 0),
+      attended_(config.positions(), config.embed_dim),
+      head_(config, kPositionsAtOnce, Pass::forward_only) {
+  const int64_t positions = config.positions();
+  const int64_t dim = config.embed_dim;
+  x_.emplace_back(positions, dim);
+  if (pass == Pass::forward_only) {
+    blocks_.emplace_back(config, positions, pass);
+    states_.emplace_back(largest_state<T>(weights.blocks));
+    return;
+  }
+  for (const BlockWeights& block : weights.blocks) {
+    middle_.emplace_back(positions, dim);
+    x_.emplace_back(positions, dim);
+    blocks_.emplace_back(config, positions, pass);
+    parts_.push_back(
+        parts_activations<T>(block.attention.variant, block.attention.shape, config.rows()));
+    states_.emplace_back(static_cast<size_t>(block_state_size<T>(block)));
   }
 }
 
-ElementType product_type(Precision precision) {
-  return precision == Precision::f32 ? ElementType::f32 : ElementType::bf16;
-}
-
-KeptSummaries kept_summaries(Precision precision) {
-  return precision == Precision::int8 ? KeptSummaries::in_8_bits : KeptSummaries::as_made;
-}
-
-Precision weight_precision(const Weights& weights, size_t offset, Precision precision) {
-  return precision == Precision::int8 && !weights.parameters.at(offset).quantizable
-             ? Precision::bf16
-             : precision;
-}
-
-PanelPacker::PanelPacker(const Weights& weights, Precision precision)
-    : weights_(weights), precision_(precision) {
-  size_t bytes = 0;
-  visit_dense(weights, [&](size_t offset, int64_t out, int64_t in) {
-    bytes += visit_weight_type(weight_precision(weights, offset, precision), [&]<class Weight>() {
-      return PanelWeights::packed_bytes<Weight>(out, in);
-    });
-  });
-  memory_ = std::make_shared<PanelMemory>(bytes);
-}
-
-PanelWeights PanelPacker::pack(size_t offset, int64_t out, int64_t in) const {
-  return visit_weight_type(weight_precision(weights_, offset, precision_), [&]<class Weight>() {
-    return PanelWeights::pack<Weight>(Matrix<const float>(weights_.values.data() + offset, out, in),
-                                      memory_);
-  });
-}
-
-ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision) {
-  const float* values = weights.values.data();
-  const ElementType type = product_type(precision);
-  // Panels that PackedWeights would make one by one are all in one memory.
-  std::optional<PanelPacker> packer;
-  if (panels_are_faster(type) || precision == Precision::int8) packer.emplace(weights, precision);
-  ModelWeights<PackedWeights> packed = bind_weights<PackedWeights>(
-      weights.config, weights.parameters, values, [&](size_t offset, int64_t out, int64_t in) {
-        if (panels_are_faster(type) ||
-            weight_precision(weights, offset, precision) == Precision::int8)
-          return PackedWeights(packer->pack(offset, out, in));
-        return PackedWeights(Matrix<const float>(values + offset, out, in), type);
-      });
-  packed.summaries = kept_summaries(precision);
-  return packed;
+template <class T>
+PartsActivations<T>& ImagePass<T>::parts(size_t layer) {
+  return pass_ == Pass::forward_backward
+             ? parts_[layer]
+             : shared_parts_.of(weights_.blocks[layer].attention.variant);
 }
 
 template <class T>
-ParallelForward<T>::ParallelForward(const ModelConfig& config,
-                                    const ModelWeights<PackedWeights>& weights)
-    : config_(config),
-      weights_(weights),
-      shape_(config.attention_shape(weights.summaries == KeptSummaries::as_made
-                                        ? KeptSummaries::as_made
-                                        : KeptSummaries::rounded)),
-      sinusoids_(sinusoidal_positions(config)),
-      x_(config.positions(), config.embed_dim),
-      stem_in_(config.positions(), stem_inputs(config)),
-      block_(config, config.positions(), Pass::forward_only),
-      attended_(config.positions(), config.embed_dim),
-      attention_(config, config.rows()),
-      state_(largest_state<T>(config, shape_)),
-      head_(config, kPositionsAtOnce, Pass::forward_only) {}
+void ImagePass<T>::forward(const uint8_t* pixels) {
+  model_forward<T>(
+      config_, weights_,
+      [&](int64_t i) {
+        return ImagePosition{pixels, i};
+      },
+      embedding_, [&](size_t layer) { return x(layer); },
+      [&](size_t layer) { return middle(layer); },
+      [&](size_t layer) -> BlockActivations<T>& { return block(layer); }, worker_,
+      [&](size_t layer) {
+        attention_attend(weights_.blocks[layer].attention, attended_.view(), state(layer),
+                         block(layer).attention, parts(layer), worker_, pass_);
+      });
+}
 
 template <class T>
 template <class Visit>
-void ParallelForward<T>::run(const uint8_t* pixels, Visit&& visit) {
-  const Matrix<float> x = x_.view();
-  for (int64_t i = 0; i < x.rows; ++i)
-    embed_position(config_, weights_.embed, sinusoids_, pixels, i, x.row(i),
-                   stem_in_.view().row(i));
-  if (config_.stem) dense(worker_, stem_in_.view(), weights_.embed.stem, x, {.accumulate = true});
-  for (size_t layer = 0; layer < weights_.blocks.size(); ++layer)
-    block_forward(config_, weights_.blocks[layer], x, x, x, block_, worker_, [&] {
-      const Attention attention = config_.attention[layer];
-      attend_rows<T>(attention, shape_, 0, {block_.norm1.view(), block_.query_key_value.view()},
-                     &weights_.blocks[layer].summary, attended_.view(), block_.attended_in.view(),
-                     block_.lse.view(), state_.data(), attention_.of(attention), worker_,
-                     AttendedUse::forward_only);
-    });
-  for_each_band(x.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
-    head_norm(config_, weights_, x.row_block(first, n), head_, worker_);
-    for (int channel = 0; channel < predictions(config_); ++channel) {
-      if (channel > 0)
+void ImagePass<T>::run(const uint8_t* pixels, Visit&& visit) {
+  forward(pixels);
+  const Matrix<float> out = x(weights_.blocks.size());
+  const int step = predictions(config_);
+  for_each_band(out.rows, kPositionsAtOnce, [&](int64_t first, int64_t n) {
+    head_begin(config_, weights_.head, out.row_block(first, n), head_, worker_);
+    for (int prediction = 0; prediction < step; ++prediction) {
+      if (prediction > 0)
         for (int64_t i = 0; i < n; ++i)
-          head_reveal(weights_.head, channel - 1, i,
-                      pixels[(first + i) * config_.image.channels + channel - 1], head_);
-      head_channel(weights_.head, config_, channel, n, head_, worker_);
-      visit(first, n, channel);
+          head_reveal(weights_.head, prediction - 1, i, pixels[(first + i) * step + prediction - 1],
+                      head_);
+      head_logits(weights_.head, prediction, n, head_, worker_);
+      visit(first, n, prediction);
     }
   });
 }
 
 template <class T>
-void ParallelForward<T>::nats(const uint8_t* pixels, float* nats) {
+void ImagePass<T>::nll(const uint8_t* pixels, float* nll) {
   const int step = predictions(config_);
   std::array<uint8_t, kPositionsAtOnce> targets;
   std::array<float, kPositionsAtOnce> band;
-  run(pixels, [&](int64_t first, int64_t n, int channel) {
+  run(pixels, [&](int64_t first, int64_t n, int prediction) {
     for (int64_t i = 0; i < n; ++i)
-      targets[static_cast<size_t>(i)] = pixels[(first + i) * step + channel];
+      targets[static_cast<size_t>(i)] = pixels[(first + i) * step + prediction];
     cross_entropy(head_.logits.view(n), targets.data(), band.data());
     for (int64_t i = 0; i < n; ++i)
-      nats[(first + i) * step + channel] = band[static_cast<size_t>(i)];
+      nll[(first + i) * step + prediction] = band[static_cast<size_t>(i)];
   });
 }
 
 template <class T>
-void ParallelForward<T>::logits(const uint8_t* pixels, float* logits) {
+void ImagePass<T>::logits(const uint8_t* pixels, float* logits) {
   const int64_t step = predictions(config_);
   const int64_t vocab = config_.vocab_size;
-  run(pixels, [&](int64_t first, int64_t n, int channel) {
+  run(pixels, [&](int64_t first, int64_t n, int prediction) {
     convert<float, float>(
         head_.logits.view(n),
-        Matrix<float>(logits + (first * step + channel) * vocab, n, vocab, step * vocab));
+        Matrix<float>(logits + (first * step + prediction) * vocab, n, vocab, step * vocab));
   });
 }
 
-template class ParallelForward<float>;
-template class ParallelForward<bfloat16>;
+template class ImagePass<float>;
+template class ImagePass<bfloat16>;
 
 }  // namespace combiner

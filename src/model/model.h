@@ -1,34 +1,31 @@
-// A model ready for likelihood: config, weights, and one image's forward pass.
+// The model: embedding, blocks, head. Its parameters, its weights, and its passes over one image
+// (ImagePass) and over one position of many (Decoder, decoder.h).
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
-#include <string_view>
 #include <vector>
 
-#include "model/activations.h"
-#include "model/attention/attention.h"
+#include "model/block.h"
 #include "model/config.h"
-#include "model/head.h"
-#include "model/layers.h"
-#include "model/parameters.h"
+#include "model/layers/embedding.h"
+#include "model/layers/head.h"
+#include "model/packed_parameters.h"
+#include "model/precision.h"
 #include "tensor/buffer.h"
+#include "tensor/thread_team.h"
 
 namespace combiner {
 
-// The numbers that matrix products are made with: sums, normalisation, softmax and the loss are
-// always in float. int8 is as bf16, but that it has
-// 8-bit integers for the quantizable weights, times one scale for each row (quantize_row), whose
-// products' inputs are rounded too (PanelWeights::pack).
-enum class Precision { f32, bf16, int8 };
-// "f32", "bf16", "int8"
-std::string_view name(Precision precision);
-// What products read, and what is kept between them.
-ElementType product_type(Precision precision);
-// How summaries are kept while sampling: in 8 bits in int8.
-KeptSummaries kept_summaries(Precision precision);
+// The layout of a model's parameters, and its layers' places in it.
+struct Parameters : ParameterLayout {
+  explicit Parameters(const ModelConfig& config);
+
+  EmbeddingParameters embedding;
+  std::vector<BlockParameters> blocks;
+  HeadParameters head;
+};
 
 // All weights of a model, in float, as read from a file or trained.
 struct Weights {
@@ -38,71 +35,89 @@ struct Weights {
 
   explicit Weights(const ModelConfig& config_)
       : config(config_), parameters(config_), values(parameters.size) {}
+  Weights clone() const;
 };
 
-// Calls visit(offset, out, in) for the dense weights, in the order in which bind_weights makes
-// them.
-template <class Visit>
-void visit_dense(const Weights& weights, Visit&& visit) {
-  struct Unbound {};
-  bind_weights<Unbound>(weights.config, weights.parameters, weights.values.data(),
-                        [&](size_t offset, int64_t out, int64_t in) {
-                          visit(offset, out, in);
-                          return Unbound{};
-                        });
+// The weights as passes read them. May be shared by threads.
+struct ModelWeights {
+  EmbeddingWeights embedding;
+  std::vector<BlockWeights> blocks;
+  HeadWeights head;
+
+  ModelWeights(const ModelConfig& config, const Parameters& parameters,
+               const PackedParameters& packed, KeptSummaries summaries);
+};
+
+// The weights rounded to `precision` and packed, by the team's threads. Tables and vectors stay
+// where they lie in `weights`, which must outlive the result.
+ModelWeights pack_weights(const Weights& weights, Precision precision, PackedFor use,
+                          ThreadTeam& team);
+
+// Operations (a multiply-add is two) of the matrix products in the likelihood of one image: dense
+// layers, and attention's products over the pairs of query and key that its masks let through. A
+// training step needs three times as many an image.
+int64_t product_operations(const ModelConfig& config);
+
+// The outline of a forward pass, from the embedding through all blocks. It works on the rows of
+// x_of(layer), the input of block `layer` or, after the last, of the head; middle_of(layer) and
+// block_of(layer) are that block's. attend(layer) attends (block_forward).
+template <class T, class PositionOf, class XOf, class MiddleOf, class BlockOf, class Attend>
+void model_forward(const ModelConfig& config, const ModelWeights& weights, PositionOf&& position_of,
+                   EmbeddingActivations<T>& embedding, XOf&& x_of, MiddleOf&& middle_of,
+                   BlockOf&& block_of, Worker& worker, Attend&& attend) {
+  embedding_forward(config, weights.embedding, position_of, x_of(0), embedding, worker);
+  for (size_t layer = 0; layer < weights.blocks.size(); ++layer)
+    block_forward<T>(config, weights.blocks[layer], x_of(layer), middle_of(layer), x_of(layer + 1),
+                     block_of(layer), worker, [&] { attend(layer); });
 }
 
-// What the dense weight at `offset` of the values is rounded to in a model of `precision`: that, or
-// bf16 where it is int8 and the weight is not quantizable.
-Precision weight_precision(const Weights& weights, size_t offset, Precision precision);
-
-// Makes panels of a model's dense weights, all in one memory.
-class PanelPacker {
- public:
-  PanelPacker(const Weights& weights, Precision precision);
-  // The layer at `offset` of the values; several threads may pack, each layer once.
-  PanelWeights pack(size_t offset, int64_t out, int64_t in) const;
-
- private:
-  const Weights& weights_;
-  Precision precision_;
-  std::shared_ptr<PanelMemory> memory_;
-};
-
-// The weights rounded to `precision` and laid out for products, shared by threads. Tables and
-// vectors stay where they lie in `weights`, which must outlive the result.
-ModelWeights<PackedWeights> pack_weights(const Weights& weights, Precision precision);
-
-// The parallel forward pass of one image at a time, a layer of it after another: all layers'
-// attention keeps what it keeps in the same memory, which so stays in cache. T is float (for f32)
-// or bfloat16. Needs the weights' tables and vectors to stay where they are. One for each thread.
+// What happens to one image, one layer of all its positions after another: the forward pass, and
+// what it leaves for a backward pass. T is float (for f32) or bfloat16: what products read; the
+// residual stream, normalisation, softmax and sums are in float. One for each thread.
 template <class T>
-class ParallelForward {
+class ImagePass {
  public:
-  ParallelForward(const ModelConfig& config, const ModelWeights<PackedWeights>& weights);
+  // Without a backward pass all layers compute in the same memory, which so stays in cache.
+  // `config` and `weights` must outlive it.
+  ImagePass(const ModelConfig& config, const ModelWeights& weights, Pass pass);
 
-  // nats [height, width, channels]: -log p of each sub-pixel given all before. `pixels` likewise.
-  void nats(const uint8_t* pixels, float* nats);
+  // `pixels` is [height, width, channels].
+
+  // nll [height, width, channels]: -log p of each sub-pixel given all before, in nats.
+  void nll(const uint8_t* pixels, float* nll);
 
   // logits [L, predictions, V].
   void logits(const uint8_t* pixels, float* logits);
 
+  // Embedding and blocks: x(num_layers) is then the head's input [L, D].
+  void forward(const uint8_t* pixels);
+
+  Worker& worker() { return worker_; }
+  EmbeddingActivations<T>& embedding() { return embedding_; }
+  // Block `layer`'s own, or what it shares. x is its input, middle the sum after its attention.
+  Matrix<float> x(size_t layer) { return x_[own(layer)].view(); }
+  Matrix<float> middle(size_t layer) { return middle_.empty() ? x(layer) : middle_[layer].view(); }
+  BlockActivations<T>& block(size_t layer) { return blocks_[own(layer)]; }
+  PartsActivations<T>& parts(size_t layer);
+  T* state(size_t layer) { return states_[own(layer)].data(); }
+
  private:
+  size_t own(size_t layer) const { return pass_ == Pass::forward_backward ? layer : 0; }
   // Calls visit(first position, positions, prediction) for all positions, up to kPositionsAtOnce at
   // a time, with their logits in head_.logits.
   template <class Visit>
   void run(const uint8_t* pixels, Visit&& visit);
 
   const ModelConfig& config_;
-  const ModelWeights<PackedWeights>& weights_;
-  AttentionShape shape_;
-  Buffer<float> sinusoids_;
-  OwnedMatrix<float> x_;
-  OwnedMatrix<T> stem_in_;
-  BlockActivations<T> block_;
-  OwnedMatrix<float> attended_;  // by a block, before it is rounded
-  SharedAttentionActivations<T> attention_;
-  Buffer<T> state_;  // of the layer at hand
+  const ModelWeights& weights_;
+  Pass pass_;
+  EmbeddingActivations<T> embedding_;
+  std::vector<OwnedMatrix<float>> x_, middle_;
+  std::vector<BlockActivations<T>> blocks_;
+  std::vector<Buffer<T>> states_;
+  std::vector<PartsActivations<T>> parts_;  // with a backward pass
+  SharedPartsActivations<T> shared_parts_;  // without one
+  OwnedMatrix<float> attended_;             // by a block, before it is rounded
   HeadActivations<T> head_;
   Worker worker_;
 };

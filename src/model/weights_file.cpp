@@ -212,7 +212,7 @@ Weights load_weights(const std::filesystem::path& path) {
     const std::span<float> values(weights.values.data() + parameter.offset, parameter.size);
     read_parameter(file, parameter, values);
     check_finite(path, parameter, values);
-    if (config.stem && parameter.offset == weights.parameters.embed.stem)
+    if (config.stem && parameter.offset == weights.parameters.embedding.stem.weight)
       check_stem(path, config, values);
   }
   return weights;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "model/attention/attention.h"
-#include "model/layers.h"
 #include "sampling/sampler.h"
 
 namespace combiner {
@@ -24,21 +22,20 @@ int64_t bytes_of(int64_t out, int64_t in, Precision precision) {
 
 SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
   SamplingMemory memory;
-  struct Bytes {
-    int64_t count = 0;
+  const auto bytes = [&](size_t offset, int64_t out, int64_t in) {
+    return bytes_of(out, in, weight_precision(weights.parameters, offset, precision));
   };
-  const ModelWeights<Bytes> layers = bind_weights<Bytes>(
-      weights.config, weights.parameters, weights.values.data(),
-      [&](size_t offset, int64_t out, int64_t in) {
-        const Bytes layer{bytes_of(out, in, weight_precision(weights, offset, precision))};
-        memory.weights += layer.count;
-        return layer;
-      });
-  for (const BlockWeights<Bytes>& block : layers.blocks)
-    memory.summary_weights += block.summary.output.count + block.summary.key.count;
+  for (const auto& [offset, out, in] : weights.parameters.dense)
+    memory.weights += bytes(offset, out, in);
+  for (const BlockParameters& block : weights.parameters.blocks) {
+    if (!block.attention.summary) continue;
+    for (const DenseParameters* dense :
+         {&block.attention.summary->output, &block.attention.summary->key})
+      memory.summary_weights += bytes(dense->weight, dense->out, dense->in);
+  }
   const AttentionShape shape = weights.config.attention_shape(kept_summaries(precision));
   const auto state_bytes = [&]<class T>(Attention attention) {
-    return attention_state_size<T>(attention, shape) * static_cast<int64_t>(sizeof(T));
+    return block_state_size<T>(attention, shape) * static_cast<int64_t>(sizeof(T));
   };
   for (const Attention attention : weights.config.attention)
     memory.state += product_type(precision) == ElementType::f32

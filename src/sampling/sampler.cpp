@@ -8,10 +8,11 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
+#include "engine/session.h"
 #include "error.h"
-#include "sampling/decoder.h"
 #include "tensor/random.h"
 #include "tensor/thread_team.h"
 
@@ -73,26 +74,26 @@ struct Job {
   std::atomic<bool> stop = false;
 };
 
+using States = std::span<ImageState* const>;
+
 // Draws batches of images on one team.
-template <class T>
 class BatchSampler {
  public:
   // `states` are as many as its largest batch has images.
-  BatchSampler(const ModelConfig& config, const ModelWeights<PanelWeights>& weights,
-               const Plan& plan, std::span<DecodeState<T>> states, Job& job)
-      : config_(config),
+  BatchSampler(const Model& model, const Plan& plan, States states, Job& job)
+      : config_(model.config()),
         plan_(plan),
         job_(job),
-        decoder_(config, weights, plan.largest(), plan.team()),
+        session_(model, plan.largest(), plan.team()),
         states_(states) {}
 
-  void abandon() { decoder_.abandon(); }
+  void abandon() { session_.abandon(); }
 
   // Takes batches until there are none, or the job is to stop. Called by each thread of the team.
   void draw_all(int rank) {
     for (;;) {
       if (rank == 0) batch_ = job_.next_batch++;
-      decoder_.wait(rank);
+      session_.wait(rank);
       const int64_t batch = batch_;
       if (batch >= plan_.batches()) return;
       if (!draw(job_.options.first_index + plan_.first(batch),
@@ -102,26 +103,25 @@ class BatchSampler {
   }
 
   // Decodes the first positions of a full batch, for nothing but the time it takes.
-  void rehearse(int positions, int rank) {
+  void warm_up(int positions, int rank) {
     reset(states_, rank);
     const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
-    for (int i = 0; i < positions; ++i) decoder_.step(states_, zero, rank);
+    for (int i = 0; i < positions; ++i) session_.step(states_, zero, rank);
   }
 
  private:
-  void reset(std::span<DecodeState<T>> states, int rank) {
+  void reset(States states, int rank) {
     if (rank == 0)
-      for (DecodeState<T>& state : states) state.position = 0;
-    decoder_.wait(rank);
+      for (ImageState* state : states) state->position = 0;
+    session_.wait(rank);
   }
 
   // Images first .. first + count - 1 of the seed; false once the job is to stop.
   bool draw(int64_t first, int64_t count, int rank) {
-    const std::span<DecodeState<T>> states = states_.first(static_cast<size_t>(count));
+    const States states = states_.first(static_cast<size_t>(count));
     reset(states, rank);
     const SampleOptions& options = job_.options;
-    const typename Decoder<T>::Choose choose = [&](size_t image, int64_t subpixel,
-                                                   std::span<const float> logits) {
+    const ChooseValue choose = [&](size_t image, int64_t subpixel, std::span<const float> logits) {
       const double uniform = counter_uniform(options.seed, static_cast<uint64_t>(first) + image,
                                              static_cast<uint64_t>(subpixel));
       return choose_value(logits, options.choice, uniform);
@@ -129,12 +129,12 @@ class BatchSampler {
     for (int row = 0; row < config_.rows(); ++row) {
       for (int column = 0; column < config_.columns(); ++column) {
         if (rank == 0) stop_ = job_.stop || (job_.events.cancelled && job_.events.cancelled());
-        decoder_.wait(rank);
+        session_.wait(rank);
         if (stop_) {
           job_.stop = true;  // for the other teams
           return false;
         }
-        decoder_.step(states, choose, rank);
+        session_.step(states, choose, rank);
       }
       if (rank == 0) report_row(first, states, row);
     }
@@ -142,41 +142,39 @@ class BatchSampler {
     return true;
   }
 
-  void report_row(int64_t first, std::span<const DecodeState<T>> states, int row) {
+  void report_row(int64_t first, States states, int row) {
     if (!job_.events.row_done) return;
     const auto bytes = static_cast<size_t>(config_.image.width * config_.image.channels);
     const std::lock_guard lock(job_.events_mutex);
-    for (const DecodeState<T>& state : states)
+    for (const ImageState* state : states)
       job_.events.row_done(first++, row,
-                           state.pixels.span().subspan(static_cast<size_t>(row) * bytes, bytes));
+                           state->pixels.span().subspan(static_cast<size_t>(row) * bytes, bytes));
   }
 
-  void report_images(int64_t first, std::span<const DecodeState<T>> states) {
+  void report_images(int64_t first, States states) {
     if (!job_.events.image_done) return;
     const std::lock_guard lock(job_.events_mutex);
-    for (const DecodeState<T>& state : states)
-      job_.events.image_done(
-          first++,
-          {config_.image.width, config_.image.height, {state.pixels.begin(), state.pixels.end()}});
+    for (const ImageState* state : states)
+      job_.events.image_done(first++, {config_.image.width,
+                                       config_.image.height,
+                                       {state->pixels.begin(), state->pixels.end()}});
   }
 
   const ModelConfig& config_;
   const Plan& plan_;
   Job& job_;
-  Decoder<T> decoder_;
-  std::span<DecodeState<T>> states_;
+  Session session_;
+  States states_;
   // Said by the team's first thread.
   int64_t batch_ = 0;
   bool stop_ = false;
 };
 
 // A plan's teams, ready to draw.
-template <class T>
 class Teams {
  public:
   // Decodes in the first plan.images() of `states`.
-  Teams(const ModelConfig& config, const ModelWeights<PanelWeights>& weights, const Plan& plan,
-        std::span<DecodeState<T>> states, ThreadTeam& threads, Job& job)
+  Teams(const Model& model, const Plan& plan, States states, ThreadTeam& threads, Job& job)
       : plan_(plan), threads_(threads), job_(job) {
     // Made where they work: memory lies near the thread that touches it first.
     samplers_.resize(static_cast<size_t>(plan_.teams()));
@@ -184,22 +182,22 @@ class Teams {
       if (rank >= plan_.threads() || rank % plan_.team() != 0) return;
       const auto index = static_cast<size_t>(rank / plan_.team());
       const auto largest = static_cast<size_t>(plan_.largest());
-      samplers_[index] = std::make_unique<BatchSampler<T>>(
-          config, weights, plan_, states.subspan(index * largest, largest), job_);
+      samplers_[index] = std::make_unique<BatchSampler>(
+          model, plan_, states.subspan(index * largest, largest), job_);
     });
   }
 
   void draw() {
-    run([](BatchSampler<T>& sampler, int rank) { sampler.draw_all(rank); });
+    run([](BatchSampler& sampler, int rank) { sampler.draw_all(rank); });
   }
 
   // Images per second at the first positions of an image.
   double measure() {
     // The first position warms up.
     constexpr int kPositions = 4;
-    run([](BatchSampler<T>& sampler, int rank) { sampler.rehearse(1, rank); });
+    run([](BatchSampler& sampler, int rank) { sampler.warm_up(1, rank); });
     const auto start = std::chrono::steady_clock::now();
-    run([](BatchSampler<T>& sampler, int rank) { sampler.rehearse(kPositions, rank); });
+    run([](BatchSampler& sampler, int rank) { sampler.warm_up(kPositions, rank); });
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     return static_cast<double>(plan_.images()) / time.count();
   }
@@ -209,7 +207,7 @@ class Teams {
   void run(Work&& work) {
     threads_.run([&](int rank) {
       if (rank >= plan_.threads()) return;
-      BatchSampler<T>& sampler = *samplers_[static_cast<size_t>(rank / plan_.team())];
+      BatchSampler& sampler = *samplers_[static_cast<size_t>(rank / plan_.team())];
       try {
         work(sampler, rank % plan_.team());
       } catch (const BrokenBarrier&) {
@@ -225,7 +223,7 @@ class Teams {
   const Plan plan_;
   ThreadTeam& threads_;
   Job& job_;
-  std::vector<std::unique_ptr<BatchSampler<T>>> samplers_;
+  std::vector<std::unique_ptr<BatchSampler>> samplers_;
 };
 
 // Plans that may be the fastest for the job, one for each size of a team.
@@ -240,24 +238,37 @@ std::vector<Plan> candidates(const SampleOptions& options) {
   return plans;
 }
 
-// The fastest teams for the job, by trial where there is a choice. Makes the states that they
-// decode in: one after the other, so that their memory is taken once.
-template <class T>
-std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
-                                     const ModelWeights<PanelWeights>& weights,
-                                     std::vector<DecodeState<T>>& states, ThreadTeam& threads,
-                                     Job& job) {
+// The images that a sampler decodes, made one after the other so that their memory is taken once.
+class ImagePool {
+ public:
+  explicit ImagePool(const Model& model) : session_(model, 1) {}
+  // At least `count` of them.
+  void reserve(int64_t count) {
+    while (std::cmp_less(images_.size(), count)) {
+      images_.push_back(session_.new_image());
+      pointers_.push_back(images_.back().get());
+    }
+  }
+  States all() const { return pointers_; }
+
+ private:
+  Session session_;
+  std::vector<std::unique_ptr<ImageState>> images_;
+  std::vector<ImageState*> pointers_;
+};
+
+// The fastest teams for the job, by trial where there is a choice. They decode in `pool`.
+std::unique_ptr<Teams> best_teams(const Model& model, ImagePool& pool, ThreadTeam& threads,
+                                  Job& job) {
   const std::vector<Plan> plans = candidates(job.options);
-  for (const Plan& plan : plans)
-    while (static_cast<int64_t>(states.size()) < plan.images())
-      states.emplace_back(config, weights.summaries);
+  for (const Plan& plan : plans) pool.reserve(plan.images());
   const auto make = [&](const Plan& plan) {
-    return std::make_unique<Teams<T>>(config, weights, plan, states, threads, job);
+    return std::make_unique<Teams>(model, plan, pool.all(), threads, job);
   };
   if (plans.size() == 1) return make(plans.front());
   // Taking turns, and by the best of each one's: other programs too make a trial slow.
   constexpr int kRounds = 2;
-  std::vector<std::unique_ptr<Teams<T>>> all;
+  std::vector<std::unique_ptr<Teams>> all;
   for (const Plan& plan : plans) all.push_back(make(plan));
   std::vector<double> rates(all.size());
   for (int round = 0; round < kRounds; ++round)
@@ -275,23 +286,12 @@ std::unique_ptr<Teams<T>> best_teams(const ModelConfig& config,
 
 class Sampler::Drawing {
  public:
-  virtual ~Drawing() = default;
-  virtual bool draw(const SampleEvents& events) = 0;
-};
-
-// Keys and values being kept as T.
-template <class T>
-class Sampler::DrawingIn final : public Drawing {
- public:
-  DrawingIn(const Weights& weights, const SampleOptions& options)
-      : config_(weights.config),
-        job_{options},
-        threads_(options.threads),
-        panels_(pack_panels(weights, options.precision, threads_)) {
+  Drawing(const Model& model, const SampleOptions& options)
+      : model_(model), job_{options}, threads_(options.threads), pool_(model) {
     make_teams();
   }
 
-  bool draw(const SampleEvents& events) override {
+  bool draw(const SampleEvents& events) {
     job_.events = events;
     job_.next_batch = 0;
     job_.stop = false;
@@ -306,22 +306,18 @@ class Sampler::DrawingIn final : public Drawing {
   }
 
  private:
-  void make_teams() { teams_ = best_teams<T>(config_, panels_, states_, threads_, job_); }
+  void make_teams() { teams_ = best_teams(model_, pool_, threads_, job_); }
 
-  const ModelConfig& config_;
+  const Model& model_;
   Job job_;
   ThreadTeam threads_;
-  ModelWeights<PanelWeights> panels_;
-  std::vector<DecodeState<T>> states_;
-  std::unique_ptr<Teams<T>> teams_;
+  ImagePool pool_;
+  std::unique_ptr<Teams> teams_;
 };
 
-Sampler::Sampler(const Weights& weights, const SampleOptions& options) {
-  check(weights.config, options);
-  if (options.precision == Precision::f32)
-    drawing_ = std::make_unique<DrawingIn<float>>(weights, options);
-  else
-    drawing_ = std::make_unique<DrawingIn<bfloat16>>(weights, options);
+Sampler::Sampler(const Model& model, const SampleOptions& options) {
+  check(model.config(), options);
+  drawing_ = std::make_unique<Drawing>(model, options);
 }
 Sampler::~Sampler() = default;
 Sampler::Sampler(Sampler&&) noexcept = default;
@@ -329,8 +325,8 @@ Sampler& Sampler::operator=(Sampler&&) noexcept = default;
 
 bool Sampler::draw(const SampleEvents& events) { return drawing_->draw(events); }
 
-bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events) {
-  return Sampler(weights, options).draw(events);
+bool sample(const Model& model, const SampleOptions& options, const SampleEvents& events) {
+  return Sampler(model, options).draw(events);
 }
 
 }  // namespace combiner

@@ -6,8 +6,8 @@
 #include <memory>
 #include <span>
 
+#include "engine/model.h"
 #include "image/image.h"
-#include "model/model.h"
 #include "sampling/choice.h"
 
 namespace combiner {
@@ -19,7 +19,6 @@ struct SampleOptions {
   int64_t first_index = 0;
   uint64_t seed = 0;
   ChoiceOptions choice = {};
-  Precision precision = Precision::f32;
   int batch = 32;  // images to a thread that are decoded at once, at most
   int threads = 1;
 };
@@ -40,8 +39,8 @@ struct SampleEvents {
 class Sampler {
  public:
   // Throws Error if an option makes no sense or the model's images are not of three channels.
-  // `weights` must outlive it.
-  Sampler(const Weights& weights, const SampleOptions& options);
+  // `model` must outlive it.
+  Sampler(const Model& model, const SampleOptions& options);
   ~Sampler();
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
@@ -52,13 +51,11 @@ class Sampler {
 
  private:
   class Drawing;
-  template <class T>
-  class DrawingIn;
 
   std::unique_ptr<Drawing> drawing_;
 };
 
 // Draws once.
-bool sample(const Weights& weights, const SampleOptions& options, const SampleEvents& events);
+bool sample(const Model& model, const SampleOptions& options, const SampleEvents& events);
 
 }  // namespace combiner

@@ -59,7 +59,7 @@ class Share {
   // Calls work(first, number) for its part of `count` pieces, unless that is none, and waits until
   // all have done theirs.
   template <class Work>
-  void divide(int64_t count, Work&& work) const {
+  void parallel_for(int64_t count, Work&& work) const {
     const Range part = of(count);
     if (part.last > part.first) work(part.first, part.last - part.first);
     wait();

@@ -116,7 +116,7 @@ double Trainer::restore(const std::filesystem::path& path) {
   read_tensor(file, "smooth_moment2", state.smooth_moment2);
   state.steps = step;
   images_ = images;
-  product_weights_.refresh(team_);
+  packed_.refresh(team_);
   return seconds;
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "model/embedding.h"
+#include "model/layers/embedding.h"
 #include "tensor/random.h"
 
 namespace combiner {
@@ -54,7 +54,7 @@ void initialise(Weights& weights, uint64_t seed) {
       values[i] = static_cast<float>(sigma * normal(seed, parameter.offset + i));
   }
   if (weights.config.stem)
-    mask_stem(weights.config, weights.values.data() + weights.parameters.embed.stem);
+    mask_stem(weights.config, weights.values.data() + weights.parameters.embedding.stem.weight);
 }
 
 }  // namespace combiner

@@ -96,7 +96,7 @@ struct Optimizer::Scratch {
   Buffer<float> coefficients;  // smooth tables
 };
 
-Optimizer::Optimizer(const Parameters& parameters, const OptimizerOptions& options,
+Optimizer::Optimizer(const ParameterLayout& parameters, const OptimizerOptions& options,
                      ElementType products)
     : parameters_(parameters),
       options_(options),

@@ -46,7 +46,8 @@ class Optimizer {
   // `products` is the type of the factors of Newton-Schulz products: what bfloat16 loses there,
   // the next of the five steps puts right as it does any singular value off 1. Momentum and weights
   // are in float.
-  Optimizer(const Parameters& parameters, const OptimizerOptions& options, ElementType products);
+  Optimizer(const ParameterLayout& parameters, const OptimizerOptions& options,
+            ElementType products);
   ~Optimizer();
 
   // values -= learning_rate times the step for gradient * gradient_scale. Parameters are spread
@@ -67,7 +68,7 @@ class Optimizer {
   void add_smooth_direction(size_t index, std::span<const float> gradient, float gradient_scale,
                             Scratch& scratch);
 
-  const Parameters& parameters_;
+  const ParameterLayout& parameters_;
   OptimizerOptions options_;
   ElementType products_;
   std::vector<size_t> order_;  // of parameters: the largest first, so that threads end together

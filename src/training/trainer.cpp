@@ -39,6 +39,12 @@ void check_fit(const ModelConfig& config, const Dataset& data) {
                     data.height(), kChannels));
 }
 
+Precision trainable(Precision precision) {
+  if (precision == Precision::int8)
+    throw Error("int8 weights can't be trained; train in f32 or bf16 and quantize the result");
+  return precision;
+}
+
 Weights initial_weights(const ModelConfig& config, uint64_t seed) {
   Weights weights(config);
   initialise(weights, seed);
@@ -54,19 +60,19 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
       team_(threads),
       weights_(initial_weights(config, options.seed)),
       average_(config),
-      product_weights_(weights_, product_type(precision)),
+      packed_(weights_.parameters, weights_.values.data(), trainable(precision),
+              PackedFor::training, team_),
+      model_weights_(config, weights_.parameters, packed_, KeptSummaries::as_made),
       optimizer_(weights_.parameters, options.optimizer, product_type(precision)),
       order_(options.seed, data_->size(), options.flips) {
   validate(options_, "training options");
-  if (precision == Precision::int8)
-    throw Error("int8 weights can't be trained; train in f32 or bf16 and quantize the result");
   check_fit(config, *data_);
   average_.values = weights_.values.clone();
 
   const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));
   const auto make_passes = [&]<class T>(std::vector<GradientPass<T>> passes) {
     passes.reserve(workers);
-    while (passes.size() < workers) passes.emplace_back(weights_, product_weights_);
+    while (passes.size() < workers) passes.emplace_back(weights_, model_weights_);
     passes_ = std::move(passes);
   };
   if (precision == Precision::bf16)
@@ -141,7 +147,7 @@ StepReport Trainer::step(double fraction_done) {
   const double clip = std::min(1.0, options_.clip_norm / std::max(report.gradient_norm, 1e-30));
   optimizer_.step(gradients_[0].span(), static_cast<float>(clip),
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);
-  product_weights_.refresh(team_);
+  packed_.refresh(team_);
   images_ = report.images;
   // Young averages forget faster: the first weights say nothing.
   const auto age = static_cast<double>(report.step);

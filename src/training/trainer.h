@@ -15,7 +15,6 @@
 #include "training/gradient.h"
 #include "training/optimizer.h"
 #include "training/options.h"
-#include "training/product_weights.h"
 
 namespace combiner {
 
@@ -68,7 +67,8 @@ class Trainer {
   std::shared_ptr<const Dataset> data_;
   ThreadTeam team_;
   Weights weights_, average_;
-  ProductWeights product_weights_;
+  PackedParameters packed_;
+  ModelWeights model_weights_;
   // For each thread that has images; gradients are summed into the first.
   std::variant<std::vector<GradientPass<float>>, std::vector<GradientPass<bfloat16>>> passes_;
   std::vector<Buffer<float>> gradients_;

@@ -40,7 +40,7 @@ std::vector<Image> images_of_seed(uint64_t seed, int64_t count) {
   events.image_done = [&](int64_t index, Image image) {
     images[static_cast<size_t>(index)] = std::move(image);
   };
-  sample(load_weights(kModel), {.count = count, .seed = seed}, events);
+  sample(Model(load_weights(kModel), Precision::f32, 1), {.count = count, .seed = seed}, events);
   return images;
 }
 

@@ -184,7 +184,7 @@ TEST_CASE("attend_backward agrees with plain loops, under every mask") {
 }
 
 template <class T>
-void check_some_and_all() {
+void check_causal_and_full() {
   Scratch scratch;
   Random random(3);
   for_each_attention_case<T>([&](const AttentionCase<T>& c) {
@@ -200,7 +200,7 @@ void check_some_and_all() {
     const auto [query, query_stride] = place(after.query);
     const auto [key, key_stride] = place(after.key);
     const auto [value, value_stride] = place(after.value);
-    attend_some_and_all_backward<T>(
+    attend_causal_and_full_backward<T>(
         c.tile(), output.places(), whole.places(),
         {sums.places(), query, query_stride, key, key_stride, value, value_stride}, scratch);
     add_gradient(c, output, d_query, d_key, d_value);
@@ -209,10 +209,10 @@ void check_some_and_all() {
   });
 }
 
-TEST_CASE("attend_some_and_all_backward agrees with plain loops twice") {
+TEST_CASE("attend_causal_and_full_backward agrees with plain loops twice") {
   for_each_instruction_set([] {
-    check_some_and_all<float>();
-    check_some_and_all<bfloat16>();
+    check_causal_and_full<float>();
+    check_causal_and_full<bfloat16>();
   });
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
-// By how much of itself each weight of attend and attend_lines may be off because it is rounded for
+// By how much of itself each weight of attend and attend_spans may be off because it is rounded for
 // the product with the values: an exponential to 2^-13, then bfloat16.
 template <class T>
 double weight_rounding() {
@@ -160,11 +160,11 @@ TEST_CASE("attend gives nothing where no key is visible") {
 }
 
 template <class T>
-void check_some_and_all() {
+void check_causal_and_full() {
   Scratch scratch;
   for_each_attention_case<T>([&](const AttentionCase<T>& c) {
     AttendResult<T> some(c.queries(), c.head_dim()), whole(c.queries(), c.head_dim());
-    attend_some_and_all(c.tile(), some.output(), whole.output(), scratch);
+    attend_causal_and_full(c.tile(), some.output(), whole.output(), scratch);
     AttentionCase<T> all = c;
     all.visible = Visible::all();
     INFO(describe(c));
@@ -175,10 +175,10 @@ void check_some_and_all() {
   });
 }
 
-TEST_CASE("attend_some_and_all agrees with a plain softmax twice") {
+TEST_CASE("attend_causal_and_full agrees with a plain softmax twice") {
   for_each_instruction_set([] {
-    check_some_and_all<float>();
-    check_some_and_all<bfloat16>();
+    check_causal_and_full<float>();
+    check_causal_and_full<bfloat16>();
   });
 }
 
@@ -359,12 +359,12 @@ struct Int8Rows {
 // Lines of keys as decoding has them, all heads side by side, one maybe in 8 bits, and what one
 // position makes of them.
 template <class T>
-void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys,
+void check_spans(int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys,
                  int64_t int8_keys, Random& random) {
   const int64_t dim = heads * head_dim;
   const PaddedMatrix<T> query(1, dim, random);
   std::vector<PaddedMatrix<T>> key, value;
-  std::vector<KeyLine<T>> lines;
+  std::vector<KvSpan<T>> lines;
   for (const int64_t n : keys) {
     key.emplace_back(n, dim, random);
     value.emplace_back(n, dim, random);
@@ -376,11 +376,11 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   Scratch scratch;
   const Int8Rows int8_key(int8_keys, dim, random), int8_value(int8_keys, dim, random);
-  const Int8KeyLine int8{{int8_key.whole.data(), dim, int8_value.whole.data(), dim, int8_keys},
-                         int8_key.scales.data(),
-                         int8_value.scales.data()};
+  const Int8KvSpan int8{{int8_key.whole.data(), dim, int8_value.whole.data(), dim, int8_keys},
+                        int8_key.scales.data(),
+                        int8_value.scales.data()};
   const DecodedPosition<T> position{query.view().data, heads, lines, int8, out.data()};
-  attend_lines<T>({&position, 1}, head_dim, scale, scratch);
+  attend_spans<T>({&position, 1}, head_dim, scale, scratch);
 
   ErrorBounds bounds;
   for (int64_t h = 0; h < heads; ++h) {
@@ -427,7 +427,7 @@ void check_lines(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   CHECK(bounds.worst() <= 1.0);
 }
 
-TEST_CASE("attend_lines is one softmax over the keys of all lines, for each head") {
+TEST_CASE("attend_spans is one softmax over the keys of all lines, for each head") {
   for_each_instruction_set([] {
     Random random(8);
     for (const int64_t heads : {1, 3})
@@ -435,8 +435,8 @@ TEST_CASE("attend_lines is one softmax over the keys of all lines, for each head
         for (const std::vector<int64_t>& keys :
              {std::vector<int64_t>{1}, {3, 8}, {4, 1, 33}, {2, 2, 2, 2}})
           for (const int64_t int8_keys : {0, 1, 16, 37}) {
-            check_lines<float>(heads, head_dim, keys, int8_keys, random);
-            check_lines<bfloat16>(heads, head_dim, keys, int8_keys, random);
+            check_spans<float>(heads, head_dim, keys, int8_keys, random);
+            check_spans<bfloat16>(heads, head_dim, keys, int8_keys, random);
           }
   });
 }

@@ -9,6 +9,7 @@
 #include "likelihood/likelihood.h"
 #include "memory_dataset.h"
 #include "model/random_model.h"
+#include "model_of.h"
 #include "reference_model.h"
 
 namespace combiner {
@@ -41,7 +42,7 @@ MemoryDataset pictures(size_t count) {
 
 Divergence measure(const Weights& reference, const Weights& model, const Dataset& images,
                    const DivergenceOptions& options = {}) {
-  return measure_divergence(reference, model, images, options,
+  return measure_divergence(model_of(reference), model_of(model), images, options,
                             [](int64_t, int64_t, double) { return true; });
 }
 
@@ -64,7 +65,7 @@ TEST_CASE("divergence: a model is no distance from itself") {
     CHECK(divergence.kl_divergence == 0);
     CHECK(divergence.bits_per_dim == divergence.reference_bits_per_dim);
     const Likelihood likelihood =
-        evaluate(weights, images, {}, [](int64_t, int64_t, double) { return true; });
+        evaluate(model_of(weights), images, {}, [](int64_t, int64_t, double) { return true; });
     CHECK_THAT(divergence.bits_per_dim, WithinRel(likelihood.bits_per_dim, 1e-6));
   }
 }
@@ -128,13 +129,14 @@ TEST_CASE("divergence: reports each image and stops when told to") {
   const Weights reference = model(1), other = near(reference, 0.1);
   double mean = 0;
   std::vector<int64_t> reports;
-  const Divergence divergence = measure_divergence(reference, other, pictures(9), {},
-                                                   [&](int64_t done, int64_t total, double so_far) {
-                                                     CHECK(total == 9);
-                                                     reports.push_back(done);
-                                                     mean = so_far;
-                                                     return done < 4;
-                                                   });
+  const Divergence divergence =
+      measure_divergence(model_of(reference), model_of(other), pictures(9), {},
+                         [&](int64_t done, int64_t total, double so_far) {
+                           CHECK(total == 9);
+                           reports.push_back(done);
+                           mean = so_far;
+                           return done < 4;
+                         });
   CHECK(reports == std::vector<int64_t>{1, 2, 3, 4});
   CHECK(divergence.images == 4);
   CHECK_THAT(divergence.kl_divergence, WithinRel(mean, 1e-12));

@@ -12,6 +12,7 @@
 #include "memory_dataset.h"
 #include "model/golden_cases.h"
 #include "model/random_model.h"
+#include "model_of.h"
 
 namespace combiner {
 namespace {
@@ -31,8 +32,10 @@ Case random_case(int64_t images) {
           MemoryDataset(4, 5, random.bytes(static_cast<size_t>(images * config.dims())))};
 }
 
-Likelihood evaluate_all(const Case& c, const LikelihoodOptions& options) {
-  return evaluate(c.weights, c.images, options, [](int64_t, int64_t, double) { return true; });
+Likelihood evaluate_all(const Case& c, const LikelihoodOptions& options,
+                        Precision precision = Precision::f32) {
+  return evaluate(model_of(c.weights, precision), c.images, options,
+                  [](int64_t, int64_t, double) { return true; });
 }
 
 TEST_CASE("likelihood: the golden files' nats, summed") {
@@ -40,8 +43,8 @@ TEST_CASE("likelihood: the golden files' nats, summed") {
     INFO(golden.name);
     const ImageShape& shape = golden.weights.config.image;
     const MemoryDataset images(shape.width, shape.height, golden.pixels);
-    const Likelihood likelihood =
-        evaluate(golden.weights, images, {}, [](int64_t, int64_t, double) { return true; });
+    const Likelihood likelihood = evaluate(model_of(golden.weights), images, {},
+                                           [](int64_t, int64_t, double) { return true; });
     REQUIRE(likelihood.images.size() == golden.images());
     double total = 0;
     for (size_t i = 0; i < golden.images(); ++i) {
@@ -65,14 +68,14 @@ TEST_CASE("likelihood: the golden files' nats, summed") {
 TEST_CASE("likelihood: each image is what the forward pass says of it, in either precision") {
   const Case c = random_case(3);
   const auto check = [&]<class T>(Precision precision, T) {
-    const Likelihood likelihood = evaluate_all(c, {.precision = precision, .threads = 2});
-    const ModelWeights<PackedWeights> packed = pack_weights(c.weights, precision);
-    ParallelForward<T> forward(c.weights.config, packed);
+    const Likelihood likelihood = evaluate_all(c, {.threads = 2}, precision);
+    const ModelWeights packed = packed_of(c.weights, precision);
+    ImagePass<T> forward(c.weights.config, packed, Pass::forward_only);
     std::vector<uint8_t> pixels(static_cast<size_t>(c.weights.config.dims()));
     std::vector<float> nats(pixels.size());
     for (int64_t i = 0; i < 3; ++i) {
       c.images.read(i, pixels);
-      forward.nats(pixels.data(), nats.data());
+      forward.nll(pixels.data(), nats.data());
       std::array<double, 3> sums{};
       for (size_t j = 0; j < nats.size(); ++j) sums[j % 3] += nats[j];
       CHECK(likelihood.images[static_cast<size_t>(i)].index == i);
@@ -142,18 +145,18 @@ TEST_CASE("likelihood: reports each image and stops when told to") {
   const Case c = random_case(50);
   std::vector<int64_t> reports;
   double last_mean = 0;
-  const Likelihood likelihood =
-      evaluate(c.weights, c.images, {.threads = 1}, [&](int64_t done, int64_t total, double mean) {
-        CHECK(total == 50);
-        reports.push_back(done);
-        last_mean = mean;
-        return done < 7;
-      });
+  const Likelihood likelihood = evaluate(model_of(c.weights), c.images, {.threads = 1},
+                                         [&](int64_t done, int64_t total, double mean) {
+                                           CHECK(total == 50);
+                                           reports.push_back(done);
+                                           last_mean = mean;
+                                           return done < 7;
+                                         });
   CHECK(reports == std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7});
   REQUIRE(likelihood.images.size() == 7);
   CHECK_THAT(likelihood.bits_per_dim, WithinRel(last_mean, 1e-9));
 
-  const Likelihood many = evaluate(c.weights, c.images, {.threads = 3},
+  const Likelihood many = evaluate(model_of(c.weights), c.images, {.threads = 3},
                                    [&](int64_t done, int64_t, double) { return done < 7; });
   CHECK(many.images.size() >= 7);
   CHECK(many.images.size() <= 9);  // those that the other threads had begun
@@ -162,8 +165,9 @@ TEST_CASE("likelihood: reports each image and stops when told to") {
 TEST_CASE("likelihood: what can't be evaluated is an Error") {
   const Case c = random_case(2);
   const auto fails = [](const Weights& weights, const Dataset& images) {
-    return error_of(
-        [&] { evaluate(weights, images, {}, [](int64_t, int64_t, double) { return true; }); });
+    return error_of([&] {
+      evaluate(model_of(weights), images, {}, [](int64_t, int64_t, double) { return true; });
+    });
   };
   CHECK_THAT(fails(c.weights, MemoryDataset(5, 4, std::vector<uint8_t>(60))),
              contains("takes images of 4x5 pixels, the data set has 5x4"));

@@ -50,7 +50,7 @@ double relative_error(const std::vector<float>& actual, const std::vector<float>
 }
 
 TEST_CASE("The attention layer agrees with the NumPy reference, causal and both ways") {
-  int both_ways = 0;
+  int bidirectional = 0;
   int causal = 0;
   for (const auto& entry : std::filesystem::directory_iterator(attention_folder())) {
     if (entry.path().extension() != ".safetensors") continue;
@@ -65,7 +65,7 @@ TEST_CASE("The attention layer agrees with the NumPy reference, causal and both 
                                number("num_heads"), std::stof(file.metadata().at("norm_epsilon"))};
     const bool is_causal = entry.path().filename().string().starts_with("causal_");
     AttentionLayer layer(attention_named(file.metadata().at("attention")).value(), shape,
-                         is_causal ? Direction::causal : Direction::both_ways,
+                         is_causal ? Direction::causal : Direction::bidirectional,
                          {summary_output.view(), summary_key.view(), norm_weight.view().data,
                           norm_bias.view().data});
     std::vector<float> out(expected.values().size());
@@ -76,10 +76,10 @@ TEST_CASE("The attention layer agrees with the NumPy reference, causal and both 
       // Some hundred roundings of 6e-8, in sums of up to 24 terms.
       CHECK(relative_error(out, expected.values()) < 2e-6);
     }
-    ++(is_causal ? causal : both_ways);
+    ++(is_causal ? causal : bidirectional);
   }
   CHECK(causal == static_cast<int>(std::size(kAttentions)));
-  CHECK(both_ways == 3);
+  CHECK(bidirectional == 3);
 }
 
 // Random tensors of a layer.
@@ -178,7 +178,7 @@ TEST_CASE("The attention layer refuses what does not fit") {
         "attention with 5 features in 2 heads: expected a multiple of the heads");
   CHECK(make(Attention::full, {0, 3, 4, 2}, Direction::causal).find("at least one") !=
         std::string::npos);
-  CHECK(make(Attention::logsparse, shape, Direction::both_ways) ==
+  CHECK(make(Attention::logsparse, shape, Direction::bidirectional) ==
         "attention logsparse only looks at what is before");
   CHECK(make(Attention::axial_rowmajor, shape, Direction::causal).find("summary output weight") !=
         std::string::npos);
@@ -186,7 +186,7 @@ TEST_CASE("The attention layer refuses what does not fit") {
           AttentionLayer(Attention::fixed, shape, Direction::causal, {{}, {}, nullptr, x.data()});
         }) == "attention fixed has no summaries, so no weights of them");
 
-  AttentionLayer layer(Attention::fixed, shape, Direction::both_ways);
+  AttentionLayer layer(Attention::fixed, shape, Direction::bidirectional);
   CHECK(error_of([&] {
           layer.forward({in, {x.data(), 5, 4}, in}, {out.data(), 6, 4});
         }) == "attention's key is [5, 4], expected [6, 4]");

@@ -10,6 +10,7 @@
 #include "golden_cases.h"
 #include "model/model.h"
 #include "model/weights_file.h"
+#include "model_of.h"
 #include "random_model.h"
 #include "reference_model.h"
 #include "temp_folder.h"
@@ -38,8 +39,8 @@ class Forward {
  public:
   explicit Forward(const Weights& weights, Precision precision = kPrecision<T>)
       : config_(weights.config),
-        packed_(pack_weights(weights, precision)),
-        forward_(config_, packed_) {}
+        packed_(packed_of(weights, precision)),
+        forward_(config_, packed_, Pass::forward_only) {}
 
   std::vector<float> logits(const uint8_t* pixels) {
     std::vector<float> out(static_cast<size_t>(config_.dims()) *
@@ -49,14 +50,14 @@ class Forward {
   }
   std::vector<float> nats(const uint8_t* pixels) {
     std::vector<float> out(static_cast<size_t>(config_.dims()));
-    forward_.nats(pixels, out.data());
+    forward_.nll(pixels, out.data());
     return out;
   }
 
  private:
   const ModelConfig& config_;
-  const ModelWeights<PackedWeights> packed_;
-  ParallelForward<T> forward_;
+  const ModelWeights packed_;
+  ImagePass<T> forward_;
 };
 
 // Of the norm of all logits.

@@ -230,8 +230,8 @@ TEST_CASE("F16 tensors load") {
   const TempFolder folder;
   parts.write(folder / "w");
   const Weights weights = load_weights(folder / "w");
-  CHECK(weights.values[weights.parameters.norm.bias] == -2.5f);
-  CHECK(weights.values[weights.parameters.norm.bias + 1] == 0.0f);
+  CHECK(weights.values[weights.parameters.head.norm.bias] == -2.5f);
+  CHECK(weights.values[weights.parameters.head.norm.bias + 1] == 0.0f);
 }
 
 TEST_CASE("Tensors that do not fit the config are named, with both shapes") {

@@ -11,6 +11,7 @@
 #include "chi_square.h"
 #include "error_of.h"
 #include "model/random_model.h"
+#include "model_of.h"
 
 namespace combiner {
 namespace {
@@ -21,20 +22,21 @@ Weights small_model(Tokens tokens = Tokens::pixel,
   return random_weights(small_config(tokens, attention, 4, 3), random);
 }
 
-std::map<int64_t, Image> draw(const Weights& weights, const SampleOptions& options) {
+std::map<int64_t, Image> draw(const Weights& weights, const SampleOptions& options,
+                              Precision precision = Precision::f32) {
   std::map<int64_t, Image> images;
   SampleEvents events;
   events.image_done = [&](int64_t index, Image image) {
     REQUIRE(images.emplace(index, std::move(image)).second);
   };
-  REQUIRE(sample(weights, options, events));
+  REQUIRE(sample(model_of(weights, precision), options, events));
   return images;
 }
 
 std::vector<float> parallel_logits(const Weights& weights, const Image& image) {
-  const auto packed = pack_weights(weights, Precision::f32);
   std::vector<float> logits(image.pixels.size() * 256);
-  ParallelForward<float>(weights.config, packed).logits(image.pixels.data(), logits.data());
+  const Model model = model_of(weights);
+  ImageScorer(model).logits(image.pixels.data(), logits.data());
   return logits;
 }
 
@@ -45,8 +47,8 @@ TEST_CASE("sampler: an image does not depend on count, batch, threads and first 
   const Tokens tokens = GENERATE(Tokens::pixel, Tokens::subpixel);
   const Attention attention = GENERATE(from_range(std::begin(kAttentions), std::end(kAttentions)));
   const Weights weights = small_model(tokens, attention);
-  SampleOptions options{.count = 11, .seed = 5, .precision = precision, .batch = 1};
-  const std::map<int64_t, Image> expected = draw(weights, options);
+  SampleOptions options{.count = 11, .seed = 5, .batch = 1};
+  const std::map<int64_t, Image> expected = draw(weights, options, precision);
   REQUIRE(expected.size() == 11);
   for (const auto& [count, first, batch, threads] :
        {std::tuple(11, 0, 3, 1), std::tuple(11, 0, 2, 2), std::tuple(11, 0, 64, 3),
@@ -56,7 +58,7 @@ TEST_CASE("sampler: an image does not depend on count, batch, threads and first 
     options.first_index = first;
     options.batch = batch;
     options.threads = threads;
-    const std::map<int64_t, Image> images = draw(weights, options);
+    const std::map<int64_t, Image> images = draw(weights, options, precision);
     REQUIRE(std::cmp_equal(images.size(), count));
     for (const auto& [index, image] : images) {
       CHECK(index >= first);
@@ -120,7 +122,7 @@ TEST_CASE("sampler: rows are told as they are done, and are the images'") {
     ++images;
     CHECK(rows.at(index) == image.pixels);
   };
-  CHECK(sample(weights, {.count = 7, .batch = 2, .threads = 2}, events));
+  CHECK(sample(model_of(weights), {.count = 7, .batch = 2, .threads = 2}, events));
   CHECK(images == 7);
 }
 
@@ -130,7 +132,8 @@ TEST_CASE("sampler: draws the same again, whatever became of the drawing before"
   const int64_t count = GENERATE(1, 7);
   const SampleOptions options{.count = count, .seed = 5, .batch = 2, .threads = 2};
   const std::map<int64_t, Image> expected = draw(weights, options);
-  Sampler sampler(weights, options);
+  const Model model = model_of(weights);
+  Sampler sampler(model, options);
   const auto check_draws_all = [&] {
     std::map<int64_t, Image> images;
     SampleEvents events;
@@ -154,7 +157,9 @@ TEST_CASE("sampler: draws the same again, whatever became of the drawing before"
   check_draws_all();
 }
 
-TEST_CASE("sampler: runs with nobody listening") { CHECK(sample(small_model(), {.count = 2}, {})); }
+TEST_CASE("sampler: runs with nobody listening") {
+  CHECK(sample(model_of(small_model()), {.count = 2}, {}));
+}
 
 TEST_CASE("sampler: cancelled, it keeps what is finished and starts nothing more") {
   const Weights weights = small_model();
@@ -168,14 +173,14 @@ TEST_CASE("sampler: cancelled, it keeps what is finished and starts nothing more
     if (images.size() == 6) cancelled = true;
   };
   events.cancelled = [&] { return cancelled.load(); };
-  CHECK_FALSE(sample(weights, options, events));
+  CHECK_FALSE(sample(model_of(weights), options, events));
   CHECK(images.size() >= 6);
   CHECK(images.size() <= 8);  // the other thread may have been at the end of its batch
   for (const auto& [index, image] : images) CHECK(image == expected.at(index));
 
   cancelled = true;
   images.clear();
-  CHECK_FALSE(sample(weights, options, events));
+  CHECK_FALSE(sample(model_of(weights), options, events));
   CHECK(images.empty());
 }
 
@@ -186,15 +191,16 @@ TEST_CASE("sampler: what an event throws ends the sampling") {
     ++calls;
     throw std::runtime_error("disk full");
   };
-  CHECK_THROWS_WITH(sample(small_model(), {.count = 100, .batch = 1, .threads = 2}, events),
-                    "disk full");
+  CHECK_THROWS_WITH(
+      sample(model_of(small_model()), {.count = 100, .batch = 1, .threads = 2}, events),
+      "disk full");
   CHECK(calls <= 2);
 }
 
 TEST_CASE("sampler: options that make no sense are Errors") {
   const Weights weights = small_model();
   const auto error = [&](const SampleOptions& options) {
-    return error_of([&] { sample(weights, options, {}); });
+    return error_of([&] { sample(model_of(weights), options, {}); });
   };
   CHECK(error({.count = 0}).starts_with("the number of images is 0; expected 1 to"));
   CHECK(error({.first_index = -1}).starts_with("the first image's index is -1"));
@@ -209,14 +215,16 @@ TEST_CASE("sampler: options that make no sense are Errors") {
   Random random(1);
   const Weights grey_weights = random_weights(grey, random);
   CHECK(error_of([&] {
-          sample(grey_weights, {}, {});
+          sample(model_of(grey_weights), {}, {});
         }).starts_with("the model's images have 1 channels"));
 }
 
 TEST_CASE("sampler: weights too large are an Error, not a picture of garbage") {
   Weights weights = small_model();
   weights.values.fill(3e38f);
-  CHECK(error_of([&] { sample(weights, {}, {}); }).starts_with("the model's logit of value 0 is"));
+  CHECK(error_of([&] {
+          sample(model_of(weights), {}, {});
+        }).starts_with("the model's logit of value 0 is"));
 }
 
 }  // namespace combiner

@@ -51,7 +51,7 @@ TEST_CASE("share: the pieces are divided among all, and what each did is seen by
   std::vector<int> done(static_cast<size_t>(count));
   std::vector<int64_t> seen(kSize);
   ThreadTeam(kSize).run([&](int rank) {
-    Share(rank, kSize, barrier).divide(count, [&](int64_t first, int64_t number) {
+    Share(rank, kSize, barrier).parallel_for(count, [&](int64_t first, int64_t number) {
       for (int64_t i = first; i < first + number; ++i) ++done[static_cast<size_t>(i)];
     });
     for (const int times : done) seen[static_cast<size_t>(rank)] += times;

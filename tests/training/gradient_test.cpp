@@ -8,10 +8,14 @@
 #include "catch.h"
 #include "kernels/rows.h"
 #include "model/random_model.h"
+#include "model_of.h"
 #include "reference_model.h"
 
 namespace combiner {
 namespace {
+
+template <class T>
+constexpr Precision precision_of = std::is_same_v<T, float> ? Precision::f32 : Precision::bf16;
 
 double norm(std::span<const double> x) {
   return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
@@ -52,8 +56,8 @@ constexpr double kFloatUnit = 0x1p-24;
 
 template <class T>
 std::vector<float> gradient_of(const Weights& weights, const std::vector<uint8_t>& pixels) {
-  const ProductWeights product_weights(weights, element_type<T>);
-  GradientPass<T> pass(weights, product_weights);
+  const ModelWeights packed = packed_of(weights, precision_of<T>, PackedFor::training);
+  GradientPass<T> pass(weights, packed);
   std::vector<float> gradient(weights.values.size());
   const double nats = pass.run(pixels.data(), 1.0f, gradient.data());
   CHECK(std::isfinite(nats));
@@ -205,8 +209,8 @@ TEST_CASE("The gradient pass returns the nats and adds the scaled gradient") {
   Random random(3);
   const Weights weights = random_weights(config, random);
   const std::vector<uint8_t> pixels = random_pixels(config, random);
-  const ProductWeights product_weights(weights, ElementType::f32);
-  GradientPass<float> pass(weights, product_weights);
+  const ModelWeights packed = packed_of(weights, Precision::f32, PackedFor::training);
+  GradientPass<float> pass(weights, packed);
   const size_t size = weights.values.size();
 
   std::vector<float> first(size), second(size), halved(size, 1.0f);
@@ -235,8 +239,8 @@ void check_replaced(const ModelConfig& config) {
   const Weights weights = random_weights(config, random);
   const std::vector<uint8_t> pixels = random_pixels(config, random);
   const std::vector<float> added = gradient_of<T>(weights, pixels);
-  const ProductWeights product_weights(weights, element_type<T>);
-  GradientPass<T> pass(weights, product_weights);
+  const ModelWeights packed = packed_of(weights, precision_of<T>, PackedFor::training);
+  GradientPass<T> pass(weights, packed);
   std::vector<float> replaced(added.size(), NAN);
   pass.run(pixels.data(), 1.0f, replaced.data(), false);
   CHECK(replaced == added);

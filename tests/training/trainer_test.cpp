@@ -11,6 +11,7 @@
 #include "likelihood/likelihood.h"
 #include "model/safetensors.h"
 #include "model/weights_file.h"
+#include "model_of.h"
 #include "temp_folder.h"
 #include "training/checkpoint.h"
 #include "training/tiny_training.h"
@@ -29,7 +30,8 @@ bool same_bits(const Weights& a, const Weights& b) {
 }
 
 double mean_bits_per_dim(const Weights& weights, const Dataset& images) {
-  return evaluate(weights, images, {}, [](int64_t, int64_t, double) { return true; }).bits_per_dim;
+  return evaluate(model_of(weights), images, {}, [](int64_t, int64_t, double) { return true; })
+      .bits_per_dim;
 }
 
 // The report of each step.
@@ -88,8 +90,8 @@ TEST_CASE("trainer: the gradient's norm is that of the mean nats, and is clipped
   Trainer trainer(tiny_config(), options, pictures, Precision::f32, 2);
   const Weights& weights = trainer.weights();
   const ModelConfig& config = trainer.config();
-  const ProductWeights product_weights(weights, ElementType::f32);
-  GradientPass<float> pass(weights, product_weights);
+  const ModelWeights packed = packed_of(weights, Precision::f32, PackedFor::training);
+  GradientPass<float> pass(weights, packed);
   std::vector<float> gradient(weights.values.size());
   std::vector<uint8_t> pixels(static_cast<size_t>(config.dims()));
   for (int64_t i = 0; i < pictures->size(); ++i) {

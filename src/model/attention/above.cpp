@@ -39,8 +39,8 @@ void AbovePart<T>::attend_keys(const Band<T>& band, const Attended<T>& attended,
 }
 
 template <class T>
-void AbovePart<T>::add_lines(const Band<T>& row, int64_t column, T* state,
-                             KeyLines<T>& lines) const {
+void AbovePart<T>::add_spans(const Band<T>& row, int64_t column, T* state,
+                             KvSpans<T>& lines) const {
   const Above<const T> keys = above(row, state);
   const int64_t c = column - keys.first_column;
   if (c < 0 || c >= keys.key.columns) return;
@@ -49,8 +49,8 @@ void AbovePart<T>::add_lines(const Band<T>& row, int64_t column, T* state,
 }
 
 template <class T>
-void AbovePart<T>::complete_position(const Band<T>& row, int64_t column, T* state,
-                                     PartActivations<T>& act) const {
+void AbovePart<T>::finish_position(const Band<T>& row, int64_t column, T* state,
+                                   PartActivations<T>& act) const {
   if (column == row.shape.columns - 1) extend(row, state, act);
 }
 

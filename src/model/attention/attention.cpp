@@ -49,10 +49,10 @@ Parts<T> parts(Attention attention) {
 }
 
 template <class T>
-Kept kept_positions(Parts<T> parts) {
-  Kept kept = Kept::nothing;
+KvLayout kv_layout_of(Parts<T> parts) {
+  KvLayout kept = KvLayout::nothing;
   for (const Part<T>* part : parts)
-    if (part->keeps_positions() != Kept::nothing) kept = part->keeps_positions();
+    if (part->kv_layout() != KvLayout::nothing) kept = part->kv_layout();
   return kept;
 }
 
@@ -70,10 +70,10 @@ struct LayerState {
       *row = {of_parts, shape.columns, shape.dim};
       of_parts = row->row(row->rows);
     }
-    const Kept kept = kept_positions<T>(parts);
-    if (kept == Kept::nothing) return;
+    const KvLayout kept = kv_layout_of<T>(parts);
+    if (kept == KvLayout::nothing) return;
     for (Grid<T>* all : {&all_key, &all_value}) {
-      *all = kept == Kept::by_column
+      *all = kept == KvLayout::by_column
                  ? Grid<T>::by_column(of_parts, shape.rows, shape.columns, shape.dim)
                  : Grid<T>({of_parts, shape.positions(), shape.dim}, shape.columns);
       of_parts += shape.positions() * shape.dim;
@@ -82,7 +82,7 @@ struct LayerState {
 
   static int64_t size(Parts<T> parts, const AttentionShape& shape) {
     int64_t size = 4 * shape.columns * shape.dim;
-    if (kept_positions<T>(parts) != Kept::nothing) size += 2 * shape.positions() * shape.dim;
+    if (kv_layout_of<T>(parts) != KvLayout::nothing) size += 2 * shape.positions() * shape.dim;
     for (const Part<T>* part : parts) size += part->state_size(shape);
     return size;
   }
@@ -104,7 +104,7 @@ void for_each_part(Parts<T> parts, const AttentionShape& shape, const LayerState
 // Rows whose keys and values the state keeps, if it keeps any.
 template <class T>
 Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionInput<T>& positions,
-                AnySummaryWeights summary, const LayerState<T>& state, Worker& worker) {
+                const SummaryWeights* summary, const LayerState<T>& state, Worker& worker) {
   const auto grid = [&](Matrix<const T> m) { return Grid<const T>(m, shape.columns); };
   const int64_t rows = first_row + positions.query.rows / shape.columns;
   const auto kept = [&](const Grid<T>& all) {
@@ -165,28 +165,28 @@ int64_t attention_pairs(Attention attention, const AttentionShape& shape) {
   return pairs;
 }
 
-bool looks_both_ways(Attention attention) {
+bool can_be_bidirectional(Attention attention) {
   return std::ranges::all_of(parts<float>(attention),
-                             [](const Part<float>* part) { return part->looks_both_ways(); });
+                             [](const Part<float>* part) { return part->can_be_bidirectional(); });
 }
 
 template <class T>
-AttentionActivations<T> attention_activations(Attention attention, const AttentionShape& shape,
-                                              int64_t rows) {
-  AttentionActivations<T> activations;
+PartsActivations<T> parts_activations(Attention attention, const AttentionShape& shape,
+                                      int64_t rows) {
+  PartsActivations<T> activations;
   for (const Part<T>* part : parts<T>(attention))
     activations.push_back(part->activations(shape, rows));
   return activations;
 }
 
 template <class T>
-void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
-                 const AttentionInput<T>& positions, AnySummaryWeights summary,
-                 Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker, AttendedUse use) {
+void attend_image(Attention attention, const AttentionShape& shape,
+                  const AttentionInput<T>& positions, const SummaryWeights* summary,
+                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
+                  PartsActivations<T>& activations, Worker& worker, AttendedUse use) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
-  const Band<T> band = band_of(shape, first_row, positions, summary, layer, worker);
+  const Band<T> band = band_of(shape, 0, positions, summary, layer, worker);
   keep_rows(layer, band);
   Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   grids.forward_only = use == AttendedUse::forward_only;
@@ -197,8 +197,8 @@ void attend_rows(Attention attention, const AttentionShape& shape, int64_t first
 }
 
 template <class T>
-void expect_position(Attention attention, const AttentionShape& shape, int64_t position,
-                     HeadRange heads, T* state) {
+void prefetch_kv(Attention attention, const AttentionShape& shape, int64_t position,
+                 HeadRange heads, T* state) {
   const LayerState<T> layer(parts<T>(attention), shape, state);
   const int64_t first = heads.first * shape.head_dim();
   const int64_t count = heads.number * shape.head_dim();
@@ -209,9 +209,8 @@ void expect_position(Attention attention, const AttentionShape& shape, int64_t p
 }
 
 template <class T>
-void begin_position(Attention attention, const AttentionShape& shape, int64_t position,
-                    HeadRange heads, const AttentionInput<T>& input, T* state, KeyLines<T>& lines,
-                    Worker& worker) {
+void append_kv(Attention attention, const AttentionShape& shape, int64_t position, HeadRange heads,
+               const AttentionInput<T>& input, T* state, KvSpans<T>& lines, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const int64_t row = position / shape.columns;
@@ -225,28 +224,28 @@ void begin_position(Attention attention, const AttentionShape& shape, int64_t po
   lines.clear(first);
   const Band<T> band = band_of(shape, row, layer.row(), {}, layer, worker);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t) {
-    part.add_lines(band, column, own, lines);
+    part.add_spans(band, column, own, lines);
   });
 }
 
 template <class T>
-void complete_position(Attention attention, const AttentionShape& shape, int64_t position,
-                       AnySummaryWeights summary, T* state, AttentionActivations<T>& activations,
-                       Worker& worker, ReadAgain read_again) {
+void finish_position(Attention attention, const AttentionShape& shape, int64_t position,
+                     const SummaryWeights* summary, T* state, PartsActivations<T>& activations,
+                     Worker& worker, ReadAgain read_again) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   Band<T> band = band_of(shape, position / shape.columns, layer.row(), summary, layer, worker);
   band.read_again = read_again;
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
-    part.complete_position(band, position % shape.columns, own, activations[i]);
+    part.finish_position(band, position % shape.columns, own, activations[i]);
   });
 }
 
 template <class T>
-void attend_both_ways(Attention attention, const AttentionShape& shape,
-                      const AttentionInput<T>& positions, AnySummaryWeights summary,
-                      Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                      AttentionActivations<T>& activations, Worker& worker) {
+void attend_bidirectional(Attention attention, const AttentionShape& shape,
+                          const AttentionInput<T>& positions, const SummaryWeights* summary,
+                          Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
+                          PartsActivations<T>& activations, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> image = band_of(shape, 0, positions, summary, layer, worker);
@@ -263,11 +262,11 @@ void attend_both_ways(Attention attention, const AttentionShape& shape,
 template <class T>
 void attend_backward(Attention attention, const AttentionShape& shape,
                      const AttentionInput<T>& positions, const AttentionGradients<T>& gradients,
-                     T* state, AttentionActivations<T>& activations,
+                     T* state, PartsActivations<T>& activations,
                      AttentionBackwardScratch<T>& scratch, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
-  const Band<T> image = band_of(shape, 0, positions, {}, layer, worker);
+  const Band<T> image = band_of(shape, 0, positions, gradients.summary_weights, layer, worker);
   const auto grid = [&](auto m) { return Grid(m, shape.columns); };
   const AttendedGradient<T> gradient{
       grid(gradients.d_attended),
@@ -289,23 +288,22 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   convert<float, T>(gradients.sum_value, gradients.d_value);
 }
 
-#define COMBINER_INSTANTIATE(T)                                                                  \
-  template int64_t attention_state_size<T>(Attention, const AttentionShape&);                    \
-  template AttentionActivations<T> attention_activations(Attention, const AttentionShape&,       \
-                                                         int64_t);                               \
-  template void attend_rows(Attention, const AttentionShape&, int64_t, const AttentionInput<T>&, \
-                            AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*,      \
-                            AttentionActivations<T>&, Worker&, AttendedUse);                     \
-  template void expect_position(Attention, const AttentionShape&, int64_t, HeadRange, T*);       \
-  template void begin_position(Attention, const AttentionShape&, int64_t, HeadRange,             \
-                               const AttentionInput<T>&, T*, KeyLines<T>&, Worker&);             \
-  template void complete_position(Attention, const AttentionShape&, int64_t, AnySummaryWeights,  \
-                                  T*, AttentionActivations<T>&, Worker&, ReadAgain);             \
-  template void attend_both_ways(Attention, const AttentionShape&, const AttentionInput<T>&,     \
-                                 AnySummaryWeights, Matrix<float>, Matrix<T>, Matrix<float>, T*, \
-                                 AttentionActivations<T>&, Worker&);                             \
-  template void attend_backward(Attention, const AttentionShape&, const AttentionInput<T>&,      \
-                                const AttentionGradients<T>&, T*, AttentionActivations<T>&,      \
+#define COMBINER_INSTANTIATE(T)                                                                   \
+  template int64_t attention_state_size<T>(Attention, const AttentionShape&);                     \
+  template PartsActivations<T> parts_activations(Attention, const AttentionShape&, int64_t);      \
+  template void attend_image(Attention, const AttentionShape&, const AttentionInput<T>&,          \
+                             const SummaryWeights*, Matrix<float>, Matrix<T>, Matrix<float>, T*,  \
+                             PartsActivations<T>&, Worker&, AttendedUse);                         \
+  template void prefetch_kv(Attention, const AttentionShape&, int64_t, HeadRange, T*);            \
+  template void append_kv(Attention, const AttentionShape&, int64_t, HeadRange,                   \
+                          const AttentionInput<T>&, T*, KvSpans<T>&, Worker&);                    \
+  template void finish_position(Attention, const AttentionShape&, int64_t, const SummaryWeights*, \
+                                T*, PartsActivations<T>&, Worker&, ReadAgain);                    \
+  template void attend_bidirectional(Attention, const AttentionShape&, const AttentionInput<T>&,  \
+                                     const SummaryWeights*, Matrix<float>, Matrix<T>,             \
+                                     Matrix<float>, T*, PartsActivations<T>&, Worker&);           \
+  template void attend_backward(Attention, const AttentionShape&, const AttentionInput<T>&,       \
+                                const AttentionGradients<T>&, T*, PartsActivations<T>&,           \
                                 AttentionBackwardScratch<T>&, Worker&)
 COMBINER_INSTANTIATE(float);
 COMBINER_INSTANTIATE(bfloat16);

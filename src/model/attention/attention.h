@@ -19,16 +19,16 @@ int64_t attention_state_size(Attention attention, const AttentionShape& shape);
 // Pairs of query and key in an image: each costs 2 D multiply-adds.
 int64_t attention_pairs(Attention attention, const AttentionShape& shape);
 
-// Whether attend_both_ways has it.
-bool looks_both_ways(Attention attention);
+// Whether attend_bidirectional has it.
+bool can_be_bidirectional(Attention attention);
 
 // What the variant's parts leave for the backward pass, and scratch, for bands of up to `rows`
 // rows.
 template <class T>
-using AttentionActivations = std::vector<PartActivations<T>>;
+using PartsActivations = std::vector<PartActivations<T>>;
 template <class T>
-AttentionActivations<T> attention_activations(Attention attention, const AttentionShape& shape,
-                                              int64_t rows);
+PartsActivations<T> parts_activations(Attention attention, const AttentionShape& shape,
+                                      int64_t rows);
 
 // Of positions in raster order, all [n, D]: the layer's input and what was made from it.
 template <class T>
@@ -45,71 +45,70 @@ struct AttentionInput {
       : input(input_), query(query_), key(key_), value(value_) {}
 };
 
-// What attend_rows leaves behind: what the next rows need; also what a backward pass does; or
+// What attend_image leaves behind: nothing but what it returns; also what a backward pass reads; or
 // `attended` too, which is scratch memory otherwise.
 enum class AttendedUse { forward_only, backward, floats };
 
-// Whole rows of one image from first_row on; called in order from row 0. Fills attended [n, D],
-// rounded, the same as products read it, and lse [n, H], the log-sum-exp of each head's logits, and
-// the rows' part of the state.
+// A whole image. Fills attended [L, D], rounded, the same as products read it, lse [L, H], the
+// log-sum-exp of each head's logits, and the state.
 template <class T>
-void attend_rows(Attention attention, const AttentionShape& shape, int64_t first_row,
-                 const AttentionInput<T>& positions, AnySummaryWeights summary,
-                 Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                 AttentionActivations<T>& activations, Worker& worker, AttendedUse use);
+void attend_image(Attention attention, const AttentionShape& shape,
+                  const AttentionInput<T>& positions, const SummaryWeights* summary,
+                  Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
+                  PartsActivations<T>& activations, Worker& worker, AttendedUse use);
 
 // Heads first .. first + number - 1.
 struct HeadRange {
   int64_t first, number;
 };
 
-// Fetches into cache what begin_position will write: writing it cold, one image after another, is
+// Fetches into cache what append_kv will write: writing it cold, one image after another, is
 // slower than all else that it does.
 template <class T>
-void expect_position(Attention attention, const AttentionShape& shape, int64_t position,
-                     HeadRange heads, T* state);
+void prefetch_kv(Attention attention, const AttentionShape& shape, int64_t position,
+                 HeadRange heads, T* state);
 
 // Some heads of the next position of one image, in raster order: `input` has one row, of all heads,
 // which becomes part of the state. `lines` are the keys and values that those heads attend. Threads
 // may share a position's heads.
 template <class T>
-void begin_position(Attention attention, const AttentionShape& shape, int64_t position,
-                    HeadRange heads, const AttentionInput<T>& input, T* state, KeyLines<T>& lines,
-                    Worker& worker);
+void append_kv(Attention attention, const AttentionShape& shape, int64_t position, HeadRange heads,
+               const AttentionInput<T>& input, T* state, KvSpans<T>& lines, Worker& worker);
 
 // To be called once all heads have attended their lines, before the next position: makes of the
 // state what the next attends. `activations` are for a band of one row.
 template <class T>
-void complete_position(Attention attention, const AttentionShape& shape, int64_t position,
-                       AnySummaryWeights summary, T* state, AttentionActivations<T>& activations,
-                       Worker& worker, ReadAgain read_again);
+void finish_position(Attention attention, const AttentionShape& shape, int64_t position,
+                     const SummaryWeights* summary, T* state, PartsActivations<T>& activations,
+                     Worker& worker, ReadAgain read_again);
 
 // A whole image in which every position attends all others, before and after it: the variant's
 // parts and their mirror images. What is attended directly is in no abstraction. Only for variants
-// with looks_both_ways().
+// with can_be_bidirectional().
 template <class T>
-void attend_both_ways(Attention attention, const AttentionShape& shape,
-                      const AttentionInput<T>& positions, AnySummaryWeights summary,
-                      Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                      AttentionActivations<T>& activations, Worker& worker);
+void attend_bidirectional(Attention attention, const AttentionShape& shape,
+                          const AttentionInput<T>& positions, const SummaryWeights* summary,
+                          Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
+                          PartsActivations<T>& activations, Worker& worker);
 
-// The gradient of attend_rows over a whole image.
+// The gradient of attend_image.
 template <class T>
 struct AttentionGradients {
   Matrix<const float> d_attended;  // [L, D]
-  Matrix<const float> lse;         // [L, H], as attend_rows left it
+  Matrix<const float> lse;         // [L, H], as attend_image left it
   Matrix<const float> delta;       // [L, H], d_attended . attended per head
   // These [L, D] are replaced; the weights' gradients are added.
   Matrix<T> d_query, d_key, d_value;
-  Matrix<float> d_input;    // axial_rowmajor only, like
-  SummaryGradient summary;  // this
+  Matrix<float> d_input;                            // axial_rowmajor only, like
+  const SummaryWeights* summary_weights = nullptr;  // these
+  SummaryGradient summary;
   // [L, D], scratch. They and what becomes of them above may be one if T is float.
   Matrix<float> sum_query, sum_key, sum_value;
 };
 template <class T>
 void attend_backward(Attention attention, const AttentionShape& shape,
                      const AttentionInput<T>& positions, const AttentionGradients<T>& gradients,
-                     T* state, AttentionActivations<T>& activations,
+                     T* state, PartsActivations<T>& activations,
                      AttentionBackwardScratch<T>& scratch, Worker& worker);
 
 }  // namespace combiner

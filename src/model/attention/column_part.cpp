@@ -8,7 +8,7 @@ namespace {
 template <class T>
 class ColumnPart final : public AbovePart<T> {
  public:
-  Kept keeps_positions() const override { return Kept::by_column; }
+  KvLayout kv_layout() const override { return KvLayout::by_column; }
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.columns * (shape.rows * (shape.rows - 1) / 2);
   }

@@ -26,7 +26,7 @@ void for_each_tile(int64_t first, int64_t count, bool strict, Visit&& visit) {
 template <class T>
 class FullPart final : public Part<T> {
  public:
-  Kept keeps_positions() const override { return Kept::in_raster_order; }
+  KvLayout kv_layout() const override { return KvLayout::in_raster_order; }
   int64_t pairs(const AttentionShape& shape) const override {
     return shape.positions() * (shape.positions() + 1) / 2;
   }
@@ -47,8 +47,8 @@ class FullPart final : public Part<T> {
                   });
   }
 
-  void add_lines(const Band<T>& row, int64_t column, T* /*state*/,
-                 KeyLines<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* /*state*/,
+                 KvSpans<T>& lines) const override {
     const int64_t keys = row.first_row * row.shape.columns + column + 1;
     lines.add(row.all_key.positions().row_block(0, keys),
               row.all_value.positions().row_block(0, keys));

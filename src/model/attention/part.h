@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <variant>
 #include <vector>
 
 #include "kernels/attend.h"
@@ -13,29 +12,25 @@
 #include "model/attention/grid.h"
 #include "model/attention/shape.h"
 #include "model/attention/tile.h"
-#include "model/dense.h"
+#include "model/layers/dense.h"
+#include "model/layers/norm.h"
 #include "model/owned_matrix.h"
+#include "model/worker.h"
 #include "tensor/buffer.h"
 
 namespace combiner {
 
-// axial_rowmajor's way from a position's attention over its row to the key of its summary. Dense is
-// PackedWeights (whole rows) or PanelWeights (decoding).
-template <class Dense>
+// axial_rowmajor's way from a position's attention over its row to the key of its summary.
 struct SummaryWeights {
-  Dense output, key;  // [D, D]
+  DenseWeights output, key;  // [D, D]
   NormWeights norm;
 };
-using AnySummaryWeights =
-    std::variant<const SummaryWeights<PackedWeights>*, const SummaryWeights<PanelWeights>*>;
 
-// The same weights as the backward pass reads them, and where their gradients are added.
+// Where their gradients are added.
 struct SummaryGradient {
-  PackedWeights output, key;           // [D, D], of the transposes: from gradient to gradient
-  const float* norm_weight = nullptr;  // [D]
-  Matrix<float> d_output, d_key;
-  float* d_norm_weight = nullptr;
-  float* d_norm_bias = nullptr;
+  Matrix<float> output, key;     // [D, D]
+  float* norm_weight = nullptr;  // [D]
+  float* norm_bias = nullptr;    // [D]
 };
 
 // What a part leaves for its backward pass, and scratch; each part allocates what it needs of it.
@@ -78,22 +73,13 @@ struct Band {
   int64_t first_row;
   Grid<const T> input, query, key, value;  // of these rows; input is what the three are made from
   Grid<const T> all_key, all_value;        // of these and all rows above, if a part keeps positions
-  AnySummaryWeights summary;               // axial_rowmajor only
+  const SummaryWeights* summary;           // axial_rowmajor only
   Worker& worker;
   ReadAgain read_again = ReadAgain::soon;
 
   Band upside_down() const {
     Band band = *this;
     for (Grid<const T> Band::*grid : kGrids) band.*grid = (this->*grid).upside_down();
-    return band;
-  }
-  // Some of its rows, without the keys and values of those above.
-  Band own_rows(int64_t first, int64_t count) const {
-    Band band = *this;
-    band.first_row += first;
-    band.all_key = band.all_value = {};
-    for (Grid<const T> Band::*grid : {&Band::input, &Band::query, &Band::key, &Band::value})
-      band.*grid = (this->*grid).row_block(first, count);
     return band;
   }
 
@@ -104,7 +90,7 @@ struct Band {
 
 // The keys and values that one position attends, from some column (of some head) on.
 template <class T>
-class KeyLines {
+class KvSpans {
  public:
   void clear(int64_t first_column) {
     lines_.clear();
@@ -125,12 +111,12 @@ class KeyLines {
         key_scale,
         value_scale};
   }
-  std::span<const KeyLine<T>> span() const { return lines_; }
-  const Int8KeyLine& int8() const { return int8_; }
+  std::span<const KvSpan<T>> span() const { return lines_; }
+  const Int8KvSpan& int8() const { return int8_; }
 
  private:
-  std::vector<KeyLine<T>> lines_;
-  Int8KeyLine int8_ = {};
+  std::vector<KvSpan<T>> lines_;
+  Int8KvSpan int8_ = {};
   int64_t first_column_ = 0;
 };
 
@@ -207,7 +193,7 @@ struct AttendedGradient {
 
 // Whether a part reads the keys and values of all positions, not only of the current rows, and in
 // which order: a line that is read is best kept in one piece.
-enum class Kept { nothing, in_raster_order, by_column };
+enum class KvLayout { nothing, in_raster_order, by_column };
 
 // Parts are stateless: what they keep of an image lies in `state`, state_size() elements of the
 // caller's, from row to row and position to position.
@@ -216,7 +202,7 @@ class Part {
  public:
   virtual ~Part() = default;
 
-  virtual Kept keeps_positions() const { return Kept::nothing; }
+  virtual KvLayout kv_layout() const { return KvLayout::nothing; }
   virtual int64_t state_size(const AttentionShape& /*shape*/) const { return 0; }
   // For bands of up to `rows` rows.
   virtual PartActivations<T> activations(const AttentionShape& /*shape*/, int64_t /*rows*/) const {
@@ -230,14 +216,13 @@ class Part {
                            PartActivations<T>& act) const = 0;
   // Adds what position `column` of the band's one row attends; the positions up to itself are
   // there.
-  virtual void add_lines(const Band<T>& row, int64_t column, T* state,
-                         KeyLines<T>& lines) const = 0;
+  virtual void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const = 0;
   // Called after that of each position, in raster order, before the next position is there.
-  virtual void complete_position(const Band<T>& /*row*/, int64_t /*column*/, T* /*state*/,
-                                 PartActivations<T>& /*act*/) const {}
+  virtual void finish_position(const Band<T>& /*row*/, int64_t /*column*/, T* /*state*/,
+                               PartActivations<T>& /*act*/) const {}
   // Merges what lies on the other side, for attention that looks both ways: the same part of the
   // image turned around. Called after attend_rows on a whole image. Not every part can.
-  virtual bool looks_both_ways() const { return true; }
+  virtual bool can_be_bidirectional() const { return true; }
   virtual void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
                             PartActivations<T>& act) const = 0;
   // Whether attend_backward, of the variant's last part, leaves the gradient rounded.

@@ -18,8 +18,8 @@ class RowPart : public Part<T> {
                    Visible::causal(), attended.row(r), Merge::replace, band.worker.scratch);
   }
 
-  void add_lines(const Band<T>& row, int64_t column, T* /*state*/,
-                 KeyLines<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* /*state*/,
+                 KvSpans<T>& lines) const override {
     lines.add(row.key.row(0).row_block(0, column + 1), row.value.row(0).row_block(0, column + 1));
   }
 

@@ -44,8 +44,8 @@ class SpanPart final : public Part<T> {
   // Of abstractions of the spans, or of their last positions.
   explicit SpanPart(bool abstract) : abstract_(abstract) {}
 
-  Kept keeps_positions() const override {
-    return abstract_ ? Kept::in_raster_order : Kept::nothing;
+  KvLayout kv_layout() const override {
+    return abstract_ ? KvLayout::in_raster_order : KvLayout::nothing;
   }
   int64_t state_size(const AttentionShape& shape) const override {
     return 3 * Stack<T>::depth(shape) * shape.dim;
@@ -79,20 +79,20 @@ class SpanPart final : public Part<T> {
     }
   }
 
-  void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
     const Stack<T> stack(row.shape, state);
     const int64_t spans = spans_before(row.first_row * row.shape.columns + column);
     lines.add(stack.key.row_block(0, spans), stack.value.row_block(0, spans));
     lines.add(row.key.row(0).row_block(column, 1), row.value.row(0).row_block(column, 1));
   }
-  void complete_position(const Band<T>& row, int64_t column, T* state,
-                         PartActivations<T>& act) const override {
+  void finish_position(const Band<T>& row, int64_t column, T* state,
+                       PartActivations<T>& act) const override {
     const Stack<T> stack(row.shape, state);
     push(row, column, stack);
     complete(row, column, stack, act);
   }
 
-  bool looks_both_ways() const override { return false; }
+  bool can_be_bidirectional() const override { return false; }
   void attend_later(const Band<T>& /*image*/, const Attended<T>& /*attended*/, T* /*state*/,
                     PartActivations<T>& /*act*/) const override {
     throw std::logic_error("spans look one way only");

@@ -6,7 +6,7 @@
 #include "kernels/int8_rows.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
-#include "kernels/store_away.h"
+#include "kernels/stream_store.h"
 #include "model/attention/above.h"
 #include "model/attention/parts.h"
 #include "model/attention/tile.h"
@@ -81,15 +81,15 @@ class SummaryPart final : public AbovePart<T> {
     // What was made of the rows before is kept for a backward pass only.
     const bool kept = !attended.forward_only;
     summarise_rows(band, kept, state, act, [&](int64_t r, const AttendedLine<T>& values) {
-      attend_some_and_all(tile_of(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                                  Visible::causal()),
-                          attended.row(r).output(), values.output(), band.worker.scratch);
+      attend_causal_and_full(tile_of(band.shape, band.query.row(r), band.key.row(r),
+                                     band.value.row(r), Visible::causal()),
+                             attended.row(r).output(), values.output(), band.worker.scratch);
     });
     this->attend_keys(band, attended, state);
   }
-  void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
     if (row.shape.summaries != KeptSummaries::in_8_bits)
-      return AbovePart<T>::add_lines(row, column, state, lines);
+      return AbovePart<T>::add_spans(row, column, state, lines);
     const Int8Summaries summaries(row.shape, state);
     const auto rows_so_far = [&](int8_t* of) {
       return summaries.column(of, column).row_block(0, row.first_row);
@@ -156,14 +156,15 @@ class SummaryPart final : public AbovePart<T> {
     const Matrix<float> d_sum = band(gradient.d_input.positions());
     Multiplier& multiplier = image.worker.multiplier;
     convert<float, T>(d_key, rounded);
-    multiplier.multiply(transposed(rounded), plain(band(act.norm.view())), summary.d_key, true);
-    multiplier.multiply(plain(rounded), summary.key, d_norm);
+    multiplier.multiply(transposed(rounded), plain(band(act.norm.view())), summary.key, true);
+    dense_backward_input(image.worker, rounded, image.summary->key, d_norm);
     clear(d_sum);
-    layer_norm_backward(band(act.sum.view()), act.moments.data() + first, summary.norm_weight,
-                        d_norm, d_sum, summary.d_norm_weight, summary.d_norm_bias);
+    layer_norm_backward(band(act.sum.view()), act.moments.data() + first,
+                        image.summary->norm.weight, d_norm, d_sum, summary.norm_weight,
+                        summary.norm_bias);
     convert<float, T>(d_sum, rounded);
-    multiplier.multiply(transposed(rounded), plain(band(act.value.view())), summary.d_output, true);
-    multiplier.multiply(plain(rounded), summary.output, d_value, {.accumulate = true});
+    multiplier.multiply(transposed(rounded), plain(band(act.value.view())), summary.output, true);
+    dense_backward_input(image.worker, rounded, image.summary->output, d_value, true);
   }
 
   // And from their values and what else was attended of whole rows on.
@@ -179,7 +180,7 @@ class SummaryPart final : public AbovePart<T> {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = first_row + i;
       const auto of_row = [&](auto m) { return m.row_block(i * shape.columns, shape.columns); };
-      attend_some_and_all_backward(
+      attend_causal_and_full_backward(
           tile_of(shape, image.query.row(r), image.key.row(r), image.value.row(r),
                   Visible::causal()),
           output_gradient(gradient.d_out.row(r), gradient.lse.row(r), gradient.delta.row(r)),
@@ -204,19 +205,14 @@ class SummaryPart final : public AbovePart<T> {
             attend_row(first_row + i, AttendedLine<T>{act.mean.view(), of_row(act.value.view()),
                                                       of_row(act.lse.view()), true});
           }
-          std::visit(
-              [&](const auto* weights) {
-                summarise(band, first_row, rows, *weights, first, state, act);
-              },
-              band.summary);
+          summarise(band, first_row, rows, first, state, act);
         });
   }
   // From the values of some of the band's rows, those of the activations from `first` on, to
   // summaries.
-  template <class Dense>
-  static void summarise(const Band<T>& band, int64_t first_row, int64_t rows,
-                        const SummaryWeights<Dense>& weights, int64_t first, T* state,
-                        PartActivations<T>& act) {
+  static void summarise(const Band<T>& band, int64_t first_row, int64_t rows, int64_t first,
+                        T* state, PartActivations<T>& act) {
+    const SummaryWeights& weights = *band.summary;
     const AttentionShape& shape = band.shape;
     const int64_t columns = shape.columns;
     const auto of_rows = [&](auto m) { return m.row_block(first, rows * columns); };
@@ -248,7 +244,7 @@ class SummaryPart final : public AbovePart<T> {
             scratch.reserve<int8_t>(static_cast<size_t>(from.rows * from.columns)), from.rows,
             from.columns);
         quantize_rows<T>(from, rounded, scales + row, to.rows);
-        store_away<int8_t>(rounded, place);
+        stream_store<int8_t>(rounded, place);
       };
       put(key, to.row(to.keys, row), to.key_scales);
       put(value, to.row(to.values, row), to.value_scales);
@@ -256,7 +252,7 @@ class SummaryPart final : public AbovePart<T> {
     }
     const Summaries<T> to(shape, state);
     const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T>
-                     : away                                    ? store_away<T>
+                     : away                                    ? stream_store<T>
                                                                : convert<T, T>;
     put(key, to.key.row(row));
     put(value, to.value.row(row));

@@ -17,6 +17,9 @@ enum class Attention {
   logsparse_sparse,  // myself; the last position of each span
 };
 
+// Whether rows above are attended to by summaries, which have weights of their own.
+inline bool has_summaries(Attention attention) { return attention == Attention::axial_rowmajor; }
+
 inline constexpr Attention kAttentions[] = {Attention::axial_rowmajor,
                                             Attention::axial_vertical,
                                             Attention::axial_horizontal,

@@ -33,7 +33,7 @@ void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<con
 template <class T>
 class VerticalPart final : public Part<T> {
  public:
-  Kept keeps_positions() const override { return Kept::by_column; }
+  KvLayout kv_layout() const override { return KvLayout::by_column; }
   int64_t state_size(const AttentionShape& shape) const override {
     return 3 * shape.columns * shape.dim;
   }
@@ -76,7 +76,7 @@ class VerticalPart final : public Part<T> {
                               attended.row(r));
   }
 
-  void add_lines(const Band<T>& row, int64_t column, T* state, KeyLines<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
     if (row.first_row == 0) return;
     const Columns<T> sets(row.shape, state);
     const auto add_block = [&](int64_t first, int64_t count) {
@@ -86,8 +86,8 @@ class VerticalPart final : public Part<T> {
     add_block(column + 1, row.shape.columns - column - 1);
   }
 
-  void complete_position(const Band<T>& row, int64_t column, T* state,
-                         PartActivations<T>& act) const override {
+  void finish_position(const Band<T>& row, int64_t column, T* state,
+                       PartActivations<T>& act) const override {
     const AttentionShape& shape = row.shape;
     if (column < shape.columns - 1) return;
     const Columns<T> sets(shape, state);

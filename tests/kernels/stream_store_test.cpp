@@ -1,4 +1,4 @@
-#include "kernels/store_away.h"
+#include "kernels/stream_store.h"
 
 #include <algorithm>
 #include <cstring>
@@ -29,7 +29,7 @@ void check() {
         }
         const Matrix<const T> from(values.data(), kRows, columns, columns + 2);
         Buffer<T> place(static_cast<size_t>(first + kRows * stride + 1));
-        store_away<T>(from, {place.data() + first, kRows, columns, stride});
+        stream_store<T>(from, {place.data() + first, kRows, columns, stride});
         Buffer<T> expected(place.size());
         for (int64_t i = 0; i < kRows; ++i)
           std::copy_n(from.row(i), columns, expected.data() + first + i * stride);
@@ -41,7 +41,7 @@ void check() {
 
 }  // namespace
 
-TEST_CASE("store_away copies rows and touches nothing else, wherever they go") {
+TEST_CASE("stream_store copies rows and touches nothing else, wherever they go") {
   for_each_instruction_set([] {
     check<float>();
     check<bfloat16>();

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "sampling/decoder.h"
-#include "tensor/thread_team.h"
+#include "model/decoder.h"
+#include "model_of.h"
 
 namespace combiner {
 
@@ -20,9 +20,8 @@ inline double nats_of(std::span<const float> logits, uint8_t value) {
 }
 
 // Chooses the values of images[i] and appends the logits to logits[i].
-template <class T>
-typename Decoder<T>::Choose forced(std::span<const std::vector<uint8_t>> images,
-                                   std::span<std::vector<float>> logits) {
+inline ChooseValue forced(std::span<const std::vector<uint8_t>> images,
+                          std::span<std::vector<float>> logits) {
   return [images, logits](size_t i, int64_t subpixel, std::span<const float> of_subpixel) {
     logits[i].insert(logits[i].end(), of_subpixel.begin(), of_subpixel.end());
     return images[i][static_cast<size_t>(subpixel)];
@@ -31,27 +30,42 @@ typename Decoder<T>::Choose forced(std::span<const std::vector<uint8_t>> images,
 
 // Decodes `steps` positions of each state.
 template <class T>
-void decode(Decoder<T>& decoder, std::span<DecodeState<T>> states,
+void decode(Decoder<T>& decoder, std::span<ImageState* const> states,
             std::span<const std::vector<uint8_t>> images, int64_t steps,
             std::span<std::vector<float>> logits) {
-  for (int64_t step = 0; step < steps; ++step) decoder.step(states, forced<T>(images, logits));
+  for (int64_t step = 0; step < steps; ++step) decoder.step(states, forced(images, logits));
 }
 
 template <class T>
 constexpr Precision precision_of = std::is_same_v<T, float> ? Precision::f32 : Precision::bf16;
+
+// A decoder and images for it.
+template <class T>
+struct Batch {
+  ModelWeights packed;
+  Decoder<T> decoder;
+  std::vector<std::unique_ptr<ImageState>> owned;
+  std::vector<ImageState*> states;
+
+  Batch(const Weights& weights, size_t size, int team = 1, Precision precision = precision_of<T>)
+      : packed(packed_of(weights, precision, PackedFor::positions)),
+        decoder(weights.config, packed, static_cast<int64_t>(size), team) {
+    for (size_t i = 0; i < size; ++i) add(std::make_unique<DecodeState<T>>(weights.config, packed));
+  }
+  void add(std::unique_ptr<ImageState> state) {
+    states.push_back(state.get());
+    owned.push_back(std::move(state));
+  }
+};
 
 // Logits [dims, V] of each image, all decoded as one batch.
 template <class T>
 std::vector<std::vector<float>> decode_batch(const Weights& weights,
                                              std::span<const std::vector<uint8_t>> images,
                                              Precision precision = precision_of<T>) {
-  ThreadTeam packers(1);
-  const ModelWeights<PanelWeights> panels = pack_panels(weights, precision, packers);
-  Decoder<T> decoder(weights.config, panels, static_cast<int64_t>(images.size()));
-  std::vector<DecodeState<T>> states;
-  for (size_t i = 0; i < images.size(); ++i) states.emplace_back(weights.config, panels.summaries);
+  Batch<T> batch(weights, images.size(), 1, precision);
   std::vector<std::vector<float>> logits(images.size());
-  decode<T>(decoder, states, images, weights.config.positions(), logits);
+  decode<T>(batch.decoder, batch.states, images, weights.config.positions(), logits);
   return logits;
 }
 

@@ -1,8 +1,8 @@
-// attend_lines by tile registers (amx.h). Tiles take 16 keys of a head as they lie; the other
+// attend_spans by tile registers (amx.h). Tiles take 16 keys of a head as they lie; the other
 // factor is the head's query, one column. What a tile cannot take as it lies, the values, is for
 // vectors.
 
-#include "kernels/attend_lines_amx.h"
+#include "kernels/attend_spans_amx.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@
 #include "tensor/round_up.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/attend_lines_amx.cpp"
+#define HWY_TARGET_INCLUDE "kernels/attend_spans_amx.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"         // and with it the intrinsics
 #include "kernels/simd-inl.h"
@@ -23,7 +23,7 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Lines = std::span<const KeyLine<bfloat16>>;
+using Lines = std::span<const KvSpan<bfloat16>>;
 
 // A tile's depths: dimensions of a head.
 constexpr int64_t kDims = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
@@ -82,7 +82,7 @@ class Fetcher {
     return keys_ > 0;
   }
   template <class T>
-  void begin(const KeyLine<T>& line) {
+  void begin(const KvSpan<T>& line) {
     constexpr auto kSize = static_cast<int64_t>(sizeof(T));
     key_ = reinterpret_cast<const char*>(line.key);
     value_ = reinterpret_cast<const char*>(line.value);
@@ -95,8 +95,8 @@ class Fetcher {
     for (int64_t i = 0; i < bytes; i += kTileBytes) _mm_prefetch(row + i, _MM_HINT_T1);
   }
 
-  const Int8KeyLine* int8_ = nullptr;  // the first of all, from furthest away,
-  Lines lines_;                        // and those to come after it
+  const Int8KvSpan* int8_ = nullptr;  // the first of all, from furthest away,
+  Lines lines_;                       // and those to come after it
   int64_t dim_ = 0;
   // Of the line at hand, what is left.
   const char* key_ = nullptr;
@@ -118,7 +118,7 @@ HWY_INLINE int64_t FirstKey(int64_t end, int64_t keys) { return std::min(end, ke
 // A line of at least a tile's keys: the same or, its keys copied to `copy` [kTileRows, dim], one in
 // which others that nobody needs come after them.
 template <class T>
-HWY_INLINE KeyLine<T> AtLeastATile(const KeyLine<T>& line, int64_t dim, T* copy) {
+HWY_INLINE KvSpan<T> AtLeastATile(const KvSpan<T>& line, int64_t dim, T* copy) {
   if (line.keys >= kTileRows) return line;
   for (int64_t j = 0; j < line.keys; ++j)
     std::copy_n(line.key + j * line.key_stride, dim, copy + j * dim);
@@ -139,7 +139,7 @@ HWY_INLINE KeyLine<T> AtLeastATile(const KeyLine<T>& line, int64_t dim, T* copy)
 
 // logit[h * stride + j] = query . key j of each head, of a line of at least a tile's keys.
 COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads, int64_t head_dim,
-                                           const KeyLine<bfloat16>& line, float* logit,
+                                           const KvSpan<bfloat16>& line, float* logit,
                                            int64_t stride, Fetcher& fetcher) {
   const int64_t key_bytes = line.key_stride * static_cast<int64_t>(sizeof(bfloat16));
   for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows) {
@@ -212,7 +212,7 @@ COMBINER_AMX HWY_INLINE void Split(const bfloat16* query, int64_t heads, int64_t
 // upper[h * stride + j] and lower[...]: the products of a head's halves with key j, whole numbers,
 // of a line of at least a tile's keys.
 COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t heads,
-                                               int64_t head_dim, const KeyLine<int8_t>& line,
+                                               int64_t head_dim, const KvSpan<int8_t>& line,
                                                int32_t* upper, int32_t* lower, int64_t stride,
                                                Fetcher& fetcher) {
   for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows) {
@@ -236,7 +236,7 @@ COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t 
 }
 
 // A head's logits of a line in 8 bits, before they are scaled.
-COMBINER_AMX HWY_INLINE void JoinLogits(const Int8KeyLine& line, float query_scale,
+COMBINER_AMX HWY_INLINE void JoinLogits(const Int8KvSpan& line, float query_scale,
                                         const int32_t* HWY_RESTRICT upper,
                                         const int32_t* HWY_RESTRICT lower,
                                         float* HWY_RESTRICT logit) {
@@ -253,10 +253,10 @@ COMBINER_AMX HWY_INLINE void JoinLogits(const Int8KeyLine& line, float query_sca
 
 // Values in 8 bits and weights of 16 make sums of whole numbers.
 struct Int8Values {
-  const Int8KeyLine& line;
+  const Int8KvSpan& line;
   float largest = 0;  // of the values' scales
 
-  COMBINER_AMX HWY_INLINE explicit Int8Values(const Int8KeyLine& line_) : line(line_) {
+  COMBINER_AMX HWY_INLINE explicit Int8Values(const Int8KvSpan& line_) : line(line_) {
     __m512 high = _mm512_setzero_ps();
     for (int64_t j = 0; j < line.keys; j += kTileRows) high = _mm512_max_ps(high, Scales(j));
     largest = _mm512_reduce_max_ps(high);
@@ -297,7 +297,7 @@ COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, const Int8Values& int8, flo
     }
     columns += j;
   };
-  for (const KeyLine<bfloat16>& line : lines) add_line(line.keys);
+  for (const KvSpan<bfloat16>& line : lines) add_line(line.keys);
   const int64_t exact = columns;
   add_line(int8.line.keys);
 
@@ -373,7 +373,7 @@ struct Int8PairSums {
 // Adds a line's values, from column `at`, times their weights: two sums of pairs of keys, even and
 // odd ones apart, so that one need not wait for the other.
 template <class Sums, class T, class Weight>
-COMBINER_AMX HWY_INLINE void AddLine(const KeyLine<T>& line, int64_t at, const Weight* weight,
+COMBINER_AMX HWY_INLINE void AddLine(const KvSpan<T>& line, int64_t at, const Weight* weight,
                                      Sums (&sums)[2], Fetcher& fetcher) {
   const T* value = line.value + at;
   const int64_t stride = line.value_stride;
@@ -396,7 +396,7 @@ COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, const Int8Values& int8, int64_t
                                     Fetcher& fetcher) {
   PairSums exact[2];
   const bfloat16* line_weight = weight.exact;
-  for (const KeyLine<bfloat16>& line : lines) {
+  for (const KvSpan<bfloat16>& line : lines) {
     AddLine(line, at, line_weight, exact, fetcher);
     line_weight += round_up(line.keys, kTileRows);
   }
@@ -433,7 +433,7 @@ struct LineScratch {
   int8_t* int8_keys;
 
   LineScratch(const DecodedPosition<bfloat16>& position, int64_t head_dim, Scratch& scratch) {
-    for (const KeyLine<bfloat16>& line : position.lines) exact += round_up(line.keys, kTileRows);
+    for (const KvSpan<bfloat16>& line : position.lines) exact += round_up(line.keys, kTileRows);
     columns = exact + round_up(position.int8.keys, kTileRows);
     // As if all were floats.
     const int64_t heads = round_up(position.heads, kTileRows);
@@ -457,7 +457,7 @@ struct LineScratch {
   }
 };
 
-COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> positions,
+COMBINER_AMX void AttendSpansByTiles(std::span<const DecodedPosition<bfloat16>> positions,
                                      int64_t head_dim, float scale, Scratch& scratch) {
   finish_stores_for_tiles();
   ShapeForLines();
@@ -469,7 +469,7 @@ COMBINER_AMX void AttendLinesByTiles(std::span<const DecodedPosition<bfloat16>> 
     Fetcher fetcher;
     if (i + 1 < positions.size()) fetcher = Fetcher(positions[i + 1], heads * head_dim);
     float* to = at.logit;
-    for (const KeyLine<bfloat16>& line : lines) {
+    for (const KvSpan<bfloat16>& line : lines) {
       LogitsByTiles(query, heads, head_dim, AtLeastATile(line, heads * head_dim, at.keys), to,
                     at.columns, fetcher);
       to += round_up(line.keys, kTileRows);
@@ -509,12 +509,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace combiner {
 
-bool attend_lines_by_tiles([[maybe_unused]] std::span<const DecodedPosition<bfloat16>> positions,
+bool attend_spans_by_tiles([[maybe_unused]] std::span<const DecodedPosition<bfloat16>> positions,
                            [[maybe_unused]] int64_t head_dim, [[maybe_unused]] float scale,
                            [[maybe_unused]] Scratch& scratch) {
 #if COMBINER_HAS_AMX
   if (head_dim % N_AVX3::kDims != 0 || !amx_available()) return false;
-  N_AVX3::AttendLinesByTiles(positions, head_dim, scale, scratch);
+  N_AVX3::AttendSpansByTiles(positions, head_dim, scale, scratch);
   return true;
 #else
   return false;

@@ -1,4 +1,4 @@
-#include "sampling/decoder.h"
+#include "model/decoder.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@
 #include "kernels/amx.h"
 #include "model/golden_cases.h"
 #include "model/random_model.h"
-#include "sampling/teacher_forcing.h"
+#include "model/teacher_forcing.h"
 #include "tensor/thread_team.h"
 
 namespace combiner {
@@ -39,9 +39,9 @@ double nats_tolerance() {
 template <class T>
 std::vector<float> parallel_logits(const Weights& weights, const std::vector<uint8_t>& image,
                                    Precision precision = precision_of<T>) {
-  const auto packed = pack_weights(weights, precision);
+  const ModelWeights packed = packed_of(weights, precision);
   std::vector<float> logits(image.size() * static_cast<size_t>(weights.config.vocab_size));
-  ParallelForward<T>(weights.config, packed).logits(image.data(), logits.data());
+  ImagePass<T>(weights.config, packed, Pass::forward_only).logits(image.data(), logits.data());
   return logits;
 }
 
@@ -138,22 +138,6 @@ std::vector<ModelConfig> odd_configs() {
   return configs;
 }
 
-template <class T>
-struct Batch {
-  const Weights& weights;
-  ThreadTeam packers{2};
-  ModelWeights<PanelWeights> panels;
-  Decoder<T> decoder;
-  std::vector<DecodeState<T>> states;
-
-  Batch(const Weights& weights_, size_t size, int team = 1, Precision precision = precision_of<T>)
-      : weights(weights_),
-        panels(pack_panels(weights, precision, packers)),
-        decoder(weights.config, panels, static_cast<int64_t>(size), team) {
-    for (size_t i = 0; i < size; ++i) states.emplace_back(weights.config, panels.summaries);
-  }
-};
-
 std::vector<std::vector<uint8_t>> random_images(const ModelConfig& config, size_t count) {
   Random random(7);
   std::vector<std::vector<uint8_t>> images;
@@ -237,7 +221,7 @@ void check_many(Precision precision) {
   const Weights weights = random_weights(config, random);
   const auto images = random_images(config, kImages);
   Batch<T> many(weights, kImages, 1, precision);
-  REQUIRE(kImages * many.states.front().bytes() > size_t{16} << 20);
+  REQUIRE(kImages * static_cast<DecodeState<T>*>(many.states.front())->bytes() > size_t{16} << 20);
   std::vector<std::vector<float>> together(kImages);
   decode<T>(many.decoder, many.states, images, kSteps, together);
   for (const size_t i : {size_t{0}, kImages - 1}) {
@@ -266,7 +250,7 @@ void check_team(Precision precision) {
       std::vector<std::vector<float>> logits(images.size());
       ThreadTeam(team).run([&](int rank) {
         for (int64_t i = 0; i < config.positions(); ++i)
-          batch.decoder.step(batch.states, forced<T>(images, logits), rank);
+          batch.decoder.step(batch.states, forced(images, logits), rank);
       });
       CHECK(logits == expected);
     }
@@ -313,7 +297,7 @@ TEMPLATE_TEST_CASE("decoder: the images of a batch may stand at different positi
 
   Batch<TestType> batch(weights, 2);
   std::vector<std::vector<float>> logits(2);
-  const std::span states(batch.states);
+  const std::span<ImageState* const> states(batch.states);
   const std::span<const std::vector<uint8_t>> known(images);
   decode<TestType>(batch.decoder, states.first(1), known.first(1), 5, logits);
   decode<TestType>(batch.decoder, states, known, positions - 5, logits);
@@ -335,14 +319,14 @@ TEMPLATE_TEST_CASE("decoder: a clone goes on exactly as the original", "", float
     Batch<TestType> batch(weights, 1);
     std::vector<std::vector<float>> logits(1);
     decode<TestType>(batch.decoder, batch.states, branches, shared, logits);
-    batch.states.push_back(batch.states[0].clone());
+    batch.add(batch.states[0]->clone());
     logits.push_back(logits[0]);
     for (size_t i = 0; i < 2; ++i)
       decode<TestType>(batch.decoder, std::span(batch.states).subspan(i, 1),
                        std::span(branches).subspan(i, 1), weights.config.positions() - shared,
                        std::span(logits).subspan(i, 1));
     CHECK(logits == expected);
-    CHECK(std::ranges::equal(batch.states[1].pixels, branches[1]));
+    CHECK(std::ranges::equal(batch.states[1]->pixels, branches[1]));
   }
 }
 
@@ -354,7 +338,7 @@ TEMPLATE_TEST_CASE("decoder: a state may begin a new image", "", float, bfloat16
     Batch<TestType> batch(weights, 1);
     std::vector<std::vector<float>> logits(1);
     decode<TestType>(batch.decoder, batch.states, images, weights.config.positions() - 2, logits);
-    batch.states[0].position = 0;
+    batch.states[0]->position = 0;
     logits[0].clear();
     const std::span<const std::vector<uint8_t>> second(&images[1], 1);
     decode<TestType>(batch.decoder, batch.states, second, weights.config.positions(), logits);
@@ -370,8 +354,8 @@ TEST_CASE("decoder: refuses more images than it was made for, and complete ones"
   const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
   for (int i = 0; i < 4; ++i) batch.decoder.step(batch.states, zero);
   CHECK_THROWS_WITH(batch.decoder.step(batch.states, zero), contains("complete"));
-  batch.states[0].position = 0;
-  batch.states.emplace_back(weights.config);
+  batch.states[0]->position = 0;
+  batch.add(batch.states[0]->clone());
   CHECK_THROWS_WITH(batch.decoder.step(batch.states, zero), contains("more images"));
 }
 

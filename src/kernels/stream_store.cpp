@@ -1,9 +1,9 @@
-#include "kernels/store_away.h"
+#include "kernels/stream_store.h"
 
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/store_away.cpp"
+#define HWY_TARGET_INCLUDE "kernels/stream_store.cpp"
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
@@ -13,7 +13,7 @@ namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Rows of `bytes`, whole cache lines, as the places where they go.
-void StoreAway(const Matrix<const uint8_t>& from, const Matrix<uint8_t>& to) {
+void StreamStore(const Matrix<const uint8_t>& from, const Matrix<uint8_t>& to) {
   constexpr int64_t kLine = 64;
   const hn::CappedTag<uint8_t, kLine> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -31,7 +31,7 @@ HWY_AFTER_NAMESPACE();
 namespace combiner {
 namespace {
 
-HWY_EXPORT(StoreAway);
+HWY_EXPORT(StreamStore);
 
 template <class Byte, class T>
 Matrix<Byte> bytes_of(const Matrix<T>& m) {
@@ -42,20 +42,20 @@ Matrix<Byte> bytes_of(const Matrix<T>& m) {
 }  // namespace
 
 template <class T>
-void store_away(Matrix<const T> from, Matrix<T> to) {
+void stream_store(Matrix<const T> from, Matrix<T> to) {
   constexpr uintptr_t kLine = 64;
   const auto bytes = bytes_of<uint8_t>(to);
   const auto misplaced = reinterpret_cast<uintptr_t>(bytes.data) |
                          static_cast<uintptr_t>(bytes.columns) |
                          static_cast<uintptr_t>(bytes.stride);
   if (misplaced % kLine == 0)
-    HWY_DYNAMIC_DISPATCH(StoreAway)(bytes_of<const uint8_t>(from), bytes);
+    HWY_DYNAMIC_DISPATCH(StreamStore)(bytes_of<const uint8_t>(from), bytes);
   else
     for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, to.row(i));
 }
-template void store_away(Matrix<const float>, Matrix<float>);
-template void store_away(Matrix<const bfloat16>, Matrix<bfloat16>);
-template void store_away(Matrix<const int8_t>, Matrix<int8_t>);
+template void stream_store(Matrix<const float>, Matrix<float>);
+template void stream_store(Matrix<const bfloat16>, Matrix<bfloat16>);
+template void stream_store(Matrix<const int8_t>, Matrix<int8_t>);
 
 }  // namespace combiner
 #endif  // HWY_ONCE

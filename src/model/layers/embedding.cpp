@@ -1,5 +1,8 @@
-#include "model/embedding.h"
+#include "model/layers/embedding.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -38,7 +41,7 @@ int64_t above_value(const ModelConfig& config, const uint8_t* pixels, PixelPlace
 }
 
 // Calls visit(table, row) for every table row that a position's embedding sums; `tables` is an
-// EmbedWeights (of pointers) or an EmbedParameters (of offsets).
+// EmbeddingWeights (of pointers) or an EmbeddingParameters (of offsets).
 template <class Tables, class Visit>
 void for_each_table_row(const ModelConfig& config, const Tables& tables, const uint8_t* pixels,
                         int64_t position, Visit&& visit) {
@@ -88,8 +91,6 @@ void fill_stem_window(const ModelConfig& config, const uint8_t* pixels, PixelPla
   }
 }
 
-}  // namespace
-
 Buffer<float> sinusoidal_positions(const ModelConfig& config) {
   if (config.position != Position::sinusoidal) return {};
   const int64_t half = config.embed_dim / 2;
@@ -105,42 +106,89 @@ Buffer<float> sinusoidal_positions(const ModelConfig& config) {
   return table;
 }
 
+}  // namespace
+
+EmbeddingParameters::EmbeddingParameters(ParameterLayout& layout, const ModelConfig& config) {
+  const int64_t dim = config.embed_dim;
+  const int64_t vocab = config.vocab_size;
+  constexpr ParameterKind kTable = ParameterKind::value_table;
+  if (config.tokens == Tokens::subpixel)
+    token = layout.add("embed.token.weight",
+                       {std::max<int64_t>(vocab, config.start_token.value_or(0) + 1), dim}, kTable);
+  for (int c = 0; config.context.previous && c < config.image.channels; ++c)
+    previous.push_back(
+        layout.add(fmt::format("embed.previous.{}.weight", c), {vocab + 1, dim}, kTable));
+  for (int c = 0; config.context.above && c < config.image.channels; ++c)
+    above.push_back(layout.add(fmt::format("embed.above.{}.weight", c), {vocab + 1, dim}, kTable));
+  if (config.stem)
+    stem = DenseParameters(
+        layout,
+        layout.add("embed.stem.weight",
+                   {dim, config.image.channels + 1, config.stem->rows, config.stem->columns}),
+        dim, stem_inputs(config));
+  if (config.position == Position::learned)
+    position = layout.add("embed.position.weight", {config.positions(), dim});
+  if (config.position == Position::axial) {
+    row = layout.add("embed.position.row.weight", {config.rows(), dim});
+    column = layout.add("embed.position.column.weight", {config.columns(), dim});
+  }
+}
+
+EmbeddingWeights::EmbeddingWeights(const ModelConfig& config, const EmbeddingParameters& parameters,
+                                   const PackedParameters& packed)
+    : token(packed.vector(parameters.token)),
+      position(packed.vector(parameters.position)),
+      row(packed.vector(parameters.row)),
+      column(packed.vector(parameters.column)),
+      sinusoids(sinusoidal_positions(config)) {
+  for (const size_t p : parameters.previous) previous.push_back(packed.vector(p));
+  for (const size_t p : parameters.above) above.push_back(packed.vector(p));
+  if (config.stem) stem = packed.dense(parameters.stem);
+}
+
 int64_t stem_inputs(const ModelConfig& config) {
   if (!config.stem) return 0;
   return int64_t{config.image.channels + 1} * config.stem->rows * config.stem->columns;
 }
 
-template <class Dense, class T>
-void embed_position(const ModelConfig& config, const EmbedWeights<Dense>& weights,
-                    const Buffer<float>& positions, const uint8_t* pixels, int64_t position,
-                    float* x, T* stem_in) {
+template <class T>
+void embed_position(const ModelConfig& config, const EmbeddingWeights& weights,
+                    const ImagePosition& at, float* x, T* stem_in) {
   std::array<const float*, kMostRows> rows;
   size_t count = 0;
   const int64_t dim = config.embed_dim;
-  for_each_table_row(config, weights, pixels, position,
+  for_each_table_row(config, weights, at.pixels, at.position,
                      [&](const float* table, int64_t row) { rows[count++] = table + row * dim; });
-  if (config.position == Position::sinusoidal) rows[count++] = positions.data() + position * dim;
+  if (config.position == Position::sinusoidal)
+    rows[count++] = weights.sinusoids.data() + at.position * dim;
   sum_rows({rows.data(), count}, {x, static_cast<size_t>(dim)});
-  if (config.stem) fill_stem_window(config, pixels, place_of(config, position), stem_in);
+  if (config.stem) fill_stem_window(config, at.pixels, place_of(config, at.position), stem_in);
 }
 
-template void embed_position(const ModelConfig&, const EmbedWeights<PackedWeights>&,
-                             const Buffer<float>&, const uint8_t*, int64_t, float*, float*);
-template void embed_position(const ModelConfig&, const EmbedWeights<PackedWeights>&,
-                             const Buffer<float>&, const uint8_t*, int64_t, float*, bfloat16*);
-template void embed_position(const ModelConfig&, const EmbedWeights<PanelWeights>&,
-                             const Buffer<float>&, const uint8_t*, int64_t, float*, float*);
-template void embed_position(const ModelConfig&, const EmbedWeights<PanelWeights>&,
-                             const Buffer<float>&, const uint8_t*, int64_t, float*, bfloat16*);
-
-void embed_backward(const ModelConfig& config, const EmbedParameters& parameters,
-                    const uint8_t* pixels, Matrix<const float> d_x, float* gradient) {
+template <class T>
+void embedding_backward(const ModelConfig& config, const EmbeddingParameters& parameters,
+                        const uint8_t* pixels, EmbeddingActivations<T>& act, ResidualGradient<T>& d,
+                        const GradientBuffer& gradient, Worker& worker) {
   const int64_t dim = config.embed_dim;
+  const Matrix<float> d_x = d.x.view();
   for (int64_t p = 0; p < d_x.rows; ++p)
     for_each_table_row(config, parameters, pixels, p, [&](size_t offset, int64_t row) {
       add_row({d_x.row(p), static_cast<size_t>(dim)},
-              gradient + offset + static_cast<size_t>(row * dim));
+              gradient.values + offset + static_cast<size_t>(row * dim));
     });
+  if (config.stem)
+    dense_backward_weight<const T>(worker, d.as_product_input(d_x), act.stem_in.view(),
+                                   parameters.stem, gradient);
 }
+
+#define COMBINER_INSTANTIATE(T)                                                                    \
+  template void embed_position(const ModelConfig&, const EmbeddingWeights&, const ImagePosition&,  \
+                               float*, T*);                                                        \
+  template void embedding_backward(const ModelConfig&, const EmbeddingParameters&, const uint8_t*, \
+                                   EmbeddingActivations<T>&, ResidualGradient<T>&,                 \
+                                   const GradientBuffer&, Worker&)
+COMBINER_INSTANTIATE(float);
+COMBINER_INSTANTIATE(bfloat16);
+#undef COMBINER_INSTANTIATE
 
 }  // namespace combiner

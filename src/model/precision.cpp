@@ -1,0 +1,29 @@
+#include "model/precision.h"
+
+namespace combiner {
+
+std::string_view name(Precision precision) {
+  switch (precision) {
+    case Precision::bf16:
+      return "bf16";
+    case Precision::int8:
+      return "int8";
+    default:
+      return "f32";
+  }
+}
+
+ElementType product_type(Precision precision) {
+  return precision == Precision::f32 ? ElementType::f32 : ElementType::bf16;
+}
+
+KeptSummaries kept_summaries(Precision precision) {
+  return precision == Precision::int8 ? KeptSummaries::in_8_bits : KeptSummaries::as_made;
+}
+
+Precision weight_precision(const ParameterLayout& layout, size_t offset, Precision precision) {
+  return precision == Precision::int8 && !layout.at(offset).quantizable ? Precision::bf16
+                                                                        : precision;
+}
+
+}  // namespace combiner

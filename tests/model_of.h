@@ -1,0 +1,20 @@
+// Models and packed weights of weights that a test goes on using.
+#pragma once
+
+#include "engine/model.h"
+#include "tensor/thread_team.h"
+
+namespace combiner {
+
+inline Model model_of(const Weights& weights, Precision precision = Precision::f32) {
+  return Model(weights.clone(), precision, 2);
+}
+
+// `weights` must outlive the result.
+inline ModelWeights packed_of(const Weights& weights, Precision precision = Precision::f32,
+                              PackedFor use = PackedFor::images) {
+  ThreadTeam team(2);
+  return pack_weights(weights, precision, use, team);
+}
+
+}  // namespace combiner
