@@ -24,7 +24,7 @@ import numpy as np
 
 import safetensors_numpy
 from flax_parameters import ATTENTION_LAYERS, from_flax
-from reference_attention import CAUSAL, SPARSE_BASELINES, attention
+from reference_attention import CAUSAL, ROTARY, SPARSE_BASELINES, attention, rotary_angles, turn
 from reference_layers import ACTIVATIONS, dense, gelu, layer_norm, log_softmax, scope
 
 OUTSIDE = 256  # the row of a context table for a neighbour outside the image
@@ -33,12 +33,24 @@ OUTSIDE = 256  # the row of a context table for a neighbour outside the image
 # ---- The forward pass ---------------------------------------------------------------------------
 
 
-def attention_layer(a, w, config, variant):
-    """[L, D] -> [L, D] of the normalised block input."""
+def attention_layer(a, w, config, variant, first=(0, 0)):
+    """[L, D] -> [L, D] of the normalised block input; `first` is the first position's place."""
     w = scope(w, "attention.")
     out = attention(dense(a, w, "query"), dense(a, w, "key"), dense(a, w, "value"), CAUSAL[variant],
-                    grid(config)[1], config["num_heads"], a, w, config["norm_epsilon"])
+                    grid(config)[1], config["num_heads"], a, w, config["norm_epsilon"],
+                    layer_angles(config, first))
     return dense(out, w, "output")
+
+
+def layer_angles(config, first=(0, 0)):
+    """[L, e / 2], or None without rotary positions."""
+    if not config.get("rotary"):
+        return None
+    rows, columns = grid(config)
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return rotary_angles(first[0] + row, first[1] + column,
+                         config["embed_dim"] // config["num_heads"], config["rotary"]["base"])
+
 
 def grid(config):
     """(rows, columns) of the positions."""
@@ -203,6 +215,25 @@ def weight_shapes(config):
     return shapes
 
 
+def check_rotary(config):
+    """Raises ValueError for rotary positions that no model has; an absent field is null."""
+    rotary = config.get("rotary")
+    if rotary is None:
+        return
+    base = rotary["base"] if isinstance(rotary, dict) and rotary.keys() == {"base"} else None
+    if type(base) not in (int, float) or not 0.0 < base < np.inf:
+        raise ValueError(f"rotary is {json.dumps(rotary)}; expected null or an object with the"
+                         " field base, a finite number above 0")
+    head_dim = config["embed_dim"] // config["num_heads"]
+    if head_dim % 4:
+        raise ValueError(f"embed_dim / num_heads is {head_dim}; rotary positions need a multiple of"
+                         " 4, pairs for the row and as many for the column")
+    for variant in layer_variants(config):
+        if variant not in ROTARY:
+            raise ValueError(f"attention {variant} with rotary positions: the key of an abstraction"
+                             f" has no position; those that may are {', '.join(sorted(ROTARY))}")
+
+
 def load_model(path):
     """(config, weights in float64)"""
     tensors, metadata = safetensors_numpy.read(path)
@@ -212,6 +243,10 @@ def load_model(path):
     for variant in layer_variants(config):
         if variant not in CAUSAL:
             raise ValueError(f"{path}: attention {variant}; known are {', '.join(CAUSAL)}")
+    try:
+        check_rotary(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     for name in [name for name, tensor in tensors.items() if tensor.dtype == np.int8]:
         scale = tensors.pop(f"{name}.scale", None)  # of each output, the first axis
         if scale is None or scale.shape != tensors[name].shape[:1]:
