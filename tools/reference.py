@@ -8,7 +8,8 @@
     tools/reference.py --make DIR
         writes the test data: small random models, images, and what the models say of them
     tools/reference.py --verify DIR
-        computes the test data again and compares; checks that no logit sees its own or later bytes
+        computes the test data again and compares; checks that no logit sees its own or later bytes,
+        and that rotary positions tell attention the distances between positions and nothing else
 
 Shapes in comments: H x W x C the image, L = rows x columns the grid of positions, D embed_dim,
 h heads of e = D / h features. One image at a time, every attention as a masked matrix over all
@@ -24,7 +25,7 @@ import numpy as np
 
 import safetensors_numpy
 from flax_parameters import ATTENTION_LAYERS, from_flax
-from reference_attention import CAUSAL, SPARSE_BASELINES, attention
+from reference_attention import CAUSAL, ROTARY, SPARSE_BASELINES, attention, rotary_angles, turn
 from reference_layers import ACTIVATIONS, dense, gelu, layer_norm, log_softmax, scope
 
 OUTSIDE = 256  # the row of a context table for a neighbour outside the image
@@ -33,12 +34,24 @@ OUTSIDE = 256  # the row of a context table for a neighbour outside the image
 # ---- The forward pass ---------------------------------------------------------------------------
 
 
-def attention_layer(a, w, config, variant):
-    """[L, D] -> [L, D] of the normalised block input."""
+def attention_layer(a, w, config, variant, first=(0, 0)):
+    """[L, D] -> [L, D] of the normalised block input; `first` is the first position's place."""
     w = scope(w, "attention.")
     out = attention(dense(a, w, "query"), dense(a, w, "key"), dense(a, w, "value"), CAUSAL[variant],
-                    grid(config)[1], config["num_heads"], a, w, config["norm_epsilon"])
+                    grid(config)[1], config["num_heads"], a, w, config["norm_epsilon"],
+                    layer_angles(config, first))
     return dense(out, w, "output")
+
+
+def layer_angles(config, first=(0, 0)):
+    """[L, e / 2], or None without rotary positions."""
+    if not config.get("rotary"):
+        return None
+    rows, columns = grid(config)
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return rotary_angles(first[0] + row, first[1] + column,
+                         config["embed_dim"] // config["num_heads"], config["rotary"]["base"])
+
 
 def grid(config):
     """(rows, columns) of the positions."""
@@ -203,6 +216,25 @@ def weight_shapes(config):
     return shapes
 
 
+def check_rotary(config):
+    """Raises ValueError for rotary positions that no model has; an absent field is null."""
+    rotary = config.get("rotary")
+    if rotary is None:
+        return
+    base = rotary["base"] if isinstance(rotary, dict) and rotary.keys() == {"base"} else None
+    if type(base) not in (int, float) or not 0.0 < base < np.inf:
+        raise ValueError(f"rotary is {json.dumps(rotary)}; expected null or an object with the"
+                         " field base, a finite number above 0")
+    head_dim = config["embed_dim"] // config["num_heads"]
+    if head_dim % 4:
+        raise ValueError(f"embed_dim / num_heads is {head_dim}; rotary positions need a multiple of"
+                         " 4, pairs for the row and as many for the column")
+    for variant in layer_variants(config):
+        if variant not in ROTARY:
+            raise ValueError(f"attention {variant} with rotary positions: the key of an abstraction"
+                             f" has no position; those that may are {', '.join(sorted(ROTARY))}")
+
+
 def load_model(path):
     """(config, weights in float64)"""
     tensors, metadata = safetensors_numpy.read(path)
@@ -212,6 +244,10 @@ def load_model(path):
     for variant in layer_variants(config):
         if variant not in CAUSAL:
             raise ValueError(f"{path}: attention {variant}; known are {', '.join(CAUSAL)}")
+    try:
+        check_rotary(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     for name in [name for name, tensor in tensors.items() if tensor.dtype == np.int8]:
         scale = tensors.pop(f"{name}.scale", None)  # of each output, the first axis
         if scale is None or scale.shape != tensors[name].shape[:1]:
@@ -308,8 +344,9 @@ MAKE_COMMAND = "tools/reference.py --make tests/data/golden"
 
 def case(image, tokens, position, attention, context=(), stem=None, activation="gelu",
          start_token=None, embed_dim=16, num_layers=2, num_heads=2, mlp_dim=24,
-         norm_epsilon=1e-6):
-    return {
+         norm_epsilon=1e-6, rotary=None):
+    """A config; `rotary` is the base of rotary positions."""
+    config = {
         "format": "combiner-1",
         "image": dict(zip(("height", "width", "channels"), (*image, 3))),
         "tokens": tokens,
@@ -325,6 +362,9 @@ def case(image, tokens, position, attention, context=(), stem=None, activation="
         "norm_epsilon": norm_epsilon,
         "start_token": start_token,
     }
+    if rotary:
+        config["rotary"] = {"base": rotary}
+    return config
 
 
 # Odd sizes and head widths on purpose; an epsilon of 1e-3 shows where it goes, 1e-6 cannot.
@@ -365,7 +405,27 @@ VARIANT_CASES = {
     "mixed_variants": variant_case((4, 1), ["axial_mixture", "fixed", "axial_rowmajor",
                                             "logsparse"], num_layers=4),
 }
-CASES |= VARIANT_CASES
+
+# Heads of 4, whose only frequency is 1 whatever the base, of 8, 12 and 32.
+ROTARY_CASES = {
+    "rotary_pixel_rowmajor": case((4, 6), "pixel", "axial", "axial_rowmajor",
+                                  context=("previous", "above"), stem=(4, 7), rotary=100),
+    "rotary_pixel_full": case((3, 5), "pixel", "learned", "full", context=("previous",),
+                              activation="relu", rotary=20.5),
+    "rotary_pixel_axial": case((4, 3), "pixel", "axial", "axial", context=("previous",),
+                               embed_dim=8, mlp_dim=12, rotary=100),
+    "rotary_pixel_fixed_sparse": case((4, 3), "pixel", "sinusoidal", "fixed_sparse",
+                                      context=("above", "previous"), rotary=100),
+    "rotary_pixel_logsparse_sparse": case((4, 3), "pixel", "sinusoidal", "logsparse_sparse",
+                                          context=("previous",), embed_dim=8, num_heads=1,
+                                          mlp_dim=12, rotary=100),
+    "rotary_subpixel_rowmajor": case((4, 2), "subpixel", "sinusoidal", "axial_rowmajor",
+                                     start_token=0, embed_dim=24, norm_epsilon=1e-3, rotary=100),
+    "rotary_mixed": case((3, 2), "subpixel", "axial",
+                         ["axial_rowmajor", "full", "axial", "fixed_sparse", "logsparse_sparse"],
+                         start_token=256, embed_dim=32, num_layers=5, num_heads=1, rotary=100),
+}
+CASES |= VARIANT_CASES | ROTARY_CASES  # in this order: a case's place is its seed
 F32_CASES = {"pixel_rowmajor_plain"}  # the others are stored as BF16
 
 
@@ -406,7 +466,7 @@ def make(folder):
                                 "F32" if name in F32_CASES else "BF16")
         config, weights = load_model(path)  # exactly what is stored
         shape = [config["image"][k] for k in ("height", "width", "channels")]
-        count = 1 if name in VARIANT_CASES else 2
+        count = 1 if name in VARIANT_CASES | ROTARY_CASES else 2
         images = rng.integers(0, 256, (count, *shape), np.uint8)
         logits, losses = outputs(images, config, weights)
         safetensors_numpy.write(os.path.join(folder, f"{name}.golden.safetensors"),
@@ -437,6 +497,48 @@ def causality_fault(image, config, weights):
     return None
 
 
+def tell_distances(products, distances):
+    """Whether products are the same where distances are, and only there."""
+    groups = [products[distances == d] for d in np.unique(distances)]
+    return (max(np.ptp(group) for group in groups) < 1e-12
+            and np.diff(np.sort([group[0] for group in groups])).min() > 1e-6)
+
+
+def rotary_fault(config, weights):
+    """Says where positions are not turned as the definition says, or attention depends on more
+    than the rows and columns between two positions."""
+    rows, columns = grid(config)
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    size, base = config["embed_dim"] // config["num_heads"], config["rotary"]["base"]
+    rng = np.random.default_rng(0)
+    query, key = rng.standard_normal((2, size))
+    angles = layer_angles(config)
+    queries, keys = turn(query, angles), turn(key, angles)  # the same two at every position
+
+    half, quarter = size // 2, size // 4
+    for i in range(half):  # once more, as complex numbers
+        place = row if i < quarter else column
+        turned = (query[i] + 1j * query[half + i]) * np.exp(
+            1j * place * base ** (-4 * (i % quarter) / size))
+        if np.abs(queries[:, i] + 1j * queries[:, half + i] - turned).max() > 1e-12:
+            return f"pair {i} is not turned by its angle"
+    products = queries @ keys.T
+    for what, same, place in (("row", row, column), ("column", column, row)):
+        inside = np.equal.outer(same, same)
+        if not tell_distances(products[inside], np.subtract.outer(place, place)[inside]):
+            return f"the product with a key of the {what} does not tell the distance and no more"
+
+    a = rng.standard_normal((rows * columns, config["embed_dim"]))
+    for n, variant in enumerate(layer_variants(config)):
+        w = scope(weights, f"blocks.{n}.")
+        out = attention_layer(a, w, config, variant)
+        if relative_error(attention_layer(a, w, config, variant, first=(5, 3)), out) > 1e-12:
+            return f"{variant} depends on more than the distances between positions"
+        if relative_error(attention_layer(a, w, {**config, "rotary": None}, variant), out) < 1e-3:
+            return f"{variant} is the same without rotary positions"
+    return None
+
+
 def verify(folder):
     """Prints a line a case; true if all agree to float32's rounding and are causal."""
     all_ok = True
@@ -451,9 +553,10 @@ def verify(folder):
             faults.append("the stored config is not this program's")
         if not (logit_error < 1e-6 and nats_error < 1e-6):
             faults.append("the stored outputs are not this program's")
-        fault = causality_fault(stored["pixels"][0], config, weights)
-        if fault:
-            faults.append(fault)
+        faults.append(causality_fault(stored["pixels"][0], config, weights))
+        if name in ROTARY_CASES:
+            faults.append(rotary_fault(config, weights))
+        faults = [fault for fault in faults if fault]
         all_ok = all_ok and not faults
         print(f"{name}: relative error of logits {logit_error:.2e}, of nats {nats_error:.2e},"
               f" {'FAIL: ' + '; '.join(faults) if faults else 'causal, ok'}")

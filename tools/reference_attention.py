@@ -17,8 +17,8 @@ from reference_layers import dense, layer_norm, log_softmax
 
 
 class AttentionInput(NamedTuple):
-    q: np.ndarray  # [h, L, e], scaled by 1 / sqrt(e)
-    k: np.ndarray  # [h, L, e]
+    q: np.ndarray  # [h, L, e], scaled by 1 / sqrt(e) and turned
+    k: np.ndarray  # [h, L, e], turned
     v: np.ndarray  # [h, L, e]
     row: np.ndarray  # [L], each position's row
     column: np.ndarray  # [L]
@@ -26,6 +26,7 @@ class AttentionInput(NamedTuple):
     a: np.ndarray = None  # [L, D], what q, k and v are made from
     w: dict = None  # summary_output, summary_norm, summary_key
     epsilon: float = None  # of summary_norm
+    angles: np.ndarray = None  # [L, e / 2], what rotary positions turn keys by
 
     @property
     def same_row(self):  # j is in the row of i
@@ -78,21 +79,41 @@ def join_heads(x):  # [h, L, e] -> [L, D]
     return x.transpose(1, 0, 2).reshape(x.shape[1], -1)
 
 
-def attention(query, key, value, parts_of, columns, num_heads, a=None, w=None, epsilon=None):
+def rotary_angles(row, column, head_dim, base):
+    """[L, e / 2]: what the positions turn the pairs of a head by, half of them each by its row, the
+    other half by its column."""
+    frequencies = float(base) ** (-4.0 * np.arange(head_dim // 4) / head_dim)
+    return np.concatenate([np.multiply.outer(row, frequencies),
+                           np.multiply.outer(column, frequencies)], axis=1)
+
+
+def turn(x, angles):
+    """[..., L, e]: turns numbers i and i + e / 2, a pair, by the i-th of the position's angles."""
+    if angles is None:
+        return x
+    a, b = np.split(x, 2, axis=-1)
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+def attention(query, key, value, parts_of, columns, num_heads, a=None, w=None, epsilon=None,
+              angles=None):
     """[L, D]: attention of `query`, not yet scaled, over a grid of so many columns.
 
-    `parts_of` is a variant of CAUSAL or BIDIRECTIONAL; for the rest see AttentionInput.
+    `parts_of` is a variant of CAUSAL or BIDIRECTIONAL; with `angles`, which queries and keys are
+    turned by, a causal one of ROTARY. For the rest see AttentionInput.
     """
     length, dim = query.shape
     x = AttentionInput(
-        q=split_heads(query, num_heads) / np.sqrt(dim / num_heads),
-        k=split_heads(key, num_heads),
+        q=turn(split_heads(query, num_heads) / np.sqrt(dim / num_heads), angles),
+        k=turn(split_heads(key, num_heads), angles),
         v=split_heads(value, num_heads),
         row=np.arange(length) // columns,
         column=np.arange(length) % columns,
         a=a,
         w=w,
         epsilon=epsilon,
+        angles=angles,
     )
     return join_heads(attend(x.q, parts_of(x)))
 
@@ -126,7 +147,7 @@ def summaries(x, support):
     hidden = dense(join_heads(values), x.w, "summary_output") + x.a
     hidden = layer_norm(hidden, x.w, "summary_norm", x.epsilon)
     keys = split_heads(dense(hidden, x.w, "summary_key"), len(x.k))
-    return Part(keys, values, support)
+    return Part(turn(keys, x.angles), values, support)
 
 
 def dyadic_spans(length):
@@ -223,6 +244,8 @@ def logsparse_sparse(x):
 CAUSAL = {f.__name__: f for f in (axial_rowmajor, axial_vertical, axial_horizontal, axial_mixture,
                                   fixed, logsparse, full, axial, fixed_sparse, logsparse_sparse)}
 SPARSE_BASELINES = {"axial", "fixed_sparse", "logsparse_sparse"}  # do not see every position
+# Whose every key has a position to turn it by: a maximum of keys has none.
+ROTARY = {"axial_rowmajor", "full", *SPARSE_BASELINES}
 
 
 # ---- Bidirectional variants: each position attends all, none both directly and abstracted --------

@@ -61,16 +61,26 @@ def join_heads(x):  # [..., h, e] -> [..., D]
     return x.reshape(*x.shape[:-2], -1)
 
 
-def query_key_value(a, block, shape):
-    """Three of [..., h, e]."""
-    return [split_heads(x, shape.heads) for x in jnp.split(times(a, block["qkv"]), 3, -1)]
+def turn(x, rotary):
+    """[..., h, e], turned by cosines and sines [..., 1, e / 2], unless None."""
+    if rotary is None:
+        return x
+    cos, sin = rotary
+    a, b = jnp.split(x.astype(jnp.float32), 2, -1)
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)
 
 
-def summary_keys(values, a, block, shape):
+def query_key_value(a, block, shape, rotary):
+    """Three of [..., h, e]; `rotary` is for turn."""
+    q, k, v = [split_heads(x, shape.heads) for x in jnp.split(times(a, block["qkv"]), 3, -1)]
+    return turn(q, rotary), turn(k, rotary), v
+
+
+def summary_keys(values, a, block, shape, rotary):
     """[..., h, e] of the summaries' values and the attention's input [..., D]."""
     hidden = times(join_heads(values), block["summary_output"]) + a
     hidden = layer_norm(hidden, block["summary_norm"], shape.epsilon)
-    return split_heads(times(hidden, block["summary_key"]), shape.heads)
+    return turn(split_heads(times(hidden, block["summary_key"]), shape.heads), rotary)
 
 
 def mlp(x, block, shape):
@@ -119,11 +129,11 @@ def embedding(images, params, shape):  # [B, R, C, 3] -> [B, R, C, D]
 
 def attention(x, block, shape):  # [B, R, C, D] -> [B, R, C, D]
     a = layer_norm(x, block["norm1"], shape.epsilon)
-    q, k, v = query_key_value(a, block, shape)  # [B, R, C, h, e]
+    q, k, v = query_key_value(a, block, shape, shape.rotary)  # [B, R, C, h, e]
     row_scores = product("brihe,brjhe->brhij", q, k).astype(jnp.float32)
     whole_row = jax.nn.softmax(row_scores, -1).astype(x.dtype)
     values = product("brhij,brjhe->brihe", whole_row, v)
-    keys = summary_keys(values, a, block, shape)
+    keys = summary_keys(values, a, block, shape, shape.rotary)
     column_scores = product("brche,bpche->bchrp", q, keys).astype(jnp.float32)
 
     # One softmax over the row so far and the summaries above.
@@ -212,6 +222,7 @@ def decode(uniforms, given, is_given, num_rows, params, shape):
     dtype = params["row"].dtype
     head_dim = dim // shape.heads
     side = shape.stem_columns // 2
+    rotary = shape.rotary and [jnp.asarray(table) for table in shape.rotary]
 
     def pixel(c, carry, r, summaries):
         flat, planes, losses, row_caches = carry
@@ -223,11 +234,12 @@ def decode(uniforms, given, is_given, num_rows, params, shape):
                                    (batch, shape.stem_rows, shape.stem_columns, 4))
         x += times(window.reshape(batch, -1), params["stem"])
         x += params["row"][r] + params["column"][c]
+        turns = rotary and [table[r, c] for table in rotary]
         new_caches = []
         for block, (keys, values, inputs, queries), (s_keys, s_values) in zip(
                 params["blocks"], row_caches, summaries):
             a = layer_norm(x, block["norm1"], shape.epsilon)
-            q, k, v = query_key_value(a, block, shape)  # [B, h, e]
+            q, k, v = query_key_value(a, block, shape, turns)  # [B, h, e]
             keys = keys.at[:, :, c].set(k)
             values = values.at[:, :, c].set(v)
             out = attend_cached(q, (keys, values), (s_keys[c], s_values[c]), r, c)
@@ -248,13 +260,14 @@ def decode(uniforms, given, is_given, num_rows, params, shape):
                   for _ in params["blocks"]]
         flat, planes, losses, caches = lax.fori_loop(
             0, columns, partial(pixel, r=r, summaries=summaries), (flat, planes, losses, caches))
+        turns = rotary and [table[r][:, None] for table in rotary]
         new_summaries = []
         for block, (keys, values, a, q), (s_keys, s_values) in zip(params["blocks"], caches,
                                                                    summaries):
             scores = product("bhie,bhje->bhij", q, keys).astype(jnp.float32)
             p = jax.nn.softmax(scores, -1).astype(dtype)
             new_values = product("bhij,bhje->ibhe", p, values)
-            new_keys = summary_keys(new_values, a, block, shape)
+            new_keys = summary_keys(new_values, a, block, shape, turns)
             new_summaries.append((s_keys.at[:, :, :, r].set(new_keys),
                                   s_values.at[:, :, :, r].set(new_values)))
         return flat, planes, losses, new_summaries

@@ -14,11 +14,25 @@ class Shape(NamedTuple):
     stem_rows: int
     stem_columns: int
     epsilon: float
+    rotary: tuple  # rotary_tables
 
     @staticmethod
     def of(config):
         return Shape(config["image"]["height"], config["image"]["width"], config["num_heads"],
-                     config["stem"]["rows"], config["stem"]["columns"], config["norm_epsilon"])
+                     config["stem"]["rows"], config["stem"]["columns"], config["norm_epsilon"],
+                     rotary_tables(config))
+
+
+def rotary_tables(config):
+    """Cosines and sines, two of [R, C, 1, e / 2], of the angles that rotary positions turn the
+    pairs of a head by; None in a model without."""
+    if config.get("rotary") is None:
+        return None
+    head_dim = config["embed_dim"] // config["num_heads"]
+    frequencies = config["rotary"]["base"] ** (-4.0 * np.arange(head_dim // 4) / head_dim)
+    place = np.indices((config["image"]["height"], config["image"]["width"]))  # row, column
+    angles = np.concatenate(place[..., None, None] * frequencies, -1)
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
 def require_supported(config):

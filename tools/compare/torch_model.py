@@ -23,16 +23,26 @@ def split_heads(x, heads):  # [..., D] -> [..., h, e]
     return x.unflatten(-1, (heads, -1))
 
 
-def query_key_value(a, block, shape):
-    """Three of [..., h, e]."""
-    return [split_heads(x, shape.heads) for x in (a @ block["qkv"]).chunk(3, -1)]
+def turn(x, rotary):
+    """[..., h, e], turned by cosines and sines [..., 1, e / 2], unless None."""
+    if rotary is None:
+        return x
+    cos, sin = rotary
+    a, b = x.float().chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).to(x.dtype)
 
 
-def summary_keys(values, a, block, shape):
+def query_key_value(a, block, shape, rotary):
+    """Three of [..., h, e]; `rotary` is for turn."""
+    q, k, v = [split_heads(x, shape.heads) for x in (a @ block["qkv"]).chunk(3, -1)]
+    return turn(q, rotary), turn(k, rotary), v
+
+
+def summary_keys(values, a, block, shape, rotary):
     """[..., h, e] of the summaries' values and the attention's input [..., D]."""
     hidden = values.flatten(-2) @ block["summary_output"] + a
     hidden = layer_norm(hidden, block["summary_norm"], shape.epsilon)
-    return split_heads(hidden @ block["summary_key"], shape.heads)
+    return turn(split_heads(hidden @ block["summary_key"], shape.heads), rotary)
 
 
 def gelu(x):
@@ -82,11 +92,11 @@ def embedding(images, params, shape):  # [B, R, C, 3] -> [B, R, C, D]
 
 def attention(x, block, shape):  # [B, R, C, D] -> [B, R, C, D]
     a = layer_norm(x, block["norm1"], shape.epsilon)
-    q, k, v = query_key_value(a, block, shape)  # [B, R, C, h, e]
+    q, k, v = query_key_value(a, block, shape, shape.rotary)  # [B, R, C, h, e]
     by_row = [t.transpose(2, 3) for t in (q, k, v)]  # [B, R, h, C, e]
     row_scores = (by_row[0] @ by_row[1].transpose(-1, -2)).float()  # [B, R, h, C, C]
     values = (row_scores.softmax(-1).to(x.dtype) @ by_row[2]).transpose(2, 3)
-    keys = summary_keys(values, a, block, shape)
+    keys = summary_keys(values, a, block, shape, shape.rotary)
     by_column = [t.permute(0, 2, 3, 1, 4) for t in (q, keys, values)]  # [B, C, h, R, e]
     column_scores = (by_column[0] @ by_column[1].transpose(-1, -2)).float()  # [B, C, h, R, R]
 
@@ -169,7 +179,7 @@ class Cache:
         self.summary_values = torch.zeros(column, dtype=dtype)
 
 
-def decode_layer(x, c, column_mask, row, summaries, block, shape):
+def decode_layer(x, c, column_mask, rotary, row, summaries, block, shape):
     """[B, D] -> [B, D] at column c, a tensor; fills in column c of the row's cache.
 
     row is queries, keys, values [B, h, C, e] and inputs [B, C, D]; summaries is keys and values
@@ -177,7 +187,7 @@ def decode_layer(x, c, column_mask, row, summaries, block, shape):
     """
     queries, keys, values, inputs = row
     a = layer_norm(x, block["norm1"], shape.epsilon)
-    q, k, v = query_key_value(a, block, shape)  # [B, h, e]
+    q, k, v = query_key_value(a, block, shape, rotary)  # [B, h, e]
     for cache, now in ((queries, q), (keys, k), (values, v)):
         cache.index_copy_(2, c, now[:, :, None])
     inputs.index_copy_(1, c, a[:, None])
@@ -189,23 +199,24 @@ def decode_layer(x, c, column_mask, row, summaries, block, shape):
     return mlp(x + out.flatten(1) @ block["output"], block, shape)
 
 
-def decode_pixel(previous, above, window, position, c, column_mask, uniforms, given, rows,
+def decode_pixel(previous, above, window, position, c, column_mask, rotary, uniforms, given, rows,
                  summaries, params, shape):
     """decode_layer through all layers, and draw_pixel; `position` is [D]."""
     x = params["tables"][table_rows(previous, above)].sum(-2)
     x = x + window.flatten(1) @ params["stem"] + position
     for block, row, summary in zip(params["blocks"], rows, summaries):
-        x = decode_layer(x, c, column_mask, row, summary, block, shape)
+        x = decode_layer(x, c, column_mask, rotary, row, summary, block, shape)
     return draw_pixel(layer_norm(x, params["norm"], shape.epsilon), uniforms, given, params)
 
 
 def end_row(r, cache, params, shape):
     """Makes the summaries of row r."""
+    rotary = shape.rotary and [table[r] for table in shape.rotary]
     for n, block in enumerate(params["blocks"]):
         scores = (cache.queries[n] @ cache.keys[n].transpose(-1, -2)).float()
         p = scores.softmax(-1).to(cache.keys.dtype)
         values = (p @ cache.values[n]).transpose(1, 2)  # [B, C, h, e]
-        keys = summary_keys(values, cache.inputs[n], block, shape)
+        keys = summary_keys(values, cache.inputs[n], block, shape, rotary)
         cache.summary_keys[n, :, :, :, r] = keys.transpose(0, 1)
         cache.summary_values[n, :, :, :, r] = values.transpose(0, 1)
 
@@ -229,10 +240,11 @@ def decode(uniforms, given, num_rows, params, shape, step=decode_pixel):
             mask = torch.full((columns + rows,), -torch.inf)
             mask[: c + 1] = 0.0
             mask[columns : columns + r] = 0.0
+            rotary = shape.rotary and [table[r, c].clone() for table in shape.rotary]
             window = cache.planes[:, r : r + shape.stem_rows, c : c + shape.stem_columns]
             value, loss = step(
                 cache.flat[:, p + columns - 1].clone(), cache.flat[:, p].clone(), window.clone(),
-                params["row"][r] + params["column"][c], torch.tensor([c]), mask,
+                params["row"][r] + params["column"][c], torch.tensor([c]), mask, rotary,
                 uniforms[r, c].clone(), None if given is None else given[r, c].clone(),
                 row_caches, summaries, params, shape)
             cache.flat[:, p + columns] = value

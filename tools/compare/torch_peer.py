@@ -28,7 +28,9 @@ class TorchPeer(Peer):
     def __init__(self, path):
         super().__init__(path)
         torch.set_num_threads(len(os.sched_getaffinity(0)))
-        self.shape = Shape.of(self.config)
+        shape = Shape.of(self.config)
+        self.shape = shape._replace(
+            rotary=shape.rotary and [torch.from_numpy(table) for table in shape.rotary])
         tree = pytree.tree_map(lambda x: torch.from_numpy(np.ascontiguousarray(x)), self.weights)
         self.params = {precision: cast(tree, precision) for precision in TYPES}
         self.trainings = {}
