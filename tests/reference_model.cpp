@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <map>
 #include <numbers>
 
@@ -203,6 +204,24 @@ Vector maximum(const Vectors& x, const std::vector<size_t>& set) {
   return result;
 }
 
+// Turns a query or key of a position, where the model has rotary positions.
+void turn(const Model& m, size_t position, Vector& x) {
+  if (!m.config.rotary) return;
+  const auto head_dim = static_cast<size_t>(m.config.head_dim());
+  const size_t half = head_dim / 2;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const size_t pair = i % head_dim;
+    if (pair >= half) continue;
+    const size_t place = pair < half / 2 ? position / m.columns() : position % m.columns();
+    const double exponent = -4.0 * static_cast<double>(pair % (half / 2));
+    const double rate = std::pow(m.config.rotary->base, exponent / static_cast<double>(head_dim));
+    const double angle = static_cast<double>(place) * rate;
+    const std::complex<double> turned = std::complex(x[i], x[i + half]) * std::polar(1.0, angle);
+    x[i] = turned.real();
+    x[i + half] = turned.imag();
+  }
+}
+
 // Each position's attention in one block; `in` is the normalised block input.
 Vectors attention(const Model& m, Attention variant, const AttentionParameters& layer,
                   const Vectors& in) {
@@ -217,6 +236,9 @@ Vectors attention(const Model& m, Attention variant, const AttentionParameters& 
     }
   }
 
+  for (size_t i = 0; i < in.size(); ++i)
+    for (Vector* turned : {&query[i], &key[i]}) turn(m, i, *turned);
+
   // A position's summary of its whole row, for the later rows at its column.
   Vectors summary_key(in.size()), summary_value(in.size());
   if (variant == Attention::axial_rowmajor)
@@ -229,6 +251,7 @@ Vectors attention(const Model& m, Attention variant, const AttentionParameters& 
       add(in[i], sum);
       summary_key[i] =
           dense(m, layer.summary->key.weight, dim, layer_norm(m, layer.summary->norm, sum));
+      turn(m, i, summary_key[i]);
     }
 
   // Abstractions, made once each: their keys and values.

@@ -88,12 +88,14 @@ std::string expected_in(Range range) {
   return fmt::format("a whole number from {} to {}", range.low, range.high);
 }
 
-// A JSON object with a known set of fields, each of them required.
+// A JSON object with a known set of fields.
 class Fields {
  public:
-  // `path` goes before the fields' names in messages: "" or "image.".
+  // All `names` are required, but for those that are among `optional` too. `path` goes before the
+  // fields' names in messages: "" or "image.".
   Fields(const Json& object, std::string_view source, std::string_view path,
-         std::initializer_list<std::string_view> names)
+         std::initializer_list<std::string_view> names,
+         std::initializer_list<std::string_view> optional = {})
       : object_(object), source_(source), path_(path) {
     for (const auto& [key, value] : object.items()) {
       if (std::ranges::find(names, key) == names.end()) {
@@ -102,13 +104,17 @@ class Fields {
       }
     }
     for (const std::string_view name : names) {
-      if (!object.contains(name)) {
+      if (!object.contains(name) && std::ranges::find(optional, name) == optional.end()) {
         throw Error(fmt::format("{}: config field \"{}{}\" is missing", source, path_, name));
       }
     }
   }
 
   const Json& value(std::string_view field) const { return object_[field]; }
+  // False too of an optional field that is not there.
+  bool has_value(std::string_view field) const {
+    return object_.contains(field) && !value(field).is_null();
+  }
 
   [[noreturn]] void fail(std::string_view field, std::string_view expected) const {
     combiner::fail(source_, path_ + std::string(field), shown(value(field)), expected);
@@ -191,6 +197,25 @@ std::optional<StemShape> read_stem(const Fields& fields) {
   return StemShape{stem.integer("rows", kStemSide), stem.integer("columns", kStemSide)};
 }
 
+// Whether keys are attended to that are elementwise maxima of several positions' keys.
+bool has_abstractions(Attention attention) {
+  switch (attention) {
+    case Attention::axial_vertical:
+    case Attention::axial_horizontal:
+    case Attention::axial_mixture:
+    case Attention::fixed:
+    case Attention::logsparse:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::optional<RotaryConfig> read_rotary(const Fields& fields) {
+  if (!fields.has_value("rotary")) return std::nullopt;
+  return RotaryConfig{fields.object("rotary", {"base"}).number("base")};
+}
+
 std::optional<int> read_start_token(const Fields& fields) {
   if (fields.value("start_token").is_null()) return std::nullopt;
   return fields.integer("start_token", {0, kVocabSize.high});
@@ -210,7 +235,8 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
   const Fields fields(
       object, source, "",
       {"format", "image", "tokens", "embed_dim", "num_layers", "num_heads", "mlp_dim", "attention",
-       "activation", "position", "context", "stem", "norm_epsilon", "start_token"});
+       "activation", "position", "context", "stem", "rotary", "norm_epsilon", "start_token"},
+      {"rotary"});
 
   ModelConfig config;
   config.image = read_image(fields.object("image", {"height", "width", "channels"}));
@@ -224,6 +250,7 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
   config.position = fields.named("position", kPosition);
   config.context = read_context(fields);
   config.stem = read_stem(fields);
+  config.rotary = read_rotary(fields);
   config.norm_epsilon = fields.number("norm_epsilon");
   config.start_token = read_start_token(fields);
   validate(config, source);
@@ -273,6 +300,16 @@ void validate(const ModelConfig& config, std::string_view source) {
     require(*config.stem != StemShape{1, 1}, "stem", "1 x 1",
             "a larger window: this one holds no earlier pixel");
   }
+  if (config.rotary) {
+    require(std::isfinite(config.rotary->base) && config.rotary->base > 0, "rotary.base",
+            config.rotary->base, "a finite number above 0");
+    require(config.head_dim() % 4 == 0, "num_heads", config.num_heads,
+            fmt::format("heads of a multiple of 4 numbers for rotary positions; embed_dim is {}",
+                        config.embed_dim));
+    for (const Attention attention : config.attention)
+      require(!has_abstractions(attention), "attention", fmt::format("\"{}\"", name(attention)),
+              "a variant without maxima of keys for rotary positions: their keys have no place");
+  }
   if (config.tokens == Tokens::pixel) {
     require(config.image.channels == 3, "image.channels", config.image.channels,
             "3 for pixel tokens");
@@ -319,6 +356,7 @@ std::string to_json(const ModelConfig& config) {
   }
   json["stem"] = nullptr;
   if (config.stem) json["stem"] = {{"rows", config.stem->rows}, {"columns", config.stem->columns}};
+  if (config.rotary) json["rotary"] = {{"base", config.rotary->base}};
   json["norm_epsilon"] = config.norm_epsilon;
   json["start_token"] = nullptr;
   if (config.start_token) json["start_token"] = *config.start_token;

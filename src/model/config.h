@@ -45,6 +45,12 @@ struct Context {
   bool operator==(const Context&) const = default;
 };
 
+// Rotary positions (model/attention/rotary.h), as well as the position's vector.
+struct RotaryConfig {
+  double base = 0;
+  bool operator==(const RotaryConfig&) const = default;
+};
+
 struct ModelConfig {
   ImageShape image;
   Tokens tokens = Tokens::pixel;
@@ -57,6 +63,7 @@ struct ModelConfig {
   Position position = Position::axial;
   Context context;
   std::optional<StemShape> stem;
+  std::optional<RotaryConfig> rotary;
   double norm_epsilon = 1e-6;
   std::optional<int> start_token;  // subpixel only: the token that position 0 sees
   // Values of a channel: 256 in every weights file; the authors' test models have fewer.
@@ -69,7 +76,13 @@ struct ModelConfig {
   }
   int positions() const { return rows() * columns(); }
   AttentionShape attention_shape(KeptSummaries summaries = KeptSummaries::as_made) const {
-    return {rows(), columns(), embed_dim, num_heads, static_cast<float>(norm_epsilon), summaries};
+    return {rows(),
+            columns(),
+            embed_dim,
+            num_heads,
+            static_cast<float>(norm_epsilon),
+            summaries,
+            rotary ? std::optional(rotary->base) : std::nullopt};
   }
   int head_dim() const { return embed_dim / num_heads; }
   int dims() const { return image.height * image.width * image.channels; }

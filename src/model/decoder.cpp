@@ -62,6 +62,8 @@ void Decoder<T>::step(std::span<ImageState* const> states, const ChooseValue& ch
     const ImageState& state = *states[static_cast<size_t>(i)];
     return ImagePosition{state.pixels.data(), state.position};
   };
+  if (rank == 0)
+    for (size_t i = 0; i < states.size(); ++i) block_.attention.positions[i] = states[i]->position;
   const auto same_x = [&](size_t) { return x; };
   model_forward<T>(
       config_, weights_, position_of, embedding_, same_x, same_x,

@@ -1,11 +1,14 @@
 #include "model/config.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "catch.h"
 #include "error.h"
 #include "error_of.h"
+#include "model/random_model.h"
 
 namespace combiner {
 namespace {
@@ -243,6 +246,37 @@ TEST_CASE("config: values that don't go together are refused") {
   }
   check_refused(with("/norm_epsilon", 0), "norm_epsilon", "0", "a finite number above 0");
   check_refused(with("/norm_epsilon", -1e-6), "norm_epsilon", "-1e-06", "a finite number");
+}
+
+TEST_CASE("config: rotary positions may be there, be null or be absent") {
+  const auto rotary = [](const Json& value) { return with("/rotary", value); };
+  CHECK(parse(rotary({{"base", 100}})).rotary == RotaryConfig{100});
+  CHECK_FALSE(parse(rotary(nullptr)).rotary);
+  CHECK_FALSE(parse(pixel_json()).rotary);
+  CHECK(parse(rotary(nullptr)) == parse(pixel_json()));
+  const ModelConfig config = parse(rotary({{"base", 12.5}}));
+  CHECK(parse_config(to_json(config), "written") == config);
+  CHECK_THAT(to_json(parse(pixel_json())), !contains("rotary"));
+
+  check_refused(rotary(100), "rotary", "100", "an object with the fields base");
+  check_refused(rotary({{"base", 0}}), "rotary.base", "0", "a finite number above 0");
+  check_refused(rotary({{"base", "100"}}), "rotary.base", "\"100\"", "a number");
+  CHECK_THAT(parse_error(rotary(Json::object())),
+             contains("config field \"rotary.base\" is missing"));
+  CHECK_THAT(parse_error(rotary({{"base", 1}, {"bass", 2}})),
+             contains("unknown config field \"rotary.bass\""));
+  Json narrow = rotary({{"base", 100}});
+  narrow["num_heads"] = 64;
+  check_refused(narrow, "num_heads", "64", "heads of a multiple of 4 numbers");
+  for (const Attention attention : kAttentions) {
+    Json json = rotary({{"base", 100}});
+    json["attention"] = name(attention);
+    if (std::ranges::find(kRotaryAttentions, attention) != std::end(kRotaryAttentions))
+      CHECK_NOTHROW(parse(json));
+    else
+      check_refused(json, "attention", fmt::format("\"{}\"", name(attention)),
+                    "a variant without maxima of keys");
+  }
 }
 
 TEST_CASE("config: subpixel images may have one to four channels") {

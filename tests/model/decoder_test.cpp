@@ -114,6 +114,14 @@ std::vector<ModelConfig> odd_configs() {
       for (const auto& [height, width] : {std::pair(1, 9), std::pair(7, 1), std::pair(6, 5)})
         configs.push_back(small_config(tokens, attention, height, width));
 
+  for (ModelConfig rotary : std::vector(configs)) {
+    const Attention attention = rotary.attention.front();
+    rotary.embed_dim = 24;
+    rotary.rotary = RotaryConfig{100};
+    if (std::ranges::find(kRotaryAttentions, attention) != std::end(kRotaryAttentions))
+      configs.push_back(rotary);
+  }
+
   ModelConfig wide = small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 11);
   wide.embed_dim = 33;
   wide.num_heads = 3;
@@ -136,6 +144,12 @@ std::vector<ModelConfig> odd_configs() {
   grey.stem.reset();
   configs.push_back(grey);
   return configs;
+}
+
+std::string described(const ModelConfig& config) {
+  return fmt::format("{} {} {}x{}x{}{}", name(config.tokens), name(config.attention.front()),
+                     config.image.height, config.image.width, config.image.channels,
+                     config.rotary ? " rotary" : "");
 }
 
 std::vector<std::vector<uint8_t>> random_images(const ModelConfig& config, size_t count) {
@@ -161,8 +175,7 @@ TEMPLATE_TEST_CASE("decoder: incremental is parallel, golden models", "", float,
 
 TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfloat16) {
   for (const ModelConfig& config : odd_configs()) {
-    INFO(fmt::format("{} {} {}x{}x{}", name(config.tokens), name(config.attention.front()),
-                     config.image.height, config.image.width, config.image.channels));
+    INFO(described(config));
     Random random(1);
     const Weights weights = random_weights(config, random);
     check_incremental_is_parallel<TestType>(weights, random_images(config, 2));
@@ -176,8 +189,7 @@ TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfl
 // few as 28 sub-pixels of 3 to 6 nats each, by 1e-3.
 TEST_CASE("decoder: incremental is parallel, int8 weights") {
   for (const ModelConfig& config : odd_configs()) {
-    INFO(fmt::format("{} {} {}x{}x{}", name(config.tokens), name(config.attention.front()),
-                     config.image.height, config.image.width, config.image.channels));
+    INFO(described(config));
     Random random(1);
     const Weights weights = random_weights(config, random);
     const auto images = random_images(config, 2);

@@ -47,6 +47,11 @@ inline std::vector<double> to_doubles(const Weights& weights) {
   return {weights.values.begin(), weights.values.end()};
 }
 
+// The variants that rotary positions may be used with.
+inline constexpr Attention kRotaryAttentions[] = {Attention::axial_rowmajor, Attention::full,
+                                                  Attention::axial, Attention::fixed_sparse,
+                                                  Attention::logsparse_sparse};
+
 // A model of one or two small layers; change what a test is about.
 inline ModelConfig small_config(Tokens tokens, Attention attention, int height, int width) {
   ModelConfig config;

@@ -165,6 +165,14 @@ std::vector<Case> tiny_cases() {
   }
   for (const Attention attention : kAttentions)
     add(std::string(name(attention)), tiny(Tokens::pixel, attention, 4, 5)).context = {};
+  for (const Attention attention : kRotaryAttentions)
+    for (const auto& [height, width] : {std::pair(4, 5), std::pair(1, 6), std::pair(6, 1)}) {
+      ModelConfig& c = add(std::string(name(attention)) + ", rotary",
+                           tiny(Tokens::pixel, attention, height, width));
+      c.context = {};
+      c.rotary = RotaryConfig{20};
+    }
+  add("subpixel, rotary", tiny(Tokens::subpixel, kRowmajor, 3, 2)).rotary = RotaryConfig{100};
   add("pixel, relu", tiny(Tokens::pixel, kRowmajor, 3, 4)).activation = Activation::relu;
   for (const Attention attention : kAttentions) {
     const std::string variant(name(attention));
@@ -194,6 +202,8 @@ TEST_CASE("Gradients of a larger image agree with finite differences") {
     config.mlp_dim = 12;
     config.num_layers = 1;
     config.attention = {attention};
+    if (std::ranges::find(kRotaryAttentions, attention) != std::end(kRotaryAttentions))
+      config.rotary = RotaryConfig{100};
     Random random(2);
     const Weights weights = random_weights(config, random);
     const std::vector<uint8_t> pixels = random_pixels(config, random);

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/attend.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
 #include "model/attention/grid.h"
+#include "model/attention/rotary.h"
 #include "model/attention/shape.h"
 #include "model/attention/tile.h"
 #include "model/layers/dense.h"
@@ -24,6 +26,7 @@ namespace combiner {
 struct SummaryWeights {
   DenseWeights output, key;  // [D, D]
   NormWeights norm;
+  std::shared_ptr<const Rotary> rotary = nullptr;  // by which keys are turned; null if they are not
 };
 
 // Where their gradients are added.
@@ -44,7 +47,8 @@ struct PartActivations {
   // Summaries: SummaryOutput(value) + the attention's input, its moments and LayerNorm.
   OwnedMatrix<float> sum;  // [n, D]
   Buffer<RowMoments> moments;
-  OwnedMatrix<T> norm;  // [n, D]
+  OwnedMatrix<T> norm;          // [n, D]
+  OwnedMatrix<float> unturned;  // [n, D] keys before they are turned, where they are
 
   // For n abstractions, whose keys and values lie elsewhere.
   static PartActivations of_queries(const AttentionShape& shape, int64_t n) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 
 namespace combiner {
 
@@ -20,6 +21,7 @@ struct AttentionShape {
   int64_t heads = 0;
   float norm_epsilon = 1e-6f;  // of axial_rowmajor's summaries
   KeptSummaries summaries = KeptSummaries::as_made;
+  std::optional<double> rotary_base = std::nullopt;
 
   int64_t positions() const { return rows * columns; }
   int64_t head_dim() const { return dim / heads; }

@@ -67,6 +67,7 @@ class SummaryPart final : public AbovePart<T> {
     PartActivations<T> act;
     act.key = OwnedMatrix<T>(std::min(rows, rows_of(shape, kPositionsForward)) * shape.columns,
                              shape.dim);
+    act.unturned = Rotary::room<T>(shape, act.key.view().rows, shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(shape.columns, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
@@ -155,7 +156,10 @@ class SummaryPart final : public AbovePart<T> {
     const Matrix<float> d_norm = gradient.scratch.d_query.view(d_key.rows);
     const Matrix<float> d_sum = band(gradient.d_input.positions());
     Multiplier& multiplier = image.worker.multiplier;
-    convert<float, T>(d_key, rounded);
+    if (image.summary->rotary)
+      image.summary->rotary->template turn<float, T>(d_key, first, Turn::back, rounded);
+    else
+      convert<float, T>(d_key, rounded);
     multiplier.multiply(transposed(rounded), plain(band(act.norm.view())), summary.key, true);
     dense_backward_input(image.worker, rounded, image.summary->key, d_norm);
     clear(d_sum);
@@ -226,10 +230,21 @@ class SummaryPart final : public AbovePart<T> {
     layer_norm<T>(sum, weights.norm.weight, weights.norm.bias, shape.norm_epsilon, norm,
                   act.moments.data() + first);
     const Matrix<T> key = act.key.view(rows * columns);
-    dense(band.worker, norm, weights.key, key);
+    make_keys(band, norm, first_row, key, act);
     for (int64_t i = 0; i < rows; ++i)
       keep(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state,
            band.read_again, band.worker.scratch);
+  }
+
+  // The keys of summaries, from `norm` of some of the band's rows on from first_row.
+  static void make_keys(const Band<T>& band, Matrix<T> norm, int64_t first_row, Matrix<T> key,
+                        PartActivations<T>& act) {
+    const auto& [output, weight, norm_weights, rotary] = *band.summary;
+    if (!rotary) return dense(band.worker, norm, weight, key);
+    const Matrix<float> unturned = Rotary::before_rounding(key, act.unturned);
+    dense(band.worker, norm, weight, unturned);
+    rotary->template turn<float, T>(unturned, (band.first_row + first_row) * band.shape.columns,
+                                    Turn::forward, key);
   }
 
   // A row's summaries into the state.

@@ -33,9 +33,10 @@ AttentionWeights::AttentionWeights(Attention variant_, const AttentionShape& sha
       norm(packed.norm(parameters.norm)),
       query_key_value(packed.dense(parameters.query_key_value)),
       output(packed.dense(parameters.output)) {
+  if (shape.rotary_base) rotary = std::make_shared<const Rotary>(shape, *shape.rotary_base);
   if (parameters.summary)
     summary = {packed.dense(parameters.summary->output), packed.dense(parameters.summary->key),
-               packed.norm(parameters.summary->norm)};
+               packed.norm(parameters.summary->norm), rotary};
 }
 
 // ---- Forward
@@ -46,7 +47,23 @@ void attention_project(const ModelConfig& config, const AttentionWeights& weight
                        Worker& worker) {
   const Matrix<T> norm =
       norm_forward<T>(worker, x, weights.norm, config.norm_epsilon, first, act.norm);
-  dense(worker, norm, weights.query_key_value, act.query_key_value.view().row_block(first, x.rows));
+  const Matrix<T> query_key_value = act.query_key_value.view().row_block(first, x.rows);
+  if (!weights.rotary) return dense(worker, norm, weights.query_key_value, query_key_value);
+
+  // Turned before they are rounded: what is rounded twice is off by more.
+  const Matrix<float> unturned = Rotary::before_rounding(query_key_value, act.unturned);
+  dense(worker, norm, weights.query_key_value, unturned);
+  worker.share.parallel_for(x.rows, [&](int64_t at, int64_t rows) {
+    const auto part = [&](auto m, int64_t i) {
+      return m.row_block(at, rows).column_block(i * x.columns, x.columns);
+    };
+    const auto positions = std::span(act.positions).subspan(static_cast<size_t>(first + at));
+    for (const int64_t i : {0, 1})
+      weights.rotary->turn<float, T>(part(unturned, i), positions, Turn::forward,
+                                     part(query_key_value, i));
+    if constexpr (!std::is_same_v<T, float>)
+      convert<float, T>(part(unturned, 2), part(query_key_value, 2));
+  });
 }
 
 template <class T>
@@ -170,6 +187,11 @@ void attention_project_backward(const AttentionParameters& parameters,
                                 AttentionScratch<T>& scratch, const GradientBuffer& gradient,
                                 Worker& worker) {
   const Matrix<T> d_query_key_value = scratch.d_query_key_value.view().row_block(first, n);
+  if (weights.rotary)
+    for (const int64_t i : {0, 1}) {
+      const Matrix<T> d = d_query_key_value.column_block(i * x.columns, x.columns);
+      weights.rotary->turn<T, T>(d, first, Turn::back, d);
+    }
   dense_backward_weight<T>(worker, d_query_key_value, act.norm.out.view().row_block(first, n),
                            parameters.query_key_value, gradient,
                            gradient.accumulate_matrices || first > 0);

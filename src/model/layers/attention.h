@@ -2,8 +2,11 @@
 // is attended to, and how, is the variant's (model/attention/).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -45,7 +48,8 @@ struct AttentionWeights {
   AttentionShape shape;
   NormWeights norm;
   DenseWeights query_key_value, output;
-  SummaryWeights summary;  // where the variant has them
+  SummaryWeights summary;                // where the variant has them
+  std::shared_ptr<const Rotary> rotary;  // null without rotary positions
 
   AttentionWeights(Attention variant, const AttentionShape& shape,
                    const AttentionParameters& parameters, const PackedParameters& packed);
@@ -55,13 +59,21 @@ struct AttentionWeights {
 template <class T>
 struct AttentionActivations {
   AttentionActivations(const ModelConfig& config, int64_t n)
-      : norm(n, config.embed_dim),
+      : positions(static_cast<size_t>(n)),
+        norm(n, config.embed_dim),
         query_key_value(n, 3 * int64_t{config.embed_dim}),
+        unturned(Rotary::room<T>(config.attention_shape(), std::min(n, kPositionsAtOnce),
+                                 3 * int64_t{config.embed_dim})),
         lse(n, config.num_heads),
-        attended(n, config.embed_dim) {}
+        attended(n, config.embed_dim) {
+    std::iota(positions.begin(), positions.end(), 0);
+  }
 
+  // Of the rows: those of an image, in order; decoding sets them to where its images stand.
+  std::vector<int64_t> positions;
   NormActivations<T> norm;
   OwnedMatrix<T> query_key_value;  // [n, 3D]
+  OwnedMatrix<float> unturned;     // of the rows at hand, before queries and keys are turned
   OwnedMatrix<float> lse;          // [n, H] of the logits of all heads and parts, merged
   OwnedMatrix<T> attended;         // [n, D] as the output product reads it
 

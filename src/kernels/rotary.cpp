@@ -1,0 +1,119 @@
+#include "kernels/rotary.h"
+
+#include <vector>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/rotary.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace combiner::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// `angles` has room for a head's: the cosines, then the sines.
+template <class From, class To>
+void TurnHeads(const Matrix<const From>& from, int64_t first, const RotaryAngles& of, float sign,
+               float* angles, const Matrix<To>& to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t quarter = of.of_row.columns / 2;
+  const int64_t half = 2 * quarter;
+  const float* cosines = angles;
+  const float* sines = angles + half;
+  for (int64_t i = 0; i < from.rows; ++i) {
+    const int64_t row = (first + i) / of.of_column.rows;
+    const int64_t column = (first + i) % of.of_column.rows;
+    for (int64_t j = 0; j < quarter; ++j) {
+      angles[j] = of.of_row.row(row)[j];
+      angles[quarter + j] = of.of_column.row(column)[j];
+      angles[half + j] = sign * of.of_row.row(row)[quarter + j];
+      angles[half + quarter + j] = sign * of.of_column.row(column)[quarter + j];
+    }
+    for (int64_t head = 0; head < from.columns; head += 2 * half) {
+      const From* a = from.row(i) + head;
+      const From* b = a + half;
+      To* to_a = to.row(i) + head;
+      To* to_b = to_a + half;
+      int64_t j = 0;
+      for (; j + lanes <= half; j += lanes) {
+        const auto cosine = hn::LoadU(d, cosines + j);
+        const auto sine = hn::LoadU(d, sines + j);
+        const auto x = LoadFloats(d, a + j);
+        const auto y = LoadFloats(d, b + j);
+        StoreFloats(d, hn::NegMulAdd(y, sine, hn::Mul(x, cosine)), to_a + j);
+        StoreFloats(d, hn::MulAdd(x, sine, hn::Mul(y, cosine)), to_b + j);
+      }
+      for (; j < half; ++j) {
+        const float x = OneToFloat(a[j]);
+        const float y = OneToFloat(b[j]);
+        StoreOne(x * cosines[j] - y * sines[j], to_a + j);
+        StoreOne(x * sines[j] + y * cosines[j], to_b + j);
+      }
+    }
+  }
+}
+
+void TurnFloats(const Matrix<const float>& from, int64_t first, const RotaryAngles& of, float sign,
+                float* angles, const Matrix<float>& to) {
+  TurnHeads(from, first, of, sign, angles, to);
+}
+void TurnAndRound(const Matrix<const float>& from, int64_t first, const RotaryAngles& of,
+                  float sign, float* angles, const Matrix<bfloat16>& to) {
+  TurnHeads(from, first, of, sign, angles, to);
+}
+void TurnBfloat16(const Matrix<const bfloat16>& from, int64_t first, const RotaryAngles& of,
+                  float sign, float* angles, const Matrix<bfloat16>& to) {
+  TurnHeads(from, first, of, sign, angles, to);
+}
+
+}  // namespace combiner::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace combiner {
+namespace {
+
+HWY_EXPORT(TurnFloats);
+HWY_EXPORT(TurnAndRound);
+HWY_EXPORT(TurnBfloat16);
+
+float sign_of(Turn turn) { return turn == Turn::forward ? 1.0f : -1.0f; }
+
+// Calls work(a head's room for angles).
+template <class Work>
+void with_angles(const RotaryAngles& of, Work&& work) {
+  constexpr int64_t kUsual = 256;
+  const int64_t head_dim = 2 * of.of_row.columns;
+  float usual[kUsual];
+  std::vector<float> large(static_cast<size_t>(head_dim > kUsual ? head_dim : 0));
+  work(large.empty() ? usual : large.data());
+}
+
+}  // namespace
+
+template <>
+void turn_heads(Matrix<const float> from, int64_t first, const RotaryAngles& of, Turn turn,
+                Matrix<float> to) {
+  with_angles(of, [&](float* angles) {
+    HWY_DYNAMIC_DISPATCH(TurnFloats)(from, first, of, sign_of(turn), angles, to);
+  });
+}
+template <>
+void turn_heads(Matrix<const float> from, int64_t first, const RotaryAngles& of, Turn turn,
+                Matrix<bfloat16> to) {
+  with_angles(of, [&](float* angles) {
+    HWY_DYNAMIC_DISPATCH(TurnAndRound)(from, first, of, sign_of(turn), angles, to);
+  });
+}
+template <>
+void turn_heads(Matrix<const bfloat16> from, int64_t first, const RotaryAngles& of, Turn turn,
+                Matrix<bfloat16> to) {
+  with_angles(of, [&](float* angles) {
+    HWY_DYNAMIC_DISPATCH(TurnBfloat16)(from, first, of, sign_of(turn), angles, to);
+  });
+}
+
+}  // namespace combiner
+#endif  // HWY_ONCE
