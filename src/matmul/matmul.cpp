@@ -51,6 +51,27 @@ dnnl::matmul::primitive_desc make_matmul(const Desc& a, const Desc& b, const Des
 #endif
 }
 
+// The same, or nothing where oneDNN has no primitive for such a product.
+std::optional<dnnl::matmul::primitive_desc> find_matmul(const Desc& a, const Desc& b, const Desc& c,
+                                                        const Desc* bias, bool accumulate) try {
+  return make_matmul(a, b, c, bias, accumulate);
+} catch (const dnnl::error& error) {
+  if (error.status != dnnl_unimplemented) throw;
+  return std::nullopt;
+}
+
+// Does what oneDNN is asked for; its complaints become an Error about what describe() says.
+template <class Describe, class Work>
+auto attempt(const Describe& describe, const Work& work) try {
+  return work();
+} catch (const dnnl::error& error) {
+  const dnnl::version_t& version = *dnnl::version();
+  throw Error(fmt::format("oneDNN {}.{}.{} failed in {}: {}", version.major, version.minor,
+                          version.patch, describe(), error.what()));
+}
+
+const char* name(ElementType type) { return type == ElementType::bf16 ? "bf16" : "f32"; }
+
 // Whether oneDNN may use all that the set has; each of its bits is an extension.
 bool has_instructions(dnnl::cpu_isa set) {
   const auto bits = static_cast<unsigned>(set);
@@ -65,8 +86,16 @@ Desc weights_layout(const Desc& a, dnnl::memory::data_type type, int64_t in, int
   const Desc any({in, out}, type, dnnl::memory::format_tag::any);
   const Desc ab({in, out}, type, dnnl::memory::format_tag::ab);
   const Desc ba({in, out}, type, dnnl::memory::format_tag::ba);
-  const Desc chosen = make_matmul(a, any, c, nullptr, false).weights_desc();
+  const auto matmul = find_matmul(a, any, c, nullptr, false);
+  if (!matmul) return ba;
+  const Desc chosen = matmul->weights_desc();
   return chosen == ab ? ba : chosen;
+}
+
+void reorder(dnnl::memory& from, dnnl::memory& to) {
+  dnnl::stream stream(cpu_engine());
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
 }
 
 // What tells one primitive from another.
@@ -133,6 +162,33 @@ void check_shapes(const Factor& a, int64_t in, int64_t out, const Product& c) {
                                        a.columns, in, out, c.rows, c.columns));
 }
 
+std::string description(const Factor& a, const Factor& b, const Product& c) {
+  const auto stored = [](const Factor& f) {
+    return fmt::format("[{}, {}] of {}{}, rows {} apart", f.rows, f.columns, name(f.type),
+                       f.transposed ? " transposed" : "", f.stride);
+  };
+  return fmt::format("the product of {}, and {} into [{}, {}] of {}, rows {} apart", stored(a),
+                     stored(b), c.rows, c.columns, name(c.type), c.stride);
+}
+
+// Whether oneDNN makes wrong what it has a primitive for; `b` is null where the library itself
+// laid it out.
+bool is_made_wrong(const Factor& a, const Factor* b, const Product& c) {
+  // One column whose elements lie apart: its layout may be taken for that of one row. With AVX-512
+  // 3.7 does so for a product of one column and for `a`, the transpose of one, whatever the types:
+  // it writes or reads what lies between.
+  const auto is_apart = [](const Factor& f) {
+    return (f.transposed ? f.rows : f.columns) == 1 && f.stride > 1;
+  };
+  if (is_apart(a) || (b && is_apart(*b)) || (c.columns == 1 && c.stride > 1)) return true;
+  // With tile registers oneDNN before 3.7.3, by its notes of that release, takes the rows of `a` to
+  // follow each other where the depth is not one of whole tiles.
+  constexpr int64_t kTileDepth = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
+  static const bool tiles = has_instructions(dnnl::cpu_isa::avx512_core_amx);
+  return tiles && a.type == ElementType::bf16 && !a.transposed && a.stride != a.columns &&
+         a.columns % kTileDepth != 0;
+}
+
 template <class T>
 void activate_in_place_as(Activation activation, const Product& c) {
   const Matrix<T> m(static_cast<T*>(c.data), c.rows, c.columns, c.stride);
@@ -168,7 +224,7 @@ void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Produ
 
 // Whether the product is of a kind that tile registers make faster than oneDNN.
 bool is_transposed_product(const Factor& a, const Factor& b, const Product& c) {
-  return a.transposed && !b.transposed && a.type == ElementType::bf16 &&
+  return a.transposed && !b.transposed && a.type == ElementType::bf16 && b.type == a.type &&
          c.type == ElementType::f32 && amx_available();
 }
 
@@ -208,6 +264,16 @@ struct PackedWeights::Packed {
   Buffer<float> plain_copy;
   dnnl::memory memory;
   std::optional<PanelWeights> panels;
+
+  template <class Work>
+  void attempt_packing(const Work& work) const {
+    const auto describe = [&] {
+      return fmt::format("packing weights [{}, {}] of {}", out(), in(), name(factor.type));
+    };
+    attempt(describe, work);
+  }
+  int64_t out() const { return factor.columns; }
+  int64_t in() const { return factor.rows; }
 };
 
 PackedWeights PackedWeights::view(const Factor& weights) {
@@ -238,17 +304,19 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type,
   // The layout is asked for at a number of rows typical of the model's products; it depends on the
   // other two sizes.
   constexpr int64_t kTypicalRows = 128;
-  const Desc layout = weights_layout(
-      Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab),
-      data_type(product_type), in, out,
-      Desc({kTypicalRows, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab));
-  const Desc as_stored({in, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ba);
-  if (layout == as_stored) {
-    packed_->plain_copy = Buffer<float>(static_cast<size_t>(out * in));
-    packed_->factor.data = packed_->plain_copy.data();
-  } else {
-    packed_->memory = dnnl::memory(layout, cpu_engine());
-  }
+  packed_->attempt_packing([&] {
+    const Desc layout = weights_layout(
+        Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab),
+        data_type(product_type), in, out,
+        Desc({kTypicalRows, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab));
+    const Desc as_stored({in, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ba);
+    if (layout == as_stored) {
+      packed_->plain_copy = Buffer<float>(static_cast<size_t>(out * in));
+      packed_->factor.data = packed_->plain_copy.data();
+    } else {
+      packed_->memory = dnnl::memory(layout, cpu_engine());
+    }
+  });
   repack(weights);
 }
 
@@ -258,10 +326,10 @@ void PackedWeights::repack(const Factor& weights) {
     throw std::logic_error("packing weights of another shape or type");
   if (packed.panels) return packed.panels->repack(stored_weights(weights));
   const auto reorder_from = [&](const Factor& f) {
-    dnnl::memory source(describe(f), cpu_engine(), const_cast<void*>(f.data));
-    dnnl::stream stream(cpu_engine());
-    dnnl::reorder(source, packed.memory).execute(stream, source, packed.memory);
-    stream.wait();
+    packed.attempt_packing([&] {
+      dnnl::memory source(describe(f), cpu_engine(), const_cast<void*>(f.data));
+      reorder(source, packed.memory);
+    });
   };
   if (packed.memory && packed.rounding == packed.factor.type) return reorder_from(weights);
   if (packed.memory) {
@@ -273,8 +341,8 @@ void PackedWeights::repack(const Factor& weights) {
   }
 }
 
-int64_t PackedWeights::out() const { return packed_->factor.columns; }
-int64_t PackedWeights::in() const { return packed_->factor.rows; }
+int64_t PackedWeights::out() const { return packed_->out(); }
+int64_t PackedWeights::in() const { return packed_->in(); }
 const PanelWeights* PackedWeights::panels() const {
   return packed_->panels ? &*packed_->panels : nullptr;
 }
@@ -283,12 +351,13 @@ const PanelWeights* PackedWeights::panels() const {
 
 struct Multiplier::State {
   struct Entry {
-    dnnl::matmul primitive;
+    dnnl::matmul primitive;  // none where oneDNN makes no such product, or a wrong one
     dnnl::memory a, b, c, bias;
     std::unordered_map<int, dnnl::memory> arguments;
   };
 
-  // b's memory is given where it is packed.
+  // All of float, or of types that the processor multiplies; of `a` and `b` one. b's memory is
+  // given where it is packed.
   void run(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
            bool accumulate, const float* bias) {
     const Key key{a.rows,
@@ -307,6 +376,11 @@ struct Multiplier::State {
     auto found = entries.find(key);
     if (found == entries.end()) found = entries.emplace(key, make(a, b, packed, c, key)).first;
     Entry& entry = found->second;
+    if (!entry.primitive) {
+      const bool floats = a.type == ElementType::f32 && c.type == ElementType::f32;
+      return floats ? run_by_panels(a, b, packed, c, accumulate, bias)
+                    : run_in_float(a, b, packed, c, accumulate, bias);
+    }
     entry.a.set_data_handle(const_cast<void*>(a.data));
     entry.c.set_data_handle(c.data);
     if (packed)
@@ -325,8 +399,11 @@ struct Multiplier::State {
     const Desc bias_desc({1, c.columns}, dnnl::memory::data_type::f32,
                          dnnl::memory::dims{c.columns, 1});
     Entry entry;
-    entry.primitive = dnnl::matmul(
-        make_matmul(a_desc, b_desc, c_desc, key.bias ? &bias_desc : nullptr, key.accumulate));
+    if (is_made_wrong(a, packed ? nullptr : &b, c)) return entry;
+    const auto matmul =
+        find_matmul(a_desc, b_desc, c_desc, key.bias ? &bias_desc : nullptr, key.accumulate);
+    if (!matmul) return entry;
+    entry.primitive = dnnl::matmul(*matmul);
     entry.a = dnnl::memory(a_desc, cpu_engine(), nullptr);
     entry.c = dnnl::memory(c_desc, cpu_engine(), nullptr);
     entry.arguments = {{DNNL_ARG_SRC, entry.a}, {DNNL_ARG_DST, entry.c}};
@@ -341,25 +418,57 @@ struct Multiplier::State {
     return entry;
   }
 
+  static float* reserve(Buffer<float>& scratch, int64_t count) {
+    const auto size = static_cast<size_t>(count);
+    if (scratch.size() < size) scratch = Buffer<float>(size);
+    return scratch.data();
+  }
+
   // The factor in float, in `scratch`.
   static Factor in_float(const Factor& f, Buffer<float>& scratch) {
     if (f.type == ElementType::f32) return f;
-    const auto size = static_cast<size_t>(f.rows * f.columns);
-    if (scratch.size() < size) scratch = Buffer<float>(size);
-    to_float_matrix(f, scratch.data());
+    to_float_matrix(f, reserve(scratch, f.rows * f.columns));
     return {scratch.data(), ElementType::f32, f.rows, f.columns, f.transposed ? f.rows : f.columns,
             f.transposed};
   }
 
-  // Where the processor has no bfloat16 products: the same product in float.
+  // Packed weights as a plain matrix of floats, in b_scratch.
+  Factor unpacked(const Factor& b, const dnnl::memory& packed) {
+    const Factor plain{
+        reserve(b_scratch, b.rows * b.columns), ElementType::f32, b.rows, b.columns, b.rows, true};
+    dnnl::memory from = packed;
+    dnnl::memory to(describe(plain), cpu_engine(), b_scratch.data());
+    reorder(from, to);
+    return plain;
+  }
+
+  // By our own kernels, all in float.
+  void run_by_panels(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
+                     bool accumulate, const float* bias) {
+    Factor rows = a;
+    if (a.transposed) {
+      float* to = reserve(rows_scratch, a.rows * a.columns);
+      copy_rounded({a.data, a.type, a.columns, a.rows, a.stride, false}, a.type, to);
+      rows = {to, a.type, a.rows, a.columns, a.columns, false};
+    }
+    const StoredWeights weights = stored_weights(packed ? unpacked(b, *packed) : b);
+    multiply_by_panels(rows, PanelWeights::pack<float>(weights), c, {accumulate, bias},
+                       panel_scratch);
+  }
+
+  // Where there are no products of these types: the same product in float.
   void run_in_float(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
                     bool accumulate, const float* bias) {
     const Factor a32 = in_float(a, a_scratch);
-    const Factor b32 = packed ? b : in_float(b, b_scratch);
+    Factor b32 = b;
+    if (!packed) {
+      b32 = in_float(b, b_scratch);
+    } else if (b.type != ElementType::f32) {
+      b32 = unpacked(b, *packed);
+      packed = nullptr;
+    }
     if (c.type == ElementType::f32) return run(a32, b32, packed, c, accumulate, bias);
-    const auto size = static_cast<size_t>(c.rows * c.columns);
-    if (c_scratch.size() < size) c_scratch = Buffer<float>(size);
-    const Matrix<float> c32(c_scratch.data(), c.rows, c.columns);
+    const Matrix<float> c32(reserve(c_scratch, c.rows * c.columns), c.rows, c.columns);
     auto* out = static_cast<bfloat16*>(c.data);
     if (accumulate)
       for (int64_t i = 0; i < c.rows; ++i)
@@ -373,14 +482,26 @@ struct Multiplier::State {
                      bool accumulate, const float* bias) {
     check_shapes(a, b.rows, b.columns, c);
     if (c.rows == 0 || c.columns == 0) return;
+    if (a.columns == 0) {  // a depth by which oneDNN 2.6 divides, and with which 3.7 leaves c alone
+      const Buffer<float> zeros(static_cast<size_t>(std::max(c.rows, c.columns)));
+      return check_and_run(plain(Matrix<const float>(zeros.data(), c.rows, 1)),
+                           plain(Matrix<const float>(zeros.data(), 1, c.columns)), nullptr, c,
+                           accumulate, bias);
+    }
     const bool bf16 = a.type == ElementType::bf16 || c.type == ElementType::bf16;
-    if (bf16 && !has_native_bf16()) return run_in_float(a, b, packed, c, accumulate, bias);
-    run(a, b, packed, c, accumulate, bias);
+    const bool in_float = a.type != b.type || (bf16 && !has_native_bf16());
+    attempt([&] { return description(a, b, c); },
+            [&] {
+              if (in_float)
+                run_in_float(a, b, packed, c, accumulate, bias);
+              else
+                run(a, b, packed, c, accumulate, bias);
+            });
   }
 
   dnnl::stream stream{cpu_engine()};
   std::unordered_map<Key, Entry, KeyHash> entries;
-  Buffer<float> a_scratch, b_scratch, c_scratch;
+  Buffer<float> a_scratch, b_scratch, c_scratch, rows_scratch;
   Scratch panel_scratch;
 };
 
@@ -413,10 +534,11 @@ struct OneDnnProduct::State {
   dnnl::matmul primitive;
   std::unordered_map<int, dnnl::memory> arguments;
   dnnl::stream stream{cpu_engine()};
+
+  State(Type type, int64_t rows, int64_t out, int64_t in);
 };
 
-OneDnnProduct::OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in)
-    : state_(std::make_unique<State>()) {
+OneDnnProduct::State::State(Type type, int64_t rows, int64_t out, int64_t in) {
   using Element = dnnl::memory::data_type;
   const Element element = type == Type::f32    ? Element::f32
                           : type == Type::bf16 ? Element::bf16
@@ -428,7 +550,7 @@ OneDnnProduct::OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in)
   const Desc a = plain(rows, in, type == Type::int8 ? Element::u8 : element);
   const Desc c = plain(rows, out, element);
   const Desc b = weights_layout(a, element, in, out, c);
-  state_->primitive = dnnl::matmul(make_matmul(a, b, c, nullptr, false));
+  primitive = dnnl::matmul(make_matmul(a, b, c, nullptr, false));
 
   // Small whole numbers, for every type has them.
   const auto operand = [&](const Desc& desc, int64_t m, int64_t n) {
@@ -436,13 +558,20 @@ OneDnnProduct::OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in)
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 7);
     dnnl::memory source(plain(m, n, Element::f32), cpu_engine(), values.data());
     dnnl::memory memory(desc, cpu_engine());
-    dnnl::reorder(source, memory).execute(state_->stream, source, memory);
-    state_->stream.wait();
+    reorder(source, memory);
     return memory;
   };
-  state_->arguments = {{DNNL_ARG_SRC, operand(a, rows, in)},
-                       {DNNL_ARG_WEIGHTS, operand(b, in, out)},
-                       {DNNL_ARG_DST, dnnl::memory(c, cpu_engine())}};
+  arguments = {{DNNL_ARG_SRC, operand(a, rows, in)},
+               {DNNL_ARG_WEIGHTS, operand(b, in, out)},
+               {DNNL_ARG_DST, dnnl::memory(c, cpu_engine())}};
+}
+
+OneDnnProduct::OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in) {
+  const auto describe = [&] {
+    const char* name = type == Type::f32 ? "f32" : type == Type::bf16 ? "bf16" : "int8";
+    return fmt::format("the product of [{}, {}] and [{}, {}] of {}", rows, in, in, out, name);
+  };
+  attempt(describe, [&] { state_ = std::make_unique<State>(type, rows, out, in); });
 }
 
 OneDnnProduct::~OneDnnProduct() = default;

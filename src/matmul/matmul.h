@@ -1,5 +1,6 @@
 // Matrix products, by oneDNN: no other file knows that library. Those with weights in panels are
-// multiply_panels'.
+// multiply_panels', and so are those that oneDNN does not make, or makes wrong. Whatever else it
+// complains about becomes an Error that says of which product.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +57,8 @@ struct Product {
       : data(m.data), type(element_type<T>), rows(m.rows), columns(m.columns), stride(m.stride) {}
 };
 
-// The weights [out, in] of a dense layer, laid out once as the processor's products like them.
+// The weights [out, in] of a dense layer, at least one of each, laid out once as the processor's
+// products like them.
 // Cheap to copy, the copies being of one storage; may be shared by threads.
 class PackedWeights {
  public:
@@ -101,7 +103,8 @@ class Multiplier {
   // a and b are of one element type; c is float, or of that type too. Accumulated in float.
   void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false,
                 const float* bias = nullptr);
-  // A dense layer: c = a weights^T, with `a` not transposed, and on with the epilogue.
+  // A dense layer: c = a weights^T, with `a` not transposed, and on with the epilogue. Floats times
+  // weights in bfloat16 are multiplied in float.
   void multiply(const Factor& a, const PackedWeights& weights, const Product& c,
                 const Epilogue& epilogue = {});
 

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "catch.h"
+#include "error_of.h"
 #include "product_bounds.h"
 
 namespace combiner {
@@ -11,7 +12,10 @@ namespace {
 struct Shape {
   int64_t m, k, n;
 };
-constexpr Shape kShapes[] = {{1, 1, 1}, {3, 7, 17}, {33, 17, 1}, {17, 16, 33}, {64, 33, 65}};
+// One row, one column, depth 1, any two of these and all, and some that fill vectors or just don't.
+constexpr Shape kShapes[] = {{1, 1, 1},     {1, 1, 19},   {1, 33, 1},    {19, 1, 1},   {1, 35, 17},
+                             {33, 17, 1},   {17, 1, 33},  {3, 7, 17},    {17, 16, 33}, {16, 32, 48},
+                             {20, 36, 108}, {64, 33, 65}, {33, 300, 130}};
 
 // A factor [rows, columns], stored as it is or transposed.
 template <class T>
@@ -62,6 +66,14 @@ TEST_CASE("Products agree with a plain loop") {
   SECTION("bfloat16") { check_products<bfloat16, bfloat16>(); }
 }
 
+template <class T>
+bool same_elements(const PaddedMatrix<T>& a, const PaddedMatrix<T>& b) {
+  for (int64_t i = 0; i < a.view().rows; ++i)
+    for (int64_t j = 0; j < a.view().columns; ++j)
+      if (a(i, j) != b(i, j)) return false;
+  return true;
+}
+
 template <class Weight, class In, class Out>
 void check_packed() {
   Random random(2);
@@ -89,6 +101,13 @@ void check_packed() {
         CHECK(worst_product_error(c, k, a, weight, accumulate ? &before : nullptr,
                                   with_bias ? bias.data() : nullptr) <= 1.0);
         CHECK(c.gaps_kept());
+
+        PaddedMatrix<Out> activated = before, expected(m, n);
+        multiplier.multiply(a.factor(), packed, activated.view(),
+                            {accumulate, with_bias ? bias.data() : nullptr, Activation::gelu});
+        activate<Out>(Activation::gelu, std::as_const(c).view(), expected.view());
+        CHECK(same_elements(activated, expected));
+        CHECK(activated.gaps_kept());
       }
 }
 
@@ -96,6 +115,7 @@ TEST_CASE("Products with packed weights agree with a plain loop") {
   SECTION("float") { check_packed<float, float, float>(); }
   SECTION("bfloat16 into float") { check_packed<bfloat16, bfloat16, float>(); }
   SECTION("bfloat16") { check_packed<bfloat16, bfloat16, bfloat16>(); }
+  SECTION("float, by bfloat16 weights") { check_packed<bfloat16, float, float>(); }
 }
 
 template <class T>
@@ -120,6 +140,41 @@ void check_view() {
 TEST_CASE("A view of weights follows their changes") {
   check_view<float>();
   check_view<bfloat16>();
+}
+
+template <class In, class Out>
+void check_depth_of_zero() {
+  Random random(8);
+  Multiplier multiplier;
+  const std::vector<float> bias = random.normals(4);
+  for (const bool accumulate : {false, true})
+    for (const float* b : {static_cast<const float*>(nullptr), bias.data()}) {
+      const PaddedMatrix<In> left(3, 0), right(0, 4);
+      const PaddedMatrix<Out> before(3, 4, random);
+      PaddedMatrix<Out> c = before;
+      multiplier.multiply(plain(left.view()), plain(right.view()), c.view(), accumulate, b);
+      CHECK(worst_product_error(c, 0, left, right, accumulate ? &before : nullptr, b) <= 1.0);
+      CHECK(c.gaps_kept());
+    }
+}
+
+TEST_CASE("A product of no depth is what is added to it") {
+  check_depth_of_zero<float, float>();
+  check_depth_of_zero<bfloat16, float>();
+  check_depth_of_zero<bfloat16, bfloat16>();
+}
+
+TEST_CASE("What oneDNN complains about says of which product") {
+  Random random(9);
+  Multiplier multiplier;
+  const PaddedMatrix<float> a(2, 4, random), b(4, 3, random);
+  PaddedMatrix<float> c(2, 3);
+  const Matrix<float> overlapping(c.view().data, 2, 3, 2);
+  const std::string error =
+      error_of([&] { multiplier.multiply(plain(a.view()), plain(b.view()), overlapping); });
+  CHECK_THAT(error, contains("oneDNN"));
+  CHECK_THAT(error, contains("[2, 4] of f32, rows 7 apart, and [4, 3] of f32, rows 6 apart"));
+  CHECK_THAT(error, contains("into [2, 3] of f32, rows 2 apart: "));
 }
 
 TEST_CASE("One multiplier makes products of many shapes and weights in turn") {
@@ -165,10 +220,7 @@ void check_int8() {
       PaddedMatrix<Y> expected = before, found = before;
       multiply_panels<X, Y>(x.view(), panels, expected.view(), {accumulate, bias}, scratch);
       multiplier.multiply(plain(x.view()), packed, found.view(), {accumulate, bias});
-      bool same = true;
-      for (int64_t i = 0; i < m; ++i)
-        for (int64_t j = 0; j < n; ++j) same = same && found(i, j) == expected(i, j);
-      CHECK(same);
+      CHECK(same_elements(found, expected));
       CHECK(found.gaps_kept());
     }
 }

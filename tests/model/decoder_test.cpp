@@ -24,16 +24,16 @@ namespace {
 // the parallel pass rounds attention's weights too, to 2^-8, and what follows is rounded to
 // neighbours at all of some twenty places; the worst of many logits is off by a few times the root
 // of so many roundings' squares.
+struct Tolerance {
+  double logits;       // of any sub-pixel, relative to their norm
+  double mean_logits;  // in the quadratic mean over an image's sub-pixels
+  double nats;         // of the image's sum of nats, where the differences cancel
+};
 template <class T>
-double logit_tolerance() {
-  if (std::is_same_v<T, float>) return 1e-5;
-  return amx_available() ? 0x1p-4 : 0x1p-7;
-}
-// Of the sum of nats, where the differences cancel.
-template <class T>
-double nats_tolerance() {
-  if (std::is_same_v<T, float>) return 1e-5;
-  return amx_available() ? 1e-3 : 1e-4;
+Tolerance tolerance() {
+  if (std::is_same_v<T, float>) return {1e-5, 1e-5, 1e-5};
+  if (amx_available()) return {0x1p-4, 0x1p-4, 1e-3};
+  return {0x1p-7, 0x1p-7, 1e-4};
 }
 
 template <class T>
@@ -65,21 +65,26 @@ double sum_of_nats(std::span<const float> logits, const std::vector<uint8_t>& im
 // Each sub-pixel's logits on their own, and the whole image's likelihood.
 void check_same(const std::vector<std::vector<float>>& decoded,
                 const std::vector<std::vector<float>>& parallel,
-                std::span<const std::vector<uint8_t>> images, double worst_logits,
-                double worst_nats) {
+                std::span<const std::vector<uint8_t>> images, const Tolerance& tolerance) {
   for (size_t i = 0; i < images.size(); ++i) {
     const std::vector<float>& expected = parallel[i];
     const size_t vocab = expected.size() / images[i].size();
     REQUIRE(decoded[i].size() == expected.size());
-    double worst = 0;
-    for (size_t at = 0; at < expected.size(); at += vocab)
-      worst = std::max(worst, relative_error(std::span(decoded[i]).subspan(at, vocab),
-                                             std::span(expected).subspan(at, vocab)));
-    INFO("image " << i << ", worst relative error of a sub-pixel's logits " << worst);
-    CHECK(worst < worst_logits);
+    double worst = 0, squares = 0;
+    for (size_t at = 0; at < expected.size(); at += vocab) {
+      const double error = relative_error(std::span(decoded[i]).subspan(at, vocab),
+                                          std::span(expected).subspan(at, vocab));
+      worst = std::max(worst, error);
+      squares += error * error;
+    }
+    const double mean = std::sqrt(squares / static_cast<double>(images[i].size()));
+    INFO("image " << i << ", relative error of a sub-pixel's logits " << mean << ", worst "
+                  << worst);
+    CHECK(worst < tolerance.logits);
+    CHECK(mean < tolerance.mean_logits);
     const double nats = sum_of_nats(expected, images[i]);
     const double error = std::abs(sum_of_nats(decoded[i], images[i]) / nats - 1);
-    CHECK(error < worst_nats);
+    CHECK(error < tolerance.nats);
   }
 }
 
@@ -97,7 +102,7 @@ void check_incremental_is_parallel(const Weights& weights,
                                    std::span<const std::vector<uint8_t>> images) {
   const auto check = [&] {
     check_same(decode_batch<T>(weights, images), parallel_batch<T>(weights, images), images,
-               logit_tolerance<T>(), nats_tolerance<T>());
+               tolerance<T>());
   };
   check();
   if (!amx_available()) return;
@@ -111,7 +116,8 @@ std::vector<ModelConfig> odd_configs() {
   std::vector<ModelConfig> configs;
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
     for (const Attention attention : kAttentions)
-      for (const auto& [height, width] : {std::pair(1, 9), std::pair(7, 1), std::pair(6, 5)})
+      for (const auto& [height, width] :
+           {std::pair(1, 1), std::pair(1, 9), std::pair(7, 1), std::pair(6, 5)})
         configs.push_back(small_config(tokens, attention, height, width));
 
   for (ModelConfig rotary : std::vector(configs)) {
@@ -143,6 +149,12 @@ std::vector<ModelConfig> odd_configs() {
   grey.context = {};
   grey.stem.reset();
   configs.push_back(grey);
+
+  ModelConfig narrow = small_config(Tokens::pixel, Attention::axial_rowmajor, 4, 3);
+  narrow.embed_dim = 1;
+  narrow.num_heads = 1;
+  narrow.mlp_dim = 1;
+  configs.push_back(narrow);
   return configs;
 }
 
@@ -184,9 +196,11 @@ TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfl
 
 // Both round a product's inputs to whole multiples of the row's largest / 127, and where these
 // differ in the last bits, now and then to different ones, of which each makes others: in the end
-// the two may be as far apart as either is from sums without rounding, some twenty times 1/200 in
-// squares. The worst of many logits is off by a few times that; an image's likelihood here, of as
-// few as 28 sub-pixels of 3 to 6 nats each, by 1e-3.
+// the two are roundings of their own, either some twenty times 1/200, in squares, off sums without
+// any, or 1/45, and the two 1/32 apart. Layer norms and softmaxes may magnify that to twice as much
+// in an image's mean. Of the test's 3,000 sub-pixels the worst, were they all alike, is off by four
+// times the mean, as sqrt(2 ln 3000) is 4. An image's likelihood here, of as few as 28 sub-pixels
+// of 3 to 6 nats each, by 1e-3. In float fewer differ in the first place.
 TEST_CASE("decoder: incremental is parallel, int8 weights") {
   for (const ModelConfig& config : odd_configs()) {
     INFO(described(config));
@@ -194,9 +208,11 @@ TEST_CASE("decoder: incremental is parallel, int8 weights") {
     const Weights weights = random_weights(config, random);
     const auto images = random_images(config, 2);
     check_same(decode_batch<float>(weights, images, Precision::int8),
-               parallel_batch<float>(weights, images, Precision::int8), images, 0x1p-4, 3e-3);
+               parallel_batch<float>(weights, images, Precision::int8), images,
+               {0x1p-4, 0x1p-4, 3e-3});
     check_same(decode_batch<bfloat16>(weights, images, Precision::int8),
-               parallel_batch<bfloat16>(weights, images, Precision::int8), images, 0x1p-4, 3e-3);
+               parallel_batch<bfloat16>(weights, images, Precision::int8), images,
+               {0x1p-2, 0x1p-4, 3e-3});
   }
 }
 

@@ -174,6 +174,8 @@ std::vector<Case> tiny_cases() {
     }
   add("subpixel, rotary", tiny(Tokens::subpixel, kRowmajor, 3, 2)).rotary = RotaryConfig{100};
   add("pixel, relu", tiny(Tokens::pixel, kRowmajor, 3, 4)).activation = Activation::relu;
+  add("pixel, one feature between a block's layers", tiny(Tokens::pixel, kRowmajor, 3, 4)).mlp_dim =
+      1;
   for (const Attention attention : kAttentions) {
     const std::string variant(name(attention));
     add(variant + ", one row", tiny(Tokens::pixel, attention, 1, 6));

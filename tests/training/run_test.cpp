@@ -146,7 +146,7 @@ TEST_CASE("run: checkpoints and validations come when they are due") {
     Trainer restored = make_trainer();
     restored.restore(options.checkpoint);
     CHECK(restored.steps() == report.step.step - 1);
-    CHECK(fs::exists(options.weights) == report.step.step > 1);
+    CHECK(fs::exists(options.weights) == (report.step.step > 1));
     CHECK(report.validation.has_value());
     ++checked;
     return true;
