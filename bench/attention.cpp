@@ -2,6 +2,8 @@
 // backward, and decoding position by position. `peak_mb` is the memory that a call needs beyond its
 // inputs and outputs.
 
+#include "combiner/attention.h"
+
 #include <benchmark/benchmark.h>
 #include <omp.h>
 
@@ -9,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "model/attention_layer.h"
-#include "model/config.h"
-#include "tensor/peak_memory.h"
-#include "tensor/random.h"
+#include "base/counter_random.h"
+#include "base/peak_memory.h"
+#include "combiner/config.h"
+#include "model/attention/attention.h"
 
 namespace combiner {
 namespace {

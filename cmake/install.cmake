@@ -6,10 +6,8 @@ include(CMakePackageConfigHelpers)
 # Libraries that were found outside the system's folders are found there again.
 set_target_properties(combiner PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 
-# Headers include each other from include/combiner; others write #include <combiner/...>.
 target_include_directories(combiner INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-install(TARGETS combiner EXPORT combiner
-        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/combiner)
+install(TARGETS combiner EXPORT combiner FILE_SET HEADERS)
 
 file(RELATIVE_PATH library_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
 set_target_properties(combiner_program make_imagenet64 PROPERTIES

@@ -1,5 +1,5 @@
 // Every position of a 64 x 64 grid attends all others, at the cost of a few hundred keys each.
-#include <combiner/model/attention_layer.h>
+#include <combiner/attention.h>
 
 #include <cstdio>
 #include <vector>

@@ -14,9 +14,10 @@
 #include <filesystem>
 #include <vector>
 
-#include "engine/model.h"
-#include "error.h"
-#include "model/safetensors.h"
+#include "combiner/error.h"
+#include "combiner/model.h"
+#include "model/model.h"
+#include "weights/safetensors.h"
 
 namespace combiner {
 namespace {

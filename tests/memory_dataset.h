@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
 
 namespace combiner {
 

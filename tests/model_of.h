@@ -1,8 +1,8 @@
 // Models and packed weights of weights that a test goes on using.
 #pragma once
 
-#include "engine/model.h"
-#include "tensor/thread_team.h"
+#include "base/thread_team.h"
+#include "combiner/model.h"
 
 namespace combiner {
 

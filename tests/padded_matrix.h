@@ -3,9 +3,9 @@
 
 #include <vector>
 
+#include "combiner/matrix.h"
 #include "random.h"
 #include "tensor/bfloat16.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

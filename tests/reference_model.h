@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "model/config.h"
+#include "combiner/config.h"
 #include "model/model.h"
 
 namespace combiner::reference {

@@ -13,17 +13,17 @@
 #include <system_error>
 #include <vector>
 
+#include "base/counter_random.h"
+#include "base/thread_team.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "combiner/error.h"
 #include "dataset/npz_images.h"
 #include "dataset/npz_writer.h"
-#include "error.h"
 #include "image/read_image.h"
 #include "image/resize.h"
-#include "tensor/random.h"
-#include "tensor/thread_team.h"
 #include "training/data_order.h"
 
 namespace combiner {

@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/thread_team.h"
 #include "kernels/sum.h"
 #include "matmul/matmul.h"
 #include "tensor/buffer.h"
-#include "tensor/thread_team.h"
 
 namespace combiner {
 namespace {

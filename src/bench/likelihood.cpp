@@ -1,10 +1,10 @@
-#include "likelihood/likelihood.h"
+#include "combiner/likelihood.h"
 
 #include <limits>
 
+#include "base/peak_memory.h"
 #include "bench/random_images.h"
 #include "bench/speed.h"
-#include "tensor/peak_memory.h"
 
 namespace combiner {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "tensor/random.h"
+#include "base/counter_random.h"
 
 namespace combiner {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "dataset/dataset.h"
-#include "model/config.h"
+#include "combiner/config.h"
+#include "combiner/dataset.h"
 
 namespace combiner {
 

@@ -1,10 +1,10 @@
 #include <atomic>
 #include <chrono>
 
+#include "base/peak_memory.h"
 #include "bench/speed.h"
+#include "combiner/sampler.h"
 #include "sampling/memory.h"
-#include "sampling/sampler.h"
-#include "tensor/peak_memory.h"
 
 namespace combiner {
 namespace {

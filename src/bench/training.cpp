@@ -1,8 +1,8 @@
 #include <memory>
 
+#include "base/peak_memory.h"
 #include "bench/random_images.h"
 #include "bench/speed.h"
-#include "tensor/peak_memory.h"
 #include "training/trainer.h"
 
 namespace combiner {

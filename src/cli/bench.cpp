@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/peak_memory.h"
 #include "bench/ceilings.h"
 #include "bench/speed.h"
 #include "cli/bench_report.h"
@@ -20,12 +21,11 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "error.h"
+#include "combiner/error.h"
 #include "model/model.h"
-#include "model/weights_file.h"
 #include "sampling/memory.h"
-#include "tensor/peak_memory.h"
 #include "training/initialise.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

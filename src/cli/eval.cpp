@@ -8,15 +8,15 @@
 #include <optional>
 #include <string>
 
+#include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "dataset/dataset.h"
-#include "error.h"
-#include "likelihood/likelihood.h"
-#include "model/weights_file.h"
-#include "output_file.h"
+#include "combiner/dataset.h"
+#include "combiner/error.h"
+#include "combiner/likelihood.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

@@ -14,8 +14,8 @@
 #include "cli/options.h"
 #include "cli/sha256.h"
 #include "model/model.h"
-#include "model/weights_file.h"
 #include "sampling/memory.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

@@ -8,9 +8,9 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "error.h"
+#include "base/thread_team.h"
+#include "combiner/error.h"
 #include "matmul/matmul.h"
-#include "tensor/thread_team.h"
 
 namespace combiner {
 namespace {

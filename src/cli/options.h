@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
 #include "model/model.h"
 
 namespace combiner {

@@ -12,7 +12,7 @@
 #include <string>
 #include <system_error>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace {

@@ -13,9 +13,9 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "error.h"
-#include "likelihood/divergence.h"
-#include "model/weights_file.h"
+#include "combiner/error.h"
+#include "combiner/likelihood.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace fs = std::filesystem;

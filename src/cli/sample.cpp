@@ -13,18 +13,19 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
+#include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "error.h"
+#include "combiner/error.h"
+#include "combiner/sampler.h"
 #include "image/contact_sheet.h"
 #include "image/write_png.h"
-#include "model/weights_file.h"
-#include "output_file.h"
+#include "sampling/choice.h"
 #include "sampling/memory.h"
-#include "sampling/sampler.h"
-#include "tensor/memory.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

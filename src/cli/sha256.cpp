@@ -6,8 +6,8 @@
 
 #include <array>
 
-#include "error.h"
-#include "model/mapped_file.h"
+#include "combiner/error.h"
+#include "weights/mapped_file.h"
 
 namespace combiner {
 

@@ -14,10 +14,10 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
+#include "combiner/error.h"
+#include "combiner/likelihood.h"
 #include "dataset/slice.h"
-#include "error.h"
-#include "likelihood/likelihood.h"
 #include "training/checkpoint.h"
 #include "training/run.h"
 

@@ -9,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace fs = std::filesystem;

@@ -8,11 +8,11 @@
 #include <system_error>
 #include <vector>
 
+#include "base/read_file.h"
+#include "combiner/error.h"
 #include "dataset/batch_files.h"
 #include "dataset/planes.h"
-#include "error.h"
 #include "image/resize.h"
-#include "read_file.h"
 
 namespace combiner {
 namespace fs = std::filesystem;

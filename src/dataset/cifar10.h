@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
 
 namespace combiner {
 

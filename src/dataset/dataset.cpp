@@ -1,4 +1,4 @@
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
 
 #include <fmt/format.h>
 
@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "combiner/error.h"
 #include "dataset/cifar10.h"
 #include "dataset/image_files.h"
 #include "dataset/npz_images.h"
-#include "error.h"
 #include "image/read_image.h"
 
 namespace combiner {

@@ -6,7 +6,7 @@
 #include <cassert>
 #include <utility>
 
-#include "error.h"
+#include "combiner/error.h"
 #include "image/read_image.h"
 #include "image/resize.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
 
 namespace combiner {
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <system_error>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 

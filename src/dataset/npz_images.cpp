@@ -11,11 +11,11 @@
 #include <system_error>
 #include <vector>
 
+#include "combiner/error.h"
 #include "dataset/batch_files.h"
 #include "dataset/npy_header.h"
 #include "dataset/planes.h"
 #include "dataset/zip_member.h"
-#include "error.h"
 #include "image/resize.h"
 
 namespace combiner {

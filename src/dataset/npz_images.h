@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
 
 namespace combiner {
 

@@ -13,10 +13,10 @@
 #include <string_view>
 #include <utility>
 
+#include "combiner/error.h"
 #include "dataset/npy_header.h"
 #include "dataset/planes.h"
 #include "dataset/zip_archive.h"
-#include "error.h"
 
 namespace combiner {
 namespace fs = std::filesystem;

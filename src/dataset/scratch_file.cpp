@@ -10,7 +10,7 @@
 #include <system_error>
 #include <utility>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "dataset/dataset.h"
+#include "combiner/dataset.h"
 
 namespace combiner {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <system_error>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace fs = std::filesystem;

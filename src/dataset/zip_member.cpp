@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace fs = std::filesystem;

@@ -1,12 +1,63 @@
-#include "engine/model.h"
+#include "combiner/model.h"
 
+#include <mutex>
+#include <optional>
 #include <utility>
+#include <variant>
+
+#include "model/model.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
+
+struct Model::State {
+  struct Packing {
+    std::once_flag once;
+    std::optional<ModelWeights> weights;
+  };
+
+  const ModelWeights& packed(Packing& packing, PackedFor use) {
+    std::call_once(packing.once, [&] {
+      ThreadTeam team(threads);
+      packing.weights = pack_weights(weights, precision, use, team);
+    });
+    return *packing.weights;
+  }
+
+  Weights weights;
+  Precision precision;
+  int threads;
+  Packing for_images = {}, for_positions = {};
+};
+
+Model::Model(Weights weights, Precision precision, int threads)
+    : state_(new State{std::move(weights), precision, threads}) {}
+Model::~Model() = default;
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+
+Model Model::load(const std::filesystem::path& path, Precision precision, int threads) {
+  return Model(load_weights(path), precision, threads);
+}
+
+const ModelConfig& Model::config() const { return state_->weights.config; }
+Precision Model::precision() const { return state_->precision; }
+const Weights& Model::weights() const { return state_->weights; }
+
+const ModelWeights& Model::for_images() const {
+  return state_->packed(state_->for_images, PackedFor::images);
+}
+const ModelWeights& Model::for_positions() const {
+  return state_->packed(state_->for_positions, PackedFor::positions);
+}
+
+// ---- Scoring
+
 namespace {
 
-std::variant<ImagePass<float>, ImagePass<bfloat16>> make_pass(const Model& model) {
-  using Pass = combiner::Pass;
+using AnyPass = std::variant<ImagePass<float>, ImagePass<bfloat16>>;
+
+AnyPass make_pass(const Model& model) {
   if (product_type(model.precision()) == ElementType::f32)
     return ImagePass<float>(model.config(), model.for_images(), Pass::forward_only);
   return ImagePass<bfloat16>(model.config(), model.for_images(), Pass::forward_only);
@@ -14,25 +65,21 @@ std::variant<ImagePass<float>, ImagePass<bfloat16>> make_pass(const Model& model
 
 }  // namespace
 
-Model::Model(Weights weights, Precision precision, int threads)
-    : weights_(std::move(weights)), precision_(precision), threads_(threads) {}
+struct ImageScorer::State {
+  AnyPass pass;
+};
 
-const ModelWeights& Model::packed(Packing& packing, PackedFor use) const {
-  std::call_once(packing.once, [&] {
-    ThreadTeam team(threads_);
-    packing.weights = pack_weights(weights_, precision_, use, team);
-  });
-  return *packing.weights;
-}
-
-ImageScorer::ImageScorer(const Model& model) : pass_(make_pass(model)) {}
+ImageScorer::ImageScorer(const Model& model) : state_(new State{make_pass(model)}) {}
+ImageScorer::~ImageScorer() = default;
+ImageScorer::ImageScorer(ImageScorer&&) noexcept = default;
+ImageScorer& ImageScorer::operator=(ImageScorer&&) noexcept = default;
 
 void ImageScorer::nll(const uint8_t* pixels, float* nll) {
-  std::visit([&](auto& pass) { pass.nll(pixels, nll); }, pass_);
+  std::visit([&](auto& pass) { pass.nll(pixels, nll); }, state_->pass);
 }
 
 void ImageScorer::logits(const uint8_t* pixels, float* logits) {
-  std::visit([&](auto& pass) { pass.logits(pixels, logits); }, pass_);
+  std::visit([&](auto& pass) { pass.logits(pixels, logits); }, state_->pass);
 }
 
 }  // namespace combiner

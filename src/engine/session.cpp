@@ -1,10 +1,15 @@
-#include "engine/session.h"
+#include "combiner/session.h"
+
+#include <variant>
+
+#include "model/decoder.h"
 
 namespace combiner {
 namespace {
 
-std::variant<Decoder<float>, Decoder<bfloat16>> make_decoder(const Model& model, int64_t batch,
-                                                             int team) {
+using AnyDecoder = std::variant<Decoder<float>, Decoder<bfloat16>>;
+
+AnyDecoder make_decoder(const Model& model, int64_t batch, int team) {
   if (product_type(model.precision()) == ElementType::f32)
     return Decoder<float>(model.config(), model.for_positions(), batch, team);
   return Decoder<bfloat16>(model.config(), model.for_positions(), batch, team);
@@ -12,19 +17,28 @@ std::variant<Decoder<float>, Decoder<bfloat16>> make_decoder(const Model& model,
 
 }  // namespace
 
+struct Session::State {
+  const Model& model;
+  AnyDecoder decoder;
+};
+
 Session::Session(const Model& model, int64_t batch, int team)
-    : model_(model), decoder_(make_decoder(model, batch, team)) {}
+    : state_(new State{model, make_decoder(model, batch, team)}) {}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
 
 std::unique_ptr<ImageState> Session::new_image() const {
+  const Model& model = state_->model;
   return std::visit(
       [&]<class T>(const Decoder<T>&) -> std::unique_ptr<ImageState> {
-        return std::make_unique<DecodeState<T>>(model_.config(), model_.for_positions());
+        return std::make_unique<DecodeState<T>>(model.config(), model.for_positions());
       },
-      decoder_);
+      state_->decoder);
 }
 
 void Session::step(std::span<ImageState* const> images, const ChooseValue& choose, int rank) {
-  std::visit([&](auto& decoder) { decoder.step(images, choose, rank); }, decoder_);
+  std::visit([&](auto& decoder) { decoder.step(images, choose, rank); }, state_->decoder);
 }
 
 void Session::prefill(ImageState& image, std::span<const uint8_t> pixels, int rows) {
@@ -33,16 +47,16 @@ void Session::prefill(ImageState& image, std::span<const uint8_t> pixels, int ro
     return pixels[static_cast<size_t>(subpixel)];
   };
   image.position = 0;
-  const int64_t end = int64_t{rows} * model_.config().columns();
+  const int64_t end = int64_t{rows} * state_->model.config().columns();
   while (image.position < end) step(images, known);
 }
 
 void Session::wait(int rank) {
-  std::visit([&](auto& decoder) { decoder.wait(rank); }, decoder_);
+  std::visit([&](auto& decoder) { decoder.wait(rank); }, state_->decoder);
 }
 
 void Session::abandon() {
-  std::visit([](auto& decoder) { decoder.abandon(); }, decoder_);
+  std::visit([](auto& decoder) { decoder.abandon(); }, state_->decoder);
 }
 
 }  // namespace combiner

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 

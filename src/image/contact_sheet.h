@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "image/image.h"
+#include "combiner/image.h"
 
 namespace combiner {
 

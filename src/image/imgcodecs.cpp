@@ -6,7 +6,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <type_traits>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace {

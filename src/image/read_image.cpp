@@ -12,10 +12,10 @@
 #include <string_view>
 #include <system_error>
 
-#include "error.h"
+#include "base/read_file.h"
+#include "combiner/error.h"
 #include "image/imgcodecs.h"
 #include "image/quietly.h"
-#include "read_file.h"
 
 namespace combiner {
 namespace fs = std::filesystem;

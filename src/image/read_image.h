@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "image/image.h"
+#include "combiner/image.h"
 
 namespace combiner {
 

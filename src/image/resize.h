@@ -1,7 +1,7 @@
 // Cutting and resampling an image to a model's size.
 #pragma once
 
-#include "image/image.h"
+#include "combiner/image.h"
 
 namespace combiner {
 

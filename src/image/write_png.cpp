@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "error.h"
-#include "output_file.h"
+#include "base/output_file.h"
+#include "combiner/error.h"
 
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION

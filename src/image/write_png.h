@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "image/image.h"
+#include "combiner/image.h"
 
 namespace combiner {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/round_up.h"
 #include "kernels/attend_spans_amx.h"
-#include "tensor/round_up.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend.cpp"

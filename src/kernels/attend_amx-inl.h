@@ -22,8 +22,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/round_up.h"
 #include "kernels/attend.h"
-#include "tensor/round_up.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE::amx {

@@ -8,9 +8,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/round_up.h"
 #include "kernels/amx.h"
 #include "kernels/attend.h"
-#include "tensor/round_up.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend_spans_amx.cpp"

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "tensor/matrix.h"
+#include "combiner/matrix.h"
 
 namespace combiner {
 

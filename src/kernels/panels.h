@@ -9,11 +9,11 @@
 #include <optional>
 #include <span>
 
+#include "combiner/matrix.h"
 #include "kernels/activation.h"
 #include "kernels/scratch.h"
 #include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

@@ -3,9 +3,9 @@
 
 #include <type_traits>
 
+#include "base/round_up.h"
 #include "kernels/amx.h"
 #include "kernels/panels.h"
-#include "tensor/round_up.h"
 
 namespace combiner {
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "combiner/matrix.h"
 #include "tensor/bfloat16.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "combiner/matrix.h"
 #include "tensor/bfloat16.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

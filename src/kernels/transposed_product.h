@@ -2,9 +2,9 @@
 // transposed, times its inputs.
 #pragma once
 
+#include "combiner/matrix.h"
 #include "kernels/scratch.h"
 #include "tensor/bfloat16.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

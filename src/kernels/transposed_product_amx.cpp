@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/for_each_band.h"
 #include "kernels/amx.h"
 #include "kernels/panels_storage.h"
 #include "kernels/transposed_product.h"
-#include "tensor/for_each_band.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/transposed_product_amx.cpp"

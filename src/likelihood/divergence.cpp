@@ -1,5 +1,3 @@
-#include "likelihood/divergence.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +6,10 @@
 #include <span>
 #include <vector>
 
-#include "error.h"
+#include "combiner/error.h"
+#include "combiner/likelihood.h"
+#include "likelihood/each_image.h"
+#include "tensor/buffer.h"
 
 namespace combiner {
 namespace {
@@ -84,7 +85,7 @@ class Comparer {
 }  // namespace
 
 Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,
-                              const DivergenceOptions& options, const OnImage& on_image) {
+                              const LikelihoodOptions& options, const OnImage& on_image) {
   check_fit(reference.config(), images);
   check_fit(model.config(), images);
   if (reference.config().vocab_size != model.config().vocab_size)

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 

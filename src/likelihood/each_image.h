@@ -3,20 +3,16 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <vector>
 
-#include "dataset/dataset.h"
-#include "model/config.h"
-#include "tensor/thread_team.h"
+#include "base/thread_team.h"
+#include "combiner/config.h"
+#include "combiner/dataset.h"
+#include "combiner/likelihood.h"
 
 namespace combiner {
-
-// Called after each image, from one thread at a time: images done, images in all, the mean so far
-// of the figure that is measured. Returns whether to go on.
-using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
 
 // Throws Error if the model can't say anything of the images: another size, other channels, none.
 void check_fit(const ModelConfig& config, const Dataset& images);

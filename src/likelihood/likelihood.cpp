@@ -1,4 +1,4 @@
-#include "likelihood/likelihood.h"
+#include "combiner/likelihood.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "error.h"
+#include "combiner/error.h"
+#include "likelihood/each_image.h"
 
 namespace combiner {
 namespace {

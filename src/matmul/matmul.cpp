@@ -8,7 +8,7 @@
 #include <optional>
 #include <unordered_map>
 
-#include "error.h"
+#include "combiner/error.h"
 #include "kernels/amx.h"
 #include "kernels/transposed_product.h"
 #include "tensor/buffer.h"

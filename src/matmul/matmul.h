@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "combiner/matrix.h"
 #include "kernels/panels.h"
 #include "tensor/bfloat16.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

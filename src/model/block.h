@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-#include "model/config.h"
+#include "base/for_each_band.h"
+#include "combiner/config.h"
 #include "model/layers/attention.h"
 #include "model/layers/mlp.h"
-#include "tensor/for_each_band.h"
 
 namespace combiner {
 

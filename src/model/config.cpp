@@ -1,4 +1,4 @@
-#include "model/config.h"
+#include "combiner/config.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,9 +8,9 @@
 #include <iterator>
 #include <utility>
 
-#include "error.h"
-#include "model/json.h"
-#include "read_file.h"
+#include "base/json.h"
+#include "base/read_file.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace {

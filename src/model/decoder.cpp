@@ -14,7 +14,7 @@ DecodeState<T>& in(ImageState* state) {
 
 template <class T>
 DecodeState<T>::DecodeState(const ModelConfig& config, const ModelWeights& weights) {
-  pixels = Buffer<uint8_t>(static_cast<size_t>(config.dims()));
+  pixels.resize(static_cast<size_t>(config.dims()));
   size_t size = 0;
   for (const BlockWeights& block : weights.blocks) {
     offsets_.push_back(size);
@@ -27,7 +27,7 @@ template <class T>
 std::unique_ptr<ImageState> DecodeState<T>::clone() const {
   std::unique_ptr<DecodeState> copy(new DecodeState());
   copy->position = position;
-  copy->pixels = pixels.clone();
+  copy->pixels = pixels;
   copy->blocks_ = blocks_.clone();
   copy->offsets_ = offsets_;
   return copy;

@@ -9,10 +9,10 @@
 #include <span>
 #include <vector>
 
-#include "model/image_state.h"
+#include "base/share.h"
+#include "combiner/session.h"
 #include "model/model.h"
 #include "tensor/buffer.h"
-#include "tensor/share.h"
 
 namespace combiner {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/for_each_band.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/rows.h"
-#include "tensor/for_each_band.h"
 
 namespace combiner {
 namespace {
@@ -48,7 +48,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const Parameters& paramete
                            const PackedParameters& packed, KeptSummaries summaries)
     : embedding(config, parameters.embedding, packed), head(parameters.head, packed) {
   for (size_t i = 0; i < parameters.blocks.size(); ++i)
-    blocks.emplace_back(config.attention[i], config.attention_shape(summaries),
+    blocks.emplace_back(config.attention[i], attention_shape(config, summaries),
                         parameters.blocks[i], packed);
 }
 
@@ -65,7 +65,7 @@ int64_t product_operations(const ModelConfig& config) {
     multiply_adds += config.positions() * matrix.out * matrix.in;
   for (const Attention attention : config.attention)
     multiply_adds +=
-        2 * int64_t{config.embed_dim} * attention_pairs(attention, config.attention_shape());
+        2 * int64_t{config.embed_dim} * attention_pairs(attention, attention_shape(config));
   return 2 * multiply_adds;
 }
 

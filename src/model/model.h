@@ -7,14 +7,14 @@
 #include <span>
 #include <vector>
 
+#include "base/thread_team.h"
+#include "combiner/config.h"
 #include "model/block.h"
-#include "model/config.h"
 #include "model/layers/embedding.h"
 #include "model/layers/head.h"
 #include "model/packed_parameters.h"
 #include "model/precision.h"
 #include "tensor/buffer.h"
-#include "tensor/thread_team.h"
 
 namespace combiner {
 

@@ -5,11 +5,11 @@
 #include <cstddef>
 #include <vector>
 
+#include "base/thread_team.h"
 #include "model/layers/dense.h"
 #include "model/layers/norm.h"
 #include "model/parameters.h"
 #include "model/precision.h"
-#include "tensor/thread_team.h"
 
 namespace combiner {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "model/owned_matrix.h"
+#include "tensor/owned_matrix.h"
 
 namespace combiner {
 

@@ -7,8 +7,8 @@
 
 #include "kernels/rows.h"
 #include "model/layers/dense.h"
-#include "model/owned_matrix.h"
 #include "model/pass.h"
+#include "tensor/owned_matrix.h"
 
 namespace combiner {
 

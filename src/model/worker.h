@@ -1,9 +1,9 @@
 // What one thread computes with.
 #pragma once
 
+#include "base/share.h"
 #include "kernels/scratch.h"
 #include "matmul/matmul.h"
-#include "tensor/share.h"
 
 namespace combiner {
 

@@ -8,7 +8,7 @@
 #include <limits>
 #include <numeric>
 
-#include "error.h"
+#include "combiner/error.h"
 #include "kernels/cross_entropy.h"
 
 namespace combiner {

@@ -4,15 +4,9 @@
 #include <cstdint>
 #include <span>
 
-namespace combiner {
+#include "combiner/sampler.h"
 
-// How the model's distribution is changed before a value is drawn from it; by default not at all.
-// First the temperature, then top_k, then top_p of what is left.
-struct ChoiceOptions {
-  double temperature = 1;  // divides the logits; 0 takes the likeliest value
-  int top_k = 256;         // only that many of the likeliest values
-  double top_p = 1;        // only the fewest likeliest values that together have this probability
-};
+namespace combiner {
 
 // Throws Error unless temperature >= 0 is finite, 1 <= top_k <= 256 and 0 < top_p <= 1.
 void validate(const ChoiceOptions& options);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sampling/sampler.h"
+#include "combiner/sampler.h"
 
 namespace combiner {
 namespace {
@@ -33,7 +33,7 @@ SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
          {&block.attention.summary->output, &block.attention.summary->key})
       memory.summary_weights += bytes(dense->weight, dense->out, dense->in);
   }
-  const AttentionShape shape = weights.config.attention_shape(kept_summaries(precision));
+  const AttentionShape shape = attention_shape(weights.config, kept_summaries(precision));
   const auto state_bytes = [&]<class T>(Attention attention) {
     return block_state_size<T>(attention, shape) * static_cast<int64_t>(sizeof(T));
   };

@@ -1,4 +1,4 @@
-#include "sampling/sampler.h"
+#include "combiner/sampler.h"
 
 #include <fmt/format.h>
 
@@ -11,10 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "engine/session.h"
-#include "error.h"
-#include "tensor/random.h"
-#include "tensor/thread_team.h"
+#include "base/counter_random.h"
+#include "base/share.h"
+#include "base/thread_team.h"
+#include "combiner/error.h"
+#include "combiner/session.h"
+#include "sampling/choice.h"
 
 namespace combiner {
 namespace {
@@ -147,8 +149,9 @@ class BatchSampler {
     const auto bytes = static_cast<size_t>(config_.image.width * config_.image.channels);
     const std::lock_guard lock(job_.events_mutex);
     for (const ImageState* state : states)
-      job_.events.row_done(first++, row,
-                           state->pixels.span().subspan(static_cast<size_t>(row) * bytes, bytes));
+      job_.events.row_done(
+          first++, row,
+          std::span<const uint8_t>(state->pixels).subspan(static_cast<size_t>(row) * bytes, bytes));
   }
 
   void report_images(int64_t first, States states) {

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "tensor/memory.h"
+#include "base/memory.h"
 
 namespace combiner {
 

@@ -6,9 +6,9 @@
 
 #include <charconv>
 
-#include "error.h"
-#include "model/safetensors.h"
+#include "combiner/error.h"
 #include "training/trainer.h"
+#include "weights/safetensors.h"
 
 namespace combiner {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "model/config.h"
+#include "combiner/config.h"
 #include "training/options.h"
 
 namespace combiner {

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <utility>
 
-#include "tensor/random.h"
+#include "base/counter_random.h"
 
 namespace combiner {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/for_each_band.h"
 #include "kernels/cross_entropy.h"
-#include "tensor/for_each_band.h"
 
 namespace combiner {
 namespace {

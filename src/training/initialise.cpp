@@ -3,8 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/counter_random.h"
 #include "model/layers/embedding.h"
-#include "tensor/random.h"
 
 namespace combiner {
 namespace {

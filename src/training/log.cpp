@@ -8,8 +8,8 @@
 #include <string>
 #include <system_error>
 
-#include "error.h"
-#include "output_file.h"
+#include "base/output_file.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace {

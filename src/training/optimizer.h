@@ -4,11 +4,11 @@
 #include <span>
 #include <vector>
 
+#include "base/thread_team.h"
 #include "kernels/descent.h"
 #include "matmul/matmul.h"
 #include "model/parameters.h"
 #include "tensor/buffer.h"
-#include "tensor/thread_team.h"
 
 namespace combiner {
 

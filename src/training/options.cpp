@@ -6,7 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "error.h"
+#include "combiner/error.h"
 
 namespace combiner {
 namespace {

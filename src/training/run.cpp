@@ -6,10 +6,10 @@
 #include <chrono>
 #include <cmath>
 
-#include "error.h"
-#include "model/weights_file.h"
-#include "output_file.h"
+#include "base/output_file.h"
+#include "combiner/error.h"
 #include "training/log.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

@@ -7,7 +7,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "error.h"
+#include "combiner/error.h"
 #include "kernels/descent.h"
 #include "kernels/rows.h"
 #include "training/initialise.h"

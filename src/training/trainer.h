@@ -8,9 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "dataset/dataset.h"
+#include "base/thread_team.h"
+#include "combiner/dataset.h"
 #include "model/model.h"
-#include "tensor/thread_team.h"
 #include "training/data_order.h"
 #include "training/gradient.h"
 #include "training/optimizer.h"

@@ -2,11 +2,11 @@
 
 #include "bench/speed.h"
 
+#include "base/peak_memory.h"
 #include "bench/ceilings.h"
 #include "catch.h"
 #include "model/attention/attention.h"
 #include "model/random_model.h"
-#include "tensor/peak_memory.h"
 
 namespace combiner {
 namespace {
@@ -46,8 +46,7 @@ TEST_CASE("sampling reads the weights once a position, those of summaries once a
       const int64_t blocks = 2 * (4 * 12 * 12 + 2 * 12 * 20);
       const int64_t summaries = attention == Attention::axial_rowmajor ? 2 * 2 * 12 * 12 : 0;
       CHECK(speed->weight_bytes == bytes * (head + stem + blocks + summaries));
-      const int64_t state =
-          attention_state_size<float>(attention, weights.config.attention_shape());
+      const int64_t state = attention_state_size<float>(attention, attention_shape(weights.config));
       CHECK(speed->state_bytes == bytes * batch * 2 * state);
 
       // An image is decoded alone, or together with others.

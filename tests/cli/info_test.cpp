@@ -7,8 +7,8 @@
 #include "cli/run_program.h"
 #include "data_folders.h"
 #include "model/attention/attention.h"
-#include "model/weights_file.h"
 #include "temp_folder.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {
@@ -41,7 +41,7 @@ TEST_CASE("info: as JSON") {
   const ModelConfig config = load_weights(kModel).config;
   int64_t state = 0;
   for (const Attention attention : config.attention)
-    state += attention_state_size<float>(attention, config.attention_shape());
+    state += attention_state_size<float>(attention, attention_shape(config));
   for (const auto& [precision, bytes] : {std::pair("f32", 4), std::pair("bf16", 2)}) {
     const Json memory = json["sampling_weights_and_state_bytes"][precision];
     const auto one = memory["batch_1"].get<int64_t>();

@@ -6,8 +6,8 @@
 
 #include "catch.h"
 #include "cli/run_program.h"
-#include "model/weights_file.h"
 #include "temp_folder.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

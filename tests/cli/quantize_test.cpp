@@ -13,8 +13,8 @@
 #include "file_text.h"
 #include "image/write_png.h"
 #include "model/random_model.h"
-#include "model/weights_file.h"
 #include "temp_folder.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

@@ -14,12 +14,12 @@
 
 #include "catch.h"
 #include "cli/run_program.h"
+#include "combiner/sampler.h"
 #include "data_folders.h"
 #include "image/contact_sheet.h"
 #include "image/read_image.h"
-#include "model/weights_file.h"
-#include "sampling/sampler.h"
 #include "temp_folder.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

@@ -9,11 +9,11 @@
 #include "cli/run_program.h"
 #include "file_text.h"
 #include "image/write_png.h"
-#include "model/weights_file.h"
 #include "temp_folder.h"
 #include "training/checkpoint.h"
 #include "training/log_rows.h"
 #include "training/tiny_training.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

@@ -89,9 +89,10 @@ TEST_CASE("FastExp is right to two units in the last place") {
     std::vector<float> y = x;
     HWY_DYNAMIC_DISPATCH(Exp)(y);
     CHECK(worst_error(x, y).units <= HWY_DYNAMIC_DISPATCH(ExpUnits)());
-    const std::vector<float> ends =
-        at_ends([](std::vector<float>& v) { HWY_DYNAMIC_DISPATCH(Exp)
-                                            (v); });
+    const std::vector<float> ends = at_ends([](std::vector<float>& v) {
+      HWY_DYNAMIC_DISPATCH(Exp)
+      (v);
+    });
     CHECK(ends[2] == 0.0f);
     CHECK(std::isfinite(ends[3]));
   });
@@ -103,9 +104,10 @@ TEST_CASE("FastExpCoarse is right to 2^-13") {
     std::vector<float> y = x;
     HWY_DYNAMIC_DISPATCH(ExpCoarse)(y);
     CHECK(worst_error(x, y).relative <= 0x1p-13);
-    const std::vector<float> ends =
-        at_ends([](std::vector<float>& v) { HWY_DYNAMIC_DISPATCH(ExpCoarse)
-                                            (v); });
+    const std::vector<float> ends = at_ends([](std::vector<float>& v) {
+      HWY_DYNAMIC_DISPATCH(ExpCoarse)
+      (v);
+    });
     // e^-88 is below all normal floats.
     CHECK(ends[2] < std::numeric_limits<float>::min());
   });

@@ -1,12 +1,10 @@
-#include "likelihood/divergence.h"
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "catch.h"
+#include "combiner/likelihood.h"
 #include "error_of.h"
-#include "likelihood/likelihood.h"
 #include "memory_dataset.h"
 #include "model/random_model.h"
 #include "model_of.h"
@@ -41,7 +39,7 @@ MemoryDataset pictures(size_t count) {
 }
 
 Divergence measure(const Weights& reference, const Weights& model, const Dataset& images,
-                   const DivergenceOptions& options = {}) {
+                   const LikelihoodOptions& options = {}) {
   return measure_divergence(model_of(reference), model_of(model), images, options,
                             [](int64_t, int64_t, double) { return true; });
 }

@@ -1,4 +1,4 @@
-#include "likelihood/likelihood.h"
+#include "combiner/likelihood.h"
 
 #include <fmt/format.h>
 

@@ -1,16 +1,15 @@
-#include "model/attention_layer.h"
-
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "catch.h"
+#include "combiner/attention.h"
+#include "combiner/config.h"
+#include "combiner/error.h"
 #include "data_folders.h"
-#include "error.h"
 #include "error_of.h"
-#include "model/config.h"
-#include "model/safetensors.h"
 #include "random.h"
+#include "weights/safetensors.h"
 
 namespace combiner {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/config.h"
+#include "combiner/config.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "catch.h"
-#include "error.h"
+#include "combiner/error.h"
 #include "error_of.h"
 #include "model/random_model.h"
 

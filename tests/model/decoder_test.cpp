@@ -7,13 +7,13 @@
 #include <fstream>
 #include <string>
 
+#include "base/thread_team.h"
 #include "catch.h"
 #include "data_folders.h"
 #include "kernels/amx.h"
 #include "model/golden_cases.h"
 #include "model/random_model.h"
 #include "model/teacher_forcing.h"
-#include "tensor/thread_team.h"
 
 namespace combiner {
 namespace {

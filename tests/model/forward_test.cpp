@@ -9,11 +9,11 @@
 #include "error_bounds.h"
 #include "golden_cases.h"
 #include "model/model.h"
-#include "model/weights_file.h"
 #include "model_of.h"
 #include "random_model.h"
 #include "reference_model.h"
 #include "temp_folder.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

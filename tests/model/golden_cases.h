@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "data_folders.h"
-#include "model/safetensors.h"
-#include "model/weights_file.h"
+#include "weights/safetensors.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 

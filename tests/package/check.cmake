@@ -11,5 +11,6 @@ execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}
                         -D CMAKE_CXX_COMPILER=${compiler} -D "CMAKE_CXX_FLAGS=${flags}"
                 COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${work}/build COMMAND_ERROR_IS_FATAL ANY)
-execute_process(COMMAND ${work}/build/consumer COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${work}/build/consumer ${prefix}/share/combiner/models/cifar10.safetensors
+                COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${work}/build/attention COMMAND_ERROR_IS_FATAL ANY)

@@ -1,15 +1,38 @@
-// Calls the installed library: a config without fields is an Error.
+// Uses the installed library as another project would: includes all of its headers, reads a model,
+// draws an image and asks how likely the model finds it.
+#include <combiner/attention.h>
+#include <combiner/config.h>
+#include <combiner/dataset.h>
 #include <combiner/error.h>
-#include <combiner/model/config.h>
+#include <combiner/image.h>
+#include <combiner/likelihood.h>
+#include <combiner/matrix.h>
+#include <combiner/model.h>
+#include <combiner/precision.h>
+#include <combiner/sampler.h>
+#include <combiner/session.h>
 
+#include <cmath>
 #include <cstdio>
 
-int main() {
+int main(int argc, char** argv) {
   try {
     combiner::parse_config("{}", "consumer");
+    return 1;
   } catch (const combiner::Error& error) {
     std::puts(error.what());
-    return 0;
   }
-  return 1;
+  if (argc < 2) return 1;
+  const auto model = combiner::Model::load(argv[1]);
+  combiner::Image image;
+  combiner::SampleEvents events;
+  events.image_done = [&](int64_t, combiner::Image done) { image = std::move(done); };
+  combiner::sample(model, {.seed = 1}, events);
+  std::vector<float> nll(image.pixels.size());
+  combiner::ImageScorer(model).nll(image.pixels.data(), nll.data());
+  double bits = 0;
+  for (const float nats : nll) bits += nats / std::log(2.0);
+  std::printf("%d x %d, %.3f bits/dim\n", image.width, image.height,
+              bits / static_cast<double>(nll.size()));
+  return bits > 0 ? 0 : 1;
 }

@@ -6,11 +6,11 @@
 #include <numeric>
 #include <vector>
 
+#include "base/counter_random.h"
 #include "catch.h"
 #include "chi_square.h"
 #include "error_of.h"
 #include "random.h"
-#include "tensor/random.h"
 
 namespace combiner {
 namespace {

@@ -1,4 +1,4 @@
-#include "sampling/sampler.h"
+#include "combiner/sampler.h"
 
 #include <algorithm>
 #include <atomic>

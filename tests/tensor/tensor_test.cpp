@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "catch.h"
+#include "combiner/matrix.h"
 #include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 namespace {

@@ -10,10 +10,10 @@
 #include "catch.h"
 #include "error_of.h"
 #include "file_text.h"
-#include "model/weights_file.h"
 #include "temp_folder.h"
 #include "training/log_rows.h"
 #include "training/tiny_training.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

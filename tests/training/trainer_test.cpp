@@ -7,14 +7,14 @@
 #include <numeric>
 
 #include "catch.h"
+#include "combiner/likelihood.h"
 #include "error_of.h"
-#include "likelihood/likelihood.h"
-#include "model/safetensors.h"
-#include "model/weights_file.h"
 #include "model_of.h"
 #include "temp_folder.h"
 #include "training/checkpoint.h"
 #include "training/tiny_training.h"
+#include "weights/safetensors.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "combiner/matrix.h"
 #include "kernels/maximum.h"
 #include "kernels/rows.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

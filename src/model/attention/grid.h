@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "tensor/matrix.h"
+#include "combiner/matrix.h"
 
 namespace combiner {
 

@@ -16,9 +16,9 @@
 #include "model/attention/tile.h"
 #include "model/layers/dense.h"
 #include "model/layers/norm.h"
-#include "model/owned_matrix.h"
 #include "model/worker.h"
 #include "tensor/buffer.h"
+#include "tensor/owned_matrix.h"
 
 namespace combiner {
 

@@ -10,7 +10,7 @@
 
 #include "kernels/rotary.h"
 #include "model/attention/shape.h"
-#include "model/owned_matrix.h"
+#include "tensor/owned_matrix.h"
 
 namespace combiner {
 

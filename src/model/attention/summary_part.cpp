@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/for_each_band.h"
+#include "base/round_up.h"
 #include "kernels/int8_rows.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rows.h"
@@ -10,8 +12,6 @@
 #include "model/attention/above.h"
 #include "model/attention/parts.h"
 #include "model/attention/tile.h"
-#include "tensor/for_each_band.h"
-#include "tensor/round_up.h"
 
 namespace combiner {
 namespace {

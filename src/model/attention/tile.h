@@ -1,10 +1,10 @@
 // Tiles of views of all heads' columns side by side.
 #pragma once
 
+#include "combiner/matrix.h"
 #include "kernels/attend.h"
 #include "model/attention/grid.h"
 #include "model/attention/shape.h"
-#include "tensor/matrix.h"
 
 namespace combiner {
 

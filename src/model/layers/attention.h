@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "combiner/config.h"
 #include "model/attention/attention.h"
-#include "model/config.h"
 #include "model/layers/dense.h"
 #include "model/layers/norm.h"
 #include "model/packed_parameters.h"
@@ -62,7 +62,7 @@ struct AttentionActivations {
       : positions(static_cast<size_t>(n)),
         norm(n, config.embed_dim),
         query_key_value(n, 3 * int64_t{config.embed_dim}),
-        unturned(Rotary::room<T>(config.attention_shape(), std::min(n, kPositionsAtOnce),
+        unturned(Rotary::room<T>(attention_shape(config), std::min(n, kPositionsAtOnce),
                                  3 * int64_t{config.embed_dim})),
         lse(n, config.num_heads),
         attended(n, config.embed_dim) {
@@ -91,7 +91,7 @@ class SharedPartsActivations {
   SharedPartsActivations(const ModelConfig& config, int64_t rows) {
     for (const Attention variant : config.attention)
       if (!of_.contains(variant))
-        of_[variant] = parts_activations<T>(variant, config.attention_shape(), rows);
+        of_[variant] = parts_activations<T>(variant, attention_shape(config), rows);
   }
 
   PartsActivations<T>& of(Attention variant) { return of_.at(variant); }
@@ -168,7 +168,7 @@ struct AttentionScratch {
         delta(config.positions(), config.num_heads),
         sums(config.positions(), 3 * int64_t{config.embed_dim}),
         d_query_key_value(config.positions(), 3 * int64_t{config.embed_dim}),
-        parts(config.attention_shape()) {}
+        parts(attention_shape(config)) {}
 
   OwnedMatrix<float> d_attended;     // [L, D]
   OwnedMatrix<float> delta;          // [L, H] d_attended . attended per head

@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/config.h"
+#include "combiner/config.h"
+#include "combiner/matrix.h"
 #include "model/layers/dense.h"
-#include "model/owned_matrix.h"
 #include "model/packed_parameters.h"
 #include "model/residual.h"
 #include "tensor/buffer.h"
-#include "tensor/matrix.h"
+#include "tensor/owned_matrix.h"
 
 namespace combiner {
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "combiner/config.h"
 #include "kernels/rows.h"
-#include "model/config.h"
 #include "model/layers/dense.h"
 #include "model/layers/norm.h"
 #include "model/packed_parameters.h"

@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <string>
 
-#include "model/config.h"
+#include "base/for_each_band.h"
+#include "combiner/config.h"
 #include "model/layers/dense.h"
 #include "model/layers/norm.h"
 #include "model/packed_parameters.h"
 #include "model/pass.h"
 #include "model/residual.h"
-#include "tensor/for_each_band.h"
 
 namespace combiner {
 

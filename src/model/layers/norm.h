@@ -5,10 +5,10 @@
 #include <string>
 
 #include "kernels/layer_norm.h"
-#include "model/owned_matrix.h"
 #include "model/parameters.h"
 #include "model/worker.h"
 #include "tensor/buffer.h"
+#include "tensor/owned_matrix.h"
 
 namespace combiner {
 

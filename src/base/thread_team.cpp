@@ -1,0 +1,86 @@
+#include "base/thread_team.h"
+
+#include <omp.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+namespace combiner {
+
+int available_threads() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+ThreadTeam::ThreadTeam(int size) {
+  threads_.reserve(static_cast<size_t>(std::max(size, 1)));
+  for (int rank = 0; rank < std::max(size, 1); ++rank)
+    threads_.emplace_back([this, rank] { serve(rank); });
+}
+
+ThreadTeam::~ThreadTeam() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void ThreadTeam::serve(int rank) {
+  omp_set_num_threads(1);
+  uint64_t seen = 0;
+  for (;;) {
+    const std::function<void(int)>* work = nullptr;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+      if (stopping_) return;
+      seen = generation_;
+      work = work_;
+    }
+    std::exception_ptr failure;
+    try {
+      (*work)(rank);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const std::lock_guard lock(mutex_);
+    if (failure && !failure_) failure_ = failure;
+    if (--running_ == 0) done_.notify_one();
+  }
+}
+
+void ThreadTeam::run(const std::function<void(int rank)>& work) {
+  std::unique_lock lock(mutex_);
+  work_ = &work;
+  running_ = size();
+  ++generation_;
+  wake_.notify_all();
+  done_.wait(lock, [&] { return running_ == 0; });
+  work_ = nullptr;
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void ThreadTeam::for_each(int64_t count, const std::function<void(int rank, int64_t index)>& work) {
+  std::atomic<int64_t> next{0};
+  run([&](int rank) {
+    for (int64_t i = next++; i < count; i = next++) {
+      try {
+        work(rank, i);
+      } catch (...) {
+        next = count;
+        throw;
+      }
+    }
+  });
+}
+
+}  // namespace combiner

@@ -1,0 +1,238 @@
+#include "weights/weights_file.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "combiner/error.h"
+#include "tensor/bfloat16.h"
+#include "tensor/int8_row.h"
+
+namespace combiner {
+namespace {
+
+constexpr const char* kConfigKey = "config";
+constexpr const char* kScaleEnding = ".scale";
+// More faults than this in one file are counted, not listed.
+constexpr size_t kMostFaults = 8;
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+// A quantizable weight has scales if and only if it is I8. Either tensor may be absent (null).
+void find_scale_faults(const Parameter& parameter, const std::string& scale_name,
+                       const TensorView* tensor, const TensorView* scale,
+                       std::vector<std::string>& faults) {
+  const bool is_int8 = tensor && tensor->dtype == DType::i8;
+  const std::vector<int64_t> shape = {parameter.out()};
+  if (is_int8 && !scale)
+    faults.push_back(fmt::format("tensor {} is missing, expected with shape {} beside {}, an I8",
+                                 scale_name, shape_text(shape), parameter.name));
+  if (!is_int8 && scale)
+    faults.push_back(fmt::format("tensor {} is one too many: {} is {}, and only I8 has scales",
+                                 scale_name, parameter.name,
+                                 tensor ? name(tensor->dtype) : "missing"));
+  if (!is_int8 || !scale) return;
+  if (scale->shape != shape)
+    faults.push_back(fmt::format("tensor {} has shape {}, expected {}", scale_name,
+                                 shape_text(scale->shape), shape_text(shape)));
+  if (scale->dtype != DType::f32)
+    faults.push_back(
+        fmt::format("tensor {} is of dtype {}, expected F32", scale_name, name(scale->dtype)));
+}
+
+// Every difference between the tensors a file has and those its config asks for.
+std::vector<std::string> find_faults(const SafetensorsFile& file, const Parameters& parameters) {
+  std::vector<std::string> faults;
+  std::set<std::string, std::less<>> known;
+  for (const Parameter& parameter : parameters.list) {
+    known.insert(parameter.name);
+    const TensorView* tensor = file.find(parameter.name);
+    if (!tensor)
+      faults.push_back(fmt::format("tensor {} is missing, expected with shape {}", parameter.name,
+                                   shape_text(parameter.shape)));
+    else if (tensor->shape != parameter.shape)
+      faults.push_back(fmt::format("tensor {} has shape {}, expected {}", parameter.name,
+                                   shape_text(tensor->shape), shape_text(parameter.shape)));
+    const bool is_int8 = tensor && tensor->dtype == DType::i8;
+    if (!parameter.quantizable && !is_int8) continue;
+    const std::string& scale_name = *known.insert(parameter.name + kScaleEnding).first;
+    if (parameter.quantizable)
+      find_scale_faults(parameter, scale_name, tensor, file.find(scale_name), faults);
+    else
+      faults.push_back(fmt::format(
+          "tensor {} is of dtype I8, expected F32, BF16 or F16; quantize the model again",
+          parameter.name));
+  }
+  for (const TensorView& tensor : file.tensors())
+    if (!known.contains(tensor.name))
+      faults.push_back(fmt::format("tensor {} {} is unknown to this config", tensor.name,
+                                   shape_text(tensor.shape)));
+  return faults;
+}
+
+void check_finite(const std::filesystem::path& path, const Parameter& parameter,
+                  std::span<const float> values) {
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      throw Error(fmt::format("{}: tensor {} is {} at element {} of {}; the weights are damaged",
+                              path.string(), parameter.name, values[i], i, values.size()));
+}
+
+std::vector<float> read_scales(const std::filesystem::path& path, const TensorView& tensor) {
+  std::vector<float> scales(static_cast<size_t>(tensor.elements()));
+  to_floats(tensor, scales);
+  for (size_t i = 0; i < scales.size(); ++i)
+    if (!(std::isfinite(scales[i]) && scales[i] >= 0))
+      throw Error(
+          fmt::format("{}: tensor {} is {} at element {} of {}, expected a finite number of "
+                      "0 or more; the weights are damaged",
+                      path.string(), tensor.name, scales[i], i, scales.size()));
+  return scales;
+}
+
+// values = q * scale, row by row.
+void dequantize(const TensorView& tensor, std::span<const float> scales, std::span<float> values) {
+  const size_t in = values.size() / scales.size();
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>(static_cast<int8_t>(tensor.data[i])) * scales[i / in];
+}
+
+// Reads a parameter that has been found to be there, in its shape.
+void read_parameter(const SafetensorsFile& file, const Parameter& parameter,
+                    std::span<float> values) {
+  const TensorView& tensor = *file.find(parameter.name);
+  if (parameter.quantizable && tensor.dtype == DType::i8) {
+    const TensorView& scale = *file.find(parameter.name + kScaleEnding);
+    dequantize(tensor, read_scales(file.path(), scale), values);
+    return;
+  }
+  try {
+    to_floats(tensor, values);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", file.path().string(), error.what()));
+  }
+}
+
+// Taps at and after the predicted pixel: the middle column and those to its right, in the last row.
+void check_stem(const std::filesystem::path& path, const ModelConfig& config,
+                std::span<const float> stem) {
+  const auto rows = static_cast<size_t>(config.stem->rows);
+  const auto columns = static_cast<size_t>(config.stem->columns);
+  for (size_t i = 0; i < stem.size(); ++i) {
+    const size_t row = i / columns % rows;
+    const size_t column = i % columns;
+    if (row == rows - 1 && column >= columns / 2 && stem[i] != 0.0f)
+      throw Error(fmt::format(
+          "{}: tensor embed.stem.weight is {} at window row {}, column {}, expected 0: that tap "
+          "would see the predicted pixel or one after it; mask the weights before saving",
+          path.string(), stem[i], row, column));
+  }
+}
+
+bool is_bfloat16(float value) { return to_float(to_bfloat16(value)) == value; }
+
+// Tensors to be written, with the bytes of those that are not written as they lie in memory.
+class TensorWriter {
+ public:
+  // `values` are to stay; as F32 or BF16.
+  void add(const std::string& name, const std::vector<int64_t>& shape, DType dtype,
+           std::span<const float> values) {
+    if (dtype == DType::f32) {
+      views_.push_back({name, dtype, shape, std::as_bytes(values)});
+      return;
+    }
+    const std::span<bfloat16> halves = storage<bfloat16>(values.size());
+    std::ranges::transform(values, halves.begin(), to_bfloat16);
+    views_.push_back({name, dtype, shape, std::as_bytes(halves)});
+  }
+
+  // A weight as I8, and its scales.
+  void add_quantized(const Parameter& parameter, std::span<const float> values) {
+    const std::span<int8_t> quantized = storage<int8_t>(values.size());
+    const std::span<float> scales = storage<float>(static_cast<size_t>(parameter.out()));
+    const auto in = static_cast<size_t>(parameter.in());
+    for (size_t i = 0; i < scales.size(); ++i)
+      scales[i] = quantize_row(values.subspan(i * in, in), quantized.subspan(i * in, in));
+    views_.push_back({parameter.name, DType::i8, parameter.shape, std::as_bytes(quantized)});
+    views_.push_back(
+        {parameter.name + kScaleEnding, DType::f32, {parameter.out()}, std::as_bytes(scales)});
+  }
+
+  // Larger elements first, so that all lie aligned in the file.
+  std::span<const TensorView> views() {
+    std::ranges::stable_sort(views_, std::greater(),
+                             [](const TensorView& view) { return byte_size(view.dtype); });
+    return views_;
+  }
+
+ private:
+  template <class T>
+  std::span<T> storage(size_t count) {
+    Buffer<std::byte>& bytes = storage_.emplace_back(count * sizeof(T));
+    return {reinterpret_cast<T*>(bytes.data()), count};
+  }
+
+  std::vector<TensorView> views_;
+  std::vector<Buffer<std::byte>> storage_;
+};
+
+}  // namespace
+
+Weights load_weights(const std::filesystem::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  const auto config_text = file.metadata().find(kConfigKey);
+  if (config_text == file.metadata().end())
+    throw Error(
+        fmt::format("{}: no model config: the file's metadata has no key \"{}\"; is this "
+                    "another program's safetensors file?",
+                    path.string(), kConfigKey));
+  const ModelConfig config = parse_config(config_text->second, path.string());
+
+  // Before memory is taken: a config may claim any size.
+  const std::vector<std::string> faults = find_faults(file, Parameters(config));
+  if (!faults.empty()) {
+    const size_t listed = std::min(faults.size(), kMostFaults);
+    std::string text = fmt::format(
+        "{}: the tensors do not fit the config: {}", path.string(),
+        fmt::join(faults.begin(), faults.begin() + static_cast<std::ptrdiff_t>(listed), "; "));
+    if (listed < faults.size()) text += fmt::format("; and {} more", faults.size() - listed);
+    throw Error(text);
+  }
+
+  Weights weights(config);
+  for (const Parameter& parameter : weights.parameters.list) {
+    const std::span<float> values(weights.values.data() + parameter.offset, parameter.size);
+    read_parameter(file, parameter, values);
+    check_finite(path, parameter, values);
+    if (config.stem && parameter.offset == weights.parameters.embedding.stem.weight)
+      check_stem(path, config, values);
+  }
+  return weights;
+}
+
+void save_weights(const Weights& weights, DType dtype, const std::filesystem::path& path,
+                  std::map<std::string, std::string> metadata) {
+  metadata[kConfigKey] = to_json(weights.config);
+  TensorWriter tensors;
+  for (const Parameter& parameter : weights.parameters.list) {
+    const auto values = weights.values.span().subspan(parameter.offset, parameter.size);
+    if (dtype != DType::i8)
+      tensors.add(parameter.name, parameter.shape, dtype, values);
+    else if (parameter.quantizable)
+      tensors.add_quantized(parameter, values);
+    else
+      tensors.add(parameter.name, parameter.shape,
+                  std::ranges::all_of(values, is_bfloat16) ? DType::bf16 : DType::f32, values);
+  }
+  write_safetensors(path, metadata, tensors.views());
+}
+
+}  // namespace combiner

@@ -1,0 +1,39 @@
+#include "base/memory.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <new>
+
+#include "catch.h"
+
+namespace combiner {
+namespace {
+
+// Sizes about the one from which blocks are mappings, and ones that end within a page.
+TEST_CASE("allocate_zeros gives aligned zeros of every size, again and again") {
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{100}, (size_t{1} << 22) - 1,
+                             size_t{1} << 22, (size_t{1} << 22) + 1, size_t{5000001}})
+    for (int times = 0; times < 3; ++times) {
+      auto* const block = static_cast<std::byte*>(allocate_zeros(bytes));
+      REQUIRE(block);
+      CHECK(reinterpret_cast<uintptr_t>(block) % 64 == 0);
+      CHECK(std::all_of(block, block + bytes, [](std::byte b) { return b == std::byte{0}; }));
+      std::fill_n(block, bytes, std::byte{0xff});
+      free_zeros(block, bytes);
+    }
+}
+
+TEST_CASE("allocate_zeros: more than there can be") {
+  if (kAddressSanitizer) SKIP_TEST("the address sanitizer ends a program that asks for too much");
+  CHECK_THROWS_AS(allocate_zeros(SIZE_MAX), std::bad_alloc);
+  CHECK_THROWS_AS(allocate_zeros(SIZE_MAX / 2), std::bad_alloc);
+  CHECK_THROWS_AS(allocate_zeros(SIZE_MAX / 4), std::bad_alloc);
+}
+
+TEST_CASE("machine memory: as much as this program has, and no more than there are addresses") {
+  CHECK(machine_memory() > int64_t{1} << 24);
+  CHECK(machine_memory() < int64_t{1} << 57);
+}
+
+}  // namespace
+}  // namespace combiner

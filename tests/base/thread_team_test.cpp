@@ -1,0 +1,116 @@
+#include "base/thread_team.h"
+
+#include <atomic>
+#include <set>
+#include <stdexcept>
+
+#include "catch.h"
+
+namespace combiner {
+namespace {
+
+TEST_CASE("A team runs the work once on every rank, each on a thread of its own") {
+  for (const int size : {1, 2, 5}) {
+    ThreadTeam team(size);
+    CHECK(team.size() == size);
+    std::vector<std::thread::id> first(static_cast<size_t>(size)), second = first;
+    std::vector<int> calls(static_cast<size_t>(size), 0);
+    const auto note = [&](std::vector<std::thread::id>& threads) {
+      team.run([&](int rank) {
+        threads[static_cast<size_t>(rank)] = std::this_thread::get_id();
+        ++calls[static_cast<size_t>(rank)];
+      });
+    };
+    note(first);
+    note(second);
+    CHECK(calls == std::vector<int>(static_cast<size_t>(size), 2));
+    CHECK(std::set<std::thread::id>(first.begin(), first.end()).size() == first.size());
+    CHECK(std::set<std::thread::id>(first.begin(), first.end()).count(std::this_thread::get_id()) ==
+          0);
+    CHECK(first == second);
+  }
+}
+
+TEST_CASE("A team of no size is one thread") {
+  CHECK(ThreadTeam(0).size() == 1);
+  CHECK(ThreadTeam(-3).size() == 1);
+  CHECK(available_threads() >= 1);
+}
+
+TEST_CASE("A team's ranks run at once") {
+  ThreadTeam team(3);
+  std::atomic<int> arrived{0};
+  // Would wait for ever if one rank ran after another.
+  team.run([&](int) {
+    ++arrived;
+    while (arrived < 3) std::this_thread::yield();
+  });
+  CHECK(arrived == 3);
+}
+
+TEST_CASE("for_each covers every index once") {
+  ThreadTeam team(3);
+  for (const int64_t count : {0, 1, 2, 3, 1000}) {
+    std::vector<std::atomic<int>> calls(static_cast<size_t>(count));
+    std::atomic<int> strange_ranks{0};
+    team.for_each(count, [&](int rank, int64_t index) {
+      if (rank < 0 || rank >= 3) ++strange_ranks;
+      ++calls.at(static_cast<size_t>(index));
+    });
+    int missed = 0;
+    for (const std::atomic<int>& n : calls)
+      if (n != 1) ++missed;
+    CHECK(missed == 0);
+    CHECK(strange_ranks == 0);
+  }
+}
+
+TEST_CASE("An exception of a rank comes out of run, after all have ended") {
+  ThreadTeam team(3);
+  for (int time = 0; time < 2; ++time) {
+    std::atomic<int> ended{0};
+    CHECK_THROWS_WITH(team.run([&](int rank) {
+      if (rank == 1) throw std::runtime_error("rank 1 failed");
+      ++ended;
+    }),
+                      "rank 1 failed");
+    CHECK(ended == 2);
+    // The team serves on, and the exception is gone.
+    ended = 0;
+    team.run([&](int) { ++ended; });
+    CHECK(ended == 3);
+  }
+}
+
+TEST_CASE("When every rank throws, one exception comes out") {
+  ThreadTeam team(4);
+  CHECK_THROWS_AS(team.run([](int) { throw std::out_of_range("all"); }), std::out_of_range);
+  CHECK_NOTHROW(team.run([](int) {}));
+}
+
+TEST_CASE("After an exception for_each starts no further index") {
+  ThreadTeam one(1);
+  std::vector<int64_t> started;
+  CHECK_THROWS_AS(one.for_each(10,
+                               [&](int, int64_t index) {
+                                 started.push_back(index);
+                                 if (index == 3) throw std::runtime_error("index 3 failed");
+                               }),
+                  std::runtime_error);
+  CHECK(started == std::vector<int64_t>{0, 1, 2, 3});
+
+  ThreadTeam team(3);
+  std::atomic<int64_t> calls{0};
+  CHECK_THROWS_WITH(team.for_each(1'000'000,
+                                  [&](int, int64_t) {
+                                    ++calls;
+                                    throw std::runtime_error("each failed");
+                                  }),
+                    "each failed");
+  CHECK(calls <= 3);
+  team.for_each(5, [&](int, int64_t) { ++calls; });
+  CHECK(calls >= 6);
+}
+
+}  // namespace
+}  // namespace combiner
