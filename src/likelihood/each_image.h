@@ -8,14 +8,10 @@
 #include <vector>
 
 #include "base/thread_team.h"
-#include "combiner/config.h"
 #include "combiner/dataset.h"
 #include "combiner/likelihood.h"
 
 namespace combiner {
-
-// Throws Error if the model can't say anything of the images: another size, other channels, none.
-void check_fit(const ModelConfig& config, const Dataset& images);
 
 // make()(index), `make` being called once for each thread, of the images 0 .. count - 1, in that
 // order whatever the threads; less than `count` of them if on_image stops it. `figure` is the
