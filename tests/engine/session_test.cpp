@@ -1,0 +1,113 @@
+#include "combiner/session.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "catch.h"
+#include "model/random_model.h"
+#include "model/teacher_forcing.h"
+#include "model_of.h"
+
+namespace combiner {
+namespace {
+
+constexpr Precision kPrecisions[] = {Precision::f32, Precision::bf16, Precision::int8};
+
+Weights small_weights(Attention attention = Attention::axial_rowmajor) {
+  Random random(1);
+  ModelConfig config = small_config(Tokens::pixel, attention, 4, 3);
+  return random_weights(config, random);
+}
+
+// One image's logits, all decoded alone.
+std::vector<float> alone(const Weights& weights, const std::vector<uint8_t>& image,
+                         Precision precision) {
+  const std::span images(&image, 1);
+  return precision == Precision::f32 ? decode_batch<float>(weights, images, precision).front()
+                                     : decode_batch<bfloat16>(weights, images, precision).front();
+}
+
+}  // namespace
+
+TEST_CASE("session: images come, go and are cloned while others are decoded") {
+  for (const Precision precision : kPrecisions) {
+    const Weights weights = small_weights();
+    const Model model = model_of(weights, precision);
+    const int64_t positions = weights.config.positions();
+    Random random(2);
+    std::vector<std::vector<uint8_t>> pixels;
+    for (int i = 0; i < 4; ++i) pixels.push_back(random_pixels(weights.config, random));
+    // The last is the first one's clone from position 5 on.
+    std::copy_n(pixels[0].begin(), 3 * 5, pixels[3].begin());
+
+    Session session(model, 3);
+    std::vector<std::vector<float>> logits(4);
+    std::vector<std::unique_ptr<ImageState>> states(4);
+    const auto step = [&](std::vector<size_t> which) {
+      std::vector<ImageState*> batch;
+      for (const size_t i : which) batch.push_back(states[i].get());
+      session.step(batch, [&](size_t at, int64_t subpixel, std::span<const float> of_subpixel) {
+        const size_t i = which[at];
+        logits[i].insert(logits[i].end(), of_subpixel.begin(), of_subpixel.end());
+        return pixels[i][static_cast<size_t>(subpixel)];
+      });
+    };
+    states[0] = session.new_image();
+    for (int i = 0; i < 2; ++i) step({0});
+    states[1] = session.new_image();
+    for (int i = 0; i < 3; ++i) step({1, 0});
+    states[3] = states[0]->clone();
+    logits[3] = logits[0];
+    states[2] = session.new_image();
+    for (int i = 0; i < 4; ++i) step({2, 0, 3});
+    states[1].reset();
+    while (states[0]->position < positions) step({3, 0});
+    while (states[2]->position < positions) step({2});
+
+    for (const size_t i : {0, 2, 3}) {
+      CHECK(logits[i] == alone(weights, pixels[i], precision));
+      CHECK(std::ranges::equal(states[i]->pixels, pixels[i]));
+    }
+  }
+}
+
+TEST_CASE("session: what is prefilled is what was decoded") {
+  for (const Precision precision : kPrecisions)
+    for (const Attention attention : kAttentions) {
+      const Weights weights = small_weights(attention);
+      const Model model = model_of(weights, precision);
+      Random random(3);
+      const std::vector<uint8_t> pixels = random_pixels(weights.config, random);
+      const std::vector<float> expected = alone(weights, pixels, precision);
+      constexpr int kRows = 2;
+      Session session(model, 1);
+      const std::unique_ptr<ImageState> image = session.new_image();
+      session.prefill(*image, pixels, kRows);
+      CHECK(image->position == kRows * weights.config.columns());
+      CHECK(
+          std::equal(pixels.begin(), pixels.begin() + 3 * image->position, image->pixels.begin()));
+
+      std::vector<std::vector<float>> logits(1);
+      ImageState* const images[] = {image.get()};
+      while (image->position < weights.config.positions())
+        session.step(images, forced(std::span(&pixels, 1), logits));
+      const std::vector<float> rest(expected.end() - std::ssize(logits[0]), expected.end());
+      CHECK(logits[0] == rest);
+    }
+}
+
+TEST_CASE("model: threads that ask at once share one packing") {
+  const Weights weights = small_weights();
+  const Model model = model_of(weights);
+  std::vector<const ModelWeights*> packed(4);
+  std::vector<std::jthread> threads;
+  for (const ModelWeights*& place : packed)
+    threads.emplace_back([&] { place = &model.for_images(); });
+  threads.clear();
+  for (const ModelWeights* place : packed) CHECK(place == packed.front());
+  CHECK(&model.for_positions() != packed.front());
+}
+
+}  // namespace combiner
