@@ -27,15 +27,16 @@ class SpinBarrier {
   void break_up() { broken_ = true; }
 
  private:
-  static constexpr int kMostRounds = 31;
+  static constexpr int kMaxRounds = 31;
   // A thread's own, alone in its cache lines and those that are fetched with them.
-  struct alignas(128) Place {
-    uint32_t phase = 0;                                   // how often it has come
-    std::array<std::atomic<uint32_t>, kMostRounds> told;  // in each round, the phase of who told it
+  struct alignas(128) Slot {
+    uint32_t phase = 0;  // how often it has come
+    std::array<std::atomic<uint32_t>, kMaxRounds>
+        signals;  // in each round, the phase of who told it
   };
 
   const int size_;
-  std::vector<Place> places_;
+  std::vector<Slot> slots_;
   std::atomic<bool> broken_ = false;
 };
 

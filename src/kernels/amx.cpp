@@ -18,7 +18,7 @@ namespace combiner::HWY_NAMESPACE {
 
 // Whether kernels run as compiled along with those for tile registers. To ask Highway for all that
 // the processor has takes some 20 us.
-bool BesideTiles() { return HWY_TARGET == HWY_AVX3; }
+bool DispatchesToAvx3() { return HWY_TARGET == HWY_AVX3; }
 
 }  // namespace combiner::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -26,12 +26,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace combiner {
 
-HWY_EXPORT(BesideTiles);
+HWY_EXPORT(DispatchesToAvx3);
 
 namespace {
 
 #if COMBINER_HAS_AMX
-bool processor_and_system_have_it() {
+bool processor_and_system_support_amx() {
   // CPUID leaf 7: EDX bits 22 (AMX-BF16), 24 (AMX-TILE), 25 (AMX-INT8); of subleaf 1, EAX bit 5
   // (AVX512_BF16).
   constexpr unsigned kAmx = 1u << 22 | 1u << 24 | 1u << 25;
@@ -44,21 +44,21 @@ bool processor_and_system_have_it() {
 }
 #endif
 
-std::atomic<int> without = 0;
+std::atomic<int> disable_count = 0;
 
 }  // namespace
 
 bool amx_available() {
 #if COMBINER_HAS_AMX
-  static const bool has = processor_and_system_have_it();
-  return has && without == 0 && HWY_DYNAMIC_DISPATCH(BesideTiles)();
+  static const bool has = processor_and_system_support_amx();
+  return has && disable_count == 0 && HWY_DYNAMIC_DISPATCH(DispatchesToAvx3)();
 #else
   return false;
 #endif
 }
 
-WithoutAmx::WithoutAmx() { ++without; }
-WithoutAmx::~WithoutAmx() { --without; }
+WithoutAmx::WithoutAmx() { ++disable_count; }
+WithoutAmx::~WithoutAmx() { --disable_count; }
 
 }  // namespace combiner
 #endif  // HWY_ONCE

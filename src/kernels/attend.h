@@ -50,7 +50,7 @@ struct AttentionTile {
   Visible visible;
 
   // Of how many keys any query sees some.
-  int64_t seen_keys() const { return queries > 0 ? visible.of(keys, queries - 1) : 0; }
+  int64_t visible_keys() const { return queries > 0 ? visible.of(keys, queries - 1) : 0; }
 };
 
 // Per query and head: out [queries, heads * head_dim], the softmax-weighted mean of the values
@@ -143,7 +143,7 @@ template <class T>
 struct DecodedPosition {
   const T* query;
   int64_t heads;
-  std::span<const KvSpan<T>> lines;
+  std::span<const KvSpan<T>> spans;
   Int8KvSpan int8;
   float* out;
 };

@@ -361,7 +361,7 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
                                 const AttentionOutput<bfloat16>& output, Merge merge,
                                 Scratch& scratch,
                                 const AttentionOutput<bfloat16>* whole = nullptr) {
-  const int64_t keys = tile.seen_keys();
+  const int64_t keys = tile.visible_keys();
   const int64_t columns = round_up(keys, kDepth);
   const int64_t width = tile.head_dim;
   const int64_t padded = round_up(width, kDepth);
@@ -461,40 +461,41 @@ COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int
 
 // Where a gradient goes: added to the sums or, if it is to be rounded, there, and then together
 // with the sums if other parts have added theirs.
-struct Place {
+struct GradientTarget {
   float* sums;
   int64_t sums_stride;
   bfloat16* rounded = nullptr;
   int64_t rounded_stride = 0;
   bool adds = true;
 
-  Place at(int64_t row, int64_t column) const {
-    Place place = *this;
-    place.sums += row * sums_stride + column;
-    if (rounded) place.rounded += row * rounded_stride + column;
-    return place;
+  GradientTarget at(int64_t row, int64_t column) const {
+    GradientTarget target = *this;
+    target.sums += row * sums_stride + column;
+    if (rounded) target.rounded += row * rounded_stride + column;
+    return target;
   }
 };
-struct Places {
-  Place query, key, value;
+struct GradientTargets {
+  GradientTarget query, key, value;
 };
-inline Places PlacesOf(const AttentionGradient& to) {
+inline GradientTargets TargetsOf(const AttentionGradient& to) {
   return {{to.query, to.query_stride}, {to.key, to.key_stride}, {to.value, to.value_stride}};
 }
-inline Places PlacesOf(const RoundedAttentionGradient<bfloat16>& to) {
-  const Places sums = PlacesOf(to.sums);
+inline GradientTargets TargetsOf(const RoundedAttentionGradient<bfloat16>& to) {
+  const GradientTargets sums = TargetsOf(to.sums);
   return {{sums.query.sums, sums.query.sums_stride, to.query, to.query_stride, true},
           {sums.key.sums, sums.key.sums_stride, to.key, to.key_stride, false},
           {sums.value.sums, sums.value.sums_stride, to.value, to.value_stride, false}};
 }
 
 // scale * from goes to its place.
-COMBINER_AMX HWY_INLINE void PutRows(const float* HWY_RESTRICT from, int64_t from_stride,
-                                     float scale, int64_t rows, int64_t width, const Place& place) {
+COMBINER_AMX HWY_INLINE void StoreGradientRows(const float* HWY_RESTRICT from, int64_t from_stride,
+                                               float scale, int64_t rows, int64_t width,
+                                               const GradientTarget& target) {
   const D d;
-  if (!place.rounded) {
+  if (!target.rounded) {
     for (int64_t i = 0; i < rows; ++i) {
-      float* to = place.sums + i * place.sums_stride;
+      float* to = target.sums + i * target.sums_stride;
       WeightedSum(from + i * from_stride, scale, to, 1.0f, width, to);
     }
     return;
@@ -503,13 +504,13 @@ COMBINER_AMX HWY_INLINE void PutRows(const float* HWY_RESTRICT from, int64_t fro
     const int64_t count = std::min(width - at, kDepth);
     const __mmask32 both = _bzhi_u32(~0u, static_cast<unsigned>(count));
     for (int64_t i = 0; i < rows; ++i) {
-      const float* sums = place.sums + i * place.sums_stride + at;
+      const float* sums = target.sums + i * target.sums_stride + at;
       const auto part = [&](int64_t first) HWY_ATTR {
         const V v = hn::Mul(hn::Load(d, from + i * from_stride + at + first), hn::Set(d, scale));
-        return place.adds ? hn::Add(v, hn::MaskedLoad(FirstLanes(count - first), d, sums + first))
-                          : v;
+        return target.adds ? hn::Add(v, hn::MaskedLoad(FirstLanes(count - first), d, sums + first))
+                           : v;
       };
-      _mm512_mask_storeu_epi16(place.rounded + i * place.rounded_stride + at, both,
+      _mm512_mask_storeu_epi16(target.rounded + i * target.rounded_stride + at, both,
                                (__m512i)_mm512_cvtne2ps_pbh(part(kRows).raw, part(0).raw));
     }
   }
@@ -519,7 +520,7 @@ COMBINER_AMX HWY_INLINE void PutRows(const float* HWY_RESTRICT from, int64_t fro
 struct QueryChunk {
   hn::Vec<D> lse[2], delta[2];
   hn::Vec<Counts> visible[2];
-  int32_t most[2];  // that any query of the half sees
+  int32_t max_visible[2];  // that any query of the half sees
 
   // Those from `first` on, who see so many keys each.
   COMBINER_AMX HWY_INLINE void Load(const AttentionOutputGradient& output, int64_t head,
@@ -528,7 +529,7 @@ struct QueryChunk {
     for (int64_t half = 0; half < 2; ++half) {
       const int64_t at = first + half * kRows;
       visible[half] = hn::Load(di, seen + at);
-      most[half] = hn::GetLane(hn::MaxOfLanes(di, visible[half]));
+      max_visible[half] = hn::GetLane(hn::MaxOfLanes(di, visible[half]));
       // A query that sees nothing has no finite lse.
       const auto sees = hn::RebindMask(D(), hn::Gt(visible[half], hn::Zero(di)));
       // Stored one by one and loaded whole they would wait for all that was stored before.
@@ -564,7 +565,7 @@ COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk* queries, int32_t fir
       V pj[2] = {hn::Zero(d), hn::Zero(d)};
       HWY_UNROLL(2)
       for (int64_t half = 0; half < 2; ++half) {
-        if (chunk.most[half] <= first) continue;
+        if (chunk.max_visible[half] <= first) continue;
         const int64_t at = j * kDepth + half * kRows;
         const auto seen = hn::RebindMask(d, hn::Gt(chunk.visible[half], hn::Set(di, first + j)));
         const V x = hn::MulSub(hn::Load(d, logits + at), s, chunk.lse[half]);
@@ -587,8 +588,8 @@ COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk* queries, int32_t fir
 template <int kOutputs>
 COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
                                  const AttentionOutputGradient (&outputs)[kOutputs],
-                                 const Places& places, Scratch& scratch) {
-  const int64_t keys = tile.seen_keys();
+                                 const GradientTargets& targets, Scratch& scratch) {
+  const int64_t keys = tile.visible_keys();
   const int64_t columns = round_up(keys, kDepth);
   const int64_t rows = round_up(tile.queries, kDepth);
   const int64_t width = tile.head_dim;
@@ -665,7 +666,7 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
       for (int64_t k = 0; k < columns; k += kRows) {
         // What nobody sees is not multiplied but is zero.
         const auto seen = [&](int64_t o) {
-          return k < std::max(queries[o].most[0], queries[o].most[1]);
+          return k < std::max(queries[o].max_visible[0], queries[o].max_visible[1]);
         };
         const auto multiply = [&](Rows from, const bfloat16* across, float* to) COMBINER_AMX {
           MultiplyTiles({from.data + k * from.stride, from.stride}, across + q * padded, 2, chunks,
@@ -690,18 +691,18 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
         if (first >= tile.queries) break;
         MultiplyTiles({d_query_logit + half * kRows * columns, columns}, key_tiles, blocks, 1,
                       columns / kDepth, blocks, sum, padded);
-        PutRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
-                places.query.at(first, at));
+        StoreGradientRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
+                          targets.query.at(first, at));
       }
     }
     for (int64_t k = 0; k < keys; k += kRows) {
       const int64_t count = std::min(kRows, keys - k);
       MultiplyTiles({d_logit + k * rows, rows}, query_tiles, blocks, 1, rows / kDepth, blocks, sum,
                     padded);
-      PutRows(sum, padded, tile.scale, count, width, places.key.at(k, at));
+      StoreGradientRows(sum, padded, tile.scale, count, width, targets.key.at(k, at));
       MultiplyTiles({p + k * p_stride, p_stride}, d_out_tiles, blocks, 1, p_stride / kDepth, blocks,
                     sum, padded);
-      PutRows(sum, padded, 1.0f, count, width, places.value.at(k, at));
+      StoreGradientRows(sum, padded, 1.0f, count, width, targets.value.at(k, at));
     }
   }
 }

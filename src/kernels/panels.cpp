@@ -27,7 +27,7 @@ constexpr int kVectors = static_cast<int>(kWidth) / kLanes;  // of a panel
 // hide a multiply-add's latency, and with what they are made of fill sixteen registers.
 constexpr int kSums = 12;
 template <class Weight>
-constexpr int kMostRows = std::clamp(kSums / kVectors, 1, std::is_same_v<Weight, bfloat16> ? 5 : 6);
+constexpr int kMaxRows = std::clamp(kSums / kVectors, 1, std::is_same_v<Weight, bfloat16> ? 5 : 6);
 // The fewer the rows, the more panels are read side by side.
 constexpr int panels_at_once(int rows) {
   const int most = std::clamp(kSums / (rows * kVectors), 1, 4);
@@ -241,7 +241,7 @@ void AddPanels(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size
 }
 
 // The same for any number of rows up to kRows.
-template <class Weight, int kRows = kMostRows<Weight>>
+template <class Weight, int kRows = kMaxRows<Weight>>
 HWY_INLINE void AddRows(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size,
                         int64_t count, float* sums) {
   if constexpr (kRows > 1)
@@ -255,7 +255,7 @@ void AddRowGroups(const Inputs<Weight>& x, const Weight* panels, int64_t panel_s
                   float* sums) {
   const int64_t all = x.rows.rows;
   int64_t i = 0;
-  for (int64_t groups = (all + kMostRows<Weight> - 1) / kMostRows<Weight>; groups > 0; --groups) {
+  for (int64_t groups = (all + kMaxRows<Weight> - 1) / kMaxRows<Weight>; groups > 0; --groups) {
     const int64_t rows = (all - i + groups - 1) / groups;
     AddRows(x.block(i, rows), panels, panel_size, count, sums + i * kColumnsAtOnce);
     i += rows;
@@ -266,8 +266,8 @@ void AddRowGroups(const Inputs<Weight>& x, const Weight* panels, int64_t panel_s
 template <class Weight>
 void AddProducts(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size, int64_t count,
                  float* sums) {
-  constexpr int64_t kFew = panels_at_once(kMostRows<Weight>);
-  if (x.rows.rows <= kMostRows<Weight>) return AddRows(x, panels, panel_size, count, sums);
+  constexpr int64_t kFew = panels_at_once(kMaxRows<Weight>);
+  if (x.rows.rows <= kMaxRows<Weight>) return AddRows(x, panels, panel_size, count, sums);
   for (int64_t p = 0; p < count; p += kFew)
     AddRowGroups(x, panels + p * panel_size, panel_size, std::min(kFew, count - p),
                  sums + p * kWidth);

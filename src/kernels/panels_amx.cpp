@@ -47,7 +47,7 @@ COMBINER_AMX HWY_INLINE void StoreColumns(__mmask16 columns, __m512 v, bfloat16*
 }
 
 // What is done to sums, besides the epilogue's bias and accumulation.
-struct NotActivated {
+struct Identity {
   template <class D, class V>
   static HWY_INLINE V Value(D /*d*/, V v) {
     return v;
@@ -196,7 +196,7 @@ COMBINER_AMX HWY_INLINE void ShapeTiles(int64_t rows) {
 
 // A block whose sums are made, [rows, kSumsStride]: more than one tile of rows, one or two panels.
 template <class Weight>
-struct MadeBlock {
+struct PendingBlock {
   const SumOf<Weight>* sums = nullptr;
   int64_t row = 0;
   int64_t rows = 0;
@@ -207,7 +207,7 @@ constexpr int64_t kSumsStride = 2 * kWidth;
 
 // Finishes its rows `first` up to `last`, as far as it has them.
 template <class Activate, class Weight, class Y>
-COMBINER_AMX HWY_INLINE void FinishBlock(const MadeBlock<Weight>& block,
+COMBINER_AMX HWY_INLINE void FinishBlock(const PendingBlock<Weight>& block,
                                          const Finisher<Activate, Weight, Y>& finisher,
                                          int64_t first, int64_t last) {
   const SumOf<Weight>* sums = block.sums + first * kSumsStride;
@@ -234,7 +234,7 @@ COMBINER_AMX HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t panel, int64_
 template <class Activate, int kPanels, class Weight, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64_t row,
                                               int64_t rows, int64_t panel, Sums<Weight>& sums,
-                                              const MadeBlock<Weight> before) {
+                                              const PendingBlock<Weight> before) {
   const char* upper = task.inputs(row);
   const char* lower = task.inputs(row + kTileRows);
   const int64_t stride = task.stride();
@@ -242,8 +242,8 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64
   const char* second = task.panel(panel + 1);
   const int64_t bytes = task.panel_bytes();
   const int64_t steps = bytes / kTileSize;
-  const int64_t rows_a_step = (before.rows + steps - 1) / steps;
-  const int64_t fetched_a_step = (rows + steps - 1) / steps;
+  const int64_t rows_per_step = (before.rows + steps - 1) / steps;
+  const int64_t fetched_rows_per_step = (rows + steps - 1) / steps;
   const Finisher<Activate, Weight, Y> finisher(task, before.panel, before.panels);
   _tile_zero(0);
   _tile_zero(1);
@@ -260,12 +260,12 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64
       COMBINER_MULTIPLY(1, 4, 7);
     }
     // Between products, where it begins while those above wait for each other.
-    FinishBlock(before, finisher, step * rows_a_step, (step + 1) * rows_a_step);
+    FinishBlock(before, finisher, step * rows_per_step, (step + 1) * rows_per_step);
     _tile_loadd(5, lower + k, stride);
     COMBINER_MULTIPLY(2, 5, 6);
     if constexpr (kPanels > 1) COMBINER_MULTIPLY(3, 5, 7);
-    FetchRows(task.y, panel, row + std::min(step * fetched_a_step, rows),
-              row + std::min((step + 1) * fetched_a_step, rows));
+    FetchRows(task.y, panel, row + std::min(step * fetched_rows_per_step, rows),
+              row + std::min((step + 1) * fetched_rows_per_step, rows));
   }
   _tile_stored(0, sums.tile[0], 2 * kTileBytes);
   _tile_stored(1, sums.tile[0] + kWidth, 2 * kTileBytes);
@@ -306,43 +306,43 @@ COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Task<Weight, Y>& task, int64_
 
 // Makes blocks: each one's products while the one before is finished. Two sets of sums take turns.
 template <class Activate, class Weight, class Y>
-class BlockMaker {
+class BlockPipeline {
  public:
-  explicit BlockMaker(const Task<Weight, Y>& task) : task_(task) {}
+  explicit BlockPipeline(const Task<Weight, Y>& task) : task_(task) {}
 
   // `rows` rows from `row` on, of some panels.
-  COMBINER_AMX HWY_INLINE void Make(int64_t row, int64_t rows, PanelRange range) {
-    if (rows != shaped_for_) ShapeTiles(shaped_for_ = rows);
+  COMBINER_AMX HWY_INLINE void Run(int64_t row, int64_t rows, PanelRange range) {
+    if (rows != configured_rows_) ShapeTiles(configured_rows_ = rows);
     int64_t p = range.first;
     if (rows > kTileRows) {
-      for (; p + 2 <= range.last; p += 2) MakeTwoTiles<2>(row, rows, p);
-      if (p < range.last) MakeTwoTiles<1>(row, rows, p);
+      for (; p + 2 <= range.last; p += 2) RunTwoTiles<2>(row, rows, p);
+      if (p < range.last) RunTwoTiles<1>(row, rows, p);
     } else {
-      FinishMade();
-      for (; p + 4 <= range.last; p += 4) MakeOneTile<4>(row, rows, p);
-      for (; p < range.last; ++p) MakeOneTile<1>(row, rows, p);
+      FinishPending();
+      for (; p + 4 <= range.last; p += 4) RunOneTile<4>(row, rows, p);
+      for (; p < range.last; ++p) RunOneTile<1>(row, rows, p);
     }
   }
 
   COMBINER_AMX HWY_INLINE void End() {
-    FinishMade();
+    FinishPending();
     _tile_release();
   }
 
  private:
-  COMBINER_AMX HWY_INLINE void FinishMade() {
-    FinishBlock(made_, Finisher<Activate, Weight, Y>(task_, made_.panel, made_.panels), 0,
-                made_.rows);
-    made_ = {};
+  COMBINER_AMX HWY_INLINE void FinishPending() {
+    FinishBlock(pending_, Finisher<Activate, Weight, Y>(task_, pending_.panel, pending_.panels), 0,
+                pending_.rows);
+    pending_ = {};
   }
   template <int kPanels>
-  COMBINER_AMX HWY_INLINE void MakeTwoTiles(int64_t row, int64_t rows, int64_t panel) {
+  COMBINER_AMX HWY_INLINE void RunTwoTiles(int64_t row, int64_t rows, int64_t panel) {
     Sums<Weight>& sums = sums_[turn_ ^= 1];
-    MultiplyTwoTiles<Activate, kPanels>(task_, row, rows, panel, sums, made_);
-    made_ = {sums.tile[0], row, rows, panel, kPanels};
+    MultiplyTwoTiles<Activate, kPanels>(task_, row, rows, panel, sums, pending_);
+    pending_ = {sums.tile[0], row, rows, panel, kPanels};
   }
   template <int kPanels>
-  COMBINER_AMX HWY_INLINE void MakeOneTile(int64_t row, int64_t rows, int64_t panel) {
+  COMBINER_AMX HWY_INLINE void RunOneTile(int64_t row, int64_t rows, int64_t panel) {
     Sums<Weight>& sums = sums_[turn_ ^= 1];
     MultiplyOneTile<kPanels>(task_, row, panel, sums);
     for (int p = 0; p < kPanels; p += 2)
@@ -351,22 +351,22 @@ class BlockMaker {
   }
 
   const Task<Weight, Y>& task_;
-  MadeBlock<Weight> made_;
+  PendingBlock<Weight> pending_;
   Sums<Weight> sums_[2];
   int turn_ = 0;
-  int64_t shaped_for_ = 0;
+  int64_t configured_rows_ = 0;
 };
 
 template <class Activate, class Weight, class Y>
-COMBINER_AMX void MakeAll(const Task<Weight, Y>& task, PanelRange range) {
+COMBINER_AMX void MultiplyBlocks(const Task<Weight, Y>& task, PanelRange range) {
   constexpr int64_t kBlockRows = 2 * kTileRows;
   const int64_t all = task.x.rows;
   const int64_t panels = all > kFewRows ? range.last - range.first : all > kTileRows ? 2 : 4;
-  BlockMaker<Activate, Weight, Y> maker(task);
+  BlockPipeline<Activate, Weight, Y> pipeline(task);
   for (int64_t p = range.first; p < range.last; p += panels)
     for (int64_t row = 0; row < all; row += kBlockRows)
-      maker.Make(row, std::min(kBlockRows, all - row), {p, std::min(p + panels, range.last)});
-  maker.End();
+      pipeline.Run(row, std::min(kBlockRows, all - row), {p, std::min(p + panels, range.last)});
+  pipeline.End();
 }
 
 // x with zeros up to `columns`.
@@ -406,11 +406,11 @@ void MultiplyAndActivate(const Matrix<const X>& x, const Panels& weights, const 
   if (!weights.int8.empty()) {
     const auto [rows, scales] = Quantized(x, weights.depth<int8_t>(), scratch);
     finish_stores_for_tiles();
-    MakeAll<Activate>(Task<int8_t, Y>{weights, rows, scales, y, epilogue}, range);
+    MultiplyBlocks<Activate>(Task<int8_t, Y>{weights, rows, scales, y, epilogue}, range);
   } else if constexpr (std::is_same_v<X, bfloat16>) {
     const auto padded = Padded(x, weights.depth<bfloat16>(), scratch);
     finish_stores_for_tiles();
-    MakeAll<Activate>(Task<bfloat16, Y>{weights, padded, nullptr, y, epilogue}, range);
+    MultiplyBlocks<Activate>(Task<bfloat16, Y>{weights, padded, nullptr, y, epilogue}, range);
   }
 }
 
@@ -418,7 +418,7 @@ template <class X, class Y>
 void MultiplyTiles(const Matrix<const X>& x, const Panels& weights, const Matrix<Y>& y,
                    const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
   if (!epilogue.activation)
-    MultiplyAndActivate<NotActivated>(x, weights, y, epilogue, range, scratch);
+    MultiplyAndActivate<Identity>(x, weights, y, epilogue, range, scratch);
   else if (*epilogue.activation == Activation::relu)
     MultiplyAndActivate<Relu<Y>>(x, weights, y, epilogue, range, scratch);
   else

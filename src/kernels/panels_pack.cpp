@@ -135,7 +135,7 @@ void pack_int8(Matrix<const float> weights, int64_t depth, int64_t group, int8_t
 
 // A layer's sizes, without its panels.
 template <class Weight>
-PanelWeights::Panels without_panels(int64_t out, int64_t in) {
+PanelWeights::Panels empty_panels(int64_t out, int64_t in) {
   PanelWeights::Panels panels;
   panels.out = out;
   panels.in = in;
@@ -171,7 +171,7 @@ template std::span<int8_t> PanelMemory::take(size_t);
 
 template <class Weight>
 size_t PanelWeights::packed_bytes(int64_t out, int64_t in) {
-  const PackedSizes sizes = packed_sizes<Weight>(without_panels<Weight>(out, in));
+  const PackedSizes sizes = packed_sizes<Weight>(empty_panels<Weight>(out, in));
   return whole_lines(sizes.values * sizeof(Weight)) + whole_lines(sizes.scales * sizeof(float));
 }
 
@@ -180,7 +180,7 @@ PanelWeights PanelWeights::pack(StoredWeights weights, std::shared_ptr<PanelMemo
   if (!memory)
     memory = std::make_shared<PanelMemory>(packed_bytes<Weight>(weights.out(), weights.in()));
   std::shared_ptr<Panels> panels =
-      std::make_shared<Panels>(without_panels<Weight>(weights.out(), weights.in()));
+      std::make_shared<Panels>(empty_panels<Weight>(weights.out(), weights.in()));
   const PackedSizes sizes = packed_sizes<Weight>(*panels);
   const int64_t depth = panels->template depth<Weight>();
   const std::span<Weight> values = memory->take<Weight>(sizes.values);

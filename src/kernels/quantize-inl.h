@@ -33,7 +33,7 @@ HWY_INLINE hn::Vec<hn::ScalableTag<uint16_t>> LoadBits(hn::ScalableTag<uint16_t>
 // it is 0 where it would be too small for a normal float.
 template <class X>
 HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
-  constexpr float kMost = 127;
+  constexpr float kMaxInt8 = 127;
   // Magnitudes as bits, which have the same order, with NaN at its end.
   using Bits = hwy::UnsignedFromSize<sizeof(X)>;
   constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;
@@ -46,7 +46,7 @@ HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
   Bits largest = hn::GetLane(hn::MaxOfLanes(d, most));
   for (; j < count; ++j)
     largest = std::max<Bits>(largest, std::bit_cast<Bits>(from[j]) & kMagnitude);
-  const float scale = OneToFloat(std::bit_cast<X>(largest)) / kMost;
+  const float scale = OneToFloat(std::bit_cast<X>(largest)) / kMaxInt8;
   return scale < std::numeric_limits<float>::min() ? 0 : scale;
 }
 
@@ -59,18 +59,18 @@ HWY_INLINE float InverseScale(float scale) {
 
 // A float of this size has no bits for fractions: a small number added to it is rounded to a whole
 // one, and in its lowest bits.
-constexpr float kNoFractions = 0x1.8p23f;
+constexpr float kRounder = 0x1.8p23f;
 
 // x * inverse + kNoFractions.
 template <class D>
-HWY_INLINE hn::Vec<D> AddNoFractions(D d, hn::Vec<D> x, float inverse, bfloat16 /*type of x*/) {
-  return hn::MulAdd(x, hn::Set(d, inverse), hn::Set(d, kNoFractions));
+HWY_INLINE hn::Vec<D> AddRounder(D d, hn::Vec<D> x, float inverse, bfloat16 /*type of x*/) {
+  return hn::MulAdd(x, hn::Set(d, inverse), hn::Set(d, kRounder));
 }
 // Of a product that is not exact, rounded by itself first, or compilers might make one rounding of
 // the product and the sum.
 template <class D>
-HWY_INLINE hn::Vec<D> AddNoFractions(D d, hn::Vec<D> x, float inverse, float /*type of x*/) {
-  return hn::Add(hn::Round(hn::Mul(x, hn::Set(d, inverse))), hn::Set(d, kNoFractions));
+HWY_INLINE hn::Vec<D> AddRounder(D d, hn::Vec<D> x, float inverse, float /*type of x*/) {
+  return hn::Add(hn::Round(hn::Mul(x, hn::Set(d, inverse))), hn::Set(d, kRounder));
 }
 
 // to[count] = the whole numbers nearest to from / scale, give or take a 250th; zeros if that is 0.
@@ -82,7 +82,7 @@ HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const float inverse = InverseScale(scale);
   const auto bits_of = [&](hn::Vec<decltype(d)> x) {
-    return hn::BitCast(du, AddNoFractions(d, x, inverse, X{}));
+    return hn::BitCast(du, AddRounder(d, x, inverse, X{}));
   };
   int64_t j = 0;
   if constexpr (std::is_same_v<X, bfloat16> && sizeof(Integer) == 1) {

@@ -45,10 +45,10 @@ template <class T>
 void stream_store(Matrix<const T> from, Matrix<T> to) {
   constexpr uintptr_t kLine = 64;
   const auto bytes = bytes_of<uint8_t>(to);
-  const auto misplaced = reinterpret_cast<uintptr_t>(bytes.data) |
-                         static_cast<uintptr_t>(bytes.columns) |
-                         static_cast<uintptr_t>(bytes.stride);
-  if (misplaced % kLine == 0)
+  const auto alignment_bits = reinterpret_cast<uintptr_t>(bytes.data) |
+                              static_cast<uintptr_t>(bytes.columns) |
+                              static_cast<uintptr_t>(bytes.stride);
+  if (alignment_bits % kLine == 0)
     HWY_DYNAMIC_DISPATCH(StreamStore)(bytes_of<const uint8_t>(from), bytes);
   else
     for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, to.row(i));

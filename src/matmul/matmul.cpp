@@ -173,14 +173,15 @@ std::string description(const Factor& a, const Factor& b, const Product& c) {
 
 // Whether oneDNN makes wrong what it has a primitive for; `b` is null where the library itself
 // laid it out.
-bool is_made_wrong(const Factor& a, const Factor* b, const Product& c) {
+bool onednn_miscomputes(const Factor& a, const Factor* b, const Product& c) {
   // One column whose elements lie apart may be taken for one row. With AVX-512 3.7 does so where
   // the product is such a column, or `a` the transpose of one, whatever the types: it writes or
   // reads what lies between. The other such factors are not left to it either.
-  const auto is_apart = [](const Factor& f) {
+  const auto is_strided_column = [](const Factor& f) {
     return (f.transposed ? f.rows : f.columns) == 1 && f.stride > 1;
   };
-  if (is_apart(a) || (b && is_apart(*b)) || (c.columns == 1 && c.stride > 1)) return true;
+  if (is_strided_column(a) || (b && is_strided_column(*b)) || (c.columns == 1 && c.stride > 1))
+    return true;
   // With tile registers oneDNN before 3.7.3, by its notes of that release, takes the rows of `a` to
   // follow each other where the depth is not one of whole tiles.
   constexpr int64_t kTileDepth = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
@@ -399,7 +400,7 @@ struct Multiplier::State {
     const Desc bias_desc({1, c.columns}, dnnl::memory::data_type::f32,
                          dnnl::memory::dims{c.columns, 1});
     Entry entry;
-    if (is_made_wrong(a, packed ? nullptr : &b, c)) return entry;
+    if (onednn_miscomputes(a, packed ? nullptr : &b, c)) return entry;
     const auto matmul =
         find_matmul(a_desc, b_desc, c_desc, key.bias ? &bias_desc : nullptr, key.accumulate);
     if (!matmul) return entry;
