@@ -90,7 +90,7 @@ void Range(std::span<const float> logits, LogitRange* range) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto count = static_cast<int64_t>(logits.size());
   range->maximum = Maximum(logits.data(), count);
-  // What is no finite number is none less itself.
+  // x - x is 0 for a finite x and NaN otherwise.
   auto differences = hn::Zero(d);
   int64_t j = 0;
   for (; j + lanes <= count; j += lanes) {

@@ -52,7 +52,7 @@ void CombineBfloat16(float a, const bfloat16* x, float b, const float* y, bfloat
 }
 
 double SumOfSquares(const float* values, size_t size) {
-  // Short runs in float lanes, added up in double.
+  // Sums short runs in float lanes, and adds up the runs in double.
   constexpr size_t kRun = 1024;
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
