@@ -9,9 +9,9 @@ namespace combiner {
 namespace {
 
 constexpr float kMaxInt8 = 127;
-// The 7 bits that a product with up to 127 adds to the mantissa.
+// The 7 bits that a product with an integer up to 127 adds to the mantissa.
 constexpr uint32_t kProductBits = 0x7f;
-// A float of this size has no bits for a fraction, so adding it rounds to nearest.
+// A float of this size has no fraction bits, so adding it rounds to the nearest integer.
 constexpr float kRounder = 0x1.8p23f;
 
 }  // namespace
