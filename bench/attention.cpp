@@ -1,4 +1,4 @@
-// What attention costs on one thread over grids of growing size: each variant forward, forward and
+// The cost of attention on one thread for grids of growing size: each variant forward, forward and
 // backward, and decoding position by position. `peak_mb` is the memory that a call needs beyond its
 // inputs and outputs.
 
@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kDim = 256;
 constexpr int64_t kHeads = 8;
 
-// Rows and columns as near as can be.
+// As close to square as possible.
 struct GridSize {
   int64_t rows, columns;
 };
@@ -72,7 +72,7 @@ void run(benchmark::State& state, Attention attention, GridSize grid, bool backw
   state.counters["pairs"] = static_cast<double>(attention_pairs(attention, shape));
 }
 
-// An image's attention one position at a time, as sampling has it.
+// Attention of one image, a position at a time, as in sampling.
 void decode(benchmark::State& state, Attention attention, GridSize grid) {
   const AttentionShape shape{grid.rows, grid.columns, kDim, kHeads};
   const int64_t n = shape.positions();
@@ -100,7 +100,7 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
       finish_position<float>(attention, shape, i, &summary, layer.data(), activations, worker,
                              ReadAgain::soon);
     }
-  // Shown as a time.
+  // Displayed as a time.
   state.counters["per_position"] =
       benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate |
                                                      benchmark::Counter::kInvert);
@@ -127,7 +127,7 @@ int main(int argc, char** argv) {
       add("forward", attention, grid, [=](benchmark::State& s) { run(s, attention, grid, false); });
       add("forward+backward", attention, grid,
           [=](benchmark::State& s) { run(s, attention, grid, true); });
-      // Full attention would take a quarter of an hour on the largest.
+      // On the largest grid, decoding with full attention would take a quarter of an hour.
       if (grid.rows * grid.columns <= 12288)
         add("decode", attention, grid, [=](benchmark::State& s) { decode(s, attention, grid); });
     }

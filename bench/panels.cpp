@@ -1,7 +1,7 @@
-// Dense layers of few rows, as decoding makes them, on one thread: multiply_panels beside oneDNN's
-// product at the same shape and beside a plain read of the same weights. Like a model's, the
-// weights are too many for the nearer caches. items_per_second is operations (a multiply-add is
-// two), bytes_per_second is weights.
+// Matrix products for small batches (decoding), on one thread: multiply_panels, oneDNN's product of
+// the same shape, and a plain read of the same weights. As in a model, the weights do not fit in
+// the nearer caches. items_per_second counts operations (a multiply-add is two), bytes_per_second
+// counts weights.
 
 #include "kernels/panels.h"
 
@@ -17,7 +17,7 @@
 namespace combiner {
 namespace {
 
-// Enough copies of a layer to come from the last-level cache.
+// Enough copies of a layer that its weights come from the last-level cache.
 constexpr int64_t kWeightBytes = int64_t{8} << 20;
 
 struct Layer {

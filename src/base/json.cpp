@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kMaxDepth = 16;
 
-// The library's message without its error code and without the text it read last, which may be
-// long.
+// The library's message without its error code, and without its quotation of the last text it read,
+// which may be long.
 std::string reason(const Json::exception& error) {
   std::string_view text = error.what();
   if (const auto code_end = text.find("] "); code_end != text.npos)
@@ -21,7 +21,7 @@ std::string reason(const Json::exception& error) {
   return std::string(text.substr(0, text.find("; last read")));
 }
 
-// Watches a parse for what the library lets pass.
+// Rejects, during parsing, what the library accepts but parse_json does not.
 class Strictness {
  public:
   explicit Strictness(std::string_view source) : source_(source) {}
@@ -93,7 +93,7 @@ std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
   if (text.size() <= kLongest) return text;
   size_t end = kLongest;
-  while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // whole characters
+  while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // whole code points
   return text.substr(0, end) + "...";
 }
 

@@ -1,4 +1,4 @@
-// Strict JSON for the files that describe a model.
+// Strict JSON parsing for the files that describe a model.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,12 +9,12 @@ namespace combiner {
 
 using Json = nlohmann::json;
 
-// Parses the JSON text of one value. Refuses what JSON itself leaves open: a key that comes twice
-// in one object, and nesting deeper than any of our files needs. `source` names the text in
-// messages. Throws Error.
+// Parses JSON text that consists of one value. Also rejects what JSON itself permits: a key that
+// occurs twice in one object, and nesting deeper than any of our files needs. `source` names the
+// text in messages. Throws Error.
 Json parse_json(std::string_view text, std::string_view source);
 
-// The value as JSON text for a message, on one line, cut short if long.
+// The value as JSON text for a message: on one line, and truncated if it is long.
 std::string shown(const Json& value);
 
 }  // namespace combiner

@@ -14,14 +14,15 @@ namespace combiner {
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
-// Large pages of the processors that have them. A block from half of one on takes a whole one: it
-// may cost as much memory again, but on small pages nearly each row of a matrix has its own. Of a
-// block of two and more the end does with small ones, for there may be many such blocks.
+// The size of large pages, on processors that have them. A block of at least half a large page gets
+// a whole one: this may double its memory, but on small pages nearly every row of a matrix would be
+// on a page of its own. A block of two large pages or more ends with small pages instead, because
+// there may be many such blocks.
 constexpr size_t kLargePage = size_t{1} << 21;
 constexpr size_t kLargeBlock = kLargePage / 2;
 
 #if defined(__SANITIZE_ADDRESS__)
-// Which doesn't watch the ends of mappings.
+// AddressSanitizer does not check the ends of mappings.
 constexpr bool kMaps = false;
 #else
 constexpr bool kMaps = true;
@@ -39,7 +40,8 @@ size_t mapped_size(size_t bytes) {
 void* allocate_zeros(size_t bytes) {
   if (bytes > std::numeric_limits<std::ptrdiff_t>::max()) throw std::bad_alloc();
   if (!is_mapped(bytes)) return std::memset(::operator new(bytes, kAlignment), 0, bytes);
-  // More than is wanted, so that a large page begins in it; what comes before and after goes back.
+  // Map more than needed, so that a large page begins inside, and unmap what comes before and
+  // after.
   const size_t kept = mapped_size(bytes);
   const size_t map_size = kept + kLargePage;
   void* const mapping =
@@ -51,7 +53,7 @@ void* allocate_zeros(size_t bytes) {
   if (before > 0) ::munmap(first, before);
   if (before + kept < map_size) ::munmap(block + kept, map_size - before - kept);
 #ifdef MADV_HUGEPAGE
-  ::madvise(block, kept, MADV_HUGEPAGE);  // is a wish
+  ::madvise(block, kept, MADV_HUGEPAGE);  // a hint, which may fail
 #endif
   return block;
 }

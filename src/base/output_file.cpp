@@ -16,12 +16,12 @@ OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)), wri
   if (!path_.has_filename()) {
     throw Error(fmt::format("\"{}\" is not the name of a file", path_.string()));
   }
-  std::error_code ignored;  // a path that can't be looked at can't be opened either
+  std::error_code ignored;  // if status() fails, so will open()
   const std::filesystem::file_status status = std::filesystem::status(path_, ignored);
   if (is_directory(status)) {
     throw Error(fmt::format("{}: is a folder; expected the name of a file", path_.string()));
   }
-  // The process's number keeps two programs that write the same file apart.
+  // The process ID keeps two programs that write the same file apart.
   if (!exists(status) || is_regular_file(status)) {
     written_path_ += fmt::format(".{}.tmp", ::getpid());
   }

@@ -1,4 +1,4 @@
-// A file that appears whole or not at all.
+// A file that appears as a whole or not at all.
 #pragma once
 
 #include <cstddef>
@@ -8,20 +8,20 @@
 
 namespace combiner {
 
-// Written beside its final place under another name, and renamed when complete; whatever was there
-// before stays until then. A path that exists and is no regular file (a device, a pipe) is written
-// in place. Every failure is an Error with the path and the system's reason.
+// Writes a temporary file beside the final path and renames it when it is complete; until then, an
+// existing file stays as it is. If the path exists and is not a regular file (a device, a pipe), it
+// is written in place. Every failure throws an Error with the path and the system's reason.
 class OutputFile {
  public:
   explicit OutputFile(std::filesystem::path path);
-  ~OutputFile();  // without a commit, removes what was written
+  ~OutputFile();  // without a commit, removes the temporary file
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
 
-  // Closes the file and puts it in its place. Nothing may be written after it.
+  // Closes the file and moves it to its path. Nothing may be written afterwards.
   void commit();
 
  private:

@@ -10,7 +10,7 @@
 namespace combiner {
 namespace {
 
-// A line of the system's account of this process: VmRSS is resident memory, VmHWM its peak.
+// An entry of this process's status, in kilobytes: VmRSS is the resident memory, VmHWM its peak.
 std::optional<int64_t> kilobytes(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;)
@@ -36,7 +36,7 @@ std::optional<int64_t> PeakMemory::bytes() const {
 
 void return_freed_memory() {
 #ifdef __GLIBC__
-  // Blocks from this size on are mappings of their own.
+  // Blocks of at least this size become mappings of their own.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 16);
 #endif
 }

@@ -1,4 +1,4 @@
-// A whole file in memory.
+// Reads a whole file into memory.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace combiner {
 
-// The bytes of a regular file. Error if it doesn't exist, isn't a regular file, is empty, is larger
-// than `max_bytes` or can't be read.
+// The bytes of a regular file. Throws Error if it does not exist, is not a regular file, is empty,
+// is larger than `max_bytes` or cannot be read.
 std::vector<uint8_t> read_file(const std::filesystem::path& path, uint64_t max_bytes);
 
 }  // namespace combiner

@@ -1,9 +1,9 @@
-// Sizes in whole multiples.
+// Rounds sizes up to multiples.
 #pragma once
 
 namespace combiner {
 
-// The least multiple of `unit` that is no less than n >= 0.
+// The smallest multiple of `unit` that is not less than n, for n >= 0.
 template <class Int>
 constexpr Int round_up(Int n, Int unit) {
   return (n + unit - 1) / unit * unit;

@@ -1,4 +1,4 @@
-// What the threads of a team have in common when they do one thing together, step by step.
+// What the threads of a team share when they do one thing together, step by step.
 #pragma once
 
 #include <array>
@@ -8,42 +8,43 @@
 
 namespace combiner {
 
-// Thrown by a barrier that a thread of the team has broken: its own exception says why.
+// Thrown by a barrier that a thread of the team has broken up; that thread's own exception says
+// why.
 struct BrokenBarrier {};
 
-// Holds each of `size` threads until all have come, for less time than it takes to sleep and wake:
-// they spin, and yield once that takes long. A dissemination barrier (Hensgen, Finkel and Manber,
-// 1988): in each of log2(size) rounds a thread tells one other that it has come, at twice the
-// distance of the round before, and waits to be told itself. There is no counter for which all must
-// queue.
+// Blocks each of `size` threads until all have arrived. Meant for waits that are shorter than it
+// takes to sleep and wake: threads spin, and yield if a wait takes long. A dissemination barrier
+// (Hensgen, Finkel and Manber, 1988): in each of log2(size) rounds, a thread signals one other
+// thread, at twice the distance of the previous round, and waits for a signal itself. So threads do
+// not contend for a shared counter.
 class SpinBarrier {
  public:
   explicit SpinBarrier(int size);
 
-  // Called by each thread with a rank of its own, 0 .. size - 1. What a thread did before wait() is
-  // seen by all after it. Throws BrokenBarrier.
+  // Each thread calls this with its own rank, 0 .. size - 1. What a thread did before wait() is
+  // visible to all threads after it. Throws BrokenBarrier.
   void wait(int rank);
-  // Ends all waiting, from now on: a thread won't come any more.
+  // Ends all waiting, now and later, because a thread will not arrive any more.
   void break_up() { broken_ = true; }
 
  private:
-  static constexpr int kMostRounds = 31;
-  // A thread's own, alone in its cache lines and those that are fetched with them.
-  struct alignas(128) Place {
-    uint32_t phase = 0;                                   // how often it has come
-    std::array<std::atomic<uint32_t>, kMostRounds> told;  // in each round, the phase of who told it
+  static constexpr int kMaxRounds = 31;
+  // The state of one thread, alone in its cache lines and in those that are prefetched with them.
+  struct alignas(128) Slot {
+    uint32_t phase = 0;                                     // number of arrivals
+    std::array<std::atomic<uint32_t>, kMaxRounds> signals;  // the sender's phase, in each round
   };
 
   const int size_;
-  std::vector<Place> places_;
+  std::vector<Slot> slots_;
   std::atomic<bool> broken_ = false;
 };
 
-// One thread's part in the work. By itself a thread does all.
+// One thread's share of the work. A default-constructed share is all of it.
 class Share {
  public:
   Share() = default;
-  // `barrier` is of the team's `size` threads and must outlive the share.
+  // `barrier` is shared by the `size` threads of the team. It must outlive the share.
   Share(int rank, int size, SpinBarrier& barrier) : rank_(rank), size_(size), barrier_(&barrier) {}
 
   void wait() const {
@@ -53,11 +54,11 @@ class Share {
   struct Range {
     int64_t first, last;
   };
-  // Its part of `count` pieces.
+  // This thread's part of `count` pieces.
   Range of(int64_t count) const { return {count * rank_ / size_, count * (rank_ + 1) / size_}; }
 
-  // Calls work(first, number) for its part of `count` pieces, unless that is none, and waits until
-  // all have done theirs.
+  // Calls work(first, number) for this thread's part of `count` pieces, unless it is empty, and
+  // waits until all threads have finished theirs.
   template <class Work>
   void parallel_for(int64_t count, Work&& work) const {
     const Range part = of(count);

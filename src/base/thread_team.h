@@ -1,4 +1,4 @@
-// A fixed set of threads that runs one function at a time.
+// A fixed set of threads that run one function at a time.
 #pragma once
 
 #include <condition_variable>
@@ -11,11 +11,12 @@
 
 namespace combiner {
 
-// Threads this process may run at once (the affinity mask's size where the system has one).
+// Number of threads that this process may run at once (the size of the affinity mask, where the
+// system has one).
 int available_threads();
 
-// The team is the parallelism: a library that brings OpenMP threads of its own (oneDNN) runs on one
-// thread inside it. Not to be used from two threads at once, nor from inside itself.
+// The team is the only parallelism: inside it, a library with OpenMP threads of its own (oneDNN)
+// runs on one thread. Must not be used from two threads at once, nor from inside itself.
 class ThreadTeam {
  public:
   explicit ThreadTeam(int size);
@@ -25,12 +26,12 @@ class ThreadTeam {
 
   int size() const { return static_cast<int>(threads_.size()); }
 
-  // Runs work(rank) once on every thread, rank = 0 .. size - 1, and waits. The first exception
-  // thrown by any of them is thrown again here, after all have ended.
+  // Runs work(rank) once on every thread, with rank = 0 .. size - 1, and waits. After all have
+  // finished, rethrows the first exception that any of them threw.
   void run(const std::function<void(int rank)>& work);
 
-  // Runs work(rank, index) for index = 0 .. count - 1, each index on the next idle thread. After an
-  // exception no further index is started.
+  // Runs work(rank, index) for index = 0 .. count - 1, each on the next idle thread. After an
+  // exception, no further index is started.
   void for_each(int64_t count, const std::function<void(int rank, int64_t index)>& work);
 
  private:

@@ -1,4 +1,4 @@
-// The activation functions on vectors, compiled once for each instruction set.
+// Vectorised activation functions, compiled once per instruction set.
 
 #if defined(COMBINER_KERNELS_ACTIVATION_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COMBINER_KERNELS_ACTIVATION_INL_H_
@@ -15,11 +15,12 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// 2 sqrt(2 / pi), and the cubic term's factor.
+// Constants of the tanh form of GELU: 2 sqrt(2 / pi), and the coefficient of the cubic term.
 constexpr float kGeluScale = 1.5957691216057308f;
 constexpr float kGeluCubic = 0.044715f;
 
-// Of results that are stored as T.
+// T is the type in which the results will be stored. Rounding to bfloat16 hides the error of the
+// coarser approximations in Gelu<bfloat16>.
 template <class T>
 struct Relu {
   template <class D, class V>
@@ -50,7 +51,7 @@ struct Gelu {
   static HWY_INLINE V Value(D d, V x) {
     return hn::Mul(x, Gate(d, x, hn::Mul(x, x)));
   }
-  // gate + x gate (1 - gate) du/dx.
+  // The derivative is gate + x gate (1 - gate) du/dx, where gate = sigmoid(u).
   template <class D, class V>
   static HWY_INLINE V ValueAndGrad(D d, V x, V& activation_grad) {
     const V square = hn::Mul(x, x);

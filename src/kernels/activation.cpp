@@ -15,8 +15,9 @@ namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
-// The function of a row and, if kGrad, its activation_grad, as far as there are whole pairs of
-// vectors, which processors that multiply bfloat16 round by one instruction. Returns how far.
+// Applies F to the elements of a row and, if kGrad, stores the derivative in activation_grad. Stops
+// after the last whole pair of vectors and returns the number of elements processed. Works on pairs
+// because processors with AVX512-BF16 round two vectors to bfloat16 in one instruction.
 template <class F, bool kGrad>
 COMBINER_AMX int64_t MapPairs(int64_t count, const bfloat16* x, bfloat16* y,
                               bfloat16* activation_grad) {
@@ -45,8 +46,8 @@ COMBINER_AMX int64_t MapPairs(int64_t count, const bfloat16* x, bfloat16* y,
 }
 #endif
 
-// The function of a row and, if kGrad, its activation_grad, in whole vectors; the last, partial one
-// by way of a copy.
+// Applies F to a row and, if kGrad, stores the derivative in activation_grad. The last elements, if
+// they do not fill a vector, go through a padded copy.
 template <class F, bool kGrad, class T>
 HWY_INLINE void MapRow(int64_t count, const T* x, T* y, T* activation_grad) {
   int64_t j = 0;

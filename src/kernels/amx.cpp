@@ -16,9 +16,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 
-// Whether kernels run as compiled along with those for tile registers. To ask Highway for all that
-// the processor has takes some 20 us.
-bool BesideTiles() { return HWY_TARGET == HWY_AVX3; }
+// Whether dynamic dispatch selects the AVX3 target, with which the AMX kernels are compiled. Asking
+// Highway for all targets that the processor supports would take about 20 us.
+bool DispatchesToAvx3() { return HWY_TARGET == HWY_AVX3; }
 
 }  // namespace combiner::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -26,39 +26,40 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace combiner {
 
-HWY_EXPORT(BesideTiles);
+HWY_EXPORT(DispatchesToAvx3);
 
 namespace {
 
 #if COMBINER_HAS_AMX
-bool processor_and_system_have_it() {
-  // CPUID leaf 7: EDX bits 22 (AMX-BF16), 24 (AMX-TILE), 25 (AMX-INT8); of subleaf 1, EAX bit 5
+bool processor_and_system_support_amx() {
+  // CPUID leaf 7, EDX: bits 22 (AMX-BF16), 24 (AMX-TILE) and 25 (AMX-INT8). Subleaf 1, EAX: bit 5
   // (AVX512_BF16).
   constexpr unsigned kAmx = 1u << 22 | 1u << 24 | 1u << 25;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & kAmx) != kAmx) return false;
   if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax & 1u << 5)) return false;
-  // The registers are large; Linux gives them to a process that asks, for all its threads.
+  // The tile registers are large, so Linux enables them only for a process that requests them. The
+  // permission covers all of its threads.
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #endif
 
-std::atomic<int> without = 0;
+std::atomic<int> disable_count = 0;
 
 }  // namespace
 
 bool amx_available() {
 #if COMBINER_HAS_AMX
-  static const bool has = processor_and_system_have_it();
-  return has && without == 0 && HWY_DYNAMIC_DISPATCH(BesideTiles)();
+  static const bool has = processor_and_system_support_amx();
+  return has && disable_count == 0 && HWY_DYNAMIC_DISPATCH(DispatchesToAvx3)();
 #else
   return false;
 #endif
 }
 
-WithoutAmx::WithoutAmx() { ++without; }
-WithoutAmx::~WithoutAmx() { --without; }
+WithoutAmx::WithoutAmx() { ++disable_count; }
+WithoutAmx::~WithoutAmx() { --disable_count; }
 
 }  // namespace combiner
 #endif  // HWY_ONCE

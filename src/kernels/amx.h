@@ -1,13 +1,13 @@
-// Tile registers (Intel AMX): eight matrices of 16 rows of 64 bytes, and instructions that multiply
-// two of them, of bfloat16 or of 8-bit integers, and add to a third. Such a processor multiplies
-// bfloat16 some ten times faster than floats.
+// Intel AMX: eight tile registers, each a matrix of 16 rows of 64 bytes, and instructions that
+// multiply two tiles, of bfloat16 or of 8-bit integers, and add the product to a third. A processor
+// with AMX multiplies bfloat16 about ten times as fast as float.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
-// Whether the compiler can make kernels of them. Those are compiled along with Highway's AVX3
-// target, in functions marked COMBINER_AMX, and called where amx_available().
+// Whether the compiler can generate AMX code. AMX kernels are compiled along with Highway's AVX3
+// target, in functions marked COMBINER_AMX, and may be called only if amx_available().
 #if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || defined(__clang__))
 #define COMBINER_HAS_AMX 1
 #define COMBINER_AMX \
@@ -18,10 +18,11 @@
 
 namespace combiner {
 
-// Whether processor and system have them, AVX-512 BF16 too, and kernels may use them.
+// Whether kernels may use AMX: the processor and the operating system support AMX and AVX-512 BF16,
+// Highway dispatches to its AVX3 target, and no WithoutAmx object exists.
 bool amx_available();
 
-// While it lives, kernels do without: for tests of what they do then.
+// Disables AMX during its lifetime, so that tests can cover the code that runs without it.
 class WithoutAmx {
  public:
   WithoutAmx();
@@ -30,16 +31,16 @@ class WithoutAmx {
   WithoutAmx& operator=(const WithoutAmx&) = delete;
 };
 
-// A tile's shape: products read a, [rows, depth], and b, depths in groups that fill 32 bits,
-// [groups, columns, group], and add to c, [rows, columns] of 32 bits.
-inline constexpr int64_t kTileRows = 16;   // and columns
-inline constexpr int64_t kTileBytes = 64;  // of a row
+// Tile shapes. A product reads a, [rows, depth], and b, whose depths are stored in groups that fill
+// 32 bits, [groups, columns, group]. It adds to c, [rows, columns] of 32-bit elements.
+inline constexpr int64_t kTileRows = 16;   // also columns of c
+inline constexpr int64_t kTileBytes = 64;  // per row
 
-// To be called between what is stored and the first tile that is loaded from there: compilers do
-// not know that tiles are loaded from memory.
+// Must be called between stores to memory and the first tile load from it. Compilers do not know
+// that tile loads read memory, and may otherwise move the stores past them.
 inline void finish_stores_for_tiles() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
-// What the tile registers are told of their shapes.
+// The operand of _tile_loadconfig, which sets the shapes of the tile registers.
 struct alignas(64) TileShapes {
   uint8_t palette = 1;
   uint8_t start_row = 0;

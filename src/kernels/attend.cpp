@@ -19,7 +19,7 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A block of queries whose logits stay in the nearest cache.
+// Queries per block; their logits stay in the L1 cache.
 constexpr int64_t kQueryBlock = 16;
 
 struct Tiling {
@@ -31,8 +31,8 @@ HWY_INLINE int64_t RoundUp(int64_t n) {
   return round_up(n, lanes);
 }
 
-// Rows of `width` elements as floats, times `scale`, in rows of `stride`; the rest of a row is
-// zero.
+// Converts rows of `width` elements to float, multiplies them by `scale` and pads them with zeros
+// to `stride` elements.
 template <class T>
 void PackRows(const T* from, int64_t from_stride, int64_t rows, int64_t width, float scale,
               float* HWY_RESTRICT to, int64_t stride) {
@@ -42,8 +42,8 @@ void PackRows(const T* from, int64_t from_stride, int64_t rows, int64_t width, f
   }
 }
 
-// The transpose of packed rows: [rows, width] with `stride` to [width, columns], columns >= rows,
-// zero past `rows`.
+// Transposes packed rows: [rows, width] with row stride `stride` to [width, columns], where
+// columns >= rows. Columns from `rows` on are zero.
 void TransposePacked(const float* HWY_RESTRICT from, int64_t rows, int64_t width, int64_t stride,
                      float* HWY_RESTRICT to, int64_t columns) {
   for (int64_t d = 0; d < width; ++d) {
@@ -53,8 +53,9 @@ void TransposePacked(const float* HWY_RESTRICT from, int64_t rows, int64_t width
   }
 }
 
-// Turns a row of logits, `visible` of them and -infinity up to a whole vector, into exp(logit -
-// maximum) and returns the maximum and the sum; with none visible 0 and 0.
+// Replaces the first `visible` elements of a row of logits by exp(logit - maximum) and the rest of
+// its `columns`, which fill whole vectors, by zeros. Returns the maximum and the sum, both 0 if no
+// key is visible.
 struct RowSoftmax {
   float maximum, sum;
 };
@@ -75,7 +76,7 @@ HWY_INLINE RowSoftmax Exponentials(float* HWY_RESTRICT row, int64_t visible, int
   return {maximum, hn::GetLane(hn::SumOfLanes(d, sum))};
 }
 
-// Puts a query's result in its place, or merges it with what is there. `mean` is the values' sum
+// Stores a query's result or merges it with the one already there. `mean` is the sum of the values
 // weighted by exp(logit - maximum).
 HWY_INLINE void Finish(const float* mean, RowSoftmax softmax, int64_t visible, int64_t head_dim,
                        Merge merge, float* out, float& lse) {
@@ -99,10 +100,10 @@ HWY_INLINE void Finish(const float* mean, RowSoftmax softmax, int64_t visible, i
   WeightedSum(mean, std::exp(softmax.maximum - merged), out, old_weight, head_dim, out);
 }
 
-// Keys whose logits are summed at once.
+// Keys whose logits are computed together.
 constexpr int64_t kKeyGroup = 4;
 
-// The sums of four vectors' lanes.
+// to[i] = the sum of the lanes of v[i].
 #if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
 template <class D, class V>
 HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
@@ -120,7 +121,8 @@ HWY_INLINE void StoreFoldedBlocks(D d, V v, float* to) {
 }
 template <class D, class V>
 HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
-  // Of each block of four lanes, the sums of two lanes apart of v[0] and v[1], then of v[2], v[3].
+  // With a = v[0] and b = v[1], each block of four lanes of `low` is
+  // (a0 + a2, b0 + b2, a1 + a3, b1 + b3). `high` is the same for v[2] and v[3].
   const V low = hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1]));
   const V high = hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3]));
   const hn::RepartitionToWide<D> wide;
@@ -133,22 +135,23 @@ HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
 }
 #endif
 
-// logit[h * stride + j] = query . key j for each head; `query` is packed and scaled. Writes up to
-// kKeyGroup - 1 logits more than there are keys. Keys in 8 bits are taken for whole numbers.
+// logit[h * stride + j] = query . key j for each head h. `query` is packed and scaled. Writes up to
+// kKeyGroup - 1 logits past the last key. Int8 keys are read as plain integers, without their
+// scales.
 template <class T>
-HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
-                           const KvSpan<T>& line, float* HWY_RESTRICT logit, int64_t stride) {
+HWY_INLINE void SpanLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
+                           const KvSpan<T>& span, float* HWY_RESTRICT logit, int64_t stride) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t whole = head_dim / lanes * lanes;
-  for (int64_t first = 0; first < line.keys; first += kKeyGroup) {
+  for (int64_t first = 0; first < span.keys; first += kKeyGroup) {
     const T* key[kKeyGroup];
     const T* value[kKeyGroup];
     for (int64_t j = 0; j < kKeyGroup; ++j) {
-      const int64_t row = std::min(first + j, line.keys - 1);
-      key[j] = line.key + row * line.key_stride;
-      value[j] = line.value + row * line.value_stride;
+      const int64_t row = std::min(first + j, span.keys - 1);
+      key[j] = span.key + row * span.key_stride;
+      value[j] = span.value + row * span.value_stride;
     }
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t at = h * head_dim;
@@ -156,7 +159,7 @@ HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64
       HWY_UNROLL(4)
       for (int64_t j = 0; j < kKeyGroup; ++j) {
         sum[j] = hn::Zero(d);
-        // The values come next, and from far: their rows are read head by head.
+        // The values are read next, one head at a time, and are far from the cache.
         hwy::Prefetch(value[j] + at);
       }
       for (int64_t i = 0; i < whole; i += lanes) {
@@ -173,64 +176,64 @@ HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64
   }
 }
 
-// The same of keys in 8 bits.
-HWY_INLINE void LineLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
-                           const Int8KvSpan& line, float* HWY_RESTRICT logit, int64_t stride) {
-  LineLogits<int8_t>(query, heads, head_dim, line, logit, stride);
+// The same for int8 keys, with their scales.
+HWY_INLINE void SpanLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
+                           const Int8KvSpan& span, float* HWY_RESTRICT logit, int64_t stride) {
+  SpanLogits<int8_t>(query, heads, head_dim, span, logit, stride);
   for (int64_t h = 0; h < heads; ++h)
-    for (int64_t j = 0; j < line.keys; ++j) logit[h * stride + j] *= line.key_scale[j];
+    for (int64_t j = 0; j < span.keys; ++j) logit[h * stride + j] *= span.key_scale[j];
 }
 
-// kVectors vectors, from column `at`, of the sum over all lines' values times their weights.
+// Stores kVectors vectors, from column `at` on, of the sum over all spans of values times weights.
 template <int kVectors, class T>
-HWY_INLINE void LinesMean(std::span<const KvSpan<T>> lines, int64_t at,
+HWY_INLINE void SpansMean(std::span<const KvSpan<T>> spans, int64_t at,
                           const float* HWY_RESTRICT weight, float* HWY_RESTRICT mean) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  // Of even and odd keys apart, so that one sum need not wait for the other.
+  // Separate sums for even and odd keys, so that consecutive additions do not depend on each other.
   V sum[2][kVectors];
   HWY_UNROLL(8)
   for (int v = 0; v < kVectors; ++v) sum[0][v] = sum[1][v] = hn::Zero(d);
-  for (const KvSpan<T>& line : lines) {
-    const T* value = line.value + at;
+  for (const KvSpan<T>& span : spans) {
+    const T* value = span.value + at;
     const auto add = [&](V(&to)[kVectors], int64_t j) HWY_ATTR {
       const V w = hn::Set(d, weight[j]);
       HWY_UNROLL(8)
       for (int v = 0; v < kVectors; ++v)
-        to[v] = hn::MulAdd(w, LoadFloats(d, value + j * line.value_stride + v * lanes), to[v]);
+        to[v] = hn::MulAdd(w, LoadFloats(d, value + j * span.value_stride + v * lanes), to[v]);
     };
     int64_t j = 0;
-    for (; j + 2 <= line.keys; j += 2) {
+    for (; j + 2 <= span.keys; j += 2) {
       add(sum[0], j);
       add(sum[1], j + 1);
     }
-    if (j < line.keys) add(sum[0], j);
-    weight += line.keys;
+    if (j < span.keys) add(sum[0], j);
+    weight += span.keys;
   }
   HWY_UNROLL(8)
   for (int v = 0; v < kVectors; ++v) hn::StoreU(hn::Add(sum[0][v], sum[1][v]), d, mean + v * lanes);
 }
 
-// All head_dim elements of it.
+// All head_dim elements of that sum.
 template <class T>
-HWY_INLINE void HeadMean(std::span<const KvSpan<T>> lines, int64_t at, int64_t head_dim,
+HWY_INLINE void HeadMean(std::span<const KvSpan<T>> spans, int64_t at, int64_t head_dim,
                          const float* weight, float* mean) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
   int64_t i = 0;
-  for (; i + 4 * lanes <= head_dim; i += 4 * lanes) LinesMean<4>(lines, at + i, weight, mean + i);
-  for (; i + lanes <= head_dim; i += lanes) LinesMean<1>(lines, at + i, weight, mean + i);
+  for (; i + 4 * lanes <= head_dim; i += 4 * lanes) SpansMean<4>(spans, at + i, weight, mean + i);
+  for (; i + lanes <= head_dim; i += lanes) SpansMean<1>(spans, at + i, weight, mean + i);
   for (; i < head_dim; ++i) {
     float sum = 0.0f;
     const float* w = weight;
-    for (const KvSpan<T>& line : lines)
-      for (int64_t j = 0; j < line.keys; ++j)
-        sum += *w++ * OneToFloat(line.value[j * line.value_stride + at + i]);
+    for (const KvSpan<T>& span : spans)
+      for (int64_t j = 0; j < span.keys; ++j)
+        sum += *w++ * OneToFloat(span.value[j * span.value_stride + at + i]);
     mean[i] = sum;
   }
 }
 
-// One head's columns.
+// The part of a tile that belongs to head h.
 template <class T>
 AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
   tile.query += h * tile.head_dim;
@@ -243,9 +246,9 @@ AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
 template <class T>
 void AttendSpans(const DecodedPosition<T>& position, int64_t head_dim, float scale,
                  Scratch& scratch) {
-  const auto& [query, heads, lines, int8, out] = position;
+  const auto& [query, heads, spans, int8, out] = position;
   int64_t exact_keys = 0;
-  for (const KvSpan<T>& line : lines) exact_keys += line.keys;
+  for (const KvSpan<T>& span : spans) exact_keys += span.keys;
   const int64_t keys = exact_keys + int8.keys;
   const int64_t columns = RoundUp(keys);
   const int64_t stride = RoundUp(keys + kKeyGroup);
@@ -257,43 +260,43 @@ void AttendSpans(const DecodedPosition<T>& position, int64_t head_dim, float sca
 
   ScaleToFloat(query, dim, scale, scaled);
   float* logit = probability;
-  for (const KvSpan<T>& line : lines) {
-    LineLogits(scaled, heads, head_dim, line, logit, stride);
-    logit += line.keys;
+  for (const KvSpan<T>& span : spans) {
+    SpanLogits(scaled, heads, head_dim, span, logit, stride);
+    logit += span.keys;
   }
-  if (int8.keys > 0) LineLogits(scaled, heads, head_dim, int8, logit, stride);
+  if (int8.keys > 0) SpanLogits(scaled, heads, head_dim, int8, logit, stride);
   for (int64_t h = 0; h < heads; ++h) {
     float* row = probability + h * stride;
     float* to = out + h * head_dim;
     const RowSoftmax softmax = Exponentials(row, keys, columns);
-    HeadMean(lines, h * head_dim, head_dim, row, to);
+    HeadMean(spans, h * head_dim, head_dim, row, to);
     if (int8.keys > 0) {
       float* weight = row + exact_keys;
       for (int64_t j = 0; j < int8.keys; ++j) weight[j] *= int8.value_scale[j];
-      const KvSpan<int8_t>& line = int8;
-      HeadMean<int8_t>({&line, 1}, h * head_dim, head_dim, weight, int8_mean);
+      const KvSpan<int8_t>& span = int8;
+      HeadMean<int8_t>({&span, 1}, h * head_dim, head_dim, weight, int8_mean);
       for (int64_t d = 0; d < head_dim; ++d) to[d] += int8_mean[d];
     }
     WeightedSum(to, 1.0f / softmax.sum, to, 0.0f, head_dim, to);
   }
 }
 
-// A tile of one query: keys and values are read once, where they are.
+// A tile with a single query. Keys and values are read only once, so they are not packed.
 template <class T>
 void AttendOne(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
                Scratch& scratch) {
-  const int64_t keys = tile.seen_keys();
+  const int64_t keys = tile.visible_keys();
   const int64_t columns = RoundUp(keys);
   const int64_t padded_dim = RoundUp(tile.head_dim);
   float* query = scratch.reserve<float>(static_cast<size_t>(2 * padded_dim + columns + kKeyGroup));
   float* mean = query + padded_dim;
   float* probability = mean + padded_dim;
-  const KvSpan<T> line{tile.key, tile.key_stride, tile.value, tile.value_stride, keys};
+  const KvSpan<T> span{tile.key, tile.key_stride, tile.value, tile.value_stride, keys};
 
   ScaleToFloat(tile.query, tile.head_dim, tile.scale, query);
-  LineLogits(query, 1, tile.head_dim, line, probability, 0);
+  SpanLogits(query, 1, tile.head_dim, span, probability, 0);
   const RowSoftmax softmax = Exponentials(probability, keys, columns);
-  HeadMean<T>({&line, 1}, 0, tile.head_dim, probability, mean);
+  HeadMean<T>({&span, 1}, 0, tile.head_dim, probability, mean);
   Finish(mean, softmax, keys, tile.head_dim, merge, output.out, *output.lse);
 }
 
@@ -301,8 +304,8 @@ template <class T>
 void AttendHead(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
                 Scratch& scratch) {
   if (tile.queries == 1) return AttendOne(tile, output, merge, scratch);
-  // Queries are in order of visible keys, so the last sees the most.
-  const int64_t keys = tile.seen_keys();
+  // Later queries see at least as many keys, so the last query of a tile or block sees the most.
+  const int64_t keys = tile.visible_keys();
   const int64_t padded_keys = RoundUp(keys);
   const int64_t head_dim = tile.head_dim;
   const int64_t padded_dim = RoundUp(head_dim);
@@ -347,7 +350,7 @@ void AttendHeadBackward(const AttentionTile<T>& tile, const AttentionOutputGradi
                         const AttentionGradient& gradient, Scratch& scratch) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t keys = tile.seen_keys();
+  const int64_t keys = tile.visible_keys();
   if (keys == 0) return;
   const int64_t padded_keys = RoundUp(keys);
   const int64_t head_dim = tile.head_dim;
@@ -366,7 +369,7 @@ void AttendHeadBackward(const AttentionTile<T>& tile, const AttentionOutputGradi
   float* d_out = query + kQueryBlock * padded_dim;
   float* d_query = d_out + kQueryBlock * padded_dim;
 
-  // d_key is free until the loop: the values pass through it to their transpose.
+  // d_key is not used before the loop, so the values pass through it on the way to their transpose.
   PackRows(tile.value, tile.value_stride, keys, head_dim, 1.0f, d_key, padded_dim);
   TransposePacked(d_key, keys, head_dim, padded_dim, value_transposed, padded_keys);
   PackRows(tile.key, tile.key_stride, keys, head_dim, 1.0f, key, padded_dim);
@@ -448,7 +451,7 @@ void AttendBackward(const AttentionTile<T>& tile, const AttentionOutputGradient&
   }
 }
 
-// Dispatch wants plain functions.
+// Highway's dispatch needs plain functions, not templates.
 void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput<float>& output,
                  Merge merge, Scratch& scratch) {
   Attend(tile, output, merge, scratch);
@@ -456,7 +459,7 @@ void AttendFloat(const AttentionTile<float>& tile, const AttentionOutput<float>&
 void AttendBfloat16(const AttentionTile<bfloat16>& tile, const AttentionOutput<bfloat16>& output,
                     Merge merge, Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
-  if (amx_available() && tile.queries > 1 && tile.seen_keys() > 0)
+  if (amx_available() && tile.queries > 1 && tile.visible_keys() > 0)
     return amx::Attend(tile, output, merge, scratch);
 #endif
   Attend(tile, output, merge, scratch);
@@ -478,7 +481,7 @@ void AttendCausalAndFullBfloat16(const AttentionTile<bfloat16>& tile,
                                  const AttentionOutput<bfloat16>& output,
                                  const AttentionOutput<bfloat16>& whole, Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
-  if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.seen_keys() == tile.keys)
+  if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.visible_keys() == tile.keys)
     return amx::Attend(tile, output, Merge::replace, scratch, &whole);
 #endif
   AttendTwice(tile, output, whole, scratch);
@@ -529,8 +532,8 @@ void AttendCausalAndFullBackwardBfloat16(const AttentionTile<bfloat16>& tile,
                                          const RoundedAttentionGradient<bfloat16>& gradient,
                                          Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
-  if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.seen_keys() == tile.keys)
-    return amx::AttendBackward<2>(tile, {output, whole}, amx::PlacesOf(gradient), scratch);
+  if (amx_available() && tile.queries > 1 && tile.keys > 0 && tile.visible_keys() == tile.keys)
+    return amx::AttendBackward<2>(tile, {output, whole}, amx::TargetsOf(gradient), scratch);
 #endif
   AttendTwiceBackward(tile, output, whole, gradient, scratch);
 }
@@ -542,8 +545,8 @@ void AttendBackwardBfloat16(const AttentionTile<bfloat16>& tile,
                             const AttentionOutputGradient& output,
                             const AttentionGradient& gradient, Scratch& scratch) {
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
-  if (amx_available() && tile.queries > 1 && tile.seen_keys() > 0)
-    return amx::AttendBackward<1>(tile, {output}, amx::PlacesOf(gradient), scratch);
+  if (amx_available() && tile.queries > 1 && tile.visible_keys() > 0)
+    return amx::AttendBackward<1>(tile, {output}, amx::TargetsOf(gradient), scratch);
 #endif
   AttendBackward(tile, output, gradient, scratch);
 }

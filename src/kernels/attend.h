@@ -1,6 +1,6 @@
-// Softmax attention on one tile, and its gradient. Every attention variant is a list of parts; each
-// part is tiles of this kernel under some strides (paper, eq. 7 and 9: direct keys and abstractions
-// share one softmax).
+// Softmax attention on one tile, and its gradient. Every attention variant is a list of parts, and
+// each part is a set of tiles that this kernel reads with suitable strides (paper, eq. 7 and 9:
+// direct keys and abstractions share one softmax).
 #pragma once
 
 #include <algorithm>
@@ -13,27 +13,27 @@
 
 namespace combiner {
 
-// Which keys each query of a tile attends: the first clamp(first + step * i, 0, keys) of them, for
-// query i. All masks of the project are of this form.
+// Which keys each query of a tile attends to: query i attends to the first
+// clamp(first + step * i, 0, keys) keys. All masks in this project have this form, with step >= 0.
 struct Visible {
   int64_t first = 0;
   int64_t step = 0;
 
   static Visible all() { return {std::numeric_limits<int64_t>::max(), 0}; }
-  // Query i stands at key `offset` + i.
-  static Visible causal(int64_t offset = 0) { return {offset + 1, 1}; }  // keys up to its own
-  static Visible strict(int64_t offset = 0) { return {offset, 1}; }      // keys before its own
+  // Query i has the position of key `offset` + i.
+  static Visible causal(int64_t offset = 0) { return {offset + 1, 1}; }  // up to its own position
+  static Visible strict(int64_t offset = 0) { return {offset, 1}; }      // before its own position
 
-  // Of so many keys those that query i sees.
+  // Number of keys, out of `keys`, that are visible to query i.
   int64_t of(int64_t keys, int64_t i) const {
-    // `all` is further than a sum with it can say.
+    // Avoids overflow of the sum when `first` is the largest integer.
     return first >= keys ? keys : std::clamp<int64_t>(first + step * i, 0, keys);
   }
 };
 
-// Queries, keys and values of some heads side by side: rows of heads * head_dim elements,
-// `..._stride` elements apart. A query's logits are its products with its head's keys times `scale`
-// (1 / sqrt(head_dim)).
+// Queries, keys and values of several heads side by side: rows of heads * head_dim elements,
+// `..._stride` elements apart. A query's logits are its dot products with the keys of the same
+// head, times `scale` (1 / sqrt(head_dim)).
 template <class T>
 struct AttentionTile {
   const T* query;
@@ -49,14 +49,14 @@ struct AttentionTile {
   float scale;
   Visible visible;
 
-  // Of how many keys any query sees some.
-  int64_t seen_keys() const { return queries > 0 ? visible.of(keys, queries - 1) : 0; }
+  // Number of keys visible to at least one query: the last query sees the most.
+  int64_t visible_keys() const { return queries > 0 ? visible.of(keys, queries - 1) : 0; }
 };
 
-// Per query and head: out [queries, heads * head_dim], the softmax-weighted mean of the values
-// (zero where no key is visible), the same as products read it, and lse [queries, heads], the
-// log-sum-exp of the logits (-infinity there). Where nobody is to read `out` thereafter, it need
-// not be written.
+// The result for each query and head. `out` [queries, heads * head_dim] is the softmax-weighted
+// mean of the values (zero if no key is visible). `rounded` is the same, in the type that later
+// matrix products read. `lse` [queries, heads] is the log-sum-exp of the logits (-infinity if no
+// key is visible). With `only_rounded`, `out` will not be read and need not be written.
 template <class T>
 struct AttentionOutput {
   float* out;
@@ -68,11 +68,11 @@ struct AttentionOutput {
   bool only_rounded = false;
 };
 
-// What becomes of an output already there: replaced, or merged, as if its keys and the tile's had
-// shared one softmax from the start.
+// What to do with a result that is already in the output: replace it, or merge the new one with it,
+// as if the keys of both had shared one softmax.
 enum class Merge { replace, merge };
 
-// The gradient's inputs, per query and head: d_out, the merged lse of all parts, and
+// Inputs of the backward pass for each query and head: d_out, the lse merged over all parts, and
 // delta = d_out . out with the merged out.
 struct AttentionOutputGradient {
   const float* d_out;
@@ -83,7 +83,7 @@ struct AttentionOutputGradient {
   int64_t delta_stride;
 };
 
-// Where the tile's gradients are added.
+// The arrays to which the gradients of a tile are added.
 struct AttentionGradient {
   float* query;
   int64_t query_stride;
@@ -93,9 +93,10 @@ struct AttentionGradient {
   int64_t value_stride;
 };
 
-// The same in full: what becomes of it once all parts have added theirs, as products read it.
-// Beforehand the sums of `query` hold what other parts add, and thereafter all sums may hold
-// anything. They and what is rounded may be one if T is float.
+// The complete gradient, rounded to the type that later matrix products read. On entry,
+// `sums.query` holds the contributions of other parts; `sums.key` and `sums.value` need no initial
+// values. On return, the contents of `sums` are unspecified. If T is float, the rounded arrays may
+// be the same memory as `sums`.
 template <class T>
 struct RoundedAttentionGradient {
   AttentionGradient sums;
@@ -107,20 +108,22 @@ struct RoundedAttentionGradient {
   int64_t value_stride;
 };
 
-// T is float or bfloat16. Arithmetic is in float, but where a processor multiplies bfloat16 itself
-// (kernels/amx.h): there the numbers between two products are rounded to it.
+// Attention of one tile. T is float or bfloat16. Arithmetic is in float, except where the processor
+// has bfloat16 products (kernels/amx.h): there, intermediate results between two products are
+// rounded to bfloat16.
 template <class T>
 void attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
             Scratch& scratch);
 
-// The same, replacing, and beside it what the queries attend if each sees all keys: that goes to
-// `whole`. Where a processor multiplies bfloat16 itself, the two share their products with the keys
-// and their exponentials.
+// The same with Merge::replace. In addition, `whole` receives the attention of every query to all
+// keys. Where the processor has bfloat16 products, the two results share the products with the keys
+// and the exponentials.
 template <class T>
 void attend_causal_and_full(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
                             const AttentionOutput<T>& whole, Scratch& scratch);
 
-// Keys and values of some heads side by side: rows of their elements, `..._stride` elements apart.
+// Keys and values of several heads side by side: rows of heads * head_dim elements, `..._stride`
+// elements apart.
 template <class T>
 struct KvSpan {
   const T* key;
@@ -130,33 +133,36 @@ struct KvSpan {
   int64_t keys;
 };
 
-// The same in 8 bits: each key and each value times a scale of its own.
+// The same in int8. Each key and each value has its own scale, which multiplies its integers.
 struct Int8KvSpan : KvSpan<int8_t> {
   const float* key_scale;
   const float* value_scale;
 };
 
-// One position, as decoding has it: each head's query [heads, head_dim] attends the keys of all
-// lines, of which there is at least one, and of `int8`, which may have none, under one softmax. out
-// [heads, head_dim].
+// One position during decoding. Each head's query (`query` is [heads, head_dim]) attends, under one
+// softmax, to the keys of all `spans`, at least one key in total, and of `int8`, which may be
+// empty. The result goes to out [heads, head_dim].
 template <class T>
 struct DecodedPosition {
   const T* query;
   int64_t heads;
-  std::span<const KvSpan<T>> lines;
+  std::span<const KvSpan<T>> spans;
   Int8KvSpan int8;
   float* out;
 };
+// Computes `out` of each position. `scale` multiplies the logits.
 template <class T>
 void attend_spans(std::span<const DecodedPosition<T>> positions, int64_t head_dim, float scale,
                   Scratch& scratch);
 
-// Recomputes the tile's probabilities from lse, so nothing but lse and out is kept.
+// The gradient of attend(). Recomputes the tile's probabilities from lse, so the forward pass only
+// has to keep lse and out.
 template <class T>
 void attend_backward(const AttentionTile<T>& tile, const AttentionOutputGradient& output,
                      const AttentionGradient& gradient, Scratch& scratch);
 
-// The gradient of attend_causal_and_full, from those of both outputs; `whole` is not merged.
+// The gradient of attend_causal_and_full, from the gradients of both outputs. `whole` is the
+// attention of this tile alone, not merged with other parts.
 template <class T>
 void attend_causal_and_full_backward(const AttentionTile<T>& tile,
                                      const AttentionOutputGradient& output,

@@ -1,5 +1,5 @@
-// Attention of bfloat16 by tile registers (kernels/amx.h): products of queries, keys and values in
-// tiles, and what lies between them in vectors of 16 floats.
+// Attention in bfloat16 with AMX (kernels/amx.h). Products of queries, keys and values use tiles;
+// the steps between them use vectors of 16 floats.
 
 #if defined(COMBINER_KERNELS_ATTEND_AMX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COMBINER_KERNELS_ATTEND_AMX_INL_H_
@@ -33,12 +33,12 @@ using D = hn::FixedTag<float, 16>;
 using V = hn::Vec<D>;
 using Counts = hn::FixedTag<int32_t, 16>;
 
-// The first `count` lanes; none if it is negative.
+// Mask of the first `count` lanes, empty if `count` is negative.
 HWY_INLINE hn::Mask<D> FirstLanes(int64_t count) {
   return hn::FirstN(D(), static_cast<size_t>(std::max<int64_t>(count, 0)));
 }
 
-// While it lives, all eight tile registers are whole.
+// Configures all eight tile registers with their full shape for its lifetime.
 class Tiles {
  public:
   COMBINER_AMX Tiles() {
@@ -52,13 +52,13 @@ class Tiles {
   Tiles& operator=(const Tiles&) = delete;
 };
 
-// Rows of bfloat16 in whole tiles: those of the caller, or a copy.
+// Rows of bfloat16 that can be read in whole tiles: either the caller's own or a padded copy.
 struct Rows {
   const bfloat16* data;
   int64_t stride;
 };
 
-// A copy, padded with zeros.
+// Copies `rows` rows of `width` elements, each padded with zeros to `padded` elements.
 HWY_INLINE Rows Copied(Rows from, int64_t rows, int64_t width, int64_t padded,
                        bfloat16* HWY_RESTRICT copy) {
   for (int64_t i = 0; i < rows; ++i) {
@@ -73,14 +73,15 @@ HWY_INLINE Rows Padded(Rows from, int64_t rows, int64_t width, int64_t padded,
   return width == padded ? from : Copied(from, rows, width, padded, copy);
 }
 
-// TransposePairs of a whole matrix: tiles [blocks of 16 rows][chunks of 32 features] of its
-// transpose.
+// Applies TransposePairs to a whole matrix. Stores the tiles of its transpose in the order
+// [blocks of 16 rows][chunks of 32 features].
 HWY_INLINE void TransposeTiles(Rows from, int64_t rows, int64_t padded, bfloat16* HWY_RESTRICT to) {
   for (int64_t i = 0; i < rows; i += kRows)
     for (int64_t c = 0; c < padded; c += kDepth, to += kTile)
       TransposePairs(from.data + i * from.stride + c, from.stride, rows - i, to);
 }
-// InterleaveRows of one: tiles [chunks of 32 rows][blocks of 16 features].
+// Applies InterleaveRows to a whole matrix. Stores tiles in the order
+// [chunks of 32 rows][blocks of 16 features].
 HWY_INLINE void InterleaveTiles(Rows from, int64_t rows, int64_t padded,
                                 bfloat16* HWY_RESTRICT to) {
   for (int64_t i = 0; i < rows; i += kDepth)
@@ -88,8 +89,9 @@ HWY_INLINE void InterleaveTiles(Rows from, int64_t rows, int64_t padded,
       InterleaveRows(from.data + i * from.stride + c, from.stride, rows - i, to);
 }
 
-// to[16, 16 blocks] (float, rows of `stride`) = rows[16, 32 chunks] times tiles, [blocks, chunks]
-// of them.
+// to[16, 16 blocks] (float, row stride `stride`) = rows[16, 32 chunks] times a matrix of
+// [blocks, chunks] tiles. Consecutive blocks are `block_tiles` tiles apart, consecutive chunks
+// `chunk_tiles`.
 COMBINER_AMX HWY_INLINE void MultiplyTiles(Rows rows, const bfloat16* tiles, int64_t blocks,
                                            int64_t block_tiles, int64_t chunks, int64_t chunk_tiles,
                                            float* to, int64_t stride) {
@@ -122,11 +124,11 @@ COMBINER_AMX HWY_INLINE void MultiplyTiles(Rows rows, const bfloat16* tiles, int
   _tile_stored(0, to + b * kRows, to_bytes);
 }
 
-// The sums of 16 vectors' lanes.
+// Lane i of the result is the sum of the lanes of v[i].
 HWY_INLINE V SumsOfLanes(const float (&v)[kRows][kRows]) {
   const D d;
   const hn::Repartition<double, D> wide;
-  // Of four vectors: each block of four lanes, the sums of those blocks of each.
+  // Block b (four lanes) of fours[i] holds the sums of block b of v[4 i] to v[4 i + 3].
   V fours[4];
   HWY_UNROLL(4)
   for (int64_t i = 0; i < 4; ++i) {
@@ -146,13 +148,13 @@ HWY_INLINE V SumsOfLanes(const float (&v)[kRows][kRows]) {
   return fold(fold(fours[0], fours[1]), fold(fours[2], fours[3]));
 }
 
-// Probabilities, not yet divided by their sum, rounded to bfloat16.
+// Computes probabilities that are rounded to bfloat16 and not yet divided by their sum.
 struct Exponent {
   V factor;  // e^(logit scale) = 2^(logit factor)
   hn::Vec<Counts> first = hn::Iota(Counts(), 0), second = hn::Iota(Counts(), 16);
 
-  // p[j] = e^((logit[j] - shift) scale) for the first `visible` of `columns` keys, 0 up to a
-  // multiple of 32; returns the sums in lanes.
+  // p[j] = e^((logit[j] - shift) scale) for the first `visible` of `columns` keys, then zeros up to
+  // the next multiple of 32. Returns a vector whose lanes add up to the sum of p.
   template <bool kShifted, bool kMasked>
   COMBINER_AMX HWY_INLINE V Row(const float* HWY_RESTRICT logit, int64_t columns, int32_t visible,
                                 float shift, bfloat16* HWY_RESTRICT p) const {
@@ -177,28 +179,30 @@ struct Exponent {
       }
       const __m512bh pairs = _mm512_cvtne2ps_pbh(e[1].raw, e[0].raw);
       _mm512_store_si512(p + j, (__m512i)pairs);
-      // Of what the product reads, so that a query's weights have sum one.
+      // Sum the rounded numbers, which the product with the values reads, so that a query's weights
+      // sum to one.
       sum = V{_mm512_dpbf16_ps(sum.raw, pairs, ones)};
     }
     return sum;
   }
 };
 
-// A block of up to 16 queries, rows of a tile, and how many of its keys they see.
+// A block of up to 16 queries (rows of a tile), and how many keys each of them sees.
 struct Block {
   int64_t first, queries;
-  int64_t columns;         // keys that any of them sees, up to a multiple of 16
-  int64_t padded_columns;  // of 32
-  const int32_t* visible;  // [16]
+  int64_t columns;         // keys that any query sees, rounded up to a multiple of 16
+  int64_t padded_columns;  // the same, rounded up to a multiple of 32
+  const int32_t* visible;  // [16], one count per query
   bool masked;             // whether some query sees fewer than `columns`
 };
 
+// Factors of the new mean and of the old output, for each query of a block.
 struct Weights {
   alignas(64) float mean[kRows], old[kRows];
 };
 
-// Sums and shifts to log-sum-exps, merged with those there; returns what the new mean and the old
-// are to be multiplied with.
+// Converts sums and shifts to log-sum-exps, merges these with `lse` if asked to, and stores them.
+// Returns the factors by which to multiply the new mean and the old output.
 COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge merge,
                                            int64_t queries, float* lse, int64_t lse_stride) {
   const D d;
@@ -212,13 +216,14 @@ COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge me
   V mean = hn::IfThenElseZero(sees, hn::Div(one, safe_sum));
   V merged = own, old_weight = hn::Zero(d);
   if (merge == Merge::merge) {
-    // Stored one by one and loaded whole they would wait for all that was stored before.
+    // A gather, because collecting these numbers in memory with scalar stores and then loading them
+    // as one vector would stall until all earlier stores complete.
     const auto at =
         hn::Mul(hn::Iota(Counts(), 0), hn::Set(Counts(), static_cast<int32_t>(lse_stride)));
     const V old{
         _mm512_mask_i32gather_ps(none.raw, FirstLanes(queries).raw, at.raw, lse, sizeof(float))};
     const V high = hn::Max(old, own);
-    // With nothing on either side the exponentials are of NaN and not used.
+    // If neither side has any keys, the exponentials are NaN, and are not used.
     const V e_old = FastExp(d, hn::Sub(old, high)), e_own = FastExp(d, hn::Sub(own, high));
     const V total = hn::Add(e_old, e_own);
     const auto some = hn::Gt(high, none);
@@ -235,7 +240,8 @@ COMBINER_AMX HWY_INLINE Weights MergeBlock(V sum, V shift, float scale, Merge me
   return weights;
 }
 
-// out = mean * weights.mean + out * weights.old, unless nobody reads it, and the same rounded.
+// out = mean * weights.mean + out * weights.old, and the same rounded. With kOnlyRounded, `out` is
+// not written.
 template <bool kOnlyRounded>
 COMBINER_AMX void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
                             const Weights& weights, int64_t queries, int64_t width, float* out,
@@ -253,7 +259,7 @@ COMBINER_AMX void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
       HWY_UNROLL(2)
       for (int64_t half = 0; half < 2; ++half) {
         v[half] = hn::Mul(hn::Load(d, mean + i * mean_stride + at + half * kRows), w);
-        // What is worth nothing may be anything.
+        // If its factor is zero, the old output may be uninitialised.
         if (weights.old[i] != 0.0f)
           v[half] = hn::MulAdd(hn::MaskedLoad(in[half], d, to + half * kRows), old, v[half]);
         if constexpr (!kOnlyRounded) hn::BlendedStore(v[half], in[half], d, to + half * kRows);
@@ -264,11 +270,12 @@ COMBINER_AMX void MergeRows(const float* HWY_RESTRICT mean, int64_t mean_stride,
   }
 }
 
-// What floats can say of a sum whatever its terms, bar those too small to matter.
+// If a sum of exponentials lies between these bounds, float can represent each of its terms, except
+// those too small to matter.
 constexpr float kLeastSum = 0x1p-80f;
 constexpr float kLargestSum = 0x1p80f;
 
-// Of those that see anything, the queries whose sums are beyond that.
+// Mask of the queries that see at least one key and whose sum is outside those bounds.
 HWY_INLINE hn::Mask<D> OutOfBounds(const Block& block, V sum) {
   const D d;
   const Counts di;
@@ -278,15 +285,16 @@ HWY_INLINE hn::Mask<D> OutOfBounds(const Block& block, V sum) {
   return hn::AndNot(within, sees);
 }
 
-// Logits of a block to probabilities, but for their sums, and these sums. A softmax is the same
-// whatever number its logits are diminished by, so it is 0 but for queries whose sums would be out
-// of bounds: their largest logit, in `shift`.
+// Converts the logits of a block to probabilities, not yet divided by their sums, and returns the
+// sums. Subtracting the same number from all logits of a query does not change its softmax. That
+// number, returned in `shift`, is 0 unless the sum would be out of bounds; then it is the query's
+// largest logit.
 template <bool kMasked>
 COMBINER_AMX HWY_INLINE V Probabilities(const Exponent& exponent, const Block& block,
                                         const float* logits, bfloat16* p, V& shift) {
   const D d;
   const Counts di;
-  alignas(64) float sums[kRows][kRows];  // those of no query are not used
+  alignas(64) float sums[kRows][kRows];  // rows past block.queries are not used
   const auto row = [&](int64_t i) { return logits + i * block.columns; };
   for (int64_t i = 0; i < block.queries; ++i)
     hn::Store(exponent.Row<false, kMasked>(row(i), block.columns, block.visible[i], 0.0f,
@@ -314,12 +322,12 @@ COMBINER_AMX HWY_INLINE V Probabilities(const Exponent& exponent, const Block& b
                       : Probabilities<false>(exponent, block, logits, p, shift);
 }
 
-// Probabilities of some of the keys that `p` is of, all with no shift: the others' become 0. Their
-// sums, which may be out of bounds.
+// Restricts the probabilities in `p`, which must have been computed without a shift, to the keys
+// that are visible in `block`: all others become 0. Returns the sums, which may be out of bounds.
 COMBINER_AMX HWY_INLINE V SomeProbabilities(const Block& block, bfloat16* p) {
   const D d;
   const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
-  alignas(64) float sums[kRows][kRows];  // those of no query are not used
+  alignas(64) float sums[kRows][kRows];  // rows past block.queries are not used
   for (int64_t i = 0; i < block.queries; ++i, p += block.padded_columns) {
     V sum = hn::Zero(d);
     for (int64_t j = 0; j < block.padded_columns; j += kDepth) {
@@ -334,7 +342,7 @@ COMBINER_AMX HWY_INLINE V SomeProbabilities(const Block& block, bfloat16* p) {
   return SumsOfLanes(sums);
 }
 
-// Takes matrices, each from a multiple of 64 bytes on, out of one piece of scratch.
+// Divides one piece of scratch memory into arrays, each aligned to 64 bytes.
 class Pieces {
  public:
   static constexpr int64_t kAlignment = 64;
@@ -355,13 +363,14 @@ class Pieces {
   std::byte* data_;
 };
 
-// With `whole`, the queries' attention over all keys goes there, of which some see the last: the
-// products with the keys and the exponentials are the same.
+// Attention of one tile. If `whole` is not null, it receives the queries' attention to all keys,
+// from the same products with the keys and the same exponentials. In that case at least one query
+// must see the last key.
 inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
                                 const AttentionOutput<bfloat16>& output, Merge merge,
                                 Scratch& scratch,
                                 const AttentionOutput<bfloat16>* whole = nullptr) {
-  const int64_t keys = tile.seen_keys();
+  const int64_t keys = tile.visible_keys();
   const int64_t columns = round_up(keys, kDepth);
   const int64_t width = tile.head_dim;
   const int64_t padded = round_up(width, kDepth);
@@ -434,9 +443,9 @@ inline COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
   }
 }
 
-// Asks for whole rows, of which one head after another will read a little: by then they are in
-// cache. By itself the processor would see too many streams, of too few lines each. Always inline:
-// to a compiler, calls of what does nothing but this are nothing.
+// Prefetches whole rows, which the heads will then read piece by piece. The hardware prefetcher
+// alone would see too many streams with too few cache lines each. Always inlined: to compilers, a
+// function that only prefetches has no effect, and they remove calls to it.
 template <class T>
 HWY_INLINE void FetchRows(const T* from, int64_t stride, int64_t rows, int64_t width) {
   constexpr int64_t kLine = kTileBytes / static_cast<int64_t>(sizeof(T));
@@ -444,7 +453,7 @@ HWY_INLINE void FetchRows(const T* from, int64_t stride, int64_t rows, int64_t w
     for (int64_t j = 0; j < width; j += kLine) _mm_prefetch(from + i * stride + j, _MM_HINT_T1);
 }
 
-// to = from, in rows of `stride`, zero past `width`.
+// to = from, in rows of `padded` elements with zeros from `width` on.
 COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int64_t rows,
                                      int64_t width, int64_t padded, bfloat16* HWY_RESTRICT to) {
   const D d;
@@ -459,42 +468,44 @@ COMBINER_AMX HWY_INLINE Rows Rounded(const float* from, int64_t from_stride, int
   return {to, padded};
 }
 
-// Where a gradient goes: added to the sums or, if it is to be rounded, there, and then together
-// with the sums if other parts have added theirs.
-struct Place {
+// Destination of a gradient. Without `rounded`, the gradient is added to `sums`. With `rounded`,
+// the rounded gradient is stored there; if `adds` is true, `sums` holds the contributions of other
+// parts, and these are added before rounding.
+struct GradientTarget {
   float* sums;
   int64_t sums_stride;
   bfloat16* rounded = nullptr;
   int64_t rounded_stride = 0;
   bool adds = true;
 
-  Place at(int64_t row, int64_t column) const {
-    Place place = *this;
-    place.sums += row * sums_stride + column;
-    if (rounded) place.rounded += row * rounded_stride + column;
-    return place;
+  GradientTarget at(int64_t row, int64_t column) const {
+    GradientTarget target = *this;
+    target.sums += row * sums_stride + column;
+    if (rounded) target.rounded += row * rounded_stride + column;
+    return target;
   }
 };
-struct Places {
-  Place query, key, value;
+struct GradientTargets {
+  GradientTarget query, key, value;
 };
-inline Places PlacesOf(const AttentionGradient& to) {
+inline GradientTargets TargetsOf(const AttentionGradient& to) {
   return {{to.query, to.query_stride}, {to.key, to.key_stride}, {to.value, to.value_stride}};
 }
-inline Places PlacesOf(const RoundedAttentionGradient<bfloat16>& to) {
-  const Places sums = PlacesOf(to.sums);
+inline GradientTargets TargetsOf(const RoundedAttentionGradient<bfloat16>& to) {
+  const GradientTargets sums = TargetsOf(to.sums);
   return {{sums.query.sums, sums.query.sums_stride, to.query, to.query_stride, true},
           {sums.key.sums, sums.key.sums_stride, to.key, to.key_stride, false},
           {sums.value.sums, sums.value.sums_stride, to.value, to.value_stride, false}};
 }
 
-// scale * from goes to its place.
-COMBINER_AMX HWY_INLINE void PutRows(const float* HWY_RESTRICT from, int64_t from_stride,
-                                     float scale, int64_t rows, int64_t width, const Place& place) {
+// Adds scale * from to the sums of the target, or stores it in its rounded array.
+COMBINER_AMX HWY_INLINE void StoreGradientRows(const float* HWY_RESTRICT from, int64_t from_stride,
+                                               float scale, int64_t rows, int64_t width,
+                                               const GradientTarget& target) {
   const D d;
-  if (!place.rounded) {
+  if (!target.rounded) {
     for (int64_t i = 0; i < rows; ++i) {
-      float* to = place.sums + i * place.sums_stride;
+      float* to = target.sums + i * target.sums_stride;
       WeightedSum(from + i * from_stride, scale, to, 1.0f, width, to);
     }
     return;
@@ -503,35 +514,36 @@ COMBINER_AMX HWY_INLINE void PutRows(const float* HWY_RESTRICT from, int64_t fro
     const int64_t count = std::min(width - at, kDepth);
     const __mmask32 both = _bzhi_u32(~0u, static_cast<unsigned>(count));
     for (int64_t i = 0; i < rows; ++i) {
-      const float* sums = place.sums + i * place.sums_stride + at;
+      const float* sums = target.sums + i * target.sums_stride + at;
       const auto part = [&](int64_t first) HWY_ATTR {
         const V v = hn::Mul(hn::Load(d, from + i * from_stride + at + first), hn::Set(d, scale));
-        return place.adds ? hn::Add(v, hn::MaskedLoad(FirstLanes(count - first), d, sums + first))
-                          : v;
+        return target.adds ? hn::Add(v, hn::MaskedLoad(FirstLanes(count - first), d, sums + first))
+                           : v;
       };
-      _mm512_mask_storeu_epi16(place.rounded + i * place.rounded_stride + at, both,
+      _mm512_mask_storeu_epi16(target.rounded + i * target.rounded_stride + at, both,
                                (__m512i)_mm512_cvtne2ps_pbh(part(kRows).raw, part(0).raw));
     }
   }
 }
 
-// What 32 queries, in two halves, are known by to one of the outputs.
+// For one of the outputs, the data of 32 queries, in two halves of 16.
 struct QueryChunk {
   hn::Vec<D> lse[2], delta[2];
   hn::Vec<Counts> visible[2];
-  int32_t most[2];  // that any query of the half sees
+  int32_t max_visible[2];  // the most keys that any query of the half sees
 
-  // Those from `first` on, who see so many keys each.
+  // Loads the 32 queries from `first` on. seen[i] is the number of keys visible to query i.
   COMBINER_AMX HWY_INLINE void Load(const AttentionOutputGradient& output, int64_t head,
                                     int64_t first, const int32_t* seen) {
     const Counts di;
     for (int64_t half = 0; half < 2; ++half) {
       const int64_t at = first + half * kRows;
       visible[half] = hn::Load(di, seen + at);
-      most[half] = hn::GetLane(hn::MaxOfLanes(di, visible[half]));
-      // A query that sees nothing has no finite lse.
+      max_visible[half] = hn::GetLane(hn::MaxOfLanes(di, visible[half]));
+      // A query that sees no key has no finite lse.
       const auto sees = hn::RebindMask(D(), hn::Gt(visible[half], hn::Zero(di)));
-      // Stored one by one and loaded whole they would wait for all that was stored before.
+      // A gather, because collecting these numbers in memory with scalar stores and then loading
+      // them as one vector would stall until all earlier stores complete.
       const auto gather = [&](const float* from, int64_t stride) COMBINER_AMX {
         const auto each = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(stride)));
         return V{_mm512_mask_i32gather_ps(_mm512_setzero_ps(), sees.raw, each.raw,
@@ -543,9 +555,10 @@ struct QueryChunk {
   }
 };
 
-// Of 16 keys from `first` on for 32 queries: the probabilities in each output, [16, 32] to rows of
-// `p_stride`, one output's `p_step` after another's, and the gradient of the logits, to rows of
-// `stride`; all rounded. `products` are [16, 32] for each output.
+// Computes, for 16 keys from `first` on and 32 queries, the probabilities in each output, [16, 32]
+// with row stride `p_stride` and outputs `p_step` apart, and the gradient of the logits, [16, 32]
+// with row stride `stride`. Both are rounded. `products`, [16, 32] for each output, holds the dot
+// products of values and d_out.
 template <int kOutputs>
 COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk* queries, int32_t first, float scale,
                                           const float* HWY_RESTRICT logits,
@@ -564,13 +577,13 @@ COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk* queries, int32_t fir
       V pj[2] = {hn::Zero(d), hn::Zero(d)};
       HWY_UNROLL(2)
       for (int64_t half = 0; half < 2; ++half) {
-        if (chunk.most[half] <= first) continue;
+        if (chunk.max_visible[half] <= first) continue;
         const int64_t at = j * kDepth + half * kRows;
         const auto seen = hn::RebindMask(d, hn::Gt(chunk.visible[half], hn::Set(di, first + j)));
         const V x = hn::MulSub(hn::Load(d, logits + at), s, chunk.lse[half]);
         const V product =
             hn::Sub(hn::Load(d, products + o * kRows * kDepth + at), chunk.delta[half]);
-        // Where nothing is to be seen both may be anything.
+        // Where a key is not visible, x and product may be anything.
         pj[half] = hn::IfThenElseZero(seen, FastExpCoarse(d, x));
         dj[half] = hn::Add(dj[half], hn::IfThenElseZero(seen, hn::Mul(pj[half], product)));
       }
@@ -581,14 +594,14 @@ COMBINER_AMX HWY_INLINE void KeyGradients(const QueryChunk* queries, int32_t fir
   }
 }
 
-// From the gradients of one output, or of two: in the second each query sees all keys, of which
-// some see the last in the first. Logits and what else has a number for each pair are in rows of
-// keys, whose sums over queries need no transpose.
+// Backward pass of one output, or of two. In the second output each query sees all keys; in the
+// first at least one query sees the last key. Logits and other arrays with one number for each pair
+// of query and key have a row for each key, so that sums over queries need no transpose.
 template <int kOutputs>
 COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
                                  const AttentionOutputGradient (&outputs)[kOutputs],
-                                 const Places& places, Scratch& scratch) {
-  const int64_t keys = tile.seen_keys();
+                                 const GradientTargets& targets, Scratch& scratch) {
+  const int64_t keys = tile.visible_keys();
   const int64_t columns = round_up(keys, kDepth);
   const int64_t rows = round_up(tile.queries, kDepth);
   const int64_t width = tile.head_dim;
@@ -607,10 +620,10 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
       Pieces::size<float>(kRows * padded) + Pieces::size<int32_t>(kOutputs * rows))));
   const auto take_tiles = [&](int64_t n) { return pieces.take<bfloat16>(n * padded); };
   bfloat16* query_copy = take_tiles(rows);
-  bfloat16* query_across = take_tiles(rows);  // of the transpose
+  bfloat16* query_across = take_tiles(rows);  // tiles of the transpose
   bfloat16* query_tiles = take_tiles(rows);
   bfloat16* d_out_copy = take_tiles(rows);
-  bfloat16* d_out_across = take_tiles(kOutputs * rows);  // one output's after another's
+  bfloat16* d_out_across = take_tiles(kOutputs * rows);  // one set per output
   bfloat16* d_out_tiles = take_tiles(kOutputs * rows);
   bfloat16* key_copy = take_tiles(columns);
   bfloat16* key_tiles = take_tiles(columns);
@@ -649,7 +662,7 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
       TransposeTiles(d_out, tile.queries, padded, d_out_across + o * rows * padded);
       InterleaveTiles(d_out, tile.queries, padded, d_out_tiles + o * rows * padded);
     }
-    // Read in whole tiles; what is made of keys that nobody sees is not used.
+    // Keys are read in whole tiles. Results for keys that no query sees are not used.
     const auto whole = [&](Rows from, bfloat16* copy) {
       return round_up(keys, kRows) <= tile.keys && width == padded
                  ? from
@@ -663,15 +676,15 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
       QueryChunk queries[kOutputs];
       for (int64_t o = 0; o < kOutputs; ++o) queries[o].Load(outputs[o], h, q, visible + o * rows);
       for (int64_t k = 0; k < columns; k += kRows) {
-        // What nobody sees is not multiplied but is zero.
+        // Products that no query needs are skipped: KeyGradients treats them as zero.
         const auto seen = [&](int64_t o) {
-          return k < std::max(queries[o].most[0], queries[o].most[1]);
+          return k < std::max(queries[o].max_visible[0], queries[o].max_visible[1]);
         };
         const auto multiply = [&](Rows from, const bfloat16* across, float* to) COMBINER_AMX {
           MultiplyTiles({from.data + k * from.stride, from.stride}, across + q * padded, 2, chunks,
                         chunks, 1, to, kDepth);
         };
-        // The last is the one that sees most.
+        // The last output is the one that sees the most keys.
         if (seen(kOutputs - 1)) multiply(key, query_across, logits);
         for (int64_t o = 0; o < kOutputs; ++o)
           if (seen(o)) multiply(value, d_out_across + o * rows * padded, products + o * kSize);
@@ -690,18 +703,18 @@ COMBINER_AMX void AttendBackward(const AttentionTile<bfloat16>& tile,
         if (first >= tile.queries) break;
         MultiplyTiles({d_query_logit + half * kRows * columns, columns}, key_tiles, blocks, 1,
                       columns / kDepth, blocks, sum, padded);
-        PutRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
-                places.query.at(first, at));
+        StoreGradientRows(sum, padded, tile.scale, std::min(kRows, tile.queries - first), width,
+                          targets.query.at(first, at));
       }
     }
     for (int64_t k = 0; k < keys; k += kRows) {
       const int64_t count = std::min(kRows, keys - k);
       MultiplyTiles({d_logit + k * rows, rows}, query_tiles, blocks, 1, rows / kDepth, blocks, sum,
                     padded);
-      PutRows(sum, padded, tile.scale, count, width, places.key.at(k, at));
+      StoreGradientRows(sum, padded, tile.scale, count, width, targets.key.at(k, at));
       MultiplyTiles({p + k * p_stride, p_stride}, d_out_tiles, blocks, 1, p_stride / kDepth, blocks,
                     sum, padded);
-      PutRows(sum, padded, 1.0f, count, width, places.value.at(k, at));
+      StoreGradientRows(sum, padded, 1.0f, count, width, targets.value.at(k, at));
     }
   }
 }

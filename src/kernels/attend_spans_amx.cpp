@@ -1,6 +1,6 @@
-// attend_spans by tile registers (amx.h). Tiles take 16 keys of a head as they lie; the other
-// factor is the head's query, one column. What a tile cannot take as it lies, the values, is for
-// vectors.
+// attend_spans with AMX (kernels/amx.h). One factor is a tile of 16 keys of a head, loaded from
+// where they are; the other is the head's query, as a single column. The values are not stored in
+// the layout of a tile, so vectors process them.
 
 #include "kernels/attend_spans_amx.h"
 
@@ -15,7 +15,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attend_spans_amx.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/highway.h"         // and with it the intrinsics
+#include "hwy/highway.h"         // also provides the intrinsics
 #include "kernels/simd-inl.h"
 
 #if COMBINER_HAS_AMX && HWY_TARGET == HWY_AVX3
@@ -23,20 +23,20 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Lines = std::span<const KvSpan<bfloat16>>;
+using Spans = std::span<const KvSpan<bfloat16>>;
 
-// A tile's depths: dimensions of a head.
+// Depth of a tile, in dimensions of a head.
 constexpr int64_t kDims = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
 
-// A tile's rows of one float, or of one pair of bfloat16.
+// Bytes in a row of a single-column tile: one float, or one pair of bfloat16.
 constexpr int64_t kOneColumn = 4;
 
-// What a tile's row of kDims 8-bit integers takes.
+// Groups of four in kDims 8-bit integers; each fills 32 bits.
 constexpr int64_t kDimGroups = kDims / 4;
 
-// Tiles 0 and 1: 16 keys and a query; 2 and 3: the same in 8 bits; 4 to 7: logits of four heads, or
-// two products each of two.
-COMBINER_AMX void ShapeForLines() {
+// Tiles 0 and 1 hold 16 keys and a query, tiles 2 and 3 the same in int8. Tiles 4 to 7 hold
+// results: logits of four heads or, in tiles 4 and 5, the two products of one head with int8 keys.
+COMBINER_AMX void ShapeForSpans() {
   TileShapes shapes;
   shapes.set(0, kTileRows);
   shapes.set(1, kTileRows, kOneColumn);
@@ -46,19 +46,19 @@ COMBINER_AMX void ShapeForLines() {
   _tile_loadconfig(&shapes);
 }
 
-// Fetches lines in the order in which they lie, as memory likes it best, into the second nearest
-// cache: tiles take a few bytes here and there. A little at a time, all the while that the position
-// before is attended: a processor has few reads under way at once, and what it computes need not
-// wait for them.
+// Prefetches keys and values into the L2 cache in the order in which they are stored, which memory
+// serves fastest; tile loads alone would read a few bytes here and there. Each call prefetches only
+// a little, while the previous position is being computed: a processor can have only a few reads in
+// flight, and the computation does not have to wait for them.
 class Fetcher {
  public:
   Fetcher() = default;
   Fetcher(const DecodedPosition<bfloat16>& position, int64_t dim)
-      : int8_(&position.int8), lines_(position.lines), dim_(dim) {}
+      : int8_(&position.int8), spans_(position.spans), dim_(dim) {}
 
-  // The next key and its value.
+  // Prefetches the next key and its value.
   HWY_INLINE void fetch() {
-    if (keys_ == 0 && !begin_line()) return;
+    if (keys_ == 0 && !begin_span()) return;
     fetch_row(key_, row_bytes_);
     fetch_row(value_, row_bytes_);
     key_ += key_bytes_;
@@ -67,7 +67,7 @@ class Fetcher {
   }
 
  private:
-  bool begin_line() {
+  bool begin_span() {
     if (int8_) {
       begin(*int8_);
       constexpr auto kSize = static_cast<int64_t>(sizeof(float));
@@ -75,30 +75,30 @@ class Fetcher {
       fetch_row(reinterpret_cast<const char*>(int8_->value_scale), keys_ * kSize);
       int8_ = nullptr;
     }
-    if (keys_ == 0 && !lines_.empty()) {
-      begin(lines_.front());
-      lines_ = lines_.subspan(1);
+    if (keys_ == 0 && !spans_.empty()) {
+      begin(spans_.front());
+      spans_ = spans_.subspan(1);
     }
     return keys_ > 0;
   }
   template <class T>
-  void begin(const KvSpan<T>& line) {
+  void begin(const KvSpan<T>& span) {
     constexpr auto kSize = static_cast<int64_t>(sizeof(T));
-    key_ = reinterpret_cast<const char*>(line.key);
-    value_ = reinterpret_cast<const char*>(line.value);
-    key_bytes_ = line.key_stride * kSize;
-    value_bytes_ = line.value_stride * kSize;
+    key_ = reinterpret_cast<const char*>(span.key);
+    value_ = reinterpret_cast<const char*>(span.value);
+    key_bytes_ = span.key_stride * kSize;
+    value_bytes_ = span.value_stride * kSize;
     row_bytes_ = dim_ * kSize;
-    keys_ = line.keys;
+    keys_ = span.keys;
   }
   static HWY_INLINE void fetch_row(const char* row, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += kTileBytes) _mm_prefetch(row + i, _MM_HINT_T1);
   }
 
-  const Int8KvSpan* int8_ = nullptr;  // the first of all, from furthest away,
-  Lines lines_;                       // and those to come after it
+  const Int8KvSpan* int8_ = nullptr;  // fetched first, because it is furthest away
+  Spans spans_;                       // fetched afterwards
   int64_t dim_ = 0;
-  // Of the line at hand, what is left.
+  // The rest of the current span.
   const char* key_ = nullptr;
   const char* value_ = nullptr;
   int64_t key_bytes_ = 0;
@@ -111,23 +111,23 @@ HWY_INLINE __mmask16 FirstLanes(int64_t count) {
   return static_cast<__mmask16>(count >= kTileRows ? 0xffff : (1 << count) - 1);
 }
 
-// Where the tile of keys begins that is to end with key `end`: the last one early rather than
-// beyond the line, in memory that nobody has fetched.
+// First key of the tile that ends at key `end`. A tile that would extend beyond the span, into
+// memory that has not been prefetched, starts early instead.
 HWY_INLINE int64_t FirstKey(int64_t end, int64_t keys) { return std::min(end, keys) - kTileRows; }
 
-// A line of at least a tile's keys: the same or, its keys copied to `copy` [kTileRows, dim], one in
-// which others that nobody needs come after them.
+// Returns a span with at least one tile of keys: `span` itself, or one whose keys are copied to
+// `copy` [kTileRows, dim], where unused rows follow them.
 template <class T>
-HWY_INLINE KvSpan<T> AtLeastATile(const KvSpan<T>& line, int64_t dim, T* copy) {
-  if (line.keys >= kTileRows) return line;
-  for (int64_t j = 0; j < line.keys; ++j)
-    std::copy_n(line.key + j * line.key_stride, dim, copy + j * dim);
+HWY_INLINE KvSpan<T> ExtendedToTile(const KvSpan<T>& span, int64_t dim, T* copy) {
+  if (span.keys >= kTileRows) return span;
+  for (int64_t j = 0; j < span.keys; ++j)
+    std::copy_n(span.key + j * span.key_stride, dim, copy + j * dim);
   finish_stores_for_tiles();
-  return {copy, dim, line.value, line.value_stride, kTileRows};
+  return {copy, dim, span.value, span.value_stride, kTileRows};
 }
 
-// Logits of a tile of keys and the head `h` from the current one on, in `tile`, which intrinsics
-// want by its number.
+// Adds the logits of a tile of keys for the h-th head from the current one on to `tile`. This is a
+// macro because the intrinsics need the tile's number as a constant.
 #define COMBINER_ADD_LOGITS(tile, h)                \
   if (first)                                        \
     _tile_zero(tile);                               \
@@ -137,20 +137,20 @@ HWY_INLINE KvSpan<T> AtLeastATile(const KvSpan<T>& line, int64_t dim, T* copy) {
   _tile_loadd(1, q + (h)*head_dim, kOneColumn);     \
   _tile_dpbf16ps(tile, 0, 1)
 
-// logit[h * stride + j] = query . key j of each head, of a line of at least a tile's keys.
+// logit[h * stride + j] = query . key j for each head h. The span has at least one tile of keys.
 COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads, int64_t head_dim,
-                                           const KvSpan<bfloat16>& line, float* logit,
+                                           const KvSpan<bfloat16>& span, float* logit,
                                            int64_t stride, Fetcher& fetcher) {
-  const int64_t key_bytes = line.key_stride * static_cast<int64_t>(sizeof(bfloat16));
-  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows) {
-    const int64_t j = FirstKey(end, line.keys);
+  const int64_t key_bytes = span.key_stride * static_cast<int64_t>(sizeof(bfloat16));
+  for (int64_t end = kTileRows; end < span.keys + kTileRows; end += kTileRows) {
+    const int64_t j = FirstKey(end, span.keys);
     for (int64_t d = 0; d < head_dim; d += kDims) {
-      const bfloat16* key = line.key + j * line.key_stride + d;
+      const bfloat16* key = span.key + j * span.key_stride + d;
       const bfloat16* q = query + d;
       float* to = logit + j;
       const bool first = d == 0;
       int64_t h = 0;
-      // A product takes long, but others need not wait for it.
+      // Four independent products at a time, because a single one has a long latency.
       for (; h + 4 <= heads; h += 4, q += 4 * head_dim, key += 4 * head_dim, to += 4 * stride) {
         COMBINER_ADD_LOGITS(4, 0);
         fetcher.fetch();
@@ -173,8 +173,9 @@ COMBINER_AMX HWY_INLINE void LogitsByTiles(const bfloat16* query, int64_t heads,
 
 #undef COMBINER_ADD_LOGITS
 
-// A position's query as tiles multiply it with keys in 8 bits: whole numbers 128 upper + lower, of
-// 14 bits and a sign, times each head's scale.
+// A position's query in the form in which tiles multiply it with int8 keys. An element is
+// (128 upper + lower) * scale, where scale belongs to the head and 128 upper + lower is an integer
+// with 14 bits and a sign.
 struct SplitQuery {
   int8_t* upper;
   int8_t* lower;
@@ -185,7 +186,7 @@ constexpr float kUpperStep = 128;
 
 COMBINER_AMX HWY_INLINE void Split(const bfloat16* query, int64_t heads, int64_t head_dim,
                                    const SplitQuery& to) {
-  constexpr float kMost = 127 * kUpperStep;
+  constexpr float kMaxMagnitude = 127 * kUpperStep;
   const hn::ScalableTag<float> d;
   for (int64_t h = 0; h < heads; ++h) {
     const bfloat16* from = query + h * head_dim;
@@ -193,8 +194,8 @@ COMBINER_AMX HWY_INLINE void Split(const bfloat16* query, int64_t heads, int64_t
     for (int64_t i = 0; i < head_dim; i += kTileRows)
       most = _mm512_max_ps(most, _mm512_abs_ps(LoadFloats(d, from + i).raw));
     const float largest = _mm512_reduce_max_ps(most);
-    to.scale[h] = largest / kMost;
-    const __m512 inverse = _mm512_set1_ps(largest > 0 ? kMost / largest : 0);
+    to.scale[h] = largest / kMaxMagnitude;
+    const __m512 inverse = _mm512_set1_ps(largest > 0 ? kMaxMagnitude / largest : 0);
     for (int64_t i = 0; i < head_dim; i += kTileRows) {
       const __m512 whole = _mm512_mul_ps(LoadFloats(d, from + i).raw, inverse);
       const __m512i upper =
@@ -209,20 +210,20 @@ COMBINER_AMX HWY_INLINE void Split(const bfloat16* query, int64_t heads, int64_t
   }
 }
 
-// upper[h * stride + j] and lower[...]: the products of a head's halves with key j, whole numbers,
-// of a line of at least a tile's keys.
+// upper[h * stride + j] and lower[h * stride + j] = the integer products of key j with the upper
+// and lower parts of head h of the query. The span has at least one tile of keys.
 COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t heads,
-                                               int64_t head_dim, const KvSpan<int8_t>& line,
+                                               int64_t head_dim, const KvSpan<int8_t>& span,
                                                int32_t* upper, int32_t* lower, int64_t stride,
                                                Fetcher& fetcher) {
-  for (int64_t end = kTileRows; end < line.keys + kTileRows; end += kTileRows) {
-    const int64_t j = FirstKey(end, line.keys);
+  for (int64_t end = kTileRows; end < span.keys + kTileRows; end += kTileRows) {
+    const int64_t j = FirstKey(end, span.keys);
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t at = h * head_dim;
       _tile_zero(4);
       _tile_zero(5);
       for (int64_t d = at; d < at + head_dim; d += kDims) {
-        _tile_loadd(2, line.key + j * line.key_stride + d, line.key_stride);
+        _tile_loadd(2, span.key + j * span.key_stride + d, span.key_stride);
         _tile_loadd(3, query.upper + d, kOneColumn);
         _tile_dpbssd(4, 2, 3);
         _tile_loadd(3, query.lower + d, kOneColumn);
@@ -235,56 +236,57 @@ COMBINER_AMX HWY_INLINE void Int8LogitsByTiles(const SplitQuery& query, int64_t 
   }
 }
 
-// A head's logits of a line in 8 bits, before they are scaled.
-COMBINER_AMX HWY_INLINE void JoinLogits(const Int8KvSpan& line, float query_scale,
+// Combines the two products into a head's logits for int8 keys, before the softmax scale.
+COMBINER_AMX HWY_INLINE void JoinLogits(const Int8KvSpan& span, float query_scale,
                                         const int32_t* HWY_RESTRICT upper,
                                         const int32_t* HWY_RESTRICT lower,
                                         float* HWY_RESTRICT logit) {
-  for (int64_t j = 0; j < line.keys; j += kTileRows) {
+  for (int64_t j = 0; j < span.keys; j += kTileRows) {
     const __m512 whole = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(upper + j)),
                                          _mm512_set1_ps(kUpperStep),
                                          _mm512_cvtepi32_ps(_mm512_load_si512(lower + j)));
-    const __mmask16 mask = FirstLanes(line.keys - j);
+    const __mmask16 mask = FirstLanes(span.keys - j);
     const __m512 scale =
-        _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, line.key_scale + j), _mm512_set1_ps(query_scale));
+        _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, span.key_scale + j), _mm512_set1_ps(query_scale));
     _mm512_store_ps(logit + j, _mm512_mul_ps(whole, scale));
   }
 }
 
-// Values in 8 bits and weights of 16 make sums of whole numbers.
+// Int8 values and their scales. Their products with 16-bit weights are summed as integers.
 struct Int8Values {
-  const Int8KvSpan& line;
-  float largest = 0;  // of the values' scales
+  const Int8KvSpan& span;
+  float largest = 0;  // value scale
 
-  COMBINER_AMX HWY_INLINE explicit Int8Values(const Int8KvSpan& line_) : line(line_) {
+  COMBINER_AMX HWY_INLINE explicit Int8Values(const Int8KvSpan& span_) : span(span_) {
     __m512 high = _mm512_setzero_ps();
-    for (int64_t j = 0; j < line.keys; j += kTileRows) high = _mm512_max_ps(high, Scales(j));
+    for (int64_t j = 0; j < span.keys; j += kTileRows) high = _mm512_max_ps(high, Scales(j));
     largest = _mm512_reduce_max_ps(high);
   }
   COMBINER_AMX HWY_INLINE __m512 Scales(int64_t j) const {
-    return _mm512_maskz_loadu_ps(FirstLanes(line.keys - j), line.value_scale + j);
+    return _mm512_maskz_loadu_ps(FirstLanes(span.keys - j), span.value_scale + j);
   }
-  // Weights up to one times scales up to the largest are whole numbers of 16 bits, and so small
-  // that the sum of all keys' products with values has 32.
-  float most() const { return std::min(32767.0f, 0x1p24f / static_cast<float>(line.keys)); }
-  float to_whole() const { return largest > 0 ? most() / largest : 0; }
-  float from_whole() const { return largest / most(); }
+  // A weight, at most 1, times a value's scale, at most `largest`, becomes a 16-bit integer, small
+  // enough that the sum over all keys of its products with the values fits in 32 bits.
+  float max_weight() const { return std::min(32767.0f, 0x1p24f / static_cast<float>(span.keys)); }
+  float to_integer() const { return largest > 0 ? max_weight() / largest : 0; }
+  float from_integer() const { return largest / max_weight(); }
 };
 
-// A head's weights of all lines' values; of those in 8 bits, times their scales.
-struct LineWeights {
+// A head's weights for the values of all spans. Those for int8 values include the values' scales.
+struct SpanWeights {
   bfloat16* exact;
   int16_t* int8;
 };
 
-// Turns a head's logits into weights, exp(scale (logit - maximum)), rounded, zero where a line is
-// filled up to whole tiles, and returns their sum: in bfloat16, of what they were rounded to.
-COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, const Int8Values& int8, float scale,
-                                        float* HWY_RESTRICT logit, const LineWeights& weight) {
+// Converts a head's logits to weights, exp(scale (logit - maximum)), rounded, with zeros where a
+// span is padded to whole tiles. Returns their sum; for bfloat16 weights, the sum of the rounded
+// weights.
+COMBINER_AMX HWY_INLINE float WeightsOf(Spans spans, const Int8Values& int8, float scale,
+                                        float* HWY_RESTRICT logit, const SpanWeights& weight) {
   const hn::ScalableTag<float> d;
   __m512 high = _mm512_set1_ps(-HUGE_VALF);
   int64_t columns = 0;
-  const auto add_line = [&](int64_t keys) COMBINER_AMX {
+  const auto add_span = [&](int64_t keys) COMBINER_AMX {
     int64_t j = 0;
     for (; j + kTileRows <= keys; j += kTileRows)
       high = _mm512_max_ps(high, _mm512_load_ps(logit + columns + j));
@@ -297,9 +299,9 @@ COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, const Int8Values& int8, flo
     }
     columns += j;
   };
-  for (const KvSpan<bfloat16>& line : lines) add_line(line.keys);
+  for (const KvSpan<bfloat16>& span : spans) add_span(span.keys);
   const int64_t exact = columns;
-  add_line(int8.line.keys);
+  add_span(int8.span.keys);
 
   const __m512 maximum = hn::MaxOfLanes(d, hn::Vec512<float>{high}).raw;
   const __m512 scales = _mm512_set1_ps(scale);
@@ -314,11 +316,11 @@ COMBINER_AMX HWY_INLINE float WeightsOf(Lines lines, const Int8Values& int8, flo
     sum =
         _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)));
   }
-  const __m512 to_whole = _mm512_set1_ps(int8.to_whole());
+  const __m512 to_integer = _mm512_set1_ps(int8.to_integer());
   for (int64_t j = exact; j < columns; j += kTileRows) {
     const __m512 w = weights(j);
     sum = _mm512_add_ps(sum, w);
-    const __m512 whole = _mm512_mul_ps(_mm512_mul_ps(w, int8.Scales(j - exact)), to_whole);
+    const __m512 whole = _mm512_mul_ps(_mm512_mul_ps(w, int8.Scales(j - exact)), to_integer);
     _mm256_store_si256(reinterpret_cast<__m256i*>(weight.int8 + j - exact),
                        _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(whole)));
   }
@@ -349,7 +351,7 @@ struct PairSums {
   }
 };
 
-// The same of values in 8 bits.
+// The same for int8 values.
 struct Int8PairSums {
   __m512i lower, upper;
 
@@ -370,40 +372,40 @@ struct Int8PairSums {
   }
 };
 
-// Adds a line's values, from column `at`, times their weights: two sums of pairs of keys, even and
-// odd ones apart, so that one need not wait for the other.
+// Adds a span's values, from column `at` on, times their weights. Pairs of keys alternate between
+// two sums, so that consecutive additions do not depend on each other.
 template <class Sums, class T, class Weight>
-COMBINER_AMX HWY_INLINE void AddLine(const KvSpan<T>& line, int64_t at, const Weight* weight,
+COMBINER_AMX HWY_INLINE void AddSpan(const KvSpan<T>& span, int64_t at, const Weight* weight,
                                      Sums (&sums)[2], Fetcher& fetcher) {
-  const T* value = line.value + at;
-  const int64_t stride = line.value_stride;
+  const T* value = span.value + at;
+  const int64_t stride = span.value_stride;
   int64_t j = 0;
-  for (; j + 4 <= line.keys; j += 4, value += 4 * stride) {
+  for (; j + 4 <= span.keys; j += 4, value += 4 * stride) {
     sums[0].Add(value, value + stride, weight + j);
     sums[1].Add(value + 2 * stride, value + 3 * stride, weight + j + 2);
     if (j % kTileRows == 0) fetcher.fetch();
   }
-  // Beside the last of an odd number its own weight is zero.
-  for (; j < line.keys; j += 2, value += 2 * stride)
-    sums[0].Add(value, j + 1 < line.keys ? value + stride : value, weight + j);
+  // If the number of keys is odd, the last one is paired with itself, with a second weight of zero.
+  for (; j < span.keys; j += 2, value += 2 * stride)
+    sums[0].Add(value, j + 1 < span.keys ? value + stride : value, weight + j);
 }
 
-// out[kDims] = the sum over all lines' values, from column `at`, times their weights, over `sum`.
-// Products take two keys' values of one dimension from one lane: of each 128 bits, the lower and
-// the upper four dimensions.
-COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, const Int8Values& int8, int64_t at,
-                                    const LineWeights& weight, float sum, float* HWY_RESTRICT out,
+// out[kDims] = the sum over all spans of values, from column `at` on, times weights, divided by
+// `sum`. A product adds the values of two keys for one dimension, which must lie in the same lane.
+// So in each 128 bits `lower` holds the lower four dimensions and `upper` the upper four.
+COMBINER_AMX HWY_INLINE void MeanOf(Spans spans, const Int8Values& int8, int64_t at,
+                                    const SpanWeights& weight, float sum, float* HWY_RESTRICT out,
                                     Fetcher& fetcher) {
   PairSums exact[2];
-  const bfloat16* line_weight = weight.exact;
-  for (const KvSpan<bfloat16>& line : lines) {
-    AddLine(line, at, line_weight, exact, fetcher);
-    line_weight += round_up(line.keys, kTileRows);
+  const bfloat16* span_weight = weight.exact;
+  for (const KvSpan<bfloat16>& span : spans) {
+    AddSpan(span, at, span_weight, exact, fetcher);
+    span_weight += round_up(span.keys, kTileRows);
   }
   Int8PairSums whole[2];
-  AddLine<Int8PairSums, int8_t>(int8.line, at, weight.int8, whole, fetcher);
+  AddSpan<Int8PairSums, int8_t>(int8.span, at, weight.int8, whole, fetcher);
 
-  const __m512 unit = _mm512_set1_ps(int8.from_whole());
+  const __m512 unit = _mm512_set1_ps(int8.from_integer());
   const __m512 scale = _mm512_set1_ps(1.0f / sum);
   const auto total = [&](__m512 a, __m512 b, __m512i c, __m512i e) COMBINER_AMX {
     const __m512 of_whole = _mm512_cvtepi32_ps(_mm512_add_epi32(c, e));
@@ -417,25 +419,25 @@ COMBINER_AMX HWY_INLINE void MeanOf(Lines lines, const Int8Values& int8, int64_t
   _mm512_storeu_ps(out + kTileRows, _mm512_permutex2var_ps(low, second, high));
 }
 
-// What a position is attended in; everything begins at a whole vector.
-struct LineScratch {
-  int64_t exact = 0;       // columns, whole tiles to each line
-  int64_t columns = 0;     // and with those in 8 bits
+// Scratch memory for one position. Every array starts at a whole vector.
+struct SpanScratch {
+  int64_t exact = 0;       // columns of bfloat16 keys, each span padded to whole tiles
+  int64_t columns = 0;     // the same plus those of int8 keys
   float* logit;            // [heads, columns]
   bfloat16* exact_weight;  // [heads, columns]
   int16_t* int8_weight;    // [heads, columns]
   float* sum;              // [heads]
-  // In 8 bits: [heads, columns - exact].
+  // For int8 keys: [heads, columns - exact].
   int32_t *upper, *lower;
   SplitQuery query;
-  // AtLeastATile's [kTileRows, heads * head_dim], in the same memory.
+  // The copy of ExtendedToTile, [kTileRows, heads * head_dim]; both types share the memory.
   bfloat16* keys;
   int8_t* int8_keys;
 
-  LineScratch(const DecodedPosition<bfloat16>& position, int64_t head_dim, Scratch& scratch) {
-    for (const KvSpan<bfloat16>& line : position.lines) exact += round_up(line.keys, kTileRows);
+  SpanScratch(const DecodedPosition<bfloat16>& position, int64_t head_dim, Scratch& scratch) {
+    for (const KvSpan<bfloat16>& span : position.spans) exact += round_up(span.keys, kTileRows);
     columns = exact + round_up(position.int8.keys, kTileRows);
-    // As if all were floats.
+    // Reserves room as if all elements were floats.
     const int64_t heads = round_up(position.heads, kTileRows);
     const int64_t row = heads * columns;
     const int64_t queries = heads * head_dim;
@@ -452,7 +454,7 @@ struct LineScratch {
     keys = reinterpret_cast<bfloat16*>(sum + 2 * heads + 2 * queries);
     int8_keys = reinterpret_cast<int8_t*>(keys);
   }
-  LineWeights weight(int64_t h) const {
+  SpanWeights weight(int64_t h) const {
     return {exact_weight + h * columns, int8_weight + h * columns};
   }
 };
@@ -460,29 +462,29 @@ struct LineScratch {
 COMBINER_AMX void AttendSpansByTiles(std::span<const DecodedPosition<bfloat16>> positions,
                                      int64_t head_dim, float scale, Scratch& scratch) {
   finish_stores_for_tiles();
-  ShapeForLines();
+  ShapeForSpans();
   for (size_t i = 0; i < positions.size(); ++i) {
     const DecodedPosition<bfloat16>& position = positions[i];
-    const auto& [query, heads, lines, int8, out] = position;
-    const LineScratch at(position, head_dim, scratch);
+    const auto& [query, heads, spans, int8, out] = position;
+    const SpanScratch at(position, head_dim, scratch);
 
     Fetcher fetcher;
     if (i + 1 < positions.size()) fetcher = Fetcher(positions[i + 1], heads * head_dim);
     float* to = at.logit;
-    for (const KvSpan<bfloat16>& line : lines) {
-      LogitsByTiles(query, heads, head_dim, AtLeastATile(line, heads * head_dim, at.keys), to,
+    for (const KvSpan<bfloat16>& span : spans) {
+      LogitsByTiles(query, heads, head_dim, ExtendedToTile(span, heads * head_dim, at.keys), to,
                     at.columns, fetcher);
-      to += round_up(line.keys, kTileRows);
+      to += round_up(span.keys, kTileRows);
     }
     const int64_t int8_columns = at.columns - at.exact;
     if (int8.keys > 0) {
       Split(query, heads, head_dim, at.query);
       finish_stores_for_tiles();
-      const auto line = AtLeastATile<int8_t>(int8, heads * head_dim, at.int8_keys);
-      Int8LogitsByTiles(at.query, heads, head_dim, line, at.upper, at.lower, int8_columns, fetcher);
+      const auto span = ExtendedToTile<int8_t>(int8, heads * head_dim, at.int8_keys);
+      Int8LogitsByTiles(at.query, heads, head_dim, span, at.upper, at.lower, int8_columns, fetcher);
     }
-    // All heads' weights before all means: the chain from logits to a sum is long, and those of
-    // several heads pass at once if nothing else lies between them.
+    // All heads' weights before all means: the dependency chain from logits to a sum is long, and
+    // the chains of several heads overlap only if nothing else lies between them.
     const Int8Values int8_values(int8);
     for (int64_t h = 0; h < heads; ++h) {
       fetcher.fetch();
@@ -490,12 +492,12 @@ COMBINER_AMX void AttendSpansByTiles(std::span<const DecodedPosition<bfloat16>> 
       if (int8.keys > 0)
         JoinLogits(int8, at.query.scale[h], at.upper + h * int8_columns,
                    at.lower + h * int8_columns, logit + at.exact);
-      at.sum[h] = WeightsOf(lines, int8_values, scale, logit, at.weight(h));
+      at.sum[h] = WeightsOf(spans, int8_values, scale, logit, at.weight(h));
     }
     for (int64_t h = 0; h < heads; ++h) {
       fetcher.fetch();
       for (int64_t d = 0; d < head_dim; d += kDims)
-        MeanOf(lines, int8_values, h * head_dim + d, at.weight(h), at.sum[h],
+        MeanOf(spans, int8_values, h * head_dim + d, at.weight(h), at.sum[h],
                out + h * head_dim + d, fetcher);
     }
   }

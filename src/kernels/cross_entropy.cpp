@@ -13,7 +13,7 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int64_t kMostLogits = 256;
+constexpr int64_t kMaxLogits = 256;
 
 // Fills `exponentials` with exp((logit - maximum) * factor) and returns their sum.
 HWY_INLINE float Exponentials(const float* HWY_RESTRICT logits, int64_t count, float maximum,
@@ -46,7 +46,7 @@ HWY_INLINE float Maximum(const float* HWY_RESTRICT logits, int64_t count) {
 }
 
 void CrossEntropy(const Matrix<const float>& logits, const uint8_t* targets, float* nats) {
-  float exponentials[kMostLogits];
+  float exponentials[kMaxLogits];
   for (int64_t i = 0; i < logits.rows; ++i) {
     const float* row = logits.row(i);
     const float maximum = Maximum(row, logits.columns);
@@ -58,7 +58,7 @@ void CrossEntropy(const Matrix<const float>& logits, const uint8_t* targets, flo
 template <class T>
 void Gradient(const Matrix<const float>& logits, const uint8_t* targets, float scale, float* nats,
               const Matrix<T>& d_logits) {
-  float exponentials[kMostLogits];
+  float exponentials[kMaxLogits];
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < logits.rows; ++i) {
@@ -90,14 +90,14 @@ void Range(std::span<const float> logits, LogitRange* range) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto count = static_cast<int64_t>(logits.size());
   range->maximum = Maximum(logits.data(), count);
-  // What is no finite number is none less itself.
-  auto odd = hn::Zero(d);
+  // x - x is 0 for a finite x and NaN otherwise.
+  auto differences = hn::Zero(d);
   int64_t j = 0;
   for (; j + lanes <= count; j += lanes) {
     const auto x = hn::LoadU(d, logits.data() + j);
-    odd = hn::Add(odd, hn::Sub(x, x));
+    differences = hn::Add(differences, hn::Sub(x, x));
   }
-  float sum = hn::GetLane(hn::SumOfLanes(d, odd));
+  float sum = hn::GetLane(hn::SumOfLanes(d, differences));
   for (; j < count; ++j) sum += logits[static_cast<size_t>(j)] - logits[static_cast<size_t>(j)];
   range->finite = sum == 0.0f;
 }

@@ -9,15 +9,15 @@
 
 namespace combiner {
 
-// nats[i] = -log softmax(logits of row i)[targets[i]]; the rows are of at most 256 logits.
+// nats[i] = -log softmax(row i of logits)[targets[i]]. A row has at most 256 logits.
 void cross_entropy(Matrix<const float> logits, const uint8_t* targets, float* nats);
 
-// The same, and d_logits = scale (softmax - one-hot target).
+// The same, and d_logits = scale (softmax - one_hot(target)).
 template <class T>
 void cross_entropy_gradient(Matrix<const float> logits, const uint8_t* targets, float scale,
                             float* nats, Matrix<T> d_logits);
 
-// The largest of some logits, and whether all of them are finite numbers.
+// The largest logit, and whether all logits are finite.
 struct LogitRange {
   float maximum;
   bool finite;

@@ -18,18 +18,19 @@ void AdamDirection(const float* gradient, float gradient_scale, const AdamSettin
   const size_t lanes = hn::Lanes(d);
   const auto beta1 = hn::Set(d, settings.beta1);
   const auto beta2 = hn::Set(d, settings.beta2);
-  const auto rest1 = hn::Set(d, 1.0f - settings.beta1);
-  const auto rest2 = hn::Set(d, 1.0f - settings.beta2);
+  const auto one_minus_beta1 = hn::Set(d, 1.0f - settings.beta1);
+  const auto one_minus_beta2 = hn::Set(d, 1.0f - settings.beta2);
   size_t i = 0;
   for (; i + lanes <= size; i += lanes) {
     const auto g = hn::Mul(hn::LoadU(d, gradient + i), hn::Set(d, gradient_scale));
-    const auto m = hn::MulAdd(hn::LoadU(d, moment1 + i), beta1, hn::Mul(g, rest1));
-    const auto v = hn::MulAdd(hn::LoadU(d, moment2 + i), beta2, hn::Mul(hn::Mul(g, g), rest2));
+    const auto m = hn::MulAdd(hn::LoadU(d, moment1 + i), beta1, hn::Mul(g, one_minus_beta1));
+    const auto v =
+        hn::MulAdd(hn::LoadU(d, moment2 + i), beta2, hn::Mul(hn::Mul(g, g), one_minus_beta2));
     hn::StoreU(m, d, moment1 + i);
     hn::StoreU(v, d, moment2 + i);
-    const auto size_of_step = hn::Add(hn::Sqrt(hn::Mul(v, hn::Set(d, settings.correction2))),
-                                      hn::Set(d, settings.epsilon));
-    hn::StoreU(hn::Div(hn::Mul(m, hn::Set(d, settings.correction1)), size_of_step), d,
+    const auto denominator = hn::Add(hn::Sqrt(hn::Mul(v, hn::Set(d, settings.correction2))),
+                                     hn::Set(d, settings.epsilon));
+    hn::StoreU(hn::Div(hn::Mul(m, hn::Set(d, settings.correction1)), denominator), d,
                direction + i);
   }
   for (; i < size; ++i) {
@@ -51,7 +52,7 @@ void CombineBfloat16(float a, const bfloat16* x, float b, const float* y, bfloat
 }
 
 double SumOfSquares(const float* values, size_t size) {
-  // Short runs in float lanes, added up in double.
+  // Sums short runs in float lanes, and adds up the runs in double.
   constexpr size_t kRun = 1024;
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);

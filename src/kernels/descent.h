@@ -1,4 +1,4 @@
-// The optimiser's element-wise work on flat arrays.
+// Element-wise operations of the optimiser on flat arrays.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,12 @@ namespace combiner {
 
 struct AdamSettings {
   float beta1, beta2, epsilon;
-  // 1 / (1 - beta^step), which undo the averages' start at zero.
+  // 1 / (1 - beta^step) for each beta, which corrects for averages that started at zero.
   float correction1, correction2;
 };
 
-// moment1 and moment2 take in gradient * gradient_scale; direction is the step of Adam to subtract,
-// times a learning rate. direction may be gradient.
+// Updates moment1 and moment2 with gradient * gradient_scale. `direction` receives the Adam step,
+// which is to be multiplied by the learning rate and subtracted. It may be `gradient`.
 void adam_direction(std::span<const float> gradient, float gradient_scale,
                     const AdamSettings& settings, std::span<float> moment1,
                     std::span<float> moment2, std::span<float> direction);
@@ -26,13 +26,13 @@ void descend(std::span<const float> direction, float rate, float decay, std::spa
 // to = weight * to + (1 - weight) * from.
 void blend(std::span<const float> from, float weight, std::span<float> to);
 
-// a * x + b * y to out, which may be x or y.
+// out = a * x + b * y. `out` may be x or y.
 void weighted_sum(float a, std::span<const float> x, float b, std::span<const float> y,
                   std::span<float> out);
 void weighted_sum(float a, std::span<const bfloat16> x, float b, std::span<const float> y,
                   std::span<bfloat16> out);
 
-// The sum of squares, in double and in order.
+// The sum of squares, added up in double and in a fixed order.
 double sum_of_squares(std::span<const float> values);
 
 }  // namespace combiner

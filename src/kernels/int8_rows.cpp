@@ -39,7 +39,7 @@ void RoundRows(const Matrix<const T>& from, const Matrix<T>& to) {
     const float scale = QuantizedScale(from.row(i), from.columns);
     const float inverse = InverseScale(scale);
     const auto kept = [&](hn::Vec<decltype(d)> x) {
-      const auto whole = hn::Sub(AddNoFractions(d, x, inverse, T{}), hn::Set(d, kNoFractions));
+      const auto whole = hn::Sub(AddRounder(d, x, inverse, T{}), hn::Set(d, kRounder));
       return hn::Mul(whole, hn::Set(d, scale));
     };
     int64_t j = 0;

@@ -15,9 +15,9 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Rows that are worked on side by side: each is a chain of sums, which waits for itself.
+// Rows processed together. Each row's sum is a dependency chain, and several chains overlap.
 constexpr int kRowsAtOnce = 4;
-// The elements of two vectors of AVX-512.
+// Elements in two AVX-512 vectors of floats.
 constexpr int64_t kPair = 32;
 
 template <int kRows>
@@ -46,7 +46,8 @@ HWY_INLINE void Moments(const Matrix<const float>& x, float epsilon, RowMoments*
     sum[i] = hn::Zero(d);
   }
 
-  // A second pass over the rows in cache: the difference of two large sums would lose the variance.
+  // A second pass, over rows that are now in cache: computing the variance as the difference of two
+  // large sums would lose its precision.
   for (int64_t j = 0; j < whole; j += lanes) {
     HWY_UNROLL(4)
     for (int i = 0; i < kRows; ++i) {
@@ -95,8 +96,8 @@ HWY_INLINE void Normalise(const Matrix<const float>& x, const RowMoments* moment
 }
 
 #if HWY_TARGET == HWY_AVX3 && COMBINER_HAS_AMX
-// The same of whole pairs of vectors, which processors that multiply bfloat16 round by one
-// instruction.
+// The same for rows of whole pairs of vectors, because processors with AVX512-BF16 round two
+// vectors to bfloat16 in one instruction.
 template <int kRows>
 COMBINER_AMX void NormalisePairs(const Matrix<const float>& x, const RowMoments* moments,
                                  const float* weight, const float* bias,
@@ -159,8 +160,8 @@ void LayerNormBfloat16(const Matrix<const float>& x, const float* weight, const 
   LayerNorm(x, weight, bias, epsilon, y, moments);
 }
 
-// With n = (x - mean) / deviation and g = d_y weight: d_x = (g - mean(g) - n mean(g n)) /
-// deviation.
+// With n = (x - mean) / deviation and g = d_y weight, the gradient through x is
+// (g - mean(g) - n mean(g n)) / deviation.
 void LayerNormBackward(const Matrix<const float>& x, const RowMoments* moments, const float* weight,
                        const Matrix<const float>& d_y, const Matrix<float>& d_x, float* d_weight,
                        float* d_bias) {

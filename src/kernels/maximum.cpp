@@ -39,7 +39,7 @@ void MaximumBackward(const T* x, const T* maximum, int64_t count, float* HWY_RES
     }
 }
 
-// Dispatch wants plain functions.
+// Highway's dispatch needs plain functions, not templates.
 void MaximumFloat(const float* a, const float* b, int64_t count, float* out) {
   Maximum(a, b, count, out);
 }

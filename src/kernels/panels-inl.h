@@ -1,4 +1,4 @@
-// What the kernels of panels share, compiled once for each instruction set.
+// Code shared by the kernels that multiply panels, compiled once per instruction set.
 
 #if defined(COMBINER_KERNELS_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COMBINER_KERNELS_PANELS_INL_H_
@@ -21,8 +21,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr int64_t kWidth = PanelWeights::kPanelWidth;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<float>()));
 
-// A layer's outputs, as vectors of floats, activated before they are stored as Y. They are rounded
-// to Y before, as where they pass through memory on their way.
+// Applies the activation, if any, to outputs of a layer that will be stored as Y. They are rounded
+// to Y first, so that the result is the same as if the activation read stored outputs.
 template <class Y, class D, class V>
 HWY_INLINE V Activated(D d, std::optional<Activation> activation, V v) {
   if (!activation) return v;

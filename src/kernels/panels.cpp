@@ -21,29 +21,30 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int kVectors = static_cast<int>(kWidth) / kLanes;  // of a panel
+constexpr int kVectors = static_cast<int>(kWidth) / kLanes;  // per panel
 
-// A product is made in blocks of vectors of sums, one chain of multiply-adds each. Twelve chains
-// hide a multiply-add's latency, and with what they are made of fill sixteen registers.
+// A product is computed in blocks of kSums vectors of sums, each of which is one chain of
+// multiply-adds. Twelve chains hide the latency of a multiply-add, and together with their operands
+// they fill sixteen registers.
 constexpr int kSums = 12;
 template <class Weight>
-constexpr int kMostRows = std::clamp(kSums / kVectors, 1, std::is_same_v<Weight, bfloat16> ? 5 : 6);
+constexpr int kMaxRows = std::clamp(kSums / kVectors, 1, std::is_same_v<Weight, bfloat16> ? 5 : 6);
 // The fewer the rows, the more panels are read side by side.
 constexpr int panels_at_once(int rows) {
   const int most = std::clamp(kSums / (rows * kVectors), 1, 4);
   return static_cast<int>(std::bit_floor(static_cast<unsigned>(most)));
 }
 
-// What is worked on at once, as well as kDepthAtOnce: a panel that deep is half of the nearest
-// cache, where it stays while all rows pass.
+// Block sizes. A panel of depth kDepthAtOnce takes half of the L1 cache and stays there while all
+// rows pass over it.
 constexpr int64_t kRowsAtOnce = 48;
 constexpr int64_t kPanelsAtOnce = 16;
 constexpr int64_t kColumnsAtOnce = kPanelsAtOnce * kWidth;
 constexpr int64_t kDepthAtOnce = 256;
 
-// How weights of a type are multiplied: a step takes `kDepths` of them, and of a row's inputs,
-// into a vector of sums. The sums of the first depths are stored as floats, those of later ones
-// added.
+// How weights of a type are multiplied. A step multiplies `kDepths` weights of each output by as
+// many inputs of a row, and adds the products to a vector of sums. The sums of the first block of
+// depths are stored as floats; those of later blocks are added to them.
 template <class Weight>
 struct Step;
 
@@ -97,15 +98,15 @@ struct Step<bfloat16> : FloatStep {
   }
 };
 
-// Inputs too are integers here, of 8 bits in 16: a processor multiplies pairs of those twice as
-// fast as floats. Sums are exact.
+// The inputs are integers too, of 8 bits stored in 16, because processors multiply pairs of these
+// twice as fast as floats. The sums are exact.
 template <>
 struct Step<int8_t> {
   static constexpr int64_t kDepths = 2;
   using Input = int16_t;
   using Integers = hn::Vec<hn::ScalableTag<int32_t>>;
   struct Sum {
-    Integers first, second;  // what of a pair's products goes into which is the processor's choice
+    Integers first, second;  // the processor decides which products of a pair go into which
   };
 #if HWY_TARGET == HWY_SCALAR
   struct Pairs {
@@ -146,13 +147,13 @@ struct Step<int8_t> {
   }
 };
 
-// Rows of inputs as a step takes them: whole steps of some depths, and what a row's sums are
-// multiplied by.
+// Rows of inputs in the form that a step reads: a range of depths, padded to whole steps, and the
+// factors of the rows' sums.
 template <class Weight>
 struct Inputs {
   Matrix<const typename Step<Weight>::Input> rows;
-  const float* scales = nullptr;  // [rows] of integers
-  bool first = true;              // of the depths
+  const float* scales = nullptr;  // [rows], for integers only
+  bool first = true;              // whether the range is the first
 
   Inputs block(int64_t from, int64_t count) const {
     return {rows.row_block(from, count), scales ? scales + from : nullptr, first};
@@ -160,9 +161,9 @@ struct Inputs {
   float scale(int64_t i) const { return scales ? scales[i] : 1.0f; }
 };
 
-// Adds the products of kRows rows of x and kPanels panels, `panel_size` apart, to `sums`
-// [kRows, kPanels panels], rows kColumnsAtOnce apart; those of the first depths replace what is
-// there.
+// Adds the products of kRows rows of x and kPanels panels, `panel_size` elements apart, to `sums`
+// [kRows, kPanels * kWidth], with rows kColumnsAtOnce apart. The products of the first depths
+// replace what is there.
 template <int kRows, int kPanels, class Weight>
 HWY_INLINE void AddBlock(const Inputs<Weight>& x, const Weight* HWY_RESTRICT panels,
                          int64_t panel_size, float* HWY_RESTRICT sums) {
@@ -177,7 +178,7 @@ HWY_INLINE void AddBlock(const Inputs<Weight>& x, const Weight* HWY_RESTRICT pan
         sum[i][p][v] = S::Begin(x.first, sums + i * kColumnsAtOnce + p * kWidth + v * kLanes);
     }
   }
-  // The shorter side of the block is kept in registers, the longer one is read as it is used.
+  // The shorter side of the block stays in registers; the longer side is read as it is used.
   for (int64_t k = 0; k < x.rows.columns; k += S::kDepths) {
     const auto weights = [&](int p, int v) HWY_ATTR {
       return S::Weights(panels + p * panel_size + k * kWidth + v * kLanes * S::kDepths);
@@ -227,7 +228,7 @@ HWY_INLINE void AddBlock(const Inputs<Weight>& x, const Weight* HWY_RESTRICT pan
   }
 }
 
-// The same for `count` panels, kPanels at a time while there are so many.
+// The same for `count` panels, kPanels at a time while that many are left.
 template <int kRows, int kPanels, class Weight>
 void AddPanels(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size, int64_t count,
                float* sums) {
@@ -241,7 +242,7 @@ void AddPanels(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size
 }
 
 // The same for any number of rows up to kRows.
-template <class Weight, int kRows = kMostRows<Weight>>
+template <class Weight, int kRows = kMaxRows<Weight>>
 HWY_INLINE void AddRows(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size,
                         int64_t count, float* sums) {
   if constexpr (kRows > 1)
@@ -249,31 +250,31 @@ HWY_INLINE void AddRows(const Inputs<Weight>& x, const Weight* panels, int64_t p
   AddPanels<kRows, panels_at_once(kRows)>(x, panels, panel_size, count, sums);
 }
 
-// The same for any number of rows, in groups as equal as can be.
+// The same for any number of rows, in groups that are as equal as possible.
 template <class Weight>
 void AddRowGroups(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size, int64_t count,
                   float* sums) {
   const int64_t all = x.rows.rows;
   int64_t i = 0;
-  for (int64_t groups = (all + kMostRows<Weight> - 1) / kMostRows<Weight>; groups > 0; --groups) {
+  for (int64_t groups = (all + kMaxRows<Weight> - 1) / kMaxRows<Weight>; groups > 0; --groups) {
     const int64_t rows = (all - i + groups - 1) / groups;
     AddRows(x.block(i, rows), panels, panel_size, count, sums + i * kColumnsAtOnce);
     i += rows;
   }
 }
 
-// The same; many rows pass over a few panels at a time.
+// The same. Many rows pass over a few panels at a time.
 template <class Weight>
 void AddProducts(const Inputs<Weight>& x, const Weight* panels, int64_t panel_size, int64_t count,
                  float* sums) {
-  constexpr int64_t kFew = panels_at_once(kMostRows<Weight>);
-  if (x.rows.rows <= kMostRows<Weight>) return AddRows(x, panels, panel_size, count, sums);
+  constexpr int64_t kFew = panels_at_once(kMaxRows<Weight>);
+  if (x.rows.rows <= kMaxRows<Weight>) return AddRows(x, panels, panel_size, count, sums);
   for (int64_t p = 0; p < count; p += kFew)
     AddRowGroups(x, panels + p * panel_size, panel_size, std::min(kFew, count - p),
                  sums + p * kWidth);
 }
 
-// y[kWidth] = sums, times scales if any, and on with the epilogue, whose bias is `bias`.
+// y[kWidth] = sums, times `scales` if not null, followed by the epilogue with `bias` as its bias.
 template <class Y>
 HWY_INLINE void FinishPanel(const float* sums, const float* scales, const float* bias,
                             const Epilogue& epilogue, Y* y) {
@@ -287,7 +288,7 @@ HWY_INLINE void FinishPanel(const float* sums, const float* scales, const float*
   }
 }
 
-// The same for any number of columns; whole panels of sums and scales.
+// The same for any number of columns. `sums` and `scales` are padded to whole panels.
 template <class Y>
 HWY_INLINE void Finish(const float* sums, const float* scales, const float* bias,
                        const Epilogue& epilogue, int64_t columns, Y* y) {
@@ -304,13 +305,13 @@ HWY_INLINE void Finish(const float* sums, const float* scales, const float* bias
   std::copy_n(last, columns - j, y + j);
 }
 
-// Some rows of inputs as steps take them, all depths.
+// Rows of inputs in the form that steps read, with all depths.
 template <class Weight>
 class InputBlocks {
   using Input = typename Step<Weight>::Input;
 
  public:
-  // Valid as long as x is, and until the scratch memory is used again.
+  // Valid only while x is, and until `scratch` is used again.
   template <class X>
   InputBlocks(const Matrix<const X>& x, Scratch& scratch) : rows_(x.rows) {
     constexpr int64_t kDepths = Step<Weight>::kDepths;
@@ -332,7 +333,7 @@ class InputBlocks {
       convert(x.column_block(k, std::min(kDepthAtOnce, x.columns - k)), k);
   }
 
-  // Depths k .. k + depth - 1, at most kDepthAtOnce of them; k is a multiple of that.
+  // Depths k to k + depth - 1. k is a multiple of kDepthAtOnce, and depth is at most kDepthAtOnce.
   Inputs<Weight> depths(int64_t k, int64_t depth) const {
     if (as_given_.data) return {as_given_.column_block(k, depth), nullptr, k == 0};
     return {block(k, depth), scales_, k == 0};
@@ -341,7 +342,7 @@ class InputBlocks {
  private:
   static constexpr bool kIntegers = std::is_same_v<Weight, int8_t>;
 
-  // A block's rows follow each other.
+  // The rows of a block are contiguous.
   Matrix<Input> block(int64_t k, int64_t depth) const {
     constexpr int64_t kDepths = Step<Weight>::kDepths;
     return {values_ + rows_ * k, rows_, round_up(depth, kDepths)};
@@ -362,7 +363,7 @@ class InputBlocks {
   int64_t rows_;
   Matrix<const Input> as_given_;
   Input* values_ = nullptr;
-  float* scales_ = nullptr;  // of integers, [rows]
+  float* scales_ = nullptr;  // [rows], for integers only
 };
 
 template <class X, class Y, class Weight>

@@ -1,5 +1,5 @@
-// Dense layers of few rows, what decoding, one position at a time, is made of; and those with int8
-// weights, of any number.
+// Matrix products for small batches (decoding). With int8 weights, or with AMX and bfloat16, they
+// serve batches of any size.
 #pragma once
 
 #include <atomic>
@@ -17,17 +17,19 @@
 
 namespace combiner {
 
-// Consecutive panels [first, last) of a layer's outputs.
+// A range of panels of a layer's outputs, [first, last).
 struct PanelRange {
   int64_t first, last;
 };
 
-// Memory for the panels of many layers: one by one they are too small for large pages, and too many
-// for small ones to be read at full speed. Layers may be packed into it by several threads.
+// Memory for the panels of many layers. The panels of a single layer are too small for large pages,
+// and those of all layers are too many to be read at full speed from small pages. Several threads
+// may pack layers into it at the same time.
 class PanelMemory {
  public:
   explicit PanelMemory(size_t bytes) : bytes_(bytes) {}
-  // The next `count` values, aligned to cache lines. Throws std::logic_error beyond the end.
+  // Returns the next `count` values, aligned to cache lines. Throws std::logic_error if they do not
+  // fit.
   template <class T>
   std::span<T> take(size_t count);
 
@@ -36,42 +38,45 @@ class PanelMemory {
   std::atomic<size_t> taken_ = 0;
 };
 
-// The weights of a dense layer as they lie: [out, in], or the transpose.
+// The weights of a dense layer as they are stored: [out, in], or [in, out] if `transposed`.
 struct StoredWeights {
   Matrix<const float> matrix;
   bool transposed = false;
 
-  StoredWeights(Matrix<const float> matrix_, bool transposed_ = false)  // NOLINT: usually not
+  StoredWeights(Matrix<const float> matrix_, bool transposed_ = false)  // NOLINT: implicit
       : matrix(matrix_), transposed(transposed_) {}
-  StoredWeights(Matrix<float> matrix_) : matrix(matrix_) {}  // NOLINT: likewise
+  StoredWeights(Matrix<float> matrix_) : matrix(matrix_) {}  // NOLINT: implicit
   int64_t out() const { return transposed ? matrix.columns : matrix.rows; }
   int64_t in() const { return transposed ? matrix.rows : matrix.columns; }
 };
 
-// The weights [out, in] of a dense layer in panels of kPanelWidth consecutive outputs, the last
-// one maybe narrower, so that a product reads them once, in order. Cheap to copy, the copies being
-// of one storage; may be shared by threads.
+// The weights [out, in] of a dense layer in panels of kPanelWidth consecutive outputs (the last may
+// be narrower), so that a product reads them once and in order. Cheap to copy: copies share the
+// storage. Threads may share it, too.
 //
-// An element of a product is one chain of multiply-adds over `in`, in order, or with int8 weights
-// one of exact sums over parts of `in`: its bits depend neither on the number of rows nor on how
-// panels are shared out, so neither do a sampled picture's on the batch or the threads. oneDNN
-// gives no such promise.
+// Each output is one chain of multiply-adds over `in`, in order; with int8 weights, a chain of
+// exact sums over blocks of `in`. So its bits depend neither on the number of rows nor on how
+// panels are distributed among threads, and a sampled picture depends neither on the batch size nor
+// on the number of threads. oneDNN does not guarantee that.
 class PanelWeights {
  public:
   static constexpr int64_t kPanelWidth = 16;
 
   PanelWeights() = default;
-  // Copies [out, in], at least one of each, rounding to Weight: float, bfloat16, or, of what is not
-  // stored transposed, int8_t with one scale an output, as quantize_row does. With int8_t the
-  // inputs are rounded too: a row to whole multiples of its largest magnitude / 127. The panels lie
-  // in `memory`, which has packed_bytes() of room for them, or in their own.
+  // Packs a copy of the weights [out, in], with out and in at least 1, rounded to Weight: float,
+  // bfloat16 or int8_t. int8_t weights have one scale per output, as in quantize_row, and must not
+  // be stored transposed; their products also round the inputs, each row to multiples of its
+  // largest magnitude / 127. The panels are placed in `memory`, which must have packed_bytes()
+  // left, or in memory of their own. Throws std::logic_error if int8_t weights are stored
+  // transposed or `memory` is too small.
   template <class Weight>
   static PanelWeights pack(StoredWeights weights, std::shared_ptr<PanelMemory> memory = nullptr);
+  // Bytes of PanelMemory that a layer takes.
   template <class Weight>
   static size_t packed_bytes(int64_t out, int64_t in);
 
-  // Copies other weights of the same sizes in place of those that it packed, bfloat16. Not to be
-  // called while a product reads them.
+  // Overwrites the packed weights, which must be bfloat16, with others of the same sizes. Must not
+  // be called while a product reads them. Throws std::logic_error for another type or size.
   void repack(StoredWeights weights);
 
   int64_t out() const;
@@ -85,22 +90,22 @@ class PanelWeights {
   std::shared_ptr<const Panels> panels_;
 };
 
-// What becomes of a product: y = activation(product + y, if accumulated, + bias [out], if any).
+// What follows a product: y = activation(product + y, if accumulate, + bias [out], if not null).
 struct Epilogue {
   bool accumulate = false;
   const float* bias = nullptr;
   std::optional<Activation> activation = {};
 };
 
-// y = x weights^T, and on with the epilogue.
-// X and Y are float or bfloat16, both or X alone bfloat16. Of `y` and the bias, which are those of
-// the whole layer, only the outputs of `range` are touched: threads may share a product, each with
-// scratch memory of its own.
+// y [rows, out] = x [rows, in] weights^T, followed by the epilogue. X and Y are both float, both
+// bfloat16, or X is bfloat16 and Y is float. y and the bias are those of the whole layer, but only
+// the outputs of `range` are read and written. So threads can share a product, each with its own
+// scratch memory.
 template <class X, class Y>
 void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y,
                      const Epilogue& epilogue, PanelRange range, Scratch& scratch);
 
-// All of the layer.
+// The same for all panels.
 template <class X, class Y>
 void multiply_panels(Matrix<const X> x, const PanelWeights& weights, Matrix<Y> y,
                      const Epilogue& epilogue, Scratch& scratch) {

@@ -1,6 +1,6 @@
-// Products of panels by tile registers (amx.h). A panel is a stack of tiles as it lies. Each block
-// of outputs keeps its sums in tiles over all depths, in order, so that an output's bits depend on
-// nothing but its row of inputs and its weights.
+// Products of panels with AMX (kernels/amx.h). A panel is stored as a stack of tiles. The sums of
+// each block of outputs stay in tiles over all depths, in order, so that the bits of an output
+// depend on nothing but its row of inputs and its weights.
 
 #include <algorithm>
 #include <stdexcept>
@@ -11,7 +11,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/panels_amx.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/highway.h"         // and with it the intrinsics
+#include "hwy/highway.h"         // also provides the intrinsics
 #include "kernels/panels-inl.h"
 #include "kernels/quantize-inl.h"
 #include "kernels/simd-inl.h"
@@ -24,8 +24,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Panels = PanelWeights::Panels;
 
 constexpr int64_t kTileSize = kTileRows * kTileBytes;  // in bytes
-// Rows up to which weights are read once, in order, while inputs stay in the nearest cache; of more
-// rows, some stay there while all weights, which then stay in the next one, pass.
+// Up to this many rows, weights are read once, in order, while the inputs stay in the L1 cache.
+// With more rows, some of them stay in L1 while all weights pass, and the weights stay in L2.
 constexpr int64_t kFewRows = 64;
 
 HWY_INLINE __mmask16 FirstColumns(int64_t count) {
@@ -46,20 +46,20 @@ COMBINER_AMX HWY_INLINE void StoreColumns(__mmask16 columns, __m512 v, bfloat16*
   _mm256_mask_storeu_epi16(to, columns, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
 }
 
-// What is done to sums, besides the epilogue's bias and accumulation.
-struct NotActivated {
+// The activation functor of layers without an activation.
+struct Identity {
   template <class D, class V>
   static HWY_INLINE V Value(D /*d*/, V v) {
     return v;
   }
 };
 
-// What a tile's sums of products with weights of a type are.
+// Element type of the sums of products with a type of weights.
 template <class Weight>
 using SumOf = std::conditional_t<std::is_same_v<Weight, int8_t>, int32_t, float>;
 
-// What is made at once: of two tiles of rows the outputs of two panels, of one tile of rows those
-// of four.
+// Sums that are computed together: two tiles of rows by two panels, or one tile of rows by four
+// panels.
 template <class Weight>
 struct alignas(64) Sums {
   SumOf<Weight> tile[4][kTileRows * kWidth];
@@ -72,8 +72,7 @@ COMBINER_AMX HWY_INLINE __m512 LoadSums(const int32_t* from, __m512 scale) {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(from)), scale);
 }
 
-// A panel's outputs of one row: from sums, times `scale` if they are integers, to before they are
-// stored.
+// The outputs of one row in one panel, ready to be stored. Integer sums are multiplied by `scale`.
 template <class Activate, bool kAccumulate, class Sum, class Y>
 COMBINER_AMX HWY_INLINE __m512 Finished(const Sum* sums, __m512 scale, __m512 bias,
                                         __mmask16 columns, const Y* to) {
@@ -83,12 +82,12 @@ COMBINER_AMX HWY_INLINE __m512 Finished(const Sum* sums, __m512 scale, __m512 bi
   return Activate::Value(hn::ScalableTag<float>(), hn::Vec512<float>{value}).raw;
 }
 
-// A product's parts that stay the same from block to block.
+// What all blocks of a product have in common.
 template <class Weight, class Y>
 struct Task {
   const Panels& weights;
-  Matrix<const Weight> x;     // whole tiles of depths
-  const float* input_scales;  // of each row of x, if of integers
+  Matrix<const Weight> x;     // padded to whole tiles
+  const float* input_scales;  // of each row of x, for integers only
   const Matrix<Y>& y;
   const Epilogue& epilogue;
 
@@ -100,7 +99,7 @@ struct Task {
   int64_t stride() const { return x.stride * static_cast<int64_t>(sizeof(Weight)); }
 };
 
-// Where the outputs of one or two panels go, and what becomes of their sums on the way.
+// Finishes the outputs of one or two panels: applies the epilogue to their sums and stores them.
 template <class Activate, class Weight, class Y>
 class Finisher {
   using Sum = SumOf<Weight>;
@@ -121,8 +120,8 @@ class Finisher {
     }
   }
 
-  // `rows` rows of y from `row` on, from the sums of each panel, a row of which follows the one
-  // before by `stride`.
+  // Finishes `rows` rows of y from `row` on. `first` and `second` are the sums of the two panels,
+  // with row stride `stride`.
   COMBINER_AMX HWY_INLINE void Rows(const Sum* first, const Sum* second, int64_t stride,
                                     int64_t row, int64_t rows) const {
     if (accumulate_)
@@ -170,19 +169,20 @@ class Finisher {
   bool accumulate_;
   __mmask16 mask_[2] = {};
   __m512 biases_[2] = {};
-  __m512 scales_[2] = {};  // of integers' weights
+  __m512 scales_[2] = {};  // of the weights, for integers only
   const float* input_scales_;
 };
 
-// tile c += tile a x tile b; intrinsics want tiles by their numbers.
+// tile c += tile a x tile b. This is a macro because the intrinsics need tile numbers as constants.
 #define COMBINER_MULTIPLY(c, a, b)                \
   if constexpr (std::is_same_v<Weight, bfloat16>) \
     _tile_dpbf16ps(c, a, b);                      \
   else                                            \
     _tile_dpbssd(c, a, b)
 
-// Tiles 0 to 3 are sums. Of two tiles of rows, 4 and 5 are inputs, 6 and 7 weights; of one, 4 is
-// inputs, 5 to 7 are weights.
+// Configures the tiles for blocks of `rows` rows, which are one or two tiles. Tiles 0 to 3 hold
+// sums. With two tiles of rows, 4 and 5 hold inputs and 6 and 7 weights; with one, 4 holds inputs
+// and 5 to 7 weights.
 COMBINER_AMX HWY_INLINE void ShapeTiles(int64_t rows) {
   const int64_t upper = std::min(rows, kTileRows);
   const int64_t lower = rows - upper;
@@ -194,9 +194,10 @@ COMBINER_AMX HWY_INLINE void ShapeTiles(int64_t rows) {
   _tile_loadconfig(&shapes);
 }
 
-// A block whose sums are made, [rows, kSumsStride]: more than one tile of rows, one or two panels.
+// A block whose sums, [rows, kSumsStride], are computed but whose outputs are not finished. It has
+// more than one tile of rows, and one or two panels.
 template <class Weight>
-struct MadeBlock {
+struct PendingBlock {
   const SumOf<Weight>* sums = nullptr;
   int64_t row = 0;
   int64_t rows = 0;
@@ -205,9 +206,9 @@ struct MadeBlock {
 };
 constexpr int64_t kSumsStride = 2 * kWidth;
 
-// Finishes its rows `first` up to `last`, as far as it has them.
+// Finishes rows `first` to `last` - 1 of a block, as far as it has them.
 template <class Activate, class Weight, class Y>
-COMBINER_AMX HWY_INLINE void FinishBlock(const MadeBlock<Weight>& block,
+COMBINER_AMX HWY_INLINE void FinishBlock(const PendingBlock<Weight>& block,
                                          const Finisher<Activate, Weight, Y>& finisher,
                                          int64_t first, int64_t last) {
   const SumOf<Weight>* sums = block.sums + first * kSumsStride;
@@ -215,9 +216,9 @@ COMBINER_AMX HWY_INLINE void FinishBlock(const MadeBlock<Weight>& block,
                 std::min(last, block.rows) - first);
 }
 
-// Asks for the lines of y where rows `first` up to `last` of a block of two panels will be stored,
-// or added to. They may lie far away, and one below the other they are too many streams for the
-// processor to see by itself.
+// Prefetches the lines of y to which rows `first` to `last` - 1 of a block of two panels will be
+// stored or added. They may be far from the cache, and the rows are too many streams for the
+// hardware prefetcher.
 template <class Y>
 COMBINER_AMX HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t panel, int64_t first,
                                        int64_t last) {
@@ -227,14 +228,15 @@ COMBINER_AMX HWY_INLINE void FetchRows(const Matrix<Y>& y, int64_t panel, int64_
       __builtin_prefetch(y.row(i) + panel * kWidth + j, 1);
 }
 
-// More than one tile of rows from `row` on, of one or two panels; the block `before` is finished
-// meanwhile, a few rows at a time: tiles multiply beside what vectors do, if there is something of
-// both at hand. What finishes it is made here, not kept with it: a struct that is stored in pieces
-// and loaded whole waits until all that was stored before, sums too, has left for the cache.
+// Multiplies more than one tile of rows, from `row` on, by one or two panels. Meanwhile it finishes
+// the block `before`, a few rows at a time: tile and vector units work at the same time if both
+// have instructions at hand. The Finisher is constructed here, not kept with the block, because a
+// struct that is stored in pieces and loaded whole stalls until all earlier stores, including those
+// of the sums, have reached the cache.
 template <class Activate, int kPanels, class Weight, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64_t row,
                                               int64_t rows, int64_t panel, Sums<Weight>& sums,
-                                              const MadeBlock<Weight> before) {
+                                              const PendingBlock<Weight> before) {
   const char* upper = task.inputs(row);
   const char* lower = task.inputs(row + kTileRows);
   const int64_t stride = task.stride();
@@ -242,8 +244,8 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64
   const char* second = task.panel(panel + 1);
   const int64_t bytes = task.panel_bytes();
   const int64_t steps = bytes / kTileSize;
-  const int64_t rows_a_step = (before.rows + steps - 1) / steps;
-  const int64_t fetched_a_step = (rows + steps - 1) / steps;
+  const int64_t rows_per_step = (before.rows + steps - 1) / steps;
+  const int64_t fetched_rows_per_step = (rows + steps - 1) / steps;
   const Finisher<Activate, Weight, Y> finisher(task, before.panel, before.panels);
   _tile_zero(0);
   _tile_zero(1);
@@ -259,13 +261,13 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64
       _tile_loadd(7, second + at, kTileBytes);
       COMBINER_MULTIPLY(1, 4, 7);
     }
-    // Between products, where it begins while those above wait for each other.
-    FinishBlock(before, finisher, step * rows_a_step, (step + 1) * rows_a_step);
+    // Here the vector work can start while the products above wait for each other.
+    FinishBlock(before, finisher, step * rows_per_step, (step + 1) * rows_per_step);
     _tile_loadd(5, lower + k, stride);
     COMBINER_MULTIPLY(2, 5, 6);
     if constexpr (kPanels > 1) COMBINER_MULTIPLY(3, 5, 7);
-    FetchRows(task.y, panel, row + std::min(step * fetched_a_step, rows),
-              row + std::min((step + 1) * fetched_a_step, rows));
+    FetchRows(task.y, panel, row + std::min(step * fetched_rows_per_step, rows),
+              row + std::min((step + 1) * fetched_rows_per_step, rows));
   }
   _tile_stored(0, sums.tile[0], 2 * kTileBytes);
   _tile_stored(1, sums.tile[0] + kWidth, 2 * kTileBytes);
@@ -273,7 +275,7 @@ COMBINER_AMX HWY_INLINE void MultiplyTwoTiles(const Task<Weight, Y>& task, int64
   _tile_stored(3, sums.tile[2] + kWidth, 2 * kTileBytes);
 }
 
-// Up to one tile of rows from `row` on, of one or four panels.
+// Multiplies up to one tile of rows, from `row` on, by one or four panels.
 template <int kPanels, class Weight, class Y>
 COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Task<Weight, Y>& task, int64_t row,
                                              int64_t panel, Sums<Weight>& sums) {
@@ -304,45 +306,46 @@ COMBINER_AMX HWY_INLINE void MultiplyOneTile(const Task<Weight, Y>& task, int64_
   _tile_stored(3, sums.tile[3], kTileBytes);
 }
 
-// Makes blocks: each one's products while the one before is finished. Two sets of sums take turns.
+// Computes blocks in a pipeline: the products of one overlap with finishing the previous one. Two
+// sets of sums alternate.
 template <class Activate, class Weight, class Y>
-class BlockMaker {
+class BlockPipeline {
  public:
-  explicit BlockMaker(const Task<Weight, Y>& task) : task_(task) {}
+  explicit BlockPipeline(const Task<Weight, Y>& task) : task_(task) {}
 
-  // `rows` rows from `row` on, of some panels.
-  COMBINER_AMX HWY_INLINE void Make(int64_t row, int64_t rows, PanelRange range) {
-    if (rows != shaped_for_) ShapeTiles(shaped_for_ = rows);
+  // Computes `rows` rows, from `row` on, of the panels in `range`.
+  COMBINER_AMX HWY_INLINE void Run(int64_t row, int64_t rows, PanelRange range) {
+    if (rows != configured_rows_) ShapeTiles(configured_rows_ = rows);
     int64_t p = range.first;
     if (rows > kTileRows) {
-      for (; p + 2 <= range.last; p += 2) MakeTwoTiles<2>(row, rows, p);
-      if (p < range.last) MakeTwoTiles<1>(row, rows, p);
+      for (; p + 2 <= range.last; p += 2) RunTwoTiles<2>(row, rows, p);
+      if (p < range.last) RunTwoTiles<1>(row, rows, p);
     } else {
-      FinishMade();
-      for (; p + 4 <= range.last; p += 4) MakeOneTile<4>(row, rows, p);
-      for (; p < range.last; ++p) MakeOneTile<1>(row, rows, p);
+      FinishPending();
+      for (; p + 4 <= range.last; p += 4) RunOneTile<4>(row, rows, p);
+      for (; p < range.last; ++p) RunOneTile<1>(row, rows, p);
     }
   }
 
   COMBINER_AMX HWY_INLINE void End() {
-    FinishMade();
+    FinishPending();
     _tile_release();
   }
 
  private:
-  COMBINER_AMX HWY_INLINE void FinishMade() {
-    FinishBlock(made_, Finisher<Activate, Weight, Y>(task_, made_.panel, made_.panels), 0,
-                made_.rows);
-    made_ = {};
+  COMBINER_AMX HWY_INLINE void FinishPending() {
+    FinishBlock(pending_, Finisher<Activate, Weight, Y>(task_, pending_.panel, pending_.panels), 0,
+                pending_.rows);
+    pending_ = {};
   }
   template <int kPanels>
-  COMBINER_AMX HWY_INLINE void MakeTwoTiles(int64_t row, int64_t rows, int64_t panel) {
+  COMBINER_AMX HWY_INLINE void RunTwoTiles(int64_t row, int64_t rows, int64_t panel) {
     Sums<Weight>& sums = sums_[turn_ ^= 1];
-    MultiplyTwoTiles<Activate, kPanels>(task_, row, rows, panel, sums, made_);
-    made_ = {sums.tile[0], row, rows, panel, kPanels};
+    MultiplyTwoTiles<Activate, kPanels>(task_, row, rows, panel, sums, pending_);
+    pending_ = {sums.tile[0], row, rows, panel, kPanels};
   }
   template <int kPanels>
-  COMBINER_AMX HWY_INLINE void MakeOneTile(int64_t row, int64_t rows, int64_t panel) {
+  COMBINER_AMX HWY_INLINE void RunOneTile(int64_t row, int64_t rows, int64_t panel) {
     Sums<Weight>& sums = sums_[turn_ ^= 1];
     MultiplyOneTile<kPanels>(task_, row, panel, sums);
     for (int p = 0; p < kPanels; p += 2)
@@ -351,25 +354,25 @@ class BlockMaker {
   }
 
   const Task<Weight, Y>& task_;
-  MadeBlock<Weight> made_;
+  PendingBlock<Weight> pending_;
   Sums<Weight> sums_[2];
   int turn_ = 0;
-  int64_t shaped_for_ = 0;
+  int64_t configured_rows_ = 0;
 };
 
 template <class Activate, class Weight, class Y>
-COMBINER_AMX void MakeAll(const Task<Weight, Y>& task, PanelRange range) {
+COMBINER_AMX void MultiplyBlocks(const Task<Weight, Y>& task, PanelRange range) {
   constexpr int64_t kBlockRows = 2 * kTileRows;
   const int64_t all = task.x.rows;
   const int64_t panels = all > kFewRows ? range.last - range.first : all > kTileRows ? 2 : 4;
-  BlockMaker<Activate, Weight, Y> maker(task);
+  BlockPipeline<Activate, Weight, Y> pipeline(task);
   for (int64_t p = range.first; p < range.last; p += panels)
     for (int64_t row = 0; row < all; row += kBlockRows)
-      maker.Make(row, std::min(kBlockRows, all - row), {p, std::min(p + panels, range.last)});
-  maker.End();
+      pipeline.Run(row, std::min(kBlockRows, all - row), {p, std::min(p + panels, range.last)});
+  pipeline.End();
 }
 
-// x with zeros up to `columns`.
+// x, padded with zeros to `columns` columns if necessary.
 template <class T>
 Matrix<const T> Padded(const Matrix<const T>& x, int64_t columns, Scratch& scratch) {
   if (x.columns == columns) return x;
@@ -380,8 +383,7 @@ Matrix<const T> Padded(const Matrix<const T>& x, int64_t columns, Scratch& scrat
   return padded;
 }
 
-// Rows of inputs as 8-bit integers with zeros up to `columns`, and what each row's are multiplied
-// by.
+// Rows of inputs as 8-bit integers, padded with zeros, and the scale of each row.
 struct QuantizedInputs {
   Matrix<const int8_t> rows;
   const float* scales;
@@ -406,11 +408,11 @@ void MultiplyAndActivate(const Matrix<const X>& x, const Panels& weights, const 
   if (!weights.int8.empty()) {
     const auto [rows, scales] = Quantized(x, weights.depth<int8_t>(), scratch);
     finish_stores_for_tiles();
-    MakeAll<Activate>(Task<int8_t, Y>{weights, rows, scales, y, epilogue}, range);
+    MultiplyBlocks<Activate>(Task<int8_t, Y>{weights, rows, scales, y, epilogue}, range);
   } else if constexpr (std::is_same_v<X, bfloat16>) {
     const auto padded = Padded(x, weights.depth<bfloat16>(), scratch);
     finish_stores_for_tiles();
-    MakeAll<Activate>(Task<bfloat16, Y>{weights, padded, nullptr, y, epilogue}, range);
+    MultiplyBlocks<Activate>(Task<bfloat16, Y>{weights, padded, nullptr, y, epilogue}, range);
   }
 }
 
@@ -418,7 +420,7 @@ template <class X, class Y>
 void MultiplyTiles(const Matrix<const X>& x, const Panels& weights, const Matrix<Y>& y,
                    const Epilogue& epilogue, PanelRange range, Scratch& scratch) {
   if (!epilogue.activation)
-    MultiplyAndActivate<NotActivated>(x, weights, y, epilogue, range, scratch);
+    MultiplyAndActivate<Identity>(x, weights, y, epilogue, range, scratch);
   else if (*epilogue.activation == Activation::relu)
     MultiplyAndActivate<Relu<Y>>(x, weights, y, epilogue, range, scratch);
   else

@@ -20,7 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr int64_t kWidth = PanelWeights::kPanelWidth;
 constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(hn::ScalableTag<float>()));
 
-// Four rows of four, `stride` apart, into columns of `to`, rows kWidth apart.
+// Transposes a 4 x 4 block. Rows of `from` are `stride` apart, rows of `to` kWidth apart.
 HWY_INLINE void Transpose4x4(const float* from, int64_t stride, float* to) {
 #if HWY_TARGET == HWY_SCALAR
   for (int64_t i = 0; i < 4; ++i)
@@ -40,7 +40,7 @@ HWY_INLINE void Transpose4x4(const float* from, int64_t stride, float* to) {
 #endif
 }
 
-// The transpose of up to kWidth rows, into columns of `to`, rows kWidth apart.
+// Transposes up to kWidth rows into columns of `to`, whose rows are kWidth apart.
 HWY_INLINE void Transpose(const Matrix<const float>& from, float* to) {
   for (int64_t i = 0; i < from.rows; i += 4) {
     const int64_t few = std::min<int64_t>(4, from.rows - i);
@@ -53,11 +53,11 @@ HWY_INLINE void Transpose(const Matrix<const float>& from, float* to) {
   }
 }
 
-// `depths` of a panel, from [depths, kWidth]. Returns the end of what was written.
+// Writes `depths` depths of a panel, from [depths, kWidth]. Returns the end of what was written.
 HWY_INLINE float* StoreDepths(const float* from, int64_t depths, float* to) {
   return std::copy_n(from, depths * kWidth, to);
 }
-// The same in pairs; `depths` is even.
+// The same in pairs of depths; `depths` is even.
 HWY_INLINE bfloat16* StoreDepths(const float* from, int64_t depths, bfloat16* to) {
   const hn::ScalableTag<float> d;
   const hn::ScalableTag<uint32_t> du32;
@@ -70,20 +70,20 @@ HWY_INLINE bfloat16* StoreDepths(const float* from, int64_t depths, bfloat16* to
   return to;
 }
 
-// Some depths of up to kWidth outputs to [depths, kWidth]: a panel's part.
+// Reads some depths of up to kWidth outputs to [depths, kWidth], part of a panel.
 HWY_INLINE void ReadPart(const StoredWeights& weights, int64_t out, int64_t outs, int64_t depth,
                          int64_t depths, float* to) {
   if (!weights.transposed)
     return Transpose(weights.matrix.row_block(out, outs).column_block(depth, depths), to);
   const auto from = weights.matrix.row_block(depth, depths).column_block(out, outs);
   for (int64_t k = 0; k < depths; ++k)
-    if (outs == kWidth)  // known to the compiler
+    if (outs == kWidth)  // a size known at compile time
       std::copy_n(from.row(k), kWidth, to + k * kWidth);
     else
       std::copy_n(from.row(k), outs, to + k * kWidth);
 }
 
-// All panels, by way of a tile that stays in the nearest cache.
+// Packs all panels, through a tile that stays in the L1 cache.
 template <class Weight>
 void Pack(const StoredWeights& weights, int64_t depth, Weight* panels) {
   constexpr int64_t kTileDepth = 64;
@@ -93,7 +93,7 @@ void Pack(const StoredWeights& weights, int64_t depth, Weight* panels) {
     for (int64_t k = 0; k < weights.in(); k += kTileDepth) {
       const int64_t columns = std::min(kTileDepth, weights.in() - k);
       ReadPart(weights, o, outs, k, columns, tile);
-      // A panel's end is padded with fewer depths than a tile has.
+      // The padding at the end of a panel is shallower than a tile.
       const int64_t depths = columns < kTileDepth ? depth - k : kTileDepth;
       std::fill(tile + columns * kWidth, tile + depths * kWidth, 0.0f);
       panels = StoreDepths(tile, depths, panels);
@@ -119,7 +119,7 @@ HWY_EXPORT(PackBfloat16);
 
 namespace {
 
-// Row by row as 8-bit integers and scales, into panels; the padding is zeros already.
+// Quantises weights row by row and packs the integers into panels, whose padding is already zero.
 void pack_int8(Matrix<const float> weights, int64_t depth, int64_t group, int8_t* panels,
                float* scales) {
   constexpr int64_t kWidth = PanelWeights::kPanelWidth;
@@ -133,9 +133,9 @@ void pack_int8(Matrix<const float> weights, int64_t depth, int64_t group, int8_t
   }
 }
 
-// A layer's sizes, without its panels.
+// The sizes of a layer's panels, without their contents.
 template <class Weight>
-PanelWeights::Panels without_panels(int64_t out, int64_t in) {
+PanelWeights::Panels empty_panels(int64_t out, int64_t in) {
   PanelWeights::Panels panels;
   panels.out = out;
   panels.in = in;
@@ -143,7 +143,7 @@ PanelWeights::Panels without_panels(int64_t out, int64_t in) {
   return panels;
 }
 
-// Of a layer: panels and, with int8, scales.
+// Number of elements in a layer's panels and, for int8, number of scales; both with padding.
 struct PackedSizes {
   size_t values, scales;
 };
@@ -171,7 +171,7 @@ template std::span<int8_t> PanelMemory::take(size_t);
 
 template <class Weight>
 size_t PanelWeights::packed_bytes(int64_t out, int64_t in) {
-  const PackedSizes sizes = packed_sizes<Weight>(without_panels<Weight>(out, in));
+  const PackedSizes sizes = packed_sizes<Weight>(empty_panels<Weight>(out, in));
   return whole_lines(sizes.values * sizeof(Weight)) + whole_lines(sizes.scales * sizeof(float));
 }
 
@@ -180,7 +180,7 @@ PanelWeights PanelWeights::pack(StoredWeights weights, std::shared_ptr<PanelMemo
   if (!memory)
     memory = std::make_shared<PanelMemory>(packed_bytes<Weight>(weights.out(), weights.in()));
   std::shared_ptr<Panels> panels =
-      std::make_shared<Panels>(without_panels<Weight>(weights.out(), weights.in()));
+      std::make_shared<Panels>(empty_panels<Weight>(weights.out(), weights.in()));
   const PackedSizes sizes = packed_sizes<Weight>(*panels);
   const int64_t depth = panels->template depth<Weight>();
   const std::span<Weight> values = memory->take<Weight>(sizes.values);

@@ -1,4 +1,4 @@
-// How PanelWeights keeps weights; for the kernels alone.
+// How PanelWeights stores weights; used by the kernels only.
 #pragma once
 
 #include <type_traits>
@@ -9,20 +9,21 @@
 
 namespace combiner {
 
-// One panel after the other, in one of the three types, the last panel padded with zeros. A panel
-// is kPanelWidth outputs of every depth (input): [in, kPanelWidth] in float, and in the narrower
-// types with depths in groups, one beside the other, [groups, kPanelWidth, group], so that a lane
-// of 32 or of 16 bits has a group of one output. The last depths are paired with zeros.
+// Panels are stored one after the other, in one of the three types. A panel has kPanelWidth outputs
+// for every depth (input): [in, kPanelWidth] in float. The narrower types group depths,
+// [groups, kPanelWidth, group], so that a lane of 32 or 16 bits holds one group of one output.
+// Missing outputs of the last panel and missing depths of the last group are zero.
 struct PanelWeights::Panels {
   int64_t out = 0;
   int64_t in = 0;
-  // Whether tile registers multiply these: groups fill 32 bits and panels whole tiles.
+  // Whether the layout is the one for AMX: groups fill 32 bits, and panels are padded to whole
+  // tiles.
   bool tiles = false;
   std::shared_ptr<const PanelMemory> memory;
   std::span<float> f32;
   std::span<bfloat16> bf16;
   std::span<int8_t> int8;
-  std::span<float> scales;  // of int8, one for each output, padded as the panels are
+  std::span<float> scales;  // of int8, one per output, padded like the panels
 
   template <class Weight>
   std::span<Weight> values() const {
@@ -33,26 +34,26 @@ struct PanelWeights::Panels {
     else
       return int8;
   }
-  // Depths of a group.
+  // Depths per group.
   template <class Weight>
   int64_t group() const {
     if (std::is_same_v<Weight, float>) return 1;
     return std::is_same_v<Weight, int8_t> && tiles ? 4 : 2;
   }
-  // Depths of a panel, with those it is padded with.
+  // Depths per panel, including padding.
   template <class Weight>
   int64_t depth() const {
     const int64_t whole = group<Weight>() * (tiles ? kTileRows : 1);
     return round_up(in, whole);
   }
-  // Whether inputs of type X are multiplied by multiply_tiles.
+  // Whether multiply_tiles multiplies inputs of type X.
   template <class X>
   bool multiply_by_tiles() const {
     return tiles && (!int8.empty() || (!bf16.empty() && std::is_same_v<X, bfloat16>));
   }
 };
 
-// multiply_panels by tile registers, where multiply_by_tiles<X>().
+// multiply_panels with AMX. Requires multiply_by_tiles<X>().
 template <class X, class Y>
 void multiply_tiles(Matrix<const X> x, const PanelWeights::Panels& weights, Matrix<Y> y,
                     const Epilogue& epilogue, PanelRange range, Scratch& scratch);

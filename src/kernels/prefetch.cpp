@@ -2,8 +2,8 @@
 
 namespace combiner {
 
-// Without this, compilers take the instruction that fetches to read. Where x86-64 processors have
-// no other, they do nothing here.
+// Without this attribute, compilers emit the instruction that prefetches for reading. The attribute
+// selects PREFETCHW, which does nothing on x86-64 processors that do not support it.
 #if defined(__x86_64__)
 __attribute__((target("prfchw")))
 #endif

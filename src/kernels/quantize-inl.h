@@ -1,4 +1,4 @@
-// Rows as whole numbers and a scale, compiled once for each instruction set.
+// Quantising rows to integers with a scale, compiled once per instruction set.
 
 #if defined(COMBINER_KERNELS_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COMBINER_KERNELS_QUANTIZE_INL_H_
@@ -28,13 +28,13 @@ HWY_INLINE hn::Vec<hn::ScalableTag<uint16_t>> LoadBits(hn::ScalableTag<uint16_t>
   return hn::LoadU(d, &from->bits);
 }
 
-// What a row's numbers as whole ones, from -127 to 127, are multiplied by: the largest |from| /
-// 127. That is no finite number if one of `from` is not, which makes sums of the row's none either;
-// it is 0 where it would be too small for a normal float.
+// The scale of a row that is quantised to integers from -127 to 127: the largest |from| / 127. If
+// an element is not finite, the scale is not finite either, and so neither are sums of the row's
+// products. The scale is 0 if it would be too small for a normal float.
 template <class X>
 HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
-  constexpr float kMost = 127;
-  // Magnitudes as bits, which have the same order, with NaN at its end.
+  constexpr float kMaxInt8 = 127;
+  // Compares magnitudes as bits: they have the same order, with NaN after infinity.
   using Bits = hwy::UnsignedFromSize<sizeof(X)>;
   constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;
   const hn::ScalableTag<Bits> d;
@@ -46,34 +46,36 @@ HWY_INLINE float QuantizedScale(const X* HWY_RESTRICT from, int64_t count) {
   Bits largest = hn::GetLane(hn::MaxOfLanes(d, most));
   for (; j < count; ++j)
     largest = std::max<Bits>(largest, std::bit_cast<Bits>(from[j]) & kMagnitude);
-  const float scale = OneToFloat(std::bit_cast<X>(largest)) / kMost;
+  const float scale = OneToFloat(std::bit_cast<X>(largest)) / kMaxInt8;
   return scale < std::numeric_limits<float>::min() ? 0 : scale;
 }
 
-// What a row's numbers are multiplied by to be whole ones: 1 / scale, 0 of 0, cut to 16 bits of
-// mantissa. So products with bfloat16 are exact, and a sum with one is rounded once anyway.
+// The factor that turns the elements of a row into integers: 1 / scale (0 for a scale of 0), with
+// the mantissa cut to 16 bits. So products with bfloat16 are exact, and adding something to such a
+// product rounds only once, fused or not.
 HWY_INLINE float InverseScale(float scale) {
   constexpr uint32_t kKept = ~uint32_t{0xff};
   return scale == 0 ? 0 : std::bit_cast<float>(std::bit_cast<uint32_t>(1 / scale) & kKept);
 }
 
-// A float of this size has no bits for fractions: a small number added to it is rounded to a whole
-// one, and in its lowest bits.
-constexpr float kNoFractions = 0x1.8p23f;
+// A float of this size has no fraction bits. Adding it to a small number rounds the number to an
+// integer and leaves that integer in the lowest bits.
+constexpr float kRounder = 0x1.8p23f;
 
-// x * inverse + kNoFractions.
+// x * inverse + kRounder.
 template <class D>
-HWY_INLINE hn::Vec<D> AddNoFractions(D d, hn::Vec<D> x, float inverse, bfloat16 /*type of x*/) {
-  return hn::MulAdd(x, hn::Set(d, inverse), hn::Set(d, kNoFractions));
+HWY_INLINE hn::Vec<D> AddRounder(D d, hn::Vec<D> x, float inverse, bfloat16 /*type of x*/) {
+  return hn::MulAdd(x, hn::Set(d, inverse), hn::Set(d, kRounder));
 }
-// Of a product that is not exact, rounded by itself first, or compilers might make one rounding of
-// the product and the sum.
+// With float, the product is not exact, so it is rounded to an integer first. Otherwise compilers
+// could fuse the product and the sum, which would change the rounding.
 template <class D>
-HWY_INLINE hn::Vec<D> AddNoFractions(D d, hn::Vec<D> x, float inverse, float /*type of x*/) {
-  return hn::Add(hn::Round(hn::Mul(x, hn::Set(d, inverse))), hn::Set(d, kNoFractions));
+HWY_INLINE hn::Vec<D> AddRounder(D d, hn::Vec<D> x, float inverse, float /*type of x*/) {
+  return hn::Add(hn::Round(hn::Mul(x, hn::Set(d, inverse))), hn::Set(d, kRounder));
 }
 
-// to[count] = the whole numbers nearest to from / scale, give or take a 250th; zeros if that is 0.
+// to[j] = the integer nearest to from[j] / scale, a quotient computed to within 1/250; 0 if scale
+// is 0.
 template <class X, class Integer>
 HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
                          Integer* HWY_RESTRICT to) {
@@ -82,7 +84,7 @@ HWY_INLINE void Quantize(const X* HWY_RESTRICT from, int64_t count, float scale,
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const float inverse = InverseScale(scale);
   const auto bits_of = [&](hn::Vec<decltype(d)> x) {
-    return hn::BitCast(du, AddNoFractions(d, x, inverse, X{}));
+    return hn::BitCast(du, AddRounder(d, x, inverse, X{}));
   };
   int64_t j = 0;
   if constexpr (std::is_same_v<X, bfloat16> && sizeof(Integer) == 1) {

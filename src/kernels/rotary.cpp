@@ -12,7 +12,7 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// `angles` has room for a head's: the cosines, then the sines.
+// `angles` is memory for one head's angles: the cosines, then the sines.
 template <class From, class To>
 void TurnHeads(const Matrix<const From>& from, int64_t first, const RotaryAngles& of, float sign,
                float* angles, const Matrix<To>& to) {
@@ -81,7 +81,7 @@ HWY_EXPORT(TurnBfloat16);
 
 float sign_of(Turn turn) { return turn == Turn::forward ? 1.0f : -1.0f; }
 
-// Calls work(a head's room for angles).
+// Calls work(angles), where `angles` is memory for one head's angles.
 template <class Work>
 void with_angles(const RotaryAngles& of, Work&& work) {
   constexpr int64_t kUsual = 256;

@@ -1,4 +1,4 @@
-// Turning pairs of numbers by angles: what rotary positions do to queries and keys.
+// Rotation of pairs of elements of queries and keys, for rotary position embeddings.
 #pragma once
 
 #include <cstdint>
@@ -8,19 +8,19 @@
 
 namespace combiner {
 
-// The angles of a grid's rows and columns, head_dim / 4 each: rows of head_dim / 2 numbers, the
-// cosines of the angles, then their sines.
+// The angles of a grid's rows and columns, head_dim / 4 for each. A row of `of_row` and `of_column`
+// has head_dim / 2 elements: the cosines of the angles, then their sines.
 struct RotaryAngles {
   Matrix<const float> of_row, of_column;
 };
 
 enum class Turn { forward, back };
 
-// For each row of `from`, the positions from `first` on in raster order: in each of its heads
-// (head_dim consecutive columns) number i < head_dim / 2 and number i + head_dim / 2 are the
-// coordinates of a point, which is turned about the origin by angle i of the position, or by its
-// negative with Turn::back. The position's angles are those of its row, then those of its column.
-// `to` may be `from` if they are of one type.
+// Rotates every head of every row of `from`. Row i holds position `first` + i in raster order; a
+// head is head_dim consecutive columns. Elements j and j + head_dim / 2 of a head, for
+// j < head_dim / 2, are the coordinates of a point, which is rotated about the origin by the
+// position's angle j, or by its negative with Turn::back. The angles of a position are those of its
+// grid row followed by those of its grid column. `to` may be `from` if they have the same type.
 template <class From, class To>
 void turn_heads(Matrix<const From> from, int64_t first, const RotaryAngles& angles, Turn turn,
                 Matrix<To> to);

@@ -1,4 +1,4 @@
-// Working memory of the kernels.
+// Scratch memory of the kernels.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@
 
 namespace combiner {
 
-// Kept from call to call. Not to be used by two threads at once.
+// Memory that is kept and reused from call to call. Must not be used by two threads at once.
 class Scratch {
  public:
-  // Room for `count` values, which hold nothing yet. What was reserved before is gone.
+  // Memory for `count` values, uninitialised. Invalidates what was reserved before.
   template <class T>
   T* reserve(size_t count) {
     static_assert(std::is_trivially_copyable_v<T>);

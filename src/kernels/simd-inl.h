@@ -1,4 +1,4 @@
-// Pieces that the kernels share, compiled once for each instruction set.
+// Code shared by the kernels, compiled once per instruction set.
 
 #if defined(COMBINER_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COMBINER_KERNELS_SIMD_INL_H_
@@ -17,8 +17,9 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// 2^n, n = round(x factor), in two forms. Adding 1.5 * 2^23 leaves a float's last bits no room but
-// for an integer; shifted to where an exponent's bits are, they add n to it.
+// 2^n for n = round(x factor), with n in two forms. Adding 1.5 * 2^23 to a float leaves it no
+// fraction bits, so the lowest bits of `shifted` are the integer n. Shifted to the position of the
+// exponent bits, they add n to an exponent.
 template <class D, class V = hn::Vec<D>>
 struct PowerOfTwo {
   HWY_INLINE PowerOfTwo(D d, V x, V factor) {
@@ -26,7 +27,7 @@ struct PowerOfTwo {
     shifted = hn::MulAdd(x, factor, round);
     n = hn::Sub(shifted, round);
   }
-  // v 2^n, for v about 1; 0 where x is below `low`, whatever the rest is there.
+  // v 2^n for v near 1; 0 where x < low, whatever v and n are.
   HWY_INLINE V Scale(D d, V v, V x, V low) const {
     const hn::RebindToSigned<D> di;
     const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
@@ -37,19 +38,21 @@ struct PowerOfTwo {
   V shifted, n;
 };
 
-// Where floats end: 2^-126 and 2^127.4.
+// log2(e), and the x at which e^x reaches the ends of the float range: 2^-126 and 2^127.4.
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLowExp = -87.3f;
 constexpr float kHighExp = 88.3f;
 
-// e^x to 2 units in the last place, or 2.25 where multiplying and adding round twice, for x <= 88
-// (e^88.3 from there on); 0 from about -87.3 down, so -infinity gives 0. 2^n e^r with n = round(x /
-// ln 2), |r| <= ln(2) / 2, and the polynomial of degree 5 nearest to e^r.
+// e^x to 2 units in the last place, or 2.25 where a multiply-add rounds twice, for x <= 88. Larger
+// x give at most e^88.3; x below about -87.3, including -infinity, gives 0. Computed as 2^n e^r
+// with n = round(x / ln 2) and |r| <= ln(2) / 2, where e^r is approximated by the best polynomial
+// of degree 5.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V FastExp(D d, V x) {
   x = hn::Min(x, hn::Set(d, kHighExp));
   const PowerOfTwo<D> power(d, x, hn::Set(d, kLog2E));
-  // ln 2 in two parts, the first with trailing zeros, so that r is exact to the last places.
+  // ln 2 in two parts, the first of which has trailing zeros, so that r is accurate to its last
+  // bits.
   V r = hn::NegMulAdd(power.n, hn::Set(d, 0.693359375f), x);
   r = hn::NegMulAdd(power.n, hn::Set(d, -2.12194440e-4f), r);
   V p = hn::Set(d, 8.289291e-3f);
@@ -61,10 +64,10 @@ HWY_INLINE V FastExp(D d, V x) {
   return power.Scale(d, p, x, hn::Set(d, kLowExp));
 }
 
-// 2^t to a relative error of 2^-13, for what is rounded to bfloat16 (2^-8) anyway; beyond floats 0
-// and infinity, or the numbers nearest to them. 2^n 2^f and the polynomial of degree 3 nearest to
-// 2^f, of f = t - floor(t) where one instruction makes that and one scales by 2^floor(t), of
-// |f| <= 1/2 elsewhere.
+// 2^t with a relative error of 2^-13, for results that will be rounded to bfloat16 (2^-8). Beyond
+// the range of float it gives 0 and infinity, or the numbers nearest to them. Computed as 2^n 2^f,
+// where 2^f is approximated by the best polynomial of degree 3. On AVX-512, f = t - floor(t),
+// because one instruction computes it and another scales by 2^floor(t); elsewhere |f| <= 1/2.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V PowerOfTwoCoarse(D d, V t) {
 #if HWY_TARGET == HWY_AVX3
@@ -86,14 +89,14 @@ HWY_INLINE V PowerOfTwoCoarse(D d, V t) {
   return power.Scale(d, p, t, hn::Set(d, kLowExp * kLog2E));
 #endif
 }
-// e^x likewise.
+// e^x with the same accuracy.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V FastExpCoarse(D d, V x) {
   return PowerOfTwoCoarse(d, hn::Mul(x, hn::Set(d, kLog2E)));
 }
 
-// 1 / x to a relative error of 2^-14 on AVX-512, exact elsewhere, for what is rounded to bfloat16
-// anyway; 0 of infinity.
+// 1 / x with a relative error of 2^-14 on AVX-512 and correctly rounded elsewhere, for results that
+// will be rounded to bfloat16. Gives 0 for infinity.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V ReciprocalCoarse(D d, V x) {
 #if HWY_TARGET == HWY_AVX3
@@ -104,15 +107,15 @@ HWY_INLINE V ReciprocalCoarse(D d, V x) {
 #endif
 }
 
-// Asks for what is to be read some time after `from`: rows that mostly follow each other but lie
-// far away, beyond what the processor asks for by itself.
+// Prefetches what will be read some time after `from`, further ahead than the hardware prefetcher
+// does. For rows that mostly follow each other but are far from the cache.
 template <class T>
 HWY_INLINE void FetchAhead(const T* from) {
   constexpr size_t kBytes = 4096;
   hwy::Prefetch(from + kBytes / sizeof(T));
 }
 
-// Up to a vector of elements as floats; lanes past `count` are zero.
+// Loads one vector of elements as floats.
 template <class D>
 HWY_INLINE hn::Vec<D> LoadFloats(D d, const float* from) {
   return hn::LoadU(d, from);
@@ -131,7 +134,7 @@ HWY_INLINE hn::Vec<D> LoadFloats(D d, const int8_t* from) {
   return hn::ConvertTo(d, hn::PromoteTo(di32, hn::LoadU(di8, from)));
 }
 
-// Two vectors of elements, the even ones and the odd ones.
+// The elements at even indices and those at odd indices.
 template <class V>
 struct Pairs {
   V even, odd;
@@ -148,7 +151,7 @@ template <class D>
 HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, float* to) {
   hn::StoreU(v, d, to);
 }
-// The bits, in the lower half of each lane, of v rounded to bfloat16: to nearest even, as
+// v rounded to bfloat16, as bits in the lower half of each lane. Rounds to nearest even, as
 // to_bfloat16 does; NaN stays NaN.
 template <class D>
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> Bfloat16Bits(D /*d*/, hn::Vec<D> v) {
@@ -180,7 +183,7 @@ HWY_INLINE float OneToFloat(int8_t x) { return x; }
 HWY_INLINE void StoreOne(float x, float* to) { *to = x; }
 HWY_INLINE void StoreOne(float x, bfloat16* to) { *to = to_bfloat16(x); }
 
-// to[j] = from[j], rounded if To says less.
+// to[j] = from[j], rounded if To has less precision.
 template <class From, class To>
 HWY_INLINE void ConvertRow(const From* from, int64_t count, To* to) {
   const hn::ScalableTag<float> d;
@@ -202,7 +205,8 @@ HWY_INLINE void ScaleToFloat(const T* HWY_RESTRICT from, int64_t count, float sc
   for (; j < count; ++j) to[j] = OneToFloat(from[j]) * scale;
 }
 
-// out[j] = a[j] * a_weight + b[j] * b_weight; out may be a or b. A weight of zero reads nothing.
+// out[j] = a[j] * a_weight + b[j] * b_weight. `out` may be a or b. If b_weight is zero, b is not
+// read.
 template <class A, class B, class Out>
 HWY_INLINE void WeightedSum(const A* a, float a_weight, const B* b, float b_weight, int64_t count,
                             Out* out) {
@@ -224,7 +228,7 @@ HWY_INLINE void WeightedSum(const A* a, float a_weight, const B* b, float b_weig
     StoreOne(OneToFloat(a[j]) * a_weight + OneToFloat(b[j]) * b_weight, out + j);
 }
 
-// kRows rows and kVectors vectors of columns of TileProduct, held in registers.
+// A block of TileProduct whose sums stay in registers: kRows rows and kVectors vectors of columns.
 template <bool kAccumulate, int kRows, int kVectors>
 HWY_INLINE void TileProductBlock(int64_t depth, const float* HWY_RESTRICT a, int64_t a_row,
                                  int64_t a_depth, const float* HWY_RESTRICT b, int64_t b_stride,
@@ -270,9 +274,9 @@ HWY_INLINE void TileProductColumns(int64_t rows, int64_t depth, const float* a, 
                                                c + i * c_stride, c_stride);
 }
 
-// c[rows, columns] (+)= A b, a product of small matrices in cache: A(i, k) = a[i * a_row +
-// k * a_depth], b and c have rows of whole vectors (columns is a multiple of the lanes). The sum
-// over k is in order, whatever the other sizes.
+// c[rows, columns] (+)= A b, for small matrices in cache. A(i, k) = a[i * a_row + k * a_depth].
+// Rows of b and c are whole vectors: `columns` is a multiple of the number of lanes. The sum over k
+// is in order, whatever the other sizes.
 template <bool kAccumulate>
 HWY_INLINE void TileProduct(int64_t rows, int64_t columns, int64_t depth, const float* a,
                             int64_t a_row, int64_t a_depth, const float* b, int64_t b_stride,

@@ -12,7 +12,7 @@ HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Rows of `bytes`, whole cache lines, as the places where they go.
+// Rows are whole cache lines, and those of `to` are aligned to cache lines.
 void StreamStore(const Matrix<const uint8_t>& from, const Matrix<uint8_t>& to) {
   constexpr int64_t kLine = 64;
   const hn::CappedTag<uint8_t, kLine> d;
@@ -20,7 +20,7 @@ void StreamStore(const Matrix<const uint8_t>& from, const Matrix<uint8_t>& to) {
   for (int64_t i = 0; i < from.rows; ++i)
     for (int64_t j = 0; j < from.columns; j += lanes)
       hn::Stream(hn::LoadU(d, from.row(i) + j), d, to.row(i) + j);
-  // Before other threads are told that they may read it.
+  // Must complete before other threads are told that they may read the data.
   hwy::FlushStream();
 }
 
@@ -45,10 +45,10 @@ template <class T>
 void stream_store(Matrix<const T> from, Matrix<T> to) {
   constexpr uintptr_t kLine = 64;
   const auto bytes = bytes_of<uint8_t>(to);
-  const auto misplaced = reinterpret_cast<uintptr_t>(bytes.data) |
-                         static_cast<uintptr_t>(bytes.columns) |
-                         static_cast<uintptr_t>(bytes.stride);
-  if (misplaced % kLine == 0)
+  const auto alignment_bits = reinterpret_cast<uintptr_t>(bytes.data) |
+                              static_cast<uintptr_t>(bytes.columns) |
+                              static_cast<uintptr_t>(bytes.stride);
+  if (alignment_bits % kLine == 0)
     HWY_DYNAMIC_DISPATCH(StreamStore)(bytes_of<const uint8_t>(from), bytes);
   else
     for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, to.row(i));

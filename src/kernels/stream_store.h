@@ -1,4 +1,4 @@
-// Writing memory that is not to be read soon.
+// Writing memory that will not be read soon.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,9 @@
 
 namespace combiner {
 
-// to = from, past the caches if its rows are whole cache lines: what they hold there need not be
-// fetched to be overwritten, and nothing else has to make room. T is float, bfloat16 or int8_t.
+// to = from. If the rows of `to` are whole cache lines, the stores bypass the caches: the old
+// contents are not fetched only to be overwritten, and no other data is evicted. T is float,
+// bfloat16 or int8_t.
 template <class T>
 void stream_store(Matrix<const T> from, Matrix<T> to);
 

@@ -14,7 +14,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 float Sum(const float* values, size_t size) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
-  // Enough sums that none waits for its last addition.
+  // Enough independent sums that none of them waits for its previous addition.
   auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
   size_t i = 0;
   for (; i + 8 * lanes <= size; i += 8 * lanes) {

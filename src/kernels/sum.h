@@ -1,11 +1,11 @@
-// The cheapest pass over memory that reads all of it: what read bandwidth is measured with.
+// The cheapest pass over memory that reads all of it, for measuring read bandwidth.
 #pragma once
 
 #include <span>
 
 namespace combiner {
 
-// The sum of the values, added up in no order in particular.
+// The sum of the values, added in an unspecified order.
 float sum(std::span<const float> values);
 
 }  // namespace combiner

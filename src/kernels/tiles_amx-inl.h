@@ -1,4 +1,4 @@
-// How matrices of bfloat16 become what tile registers (kernels/amx.h) read.
+// Conversion of bfloat16 matrices to the layouts that AMX tiles need (kernels/amx.h).
 
 #if defined(COMBINER_KERNELS_TILES_AMX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COMBINER_KERNELS_TILES_AMX_INL_H_
@@ -23,13 +23,13 @@ namespace combiner::HWY_NAMESPACE::amx {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Words = hn::FixedTag<uint16_t, 32>;
-using Pairs = hn::FixedTag<uint32_t, 16>;  // of bfloat16
+using Pairs = hn::FixedTag<uint32_t, 16>;  // pairs of bfloat16
 
-constexpr int64_t kRows = kTileRows;           // and columns of 32 bits, to a tile
-constexpr int64_t kDepth = kTileBytes / 2;     // bfloat16 to a tile's row
-constexpr int64_t kTile = kTileRows * kDepth;  // bfloat16 to a tile
+constexpr int64_t kRows = kTileRows;           // rows per tile, and columns of 32 bits
+constexpr int64_t kDepth = kTileBytes / 2;     // bfloat16 per row of a tile
+constexpr int64_t kTile = kTileRows * kDepth;  // bfloat16 per tile
 
-// Four rows' 128 bits, one below the other.
+// Loads 128 bits of each of four rows into one vector, in this order.
 HWY_INLINE hn::Vec<Pairs> FourBlocks(const bfloat16* a, const bfloat16* b, const bfloat16* c,
                                      const bfloat16* e) {
   const auto load = [](const bfloat16* from) HWY_ATTR {
@@ -42,7 +42,8 @@ HWY_INLINE hn::Vec<Pairs> FourBlocks(const bfloat16* a, const bfloat16* b, const
   return hn::Vec<Pairs>{v};
 }
 
-// Where each of some rows is; those past `rows` repeat the last.
+// Function objects that return the address of row i. With SomeRows, indices from `rows` on give the
+// last row.
 struct WholeRows {
   const bfloat16* data;
   int64_t stride;
@@ -63,7 +64,7 @@ HWY_INLINE void TransposePairsOf(const RowAt& row, bfloat16* HWY_RESTRICT to, in
   const auto store = [&](auto v, int64_t at) HWY_ATTR {
     hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(to + at * to_stride));
   };
-  // 4 x 4 pairs to each block of 128 bits.
+  // Transposes 4 x 4 pairs in each block of 128 bits.
   HWY_UNROLL(4)
   for (int64_t c = 0; c < 4; ++c) {
     const auto blocks = [&](int64_t i) HWY_ATTR {
@@ -81,7 +82,7 @@ HWY_INLINE void TransposePairsOf(const RowAt& row, bfloat16* HWY_RESTRICT to, in
     store(hn::InterleaveUpper(wide, high01, high23), 4 * c + 3);
   }
 }
-// The transpose, in pairs of features, of 16 rows: [16, 16, 2] to [16, 16, 2].
+// Transposes 16 rows of 16 pairs of features: [16, 16, 2] to [16, 16, 2].
 HWY_INLINE void TransposePairs(const bfloat16* from, int64_t stride, int64_t rows,
                                bfloat16* HWY_RESTRICT to, int64_t to_stride = kDepth) {
   if (rows >= kRows)
@@ -90,13 +91,13 @@ HWY_INLINE void TransposePairs(const bfloat16* from, int64_t stride, int64_t row
     TransposePairsOf(SomeRows{from, stride, rows}, to, to_stride);
 }
 
-// load(i) is the i-th row's 64 bytes.
+// load(i) returns the 64 bytes of row i.
 template <class Load>
 HWY_INLINE void InterleaveRowsOf(const Load& load, bfloat16* HWY_RESTRICT first,
                                  bfloat16* HWY_RESTRICT second) {
   const Words d;
   const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
-  // Features 4 i to 4 i + 3 and 16 + 4 i to 16 + 4 i + 3 in the i-th block of 128 bits.
+  // Block i of 128 bits holds features 4 i to 4 i + 3 and 16 + 4 i to 16 + 4 i + 3.
   const auto ordered = [&](int64_t i) HWY_ATTR {
     return hn::Vec<Words>{_mm512_permutexvar_epi64(order, load(i))};
   };
@@ -108,8 +109,8 @@ HWY_INLINE void InterleaveRowsOf(const Load& load, bfloat16* HWY_RESTRICT first,
     store(hn::InterleaveUpper(d, even, odd), second + k * kDepth);
   }
 }
-// 32 rows of 32 features in pairs of rows: two tiles [16, 16, 2], of the first and of the other 16
-// features.
+// Interleaves pairs of rows: 32 rows of 32 features become two tiles [16, 16, 2], one with the
+// first 16 features and one with the others.
 HWY_INLINE void InterleaveRows(const bfloat16* from, int64_t stride, int64_t rows,
                                bfloat16* HWY_RESTRICT to) {
   const auto interleave = [&](const auto& row) HWY_ATTR {

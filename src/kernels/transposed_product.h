@@ -1,5 +1,5 @@
-// What a dense layer's weights get of a batch of positions: the gradients of its outputs,
-// transposed, times its inputs.
+// The gradient of a dense layer's weights over a batch of positions: the transposed gradient of its
+// outputs times its inputs.
 #pragma once
 
 #include "combiner/matrix.h"
@@ -8,8 +8,8 @@
 
 namespace combiner {
 
-// c = a^T b, or c += a^T b with `accumulate`, of a [depth, rows] and b [depth, columns],
-// accumulated in float. By tile registers: only where amx_available().
+// c = a^T b, or c += a^T b with `accumulate`, for a [depth, rows] and b [depth, columns].
+// Accumulates in float. Uses AMX: requires amx_available().
 void multiply_transposed(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<float> c,
                          bool accumulate, Scratch& scratch);
 

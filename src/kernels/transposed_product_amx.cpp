@@ -1,5 +1,5 @@
-// Products over positions are those of panels, once both factors are laid out anew: b in panels, a
-// transposed to rows.
+// Computes a^T b as a product of panels after converting both factors: b to panels, a to the rows
+// of its transpose.
 
 #include <algorithm>
 #include <stdexcept>
@@ -24,8 +24,9 @@ using amx::kDepth;
 using amx::kRows;
 using amx::kTile;
 
-// 32 columns from `column` on of 32 rows from `row` on in pairs of rows, zero where the matrix has
-// none: two tiles, of the first and of the other 16 columns.
+// Interleaves pairs of rows: 32 rows and 32 columns, starting at `row` and `column`, become two
+// tiles, one with the first 16 columns and one with the others. Elements outside the matrix are
+// zero.
 HWY_INLINE void Interleave(const Matrix<const bfloat16>& m, int64_t row, int64_t column,
                            bfloat16* HWY_RESTRICT first, bfloat16* HWY_RESTRICT second) {
   const bfloat16* from = m.row(row) + column;
@@ -34,7 +35,7 @@ HWY_INLINE void Interleave(const Matrix<const bfloat16>& m, int64_t row, int64_t
   if (rows >= kDepth && columns >= kDepth)
     return amx::InterleaveRowsOf(
         [&](int64_t i) HWY_ATTR {
-          // The rows after these: too many streams for the processor to see by itself.
+          // Prefetch the rows that follow: they are too many streams for the hardware prefetcher.
           _mm_prefetch(from + (i + kDepth) * m.stride, _MM_HINT_T0);
           return _mm512_loadu_si512(from + i * m.stride);
         },
@@ -48,14 +49,15 @@ HWY_INLINE void Interleave(const Matrix<const bfloat16>& m, int64_t row, int64_t
       first, second);
 }
 
-// Calls visit(row, column) for blocks of 32 rows and 32 columns, in the order they lie in.
+// Calls visit(row, column) for each block of 32 rows and 32 columns, in the order in which they are
+// stored.
 template <class Visit>
 HWY_INLINE void ForEachBlock(const Matrix<const bfloat16>& m, const Visit& visit) {
   for (int64_t row = 0; row < m.rows; row += kDepth)
     for (int64_t column = 0; column < m.columns; column += kDepth) visit(row, column);
 }
 
-// To the transpose, [columns, rows] in whole tiles.
+// to = the transpose of `from`, [columns, rows], padded to whole tiles.
 void Transpose(const Matrix<const bfloat16>& from, const Matrix<bfloat16>& to) {
   alignas(64) bfloat16 pairs[2 * kTile];
   ForEachBlock(from, [&](int64_t row, int64_t column) HWY_ATTR {
@@ -66,7 +68,7 @@ void Transpose(const Matrix<const bfloat16>& from, const Matrix<bfloat16>& to) {
   });
 }
 
-// To panels [columns / 16][depth / 2, 16, 2]; an odd number of them is followed by another's room.
+// Packs panels [columns / 16][depth / 2, 16, 2]. `to` must have room for an even number of panels.
 void MakePanels(const Matrix<const bfloat16>& from, int64_t depth, bfloat16* to) {
   const int64_t size = depth * kRows;
   ForEachBlock(from, [&](int64_t row, int64_t column) HWY_ATTR {
@@ -85,9 +87,9 @@ namespace combiner {
 #if COMBINER_HAS_AMX
 namespace {
 
-// What is made at once. Of the depth so much that what a block of sums reads of two panels again
-// and again stays in the nearest cache; of rows and columns so many that they, and both factors
-// laid out for them, stay in the second.
+// Block sizes. The depth is such that the parts of two panels that a block of sums reads again and
+// again stay in the L1 cache. The side is such that the block of c and both converted factors stay
+// in the L2 cache.
 constexpr int64_t kDepthAtOnce = 512;
 constexpr int64_t kSideAtOnce = 256;
 
@@ -97,7 +99,7 @@ void multiply_part(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<fl
   PanelWeights::Panels panels;
   panels.in = round_up(a.rows, kTileDepth);
   panels.tiles = true;
-  // Rows whose distance is a power of two would share few cache sets.
+  // Rows that are a power of two apart would share a few cache sets.
   const int64_t stride = panels.in + kTileDepth;
   const int64_t rows_size = round_up(std::min(kSideAtOnce, c.rows), kTileRows) * stride;
   const int64_t panels_size = round_up(std::min(kSideAtOnce, c.columns), 2 * kTileRows) * panels.in;
@@ -107,7 +109,7 @@ void multiply_part(Matrix<const bfloat16> a, Matrix<const bfloat16> b, Matrix<fl
     N_AVX3::Transpose(a.column_block(row, rows),
                       {memory, round_up(rows, kTileRows), panels.in, stride});
     for_each_band(c.columns, kSideAtOnce, [&](int64_t column, int64_t columns) {
-      // Panels of all columns stay there for all rows.
+      // If one band covers all columns, its panels are made once and used for all rows.
       if (row == 0 || columns < c.columns)
         N_AVX3::MakePanels(b.column_block(column, columns), panels.in, panels.bf16.data());
       panels.out = columns;

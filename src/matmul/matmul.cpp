@@ -33,7 +33,7 @@ Desc describe(const Factor& f) {
   return Desc({f.rows, f.columns}, data_type(f.type), strides);
 }
 
-// A oneDNN matmul, under the library's two interfaces (descriptors went with version 3).
+// Creates a oneDNN matmul. oneDNN removed operation descriptors in version 3.
 dnnl::matmul::primitive_desc make_matmul(const Desc& a, const Desc& b, const Desc& c,
                                          const Desc* bias, bool accumulate) {
   dnnl::primitive_attr attributes;
@@ -51,7 +51,7 @@ dnnl::matmul::primitive_desc make_matmul(const Desc& a, const Desc& b, const Des
 #endif
 }
 
-// The same, or nothing where oneDNN has no primitive for such a product.
+// The same, or nothing if oneDNN has no primitive for this product.
 std::optional<dnnl::matmul::primitive_desc> find_matmul(const Desc& a, const Desc& b, const Desc& c,
                                                         const Desc* bias, bool accumulate) try {
   return make_matmul(a, b, c, bias, accumulate);
@@ -60,7 +60,8 @@ std::optional<dnnl::matmul::primitive_desc> find_matmul(const Desc& a, const Des
   return std::nullopt;
 }
 
-// Does what oneDNN is asked for; its complaints become an Error about what describe() says.
+// Runs work(). If oneDNN fails, throws an Error that contains its message and the text of
+// describe().
 template <class Describe, class Work>
 auto attempt(const Describe& describe, const Work& work) try {
   return work();
@@ -72,15 +73,15 @@ auto attempt(const Describe& describe, const Work& work) try {
 
 const char* name(ElementType type) { return type == ElementType::bf16 ? "bf16" : "f32"; }
 
-// Whether oneDNN may use all that the set has; each of its bits is an extension.
+// Whether oneDNN may use all of `set`, in which each bit is an instruction set extension.
 bool has_instructions(dnnl::cpu_isa set) {
   const auto bits = static_cast<unsigned>(set);
   return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
 }
 
-// How oneDNN likes the weights of a product. A plain layout as answer means that there is no packed
-// one: then [out, in] as stored is best, for with `out` a large power of two the transpose's
-// columns fall on few cache sets.
+// The layout that oneDNN prefers for the weights of a product. A plain layout means that it has no
+// packed one. Then [out, in], as stored, is best, because if `out` is a large power of two, the
+// columns of the transpose fall on few cache sets.
 Desc weights_layout(const Desc& a, dnnl::memory::data_type type, int64_t in, int64_t out,
                     const Desc& c) {
   const Desc any({in, out}, type, dnnl::memory::format_tag::any);
@@ -98,7 +99,7 @@ void reorder(dnnl::memory& from, dnnl::memory& to) {
   stream.wait();
 }
 
-// What tells one primitive from another.
+// What distinguishes one primitive from another.
 struct Key {
   int64_t m, n, k, a_stride, b_stride, c_stride;
   ElementType in, out;
@@ -132,12 +133,12 @@ void to_float_matrix(const Factor& f, float* out) {
     for (int64_t j = 0; j < columns; ++j) out[i * columns + j] = to_float(data[i * f.stride + j]);
 }
 
-// Float weights [in, out] to rows [out, in], rounded to `type`.
+// Copies float weights [in, out] to rows [out, in], rounded to `type`.
 void copy_rounded(const Factor& weights, ElementType type, float* to) {
   const auto* data = static_cast<const float*>(weights.data);
   const int64_t out_stride = weights.transposed ? weights.stride : 1;
   const int64_t in_stride = weights.transposed ? 1 : weights.stride;
-  // In squares, so that rows of one or of the other that are far apart stay in cache.
+  // Copies in squares, so that rows stay in cache even where they are far apart.
   constexpr int64_t kSide = 16;
   for (int64_t first_i = 0; first_i < weights.columns; first_i += kSide)
     for (int64_t first_j = 0; first_j < weights.rows; first_j += kSide)
@@ -148,7 +149,7 @@ void copy_rounded(const Factor& weights, ElementType type, float* to) {
         }
 }
 
-// Float weights [in, out] as panels are packed from them.
+// Float weights [in, out] in the form from which panels are packed.
 StoredWeights stored_weights(const Factor& weights) {
   const auto* data = static_cast<const float*>(weights.data);
   if (weights.transposed)
@@ -171,18 +172,20 @@ std::string description(const Factor& a, const Factor& b, const Product& c) {
                      stored(b), c.rows, c.columns, name(c.type), c.stride);
 }
 
-// Whether oneDNN makes wrong what it has a primitive for; `b` is null where the library itself
-// laid it out.
-bool is_made_wrong(const Factor& a, const Factor* b, const Product& c) {
-  // One column whose elements lie apart may be taken for one row. With AVX-512 3.7 does so where
-  // the product is such a column, or `a` the transpose of one, whatever the types: it writes or
-  // reads what lies between. The other such factors are not left to it either.
-  const auto is_apart = [](const Factor& f) {
+// Whether oneDNN has a primitive for this product but computes it wrongly. `b` is null if oneDNN
+// chose its layout.
+bool onednn_miscomputes(const Factor& a, const Factor* b, const Product& c) {
+  // A stored matrix of a single column whose elements are not contiguous may be mistaken for one
+  // with a single row. With AVX-512, oneDNN 3.7 does so if c or the matrix that `a` is the
+  // transpose of has a single column, whatever the types. It then reads or writes what lies between
+  // the elements. Other factors of this form are not left to oneDNN either.
+  const auto is_strided_column = [](const Factor& f) {
     return (f.transposed ? f.rows : f.columns) == 1 && f.stride > 1;
   };
-  if (is_apart(a) || (b && is_apart(*b)) || (c.columns == 1 && c.stride > 1)) return true;
-  // With tile registers oneDNN before 3.7.3, by its notes of that release, takes the rows of `a` to
-  // follow each other where the depth is not one of whole tiles.
+  if (is_strided_column(a) || (b && is_strided_column(*b)) || (c.columns == 1 && c.stride > 1))
+    return true;
+  // With AMX, oneDNN before 3.7.3 assumes that the rows of `a` are contiguous if the depth is not a
+  // multiple of a tile's depth (release notes of 3.7.3).
   constexpr int64_t kTileDepth = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
   static const bool tiles = has_instructions(dnnl::cpu_isa::avx512_core_amx);
   return tiles && a.type == ElementType::bf16 && !a.transposed && a.stride != a.columns &&
@@ -222,7 +225,7 @@ void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Produ
     multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, epilogue, scratch);
 }
 
-// Whether the product is of a kind that tile registers make faster than oneDNN.
+// Whether AMX kernels compute this kind of product faster than oneDNN.
 bool is_transposed_product(const Factor& a, const Factor& b, const Product& c) {
   return a.transposed && !b.transposed && a.type == ElementType::bf16 && b.type == a.type &&
          c.type == ElementType::f32 && amx_available();
@@ -256,7 +259,7 @@ bool panels_are_faster(ElementType type) { return type == ElementType::bf16 && a
 
 // ---- Packed weights
 
-// Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in oneDNN's own form
+// Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in oneDNN's own layout
 // (`memory`), or in panels.
 struct PackedWeights::Packed {
   Factor factor;                            // [in, out]
@@ -301,8 +304,8 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type,
     return;
   }
 
-  // The layout is asked for at a number of rows typical of the model's products; it depends on the
-  // other two sizes.
+  // The layout depends on the other two sizes, so it is chosen for a number of rows that is typical
+  // of the model's products.
   constexpr int64_t kTypicalRows = 128;
   packed_->attempt_packing([&] {
     const Desc layout = weights_layout(
@@ -351,13 +354,13 @@ const PanelWeights* PackedWeights::panels() const {
 
 struct Multiplier::State {
   struct Entry {
-    dnnl::matmul primitive;  // none where oneDNN makes no such product, or a wrong one
+    dnnl::matmul primitive;  // empty if oneDNN has no such primitive or computes it wrongly
     dnnl::memory a, b, c, bias;
     std::unordered_map<int, dnnl::memory> arguments;
   };
 
-  // All of float, or of types that the processor multiplies; of `a` and `b` one. b's memory is
-  // given where it is packed.
+  // All matrices are float or of types that the processor multiplies natively; a and b have the
+  // same type. If b is packed, `packed` is its memory.
   void run(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
            bool accumulate, const float* bias) {
     const Key key{a.rows,
@@ -399,7 +402,7 @@ struct Multiplier::State {
     const Desc bias_desc({1, c.columns}, dnnl::memory::data_type::f32,
                          dnnl::memory::dims{c.columns, 1});
     Entry entry;
-    if (is_made_wrong(a, packed ? nullptr : &b, c)) return entry;
+    if (onednn_miscomputes(a, packed ? nullptr : &b, c)) return entry;
     const auto matmul =
         find_matmul(a_desc, b_desc, c_desc, key.bias ? &bias_desc : nullptr, key.accumulate);
     if (!matmul) return entry;
@@ -424,7 +427,7 @@ struct Multiplier::State {
     return scratch.data();
   }
 
-  // The factor in float, in `scratch`.
+  // The factor in float: itself if it is float, or else a copy in `scratch`.
   static Factor in_float(const Factor& f, Buffer<float>& scratch) {
     if (f.type == ElementType::f32) return f;
     to_float_matrix(f, reserve(scratch, f.rows * f.columns));
@@ -442,7 +445,7 @@ struct Multiplier::State {
     return plain;
   }
 
-  // By our own kernels, all in float.
+  // Computes the product with our own kernels, all in float.
   void run_by_panels(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
                      bool accumulate, const float* bias) {
     Factor rows = a;
@@ -456,7 +459,7 @@ struct Multiplier::State {
                        panel_scratch);
   }
 
-  // Where there are no products of these types: the same product in float.
+  // Computes a product of types for which there is no native product, in float.
   void run_in_float(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
                     bool accumulate, const float* bias) {
     const Factor a32 = in_float(a, a_scratch);
@@ -482,7 +485,7 @@ struct Multiplier::State {
                      bool accumulate, const float* bias) {
     check_shapes(a, b.rows, b.columns, c);
     if (c.rows == 0 || c.columns == 0) return;
-    if (a.columns == 0) {  // a depth by which oneDNN 2.6 divides, and with which 3.7 leaves c alone
+    if (a.columns == 0) {  // oneDNN 2.6 divides by this depth, and 3.7 leaves c unchanged
       const Buffer<float> zeros(static_cast<size_t>(std::max(c.rows, c.columns)));
       return check_and_run(plain(Matrix<const float>(zeros.data(), c.rows, 1)),
                            plain(Matrix<const float>(zeros.data(), 1, c.columns)), nullptr, c,
@@ -545,13 +548,13 @@ OneDnnProduct::State::State(Type type, int64_t rows, int64_t out, int64_t in) {
   const auto plain = [](int64_t m, int64_t n, Element of) {
     return Desc({m, n}, of, dnnl::memory::format_tag::ab);
   };
-  // Where there is no AMX the instructions multiply unsigned bytes by signed ones.
+  // Without AMX, the instructions multiply unsigned bytes by signed bytes.
   const Desc a = plain(rows, in, type == Type::int8 ? Element::u8 : element);
   const Desc c = plain(rows, out, element);
   const Desc b = weights_layout(a, element, in, out, c);
   primitive = dnnl::matmul(make_matmul(a, b, c, nullptr, false));
 
-  // Small whole numbers, for every type has them.
+  // Small integers, which all types represent exactly.
   const auto operand = [&](const Desc& desc, int64_t m, int64_t n) {
     Buffer<float> values(static_cast<size_t>(m * n));
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 7);

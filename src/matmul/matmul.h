@@ -1,6 +1,6 @@
-// Matrix products, by oneDNN: no other file knows that library. Those with weights in panels are
-// multiply_panels', and so are those that oneDNN does not make, or makes wrong. Whatever else it
-// complains about becomes an Error that says of which product.
+// Matrix products by oneDNN; no other file uses that library. multiply_panels computes the products
+// with weights in panels, and those that oneDNN does not support or computes wrongly. All other
+// oneDNN errors become an Error that describes the product.
 #pragma once
 
 #include <cstdint>
@@ -19,23 +19,23 @@ inline constexpr ElementType element_type = ElementType::f32;
 template <>
 inline constexpr ElementType element_type<bfloat16> = ElementType::bf16;
 
-// Whether the processor multiplies bfloat16 matrices faster than float ones. Where it does not,
-// products of bfloat16 matrices are computed in float: the same figures, without the speed.
+// Whether the processor multiplies bfloat16 matrices faster than float matrices. If not, products
+// of bfloat16 matrices are computed in float, with the same results but without the speed.
 bool has_native_bf16();
 
-// Whether it multiplies int8 matrices faster than either.
+// Whether the processor multiplies int8 matrices faster than bfloat16 and float matrices.
 bool has_native_int8();
 
-// Whether weights of the type are best multiplied by multiply_panels: by tile registers it is
-// faster than oneDNN, and ends with the activation.
+// Whether multiply_panels is the fastest way to multiply weights of this type: with AMX it is
+// faster than oneDNN, and it applies the activation.
 bool panels_are_faster(ElementType type);
 
-// A factor of a product: a stored matrix [rows, columns], or its transpose.
+// A factor of a product: a stored matrix, or its transpose.
 struct Factor {
   const void* data;
   ElementType type;
-  int64_t rows, columns;  // of the factor, after the transpose if there is one
-  int64_t stride;         // elements between rows of the stored matrix
+  int64_t rows, columns;  // of the factor, that is, after transposition
+  int64_t stride;         // of the stored matrix, in elements
   bool transposed;
 };
 template <class T>
@@ -47,41 +47,42 @@ Factor transposed(Matrix<T> m) {
   return {m.data, element_type<std::remove_const_t<T>>, m.columns, m.rows, m.stride, true};
 }
 
-// A product's place.
+// Where a product is stored: [rows, columns], with rows `stride` elements apart.
 struct Product {
   void* data;
   ElementType type;
   int64_t rows, columns, stride;
   template <class T>
-  Product(Matrix<T> m)  // NOLINT: a matrix is a product's place
+  Product(Matrix<T> m)  // NOLINT: implicit
       : data(m.data), type(element_type<T>), rows(m.rows), columns(m.columns), stride(m.stride) {}
 };
 
-// The weights [out, in] of a dense layer, at least one of each, laid out once as the processor's
-// products like them.
-// Cheap to copy, the copies being of one storage; may be shared by threads.
+// The weights [out, in] of a dense layer, with out and in at least 1, in the layout that suits the
+// processor's products. Cheap to copy: copies share the storage. Threads may share it, too.
 class PackedWeights {
  public:
   PackedWeights() = default;
-  // Copies; `weights` may go.
+  // Copies `weights`, rounded to `type`. They need not outlive the call.
   PackedWeights(Matrix<const float> weights, ElementType type)
       : PackedWeights(transposed(weights), type) {}
-  // The same of [in, out], in float: the second factor of the layer's products. If
-  // panels_are_faster(type) they lie in `memory`, or in their own.
+  // The same for float weights given as [in, out], the second factor of the layer's products. If
+  // panels_are_faster(type), the panels are placed in `memory`, or in memory of their own if it is
+  // null.
   PackedWeights(const Factor& weights, ElementType type,
                 std::shared_ptr<PanelMemory> memory = nullptr);
-  // Weights whose products are those of multiply_panels.
+  // Weights whose products multiply_panels computes.
   explicit PackedWeights(PanelWeights panels);
-  // Refers to weights [in, out] that stay where they are and may change in place between products.
+  // Refers to weights [in, out] in place. They must stay there, but may change between products.
   static PackedWeights view(const Factor& weights);
 
-  // Copies other weights [in, out] of the same shape in place of its own, if it owns a copy. Not
-  // to be called while a product reads them.
+  // If this owns a copy, overwrites it with other float weights [in, out] of the same shape. Must
+  // not be called while a product reads the copy. Throws std::logic_error for another type or
+  // shape.
   void repack(const Factor& weights);
 
   int64_t out() const;
   int64_t in() const;
-  // The panels, if these are what the products read; else null.
+  // The panels, if products read them; otherwise null.
   const PanelWeights* panels() const;
 
  private:
@@ -90,8 +91,8 @@ class PackedWeights {
   std::shared_ptr<Packed> packed_;
 };
 
-// Makes products on the calling thread. Keeps the primitives it has made, so one lives as long as
-// its thread's work; not to be used by two threads at once.
+// Computes products on the calling thread. Keeps the oneDNN primitives it has created, so it should
+// live as long as its thread's work. Must not be used by two threads at once.
 class Multiplier {
  public:
   Multiplier();
@@ -99,11 +100,12 @@ class Multiplier {
   Multiplier(Multiplier&&) noexcept;
   Multiplier& operator=(Multiplier&&) noexcept;
 
-  // c = a b, or c += a b with `accumulate`. a and b are of one element type; c is float, or of that
-  // type too. Accumulated in float.
+  // c = a b, or c += a b with `accumulate`. a and b have the same element type; c is float or has
+  // that type, too. Accumulates in float. Throws std::logic_error if the shapes do not match and
+  // Error if oneDNN fails.
   void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false);
-  // A dense layer: c = a weights^T, with `a` not transposed, and on with the epilogue. Floats times
-  // weights in bfloat16 are multiplied in float.
+  // A dense layer: c = a weights^T, followed by the epilogue. `a` must not be transposed. Products
+  // of float inputs and bfloat16 weights are computed in float.
   void multiply(const Factor& a, const PackedWeights& weights, const Product& c,
                 const Epilogue& epilogue = {});
 
@@ -112,19 +114,19 @@ class Multiplier {
   std::unique_ptr<State> state_;
 };
 
-// A dense layer's product as oneDNN makes it, whatever makes the model's: what they are measured
-// beside. Its operands are its own and mean nothing; the weights are packed.
+// A dense layer's product as oneDNN computes it, even where the model's products are computed by
+// other kernels: the reference for their speed. Its operands are arbitrary; its weights are packed.
 class OneDnnProduct {
  public:
-  enum class Type : uint8_t { f32, bf16, int8 };  // of both operands and the product
+  enum class Type : uint8_t { f32, bf16, int8 };  // of both operands and of the result
 
-  // Of [rows, in] and weights [out, in].
+  // The product of inputs [rows, in] and weights [out, in].
   OneDnnProduct(Type type, int64_t rows, int64_t out, int64_t in);
   ~OneDnnProduct();
   OneDnnProduct(OneDnnProduct&&) noexcept;
   OneDnnProduct& operator=(OneDnnProduct&&) noexcept;
 
-  // On the calling thread.
+  // Computes the product on the calling thread.
   void make();
 
  private:

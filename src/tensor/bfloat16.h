@@ -1,4 +1,4 @@
-// The upper half of a float: same range, 8 bits of mantissa.
+// The upper half of a float: the same range, 8 bits of mantissa.
 #pragma once
 
 #include <bit>
@@ -10,7 +10,7 @@ struct bfloat16 {
   uint16_t bits = 0;
 };
 
-// Rounds to nearest, ties to even; NaN stays a (quiet) NaN.
+// Rounds to nearest, ties to even. NaN becomes a quiet NaN.
 inline bfloat16 to_bfloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};

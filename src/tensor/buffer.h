@@ -1,4 +1,4 @@
-// An owning array aligned to cache lines and vector registers.
+// An owning array, aligned to cache lines and vector registers.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace combiner {
 
-// Elements are zero (all bits) at first. Moves are cheap, copies are explicit (`clone`).
+// All bits of the elements are initially zero. Moves are cheap; copies are explicit (`clone`).
 template <class T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);

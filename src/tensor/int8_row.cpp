@@ -8,10 +8,10 @@
 namespace combiner {
 namespace {
 
-constexpr float kMost = 127;
-// The 7 bits that a product with up to 127 adds to the mantissa.
+constexpr float kMaxInt8 = 127;
+// The 7 bits that a product with an integer up to 127 adds to the mantissa.
 constexpr uint32_t kProductBits = 0x7f;
-// A float of this size has no bits for a fraction, so adding it rounds to nearest.
+// A float of this size has no fraction bits, so adding it rounds to the nearest integer.
 constexpr float kRounder = 0x1.8p23f;
 
 }  // namespace
@@ -20,7 +20,7 @@ float quantize_row(std::span<const float> row, std::span<int8_t> quantized) {
   float largest = 0;
   for (const float w : row) largest = std::max(largest, std::abs(w));
   const float scale =
-      std::bit_cast<float>(std::bit_cast<uint32_t>(largest / kMost) & ~kProductBits);
+      std::bit_cast<float>(std::bit_cast<uint32_t>(largest / kMaxInt8) & ~kProductBits);
   if (scale < std::numeric_limits<float>::min()) {
     std::ranges::fill(quantized, int8_t{0});
     return 0;

@@ -1,4 +1,4 @@
-// A matrix with storage of its own.
+// A matrix that owns its storage.
 #pragma once
 
 #include "combiner/matrix.h"
