@@ -258,8 +258,8 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
 }
 
 ModelConfig read_config(const std::filesystem::path& path) {
-  constexpr uint64_t kMostBytes = 1 << 20;
-  const std::vector<uint8_t> bytes = read_file(path, kMostBytes);
+  constexpr uint64_t kMaxBytes = 1 << 20;
+  const std::vector<uint8_t> bytes = read_file(path, kMaxBytes);
   return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
 }
 

@@ -52,7 +52,7 @@ class Decoder {
   void step(std::span<ImageState* const> states, const ChooseValue& choose, int rank = 0);
 
   // A team's threads wait here for each other.
-  void wait(int rank) { threads_[static_cast<size_t>(rank)].together.share.wait(); }
+  void wait(int rank) { threads_[static_cast<size_t>(rank)].team_worker.share.wait(); }
   // To be called when a thread has thrown: the others throw BrokenBarrier, now or when they come to
   // wait. The decoder is then of no more use.
   void abandon() { barrier_->break_up(); }
@@ -62,11 +62,11 @@ class Decoder {
   struct Thread {
     Thread(const ModelConfig& config, Share share, size_t batch)
         : parts(config, 1), attention(batch), images(batch) {
-      together.share = share;
+      team_worker.share = share;
     }
 
-    Worker together;
-    Worker alone;
+    Worker team_worker;
+    Worker own_worker;
     SharedPartsActivations<T> parts;
     AttentionStepScratch<T> attention;
     std::vector<StepImage<T>> images;

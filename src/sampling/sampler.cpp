@@ -27,9 +27,9 @@ void check(const ModelConfig& config, const SampleOptions& options) {
     if (value < low || value > high)
       throw Error(fmt::format("{} is {}; expected {} to {}", name, value, low, high));
   };
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  require_in("the number of images", options.count, 1, kMost);
-  require_in("the first image's index", options.first_index, 0, kMost - options.count);
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  require_in("the number of images", options.count, 1, kMax);
+  require_in("the first image's index", options.first_index, 0, kMax - options.count);
   require_in("the batch", options.batch, 1, std::numeric_limits<int>::max());
   require_in("the number of threads", options.threads, 1, std::numeric_limits<int>::max());
   if (config.image.channels != 3)
@@ -278,10 +278,10 @@ std::unique_ptr<Teams> best_teams(const Model& model, ImagePool& pool, ThreadTea
     for (size_t i = 0; i < all.size(); ++i) rates[i] = std::max(rates[i], all[i]->measure());
   // Larger teams share the reading of weights, and first positions read little else: over whole
   // images they gain less than by trial.
-  constexpr double kGain = 1.15;
+  constexpr double kMinGain = 1.15;
   size_t best = 0;
   for (size_t i = 1; i < all.size(); ++i)
-    if (rates[i] > kGain * rates[best]) best = i;
+    if (rates[i] > kMinGain * rates[best]) best = i;
   return std::move(all[best]);
 }
 

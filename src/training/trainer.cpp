@@ -82,13 +82,13 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
   while (gradients_.size() < workers) gradients_.emplace_back(weights_.parameters.size);
 }
 
-double Trainer::sum_of_parts(const std::function<double(size_t offset, size_t count)>& work) {
-  constexpr size_t kPart = size_t{1} << 16;
+double Trainer::sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work) {
+  constexpr size_t kChunk = size_t{1} << 16;
   const size_t size = weights_.values.size();
-  std::vector<double> sums((size + kPart - 1) / kPart);
+  std::vector<double> sums((size + kChunk - 1) / kChunk);
   team_.for_each(static_cast<int64_t>(sums.size()), [&](int, int64_t index) {
-    const size_t offset = static_cast<size_t>(index) * kPart;
-    sums[static_cast<size_t>(index)] = work(offset, std::min(kPart, size - offset));
+    const size_t offset = static_cast<size_t>(index) * kChunk;
+    sums[static_cast<size_t>(index)] = work(offset, std::min(kChunk, size - offset));
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
@@ -127,7 +127,7 @@ StepReport Trainer::step(double fraction_done) {
   report.step = steps() + 1;
   report.images = images_ + options_.batch;
   report.bits_per_dim = nats / dims / std::numbers::ln2;
-  report.gradient_norm = std::sqrt(sum_of_parts([&](size_t offset, size_t count) {
+  report.gradient_norm = std::sqrt(sum_over_chunks([&](size_t offset, size_t count) {
     const std::span<float> sum = gradients_[0].span().subspan(offset, count);
     for (size_t other = 1; other < gradients_.size(); ++other)
       add_row(gradients_[other].span().subspan(offset, count), sum.data());
@@ -152,7 +152,7 @@ StepReport Trainer::step(double fraction_done) {
   // Young averages forget faster: the first weights say nothing.
   const auto age = static_cast<double>(report.step);
   const double decay = std::min(options_.average_decay, age / (age + 10));
-  const double squares = sum_of_parts([&](size_t offset, size_t count) {
+  const double squares = sum_over_chunks([&](size_t offset, size_t count) {
     const std::span<const float> values = weights_.values.span().subspan(offset, count);
     blend(values, static_cast<float>(decay), average_.values.span().subspan(offset, count));
     return sum_of_squares(values);

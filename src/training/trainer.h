@@ -61,7 +61,7 @@ class Trainer {
   double gradient(std::vector<GradientPass<T>>& passes);
   // Calls work(offset, count) for parts of the flat buffers, shared out among the threads and so
   // small that they stay in cache. Returns the sum of the results, added up in order.
-  double sum_of_parts(const std::function<double(size_t offset, size_t count)>& work);
+  double sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work);
 
   TrainingOptions options_;
   std::shared_ptr<const Dataset> data_;

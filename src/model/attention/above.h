@@ -18,7 +18,7 @@ class AbovePart : public Part<T> {
  public:
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override;
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override;
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override;
   void finish_position(const Band<T>& row, int64_t column, T* state,
                        PartActivations<T>& act) const final;
   void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,

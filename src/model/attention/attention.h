@@ -47,7 +47,7 @@ struct AttentionInput {
 
 // What attend_image leaves behind: nothing but what it returns; also what a backward pass reads; or
 // `attended` too, which is scratch memory otherwise.
-enum class AttendedUse { forward_only, backward, floats };
+enum class OutputUse { forward_only, backward, floats };
 
 // A whole image. Fills attended [L, D], rounded, the same as products read it, lse [L, H], the
 // log-sum-exp of each head's logits, and the state.
@@ -55,7 +55,7 @@ template <class T>
 void attend_image(Attention attention, const AttentionShape& shape,
                   const AttentionInput<T>& positions, const SummaryWeights* summary,
                   Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                  PartsActivations<T>& activations, Worker& worker, AttendedUse use);
+                  PartsActivations<T>& activations, Worker& worker, OutputUse use);
 
 // Heads first .. first + number - 1.
 struct HeadRange {
@@ -69,18 +69,18 @@ void prefetch_kv(Attention attention, const AttentionShape& shape, int64_t posit
                  HeadRange heads, T* state);
 
 // Some heads of the next position of one image, in raster order: `input` has one row, of all heads,
-// which becomes part of the state. `lines` are the keys and values that those heads attend. Threads
+// which becomes part of the state. `spans` are the keys and values that those heads attend. Threads
 // may share a position's heads.
 template <class T>
 void append_kv(Attention attention, const AttentionShape& shape, int64_t position, HeadRange heads,
-               const AttentionInput<T>& input, T* state, KvSpans<T>& lines, Worker& worker);
+               const AttentionInput<T>& input, T* state, KvSpans<T>& spans, Worker& worker);
 
-// To be called once all heads have attended their lines, before the next position: makes of the
+// To be called once all heads have attended their spans, before the next position: makes of the
 // state what the next attends. `activations` are for a band of one row.
 template <class T>
 void finish_position(Attention attention, const AttentionShape& shape, int64_t position,
                      const SummaryWeights* summary, T* state, PartsActivations<T>& activations,
-                     Worker& worker, ReadAgain read_again);
+                     Worker& worker, NextRead next_read);
 
 // A whole image in which every position attends all others, before and after it: the variant's
 // parts and their mirror images. What is attended directly is in no abstraction. Only for variants

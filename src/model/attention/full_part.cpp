@@ -37,7 +37,7 @@ class FullPart final : public Part<T> {
     const Matrix<const T> query = band.query.positions();
     const Matrix<const T> key = band.all_key.positions();
     const Matrix<const T> value = band.all_value.positions();
-    const AttendedLine<T> to = attended.positions();
+    const AttendedRows<T> to = attended.positions();
     for_each_tile(first, query.rows, false,
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(band.shape, query.row_block(q - first, queries),
@@ -48,9 +48,9 @@ class FullPart final : public Part<T> {
   }
 
   void add_spans(const Band<T>& row, int64_t column, T* /*state*/,
-                 KvSpans<T>& lines) const override {
+                 KvSpans<T>& spans) const override {
     const int64_t keys = row.first_row * row.shape.columns + column + 1;
-    lines.add(row.all_key.positions().row_block(0, keys),
+    spans.add(row.all_key.positions().row_block(0, keys),
               row.all_value.positions().row_block(0, keys));
   }
 
@@ -59,7 +59,7 @@ class FullPart final : public Part<T> {
     const Matrix<const T> query = reversed(image.query.positions());
     const Matrix<const T> key = reversed(image.key.positions());
     const Matrix<const T> value = reversed(image.value.positions());
-    const AttendedLine<T> to = reversed(attended.positions());
+    const AttendedRows<T> to = reversed(attended.positions());
     for_each_tile(0, query.rows, true,
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(image.shape, query.row_block(q, queries), key.row_block(k, keys),

@@ -29,7 +29,7 @@ class HorizontalPart final : public AbovePart<T> {
     return 2 * shape.positions() * shape.dim;
   }
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    return PartActivations<T>::of_queries(shape, rows * shape.columns);
+    return PartActivations<T>::for_queries(shape, rows * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     const int64_t made = shape.rows * (shape.columns * (shape.columns - 1) / 2);

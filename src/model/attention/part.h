@@ -47,19 +47,19 @@ struct PartActivations {
   // Summaries: SummaryOutput(value) + the attention's input, its moments and LayerNorm.
   OwnedMatrix<float> sum;  // [n, D]
   Buffer<RowMoments> moments;
-  OwnedMatrix<T> norm;          // [n, D]
-  OwnedMatrix<float> unturned;  // [n, D] keys before they are turned, where they are
+  OwnedMatrix<T> norm;           // [n, D]
+  OwnedMatrix<float> unrotated;  // [n, D] keys before they are turned, where they are
 
   // For n abstractions, whose keys and values lie elsewhere.
-  static PartActivations of_queries(const AttentionShape& shape, int64_t n) {
+  static PartActivations for_queries(const AttentionShape& shape, int64_t n) {
     PartActivations act;
     act.query = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(n, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
     return act;
   }
-  static PartActivations of_abstractions(const AttentionShape& shape, int64_t n) {
-    PartActivations act = of_queries(shape, n);
+  static PartActivations for_abstractions(const AttentionShape& shape, int64_t n) {
+    PartActivations act = for_queries(shape, n);
     act.key = OwnedMatrix<T>(n, shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
     return act;
@@ -68,7 +68,7 @@ struct PartActivations {
 
 // When what is kept of an image is read again: while it is still in cache, or after so much else
 // that it won't be.
-enum class ReadAgain { soon, late };
+enum class NextRead { soon, late };
 
 // Whole rows first_row .. first_row + query.rows - 1 of one image.
 template <class T>
@@ -79,7 +79,7 @@ struct Band {
   Grid<const T> all_key, all_value;        // of these and all rows above, if a part keeps positions
   const SummaryWeights* summary;           // axial_rowmajor only
   Worker& worker;
-  ReadAgain read_again = ReadAgain::soon;
+  NextRead next_read = NextRead::soon;
 
   Band upside_down() const {
     Band band = *this;
@@ -97,14 +97,14 @@ template <class T>
 class KvSpans {
  public:
   void clear(int64_t first_column) {
-    lines_.clear();
+    spans_.clear();
     int8_ = {};
     first_column_ = first_column;
   }
   // Rows of [n, D]; n may be 0.
   void add(Matrix<const T> key, Matrix<const T> value) {
     if (key.rows == 0) return;
-    lines_.push_back(
+    spans_.push_back(
         {key.data + first_column_, key.stride, value.data + first_column_, value.stride, key.rows});
   }
   // The same in 8 bits, once at most.
@@ -115,11 +115,11 @@ class KvSpans {
         key_scale,
         value_scale};
   }
-  std::span<const KvSpan<T>> span() const { return lines_; }
+  std::span<const KvSpan<T>> span() const { return spans_; }
   const Int8KvSpan& int8() const { return int8_; }
 
  private:
-  std::vector<KvSpan<T>> lines_;
+  std::vector<KvSpan<T>> spans_;
   Int8KvSpan int8_ = {};
   int64_t first_column_ = 0;
 };
@@ -135,11 +135,11 @@ struct Attended {
   bool last = false;
   bool forward_only = false;  // no backward pass follows
 
-  AttendedLine<T> row(int64_t r) const { return {out.row(r), rounded.row(r), lse.row(r)}; }
-  AttendedLine<T> column(int64_t c) const {
+  AttendedRows<T> row(int64_t r) const { return {out.row(r), rounded.row(r), lse.row(r)}; }
+  AttendedRows<T> column(int64_t c) const {
     return {out.column(c), rounded.column(c), lse.column(c)};
   }
-  AttendedLine<T> positions() const {
+  AttendedRows<T> positions() const {
     return {out.positions(), rounded.positions(), lse.positions()};
   }
   Attended upside_down() const {
@@ -179,9 +179,9 @@ struct AttendedGradient {
   SummaryGradient summary;  // this
   AttentionBackwardScratch<T>& scratch;
 
-  RoundedAttentionGradient<T> of_row(int64_t r) const {
+  RoundedAttentionGradient<T> row_gradient(int64_t r) const {
     const auto& [query, key, value] = rounded;
-    return {places_of(d_query.row(r), d_key.row(r), d_value.row(r)),
+    return {gradient_views(d_query.row(r), d_key.row(r), d_value.row(r)),
             query.at(r, 0),
             query.column_stride,
             key.at(r, 0),
@@ -220,7 +220,7 @@ class Part {
                            PartActivations<T>& act) const = 0;
   // Adds what position `column` of the band's one row attends; the positions up to itself are
   // there.
-  virtual void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const = 0;
+  virtual void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const = 0;
   // Called after that of each position, in raster order, before the next position is there.
   virtual void finish_position(const Band<T>& /*row*/, int64_t /*column*/, T* /*state*/,
                                PartActivations<T>& /*act*/) const {}

@@ -33,7 +33,7 @@ class Rotary {
       return floats.view(to.rows);
   }
   template <class T>
-  static OwnedMatrix<float> room(const AttentionShape& shape, int64_t n, int64_t columns) {
+  static OwnedMatrix<float> make_scratch(const AttentionShape& shape, int64_t n, int64_t columns) {
     const bool needed = shape.rotary_base && !std::is_same_v<T, float>;
     return needed ? OwnedMatrix<float>(n, columns) : OwnedMatrix<float>();
   }

@@ -19,8 +19,8 @@ class RowPart : public Part<T> {
   }
 
   void add_spans(const Band<T>& row, int64_t column, T* /*state*/,
-                 KvSpans<T>& lines) const override {
-    lines.add(row.key.row(0).row_block(0, column + 1), row.value.row(0).row_block(0, column + 1));
+                 KvSpans<T>& spans) const override {
+    spans.add(row.key.row(0).row_block(0, column + 1), row.value.row(0).row_block(0, column + 1));
   }
 
   // To the right of me.

@@ -53,7 +53,7 @@ class SpanPart final : public Part<T> {
   // Of the spans that the band's positions complete.
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     if (!abstract_) return {};
-    return PartActivations<T>::of_abstractions(shape, rows * shape.columns);
+    return PartActivations<T>::for_abstractions(shape, rows * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     int64_t sum = 0;
@@ -79,11 +79,11 @@ class SpanPart final : public Part<T> {
     }
   }
 
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override {
     const Stack<T> stack(row.shape, state);
-    const int64_t spans = spans_before(row.first_row * row.shape.columns + column);
-    lines.add(stack.key.row_block(0, spans), stack.value.row_block(0, spans));
-    lines.add(row.key.row(0).row_block(column, 1), row.value.row(0).row_block(column, 1));
+    const int64_t earlier = spans_before(row.first_row * row.shape.columns + column);
+    spans.add(stack.key.row_block(0, earlier), stack.value.row_block(0, earlier));
+    spans.add(row.key.row(0).row_block(column, 1), row.value.row(0).row_block(column, 1));
   }
   void finish_position(const Band<T>& row, int64_t column, T* state,
                        PartActivations<T>& act) const override {

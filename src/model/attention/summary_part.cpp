@@ -65,9 +65,9 @@ class SummaryPart final : public AbovePart<T> {
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     const int64_t n = rows * shape.columns;
     PartActivations<T> act;
-    act.key = OwnedMatrix<T>(std::min(rows, rows_of(shape, kPositionsForward)) * shape.columns,
-                             shape.dim);
-    act.unturned = Rotary::room<T>(shape, act.key.view().rows, shape.dim);
+    act.key = OwnedMatrix<T>(
+        std::min(rows, rows_per_band(shape, kPositionsForward)) * shape.columns, shape.dim);
+    act.unrotated = Rotary::make_scratch<T>(shape, act.key.view().rows, shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(shape.columns, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
@@ -80,22 +80,22 @@ class SummaryPart final : public AbovePart<T> {
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
     // What was made of the rows before is kept for a backward pass only.
-    const bool kept = !attended.forward_only;
-    summarise_rows(band, kept, state, act, [&](int64_t r, const AttendedLine<T>& values) {
+    const bool keep_all = !attended.forward_only;
+    summarise_rows(band, keep_all, state, act, [&](int64_t r, const AttendedRows<T>& values) {
       attend_causal_and_full(tile_of(band.shape, band.query.row(r), band.key.row(r),
                                      band.value.row(r), Visible::causal()),
                              attended.row(r).output(), values.output(), band.worker.scratch);
     });
     this->attend_keys(band, attended, state);
   }
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override {
     if (row.shape.summaries != KeptSummaries::in_8_bits)
-      return AbovePart<T>::add_spans(row, column, state, lines);
+      return AbovePart<T>::add_spans(row, column, state, spans);
     const Int8Summaries summaries(row.shape, state);
     const auto rows_so_far = [&](int8_t* of) {
       return summaries.column(of, column).row_block(0, row.first_row);
     };
-    lines.add(rows_so_far(summaries.keys), summaries.key_scales + column * row.shape.rows,
+    spans.add(rows_so_far(summaries.keys), summaries.key_scales + column * row.shape.rows,
               rows_so_far(summaries.values), summaries.value_scales + column * row.shape.rows);
   }
   bool rounds_gradient() const override { return true; }
@@ -116,7 +116,7 @@ class SummaryPart final : public AbovePart<T> {
   }
 
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
-    summarise_rows(band, true, state, act, [&](int64_t r, const AttendedLine<T>& values) {
+    summarise_rows(band, true, state, act, [&](int64_t r, const AttendedRows<T>& values) {
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
                    Visible::all(), values, Merge::replace, band.worker.scratch);
     });
@@ -126,7 +126,7 @@ class SummaryPart final : public AbovePart<T> {
                        const Above<float>& d_above, T* /*state*/,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    const int64_t rows_at_once = rows_of(shape, kPositionsBackward);
+    const int64_t rows_at_once = rows_per_band(shape, kPositionsBackward);
     for_each_band(shape.rows, rows_at_once, [&](int64_t first_row, int64_t rows) {
       const int64_t first = first_row * shape.columns;
       const auto of_positions = [&](const Grid<float>& d) {
@@ -143,7 +143,7 @@ class SummaryPart final : public AbovePart<T> {
   // enough that gradients of weights, on the way back, are read and written seldom.
   static constexpr int64_t kPositionsForward = 128;
   static constexpr int64_t kPositionsBackward = 256;
-  static int64_t rows_of(const AttentionShape& shape, int64_t positions) {
+  static int64_t rows_per_band(const AttentionShape& shape, int64_t positions) {
     return std::max<int64_t>(positions / shape.columns, 1);
   }
 
@@ -189,7 +189,7 @@ class SummaryPart final : public AbovePart<T> {
                   Visible::causal()),
           output_gradient(gradient.d_out.row(r), gradient.lse.row(r), gradient.delta.row(r)),
           output_gradient(of_row(d_value), of_row(of_band(act.lse.view())), of_row(delta)),
-          gradient.of_row(r), image.worker.scratch);
+          gradient.row_gradient(r), image.worker.scratch);
     }
   }
 
@@ -197,16 +197,16 @@ class SummaryPart final : public AbovePart<T> {
   // attend of it, later ones included. Unless what they are made of is `kept`, it takes turns in
   // the same memory.
   template <class AttendRow>
-  static void summarise_rows(const Band<T>& band, bool kept, T* state, PartActivations<T>& act,
+  static void summarise_rows(const Band<T>& band, bool keep_all, T* state, PartActivations<T>& act,
                              AttendRow&& attend_row) {
     const int64_t columns = band.shape.columns;
     for_each_band(
-        band.query.rows, rows_of(band.shape, kPositionsForward),
+        band.query.rows, rows_per_band(band.shape, kPositionsForward),
         [&](int64_t first_row, int64_t rows) {
-          const int64_t first = kept ? first_row * columns : 0;
+          const int64_t first = keep_all ? first_row * columns : 0;
           for (int64_t i = 0; i < rows; ++i) {
             const auto of_row = [&](auto m) { return m.row_block(first + i * columns, columns); };
-            attend_row(first_row + i, AttendedLine<T>{act.mean.view(), of_row(act.value.view()),
+            attend_row(first_row + i, AttendedRows<T>{act.mean.view(), of_row(act.value.view()),
                                                       of_row(act.lse.view()), true});
           }
           summarise(band, first_row, rows, first, state, act);
@@ -232,8 +232,8 @@ class SummaryPart final : public AbovePart<T> {
     const Matrix<T> key = act.key.view(rows * columns);
     make_keys(band, norm, first_row, key, act);
     for (int64_t i = 0; i < rows; ++i)
-      keep(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state,
-           band.read_again, band.worker.scratch);
+      store(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state,
+            band.next_read, band.worker.scratch);
   }
 
   // The keys of summaries, from `norm` of some of the band's rows on from first_row.
@@ -241,20 +241,20 @@ class SummaryPart final : public AbovePart<T> {
                         PartActivations<T>& act) {
     const auto& [output, weight, norm_weights, rotary] = *band.summary;
     if (!rotary) return dense(band.worker, norm, weight, key);
-    const Matrix<float> unturned = Rotary::before_rounding(key, act.unturned);
-    dense(band.worker, norm, weight, unturned);
-    rotary->template turn<float, T>(unturned, (band.first_row + first_row) * band.shape.columns,
+    const Matrix<float> unrotated = Rotary::before_rounding(key, act.unrotated);
+    dense(band.worker, norm, weight, unrotated);
+    rotary->template turn<float, T>(unrotated, (band.first_row + first_row) * band.shape.columns,
                                     Turn::forward, key);
   }
 
   // A row's summaries into the state.
-  static void keep(const AttentionShape& shape, int64_t row, Matrix<const T> key,
-                   Matrix<const T> value, T* state, ReadAgain read_again, Scratch& scratch) {
-    const bool away = read_again == ReadAgain::late;
+  static void store(const AttentionShape& shape, int64_t row, Matrix<const T> key,
+                    Matrix<const T> value, T* state, NextRead next_read, Scratch& scratch) {
+    const bool bypass_cache = next_read == NextRead::late;
     if (shape.summaries == KeptSummaries::in_8_bits) {
       const Int8Summaries to(shape, state);
       const auto put = [&](Matrix<const T> from, Matrix<int8_t> place, float* scales) {
-        if (!away) return quantize_rows<T>(from, place, scales + row, to.rows);
+        if (!bypass_cache) return quantize_rows<T>(from, place, scales + row, to.rows);
         const Matrix<int8_t> rounded(
             scratch.reserve<int8_t>(static_cast<size_t>(from.rows * from.columns)), from.rows,
             from.columns);
@@ -267,7 +267,7 @@ class SummaryPart final : public AbovePart<T> {
     }
     const Summaries<T> to(shape, state);
     const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T>
-                     : away                                    ? stream_store<T>
+                     : bypass_cache                            ? stream_store<T>
                                                                : convert<T, T>;
     put(key, to.key.row(row));
     put(value, to.value.row(row));

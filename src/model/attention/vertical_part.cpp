@@ -23,7 +23,7 @@ struct Columns {
 // For the positions of `row` the sets of all columns but their own.
 template <class T>
 void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<const T> key,
-                          Matrix<const T> value, const AttendedLine<T>& to) {
+                          Matrix<const T> value, const AttendedRows<T>& to) {
   attend_heads(band.shape, query, key, value, Visible::strict(), to, Merge::merge,
                band.worker.scratch);
   attend_heads(band.shape, reversed(query), reversed(key), reversed(value), Visible::strict(),
@@ -39,7 +39,7 @@ class VerticalPart final : public Part<T> {
   }
   // Of each row's sets, and of those of the row after the band.
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    return PartActivations<T>::of_abstractions(shape, (rows + 1) * shape.columns);
+    return PartActivations<T>::for_abstractions(shape, (rows + 1) * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     const int64_t made = shape.columns * (shape.rows * (shape.rows - 1) / 2);
@@ -76,11 +76,11 @@ class VerticalPart final : public Part<T> {
                               attended.row(r));
   }
 
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override {
     if (row.first_row == 0) return;
     const Columns<T> sets(row.shape, state);
     const auto add_block = [&](int64_t first, int64_t count) {
-      lines.add(sets.key.row_block(first, count), sets.value.row_block(first, count));
+      spans.add(sets.key.row_block(first, count), sets.value.row_block(first, count));
     };
     add_block(0, column);
     add_block(column + 1, row.shape.columns - column - 1);

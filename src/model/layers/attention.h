@@ -62,8 +62,8 @@ struct AttentionActivations {
       : positions(static_cast<size_t>(n)),
         norm(n, config.embed_dim),
         query_key_value(n, 3 * int64_t{config.embed_dim}),
-        unturned(Rotary::room<T>(attention_shape(config), std::min(n, kPositionsAtOnce),
-                                 3 * int64_t{config.embed_dim})),
+        unrotated(Rotary::make_scratch<T>(attention_shape(config), std::min(n, kPositionsAtOnce),
+                                          3 * int64_t{config.embed_dim})),
         lse(n, config.num_heads),
         attended(n, config.embed_dim) {
     std::iota(positions.begin(), positions.end(), 0);
@@ -73,7 +73,7 @@ struct AttentionActivations {
   std::vector<int64_t> positions;
   NormActivations<T> norm;
   OwnedMatrix<T> query_key_value;  // [n, 3D]
-  OwnedMatrix<float> unturned;     // of the rows at hand, before queries and keys are turned
+  OwnedMatrix<float> unrotated;    // of the rows at hand, before queries and keys are turned
   OwnedMatrix<float> lse;          // [n, H] of the logits of all heads and parts, merged
   OwnedMatrix<T> attended;         // [n, D] as the output product reads it
 
@@ -147,15 +147,15 @@ struct AttentionStepScratch {
 template <class T>
 void attention_step(const AttentionWeights& weights, std::span<const StepImage<T>> images,
                     Matrix<float> out, AttentionActivations<T>& act,
-                    AttentionStepScratch<T>& scratch, Worker& together, Worker& alone);
+                    AttentionStepScratch<T>& scratch, Worker& team_worker, Worker& own_worker);
 
 // To be called once a position of an image is done, before the next one: makes of the state what
 // the next position attends to. `parts` are for a band of one row.
 template <class T>
 void attention_finish_step(const AttentionWeights& weights, const StepImage<T>& image,
-                           PartsActivations<T>& parts, Worker& worker, ReadAgain read_again) {
+                           PartsActivations<T>& parts, Worker& worker, NextRead next_read) {
   finish_position<T>(weights.variant, weights.shape, image.position, &weights.summary, image.state,
-                     parts, worker, read_again);
+                     parts, worker, next_read);
 }
 
 // ---- Backward

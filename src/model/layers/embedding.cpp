@@ -13,7 +13,7 @@ namespace {
 
 // Most rows a position's embedding is a sum of: token, two contexts of four channels, two
 // positions.
-constexpr size_t kMostRows = 11;
+constexpr size_t kMaxRows = 11;
 
 // Row indices of the tables that a position reads, as offsets of a parameter or a pointer's rows.
 struct PixelPlace {
@@ -154,7 +154,7 @@ int64_t stem_inputs(const ModelConfig& config) {
 template <class T>
 void embed_position(const ModelConfig& config, const EmbeddingWeights& weights,
                     const ImagePosition& at, float* x, T* stem_in) {
-  std::array<const float*, kMostRows> rows;
+  std::array<const float*, kMaxRows> rows;
   size_t count = 0;
   const int64_t dim = config.embed_dim;
   for_each_table_row(config, weights, at.pixels, at.position,
