@@ -45,7 +45,7 @@ struct AttentionLayer::State {
   Buffer<float> state;
   PartsActivations<float> activations;
   OwnedMatrix<float> attended, lse;
-  // For backward only.
+  // For the backward pass only; allocated by the first one.
   OwnedMatrix<float> delta;
   AttentionBackwardScratch<float> scratch;
   Worker worker;

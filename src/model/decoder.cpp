@@ -105,13 +105,13 @@ void Decoder<T>::choose_values(std::span<ImageState* const> states, const Choose
   }
 }
 
-// The blocks of an image have nothing to do with each other here. Block by block, so that a block's
-// weights stay in cache from image to image.
+// The blocks are independent here. Going block by block keeps a block's weights in cache from one
+// image to the next.
 template <class T>
 void Decoder<T>::finish(std::span<ImageState* const> states, Thread& thread) {
   const auto layers = static_cast<int64_t>(weights_.blocks.size());
   const auto n = static_cast<int64_t>(states.size());
-  // The part of a processor's caches that one thread may count on.
+  // The share of the processor's caches that one thread may count on.
   constexpr size_t kCachePerThread = size_t{16} << 20;
   const size_t state_bytes =
       states.empty() ? 0 : states.size() * decode_state<T>(states.front()).bytes();

@@ -7,7 +7,7 @@
 namespace combiner {
 namespace {
 
-// Queries from row first_row on attend the keys strictly above them.
+// The queries, whose first row is first_row, attend to the keys strictly above them.
 template <class T>
 void attend_above(const Band<T>& band, int64_t first_row, Grid<const T> query,
                   const Above<const T>& above, const Attended<T>& attended) {

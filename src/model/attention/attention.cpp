@@ -56,14 +56,14 @@ KvLayout kv_layout_of(Parts<T> parts) {
   return layout;
 }
 
-// A layer's state.
+// The layout of a layer's state.
 template <class T>
 struct LayerState {
-  // [C, D] of the row being decoded.
+  // The row being decoded, [C, D] each.
   Matrix<T> row_input, row_query, row_key, row_value;
-  // Of all positions, where the variant keeps them.
+  // All positions, if the variant stores them.
   Grid<T> all_key, all_value;
-  T* part_states;  // one part's after another
+  T* part_states;  // the states of the parts, one after another
 
   LayerState(Parts<T> parts, const AttentionShape& shape, T* data) : part_states(data) {
     for (Matrix<T>* row : {&row_input, &row_query, &row_key, &row_value}) {
@@ -101,7 +101,8 @@ void for_each_part(Parts<T> parts, const AttentionShape& shape, const LayerState
   }
 }
 
-// Rows whose keys and values the state keeps, if it keeps any.
+// The band of the whole rows `positions`, which start at row first_row, with the keys and values
+// that the state stores, if any.
 template <class T>
 Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionInput<T>& positions,
                 const SummaryWeights* summary, const LayerState<T>& state, Worker& worker) {
@@ -122,7 +123,7 @@ Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionI
           worker};
 }
 
-// Whole rows' keys and values into the state, if it keeps any.
+// Copies the keys and values of whole rows into the state, if it stores them.
 template <class T>
 void store_rows(const LayerState<T>& state, const Band<T>& band) {
   if (!state.all_key.data) return;
@@ -132,7 +133,8 @@ void store_rows(const LayerState<T>& state, const Band<T>& band) {
   }
 }
 
-// Calls visit(what is kept of a position, where [D]) for each place of the state that one has.
+// Calls visit(field, destination [D]) for each place where the state stores something of a
+// position. `field` is the member of AttentionInput that is stored there.
 template <class T, class Visit>
 void for_each_slot(const LayerState<T>& state, int64_t row, int64_t column, Visit&& visit) {
   using Input = AttentionInput<T>;

@@ -6,13 +6,13 @@
 namespace combiner {
 namespace {
 
-// Keys to a tile: with their values and logits they stay in the second cache.
+// Keys per tile, chosen so that they, their values and their logits stay in the L2 cache.
 constexpr int64_t kTileKeys = 256;
 constexpr int64_t kTileQueries = 64;
 
-// Calls visit(first query, queries, first key, keys, visible) for the tiles in which queries
-// first .. first + count - 1 of the positions attend those up to themselves, or (strict) before
-// themselves; tiles of the same queries in order of keys.
+// Splits causal attention into tiles. Queries first .. first + count - 1 attend to the positions up
+// to themselves or, if `strict`, before themselves. Calls visit(first query, queries, first key,
+// keys, visible) for each tile; the tiles of the same queries come in order of keys.
 template <class Visit>
 void for_each_tile(int64_t first, int64_t count, bool strict, Visit&& visit) {
   for (int64_t q = first; q < first + count; q += kTileQueries) {

@@ -18,7 +18,7 @@ struct RowKeys {
       : key(data, shape.rows, shape.dim), value(key.row(key.rows), shape.rows, shape.dim) {}
 };
 
-// Parts that keep one key of each row, which all positions below attend.
+// Parts that store one key per row, which all positions below attend to.
 template <class T>
 class RowKeysPart : public AbovePart<T> {
  public:

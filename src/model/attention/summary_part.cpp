@@ -1,5 +1,6 @@
-// A summary's value is its position's attention over its whole row, later positions included; its
-// key is SummaryKey(LayerNorm(SummaryOutput(value) + the attention's input)).
+// A summary's value is its position's attention over the whole row, later positions included; only
+// rows below read it, so attention remains causal. Its key is
+// SummaryKey(LayerNorm(SummaryOutput(value) + the attention's input)).
 
 #include <algorithm>
 
@@ -16,7 +17,7 @@
 namespace combiner {
 namespace {
 
-// The state: all positions' summaries.
+// The state: the summaries of all positions.
 template <class T>
 struct Summaries {
   Grid<T> key, value;
@@ -27,7 +28,7 @@ struct Summaries {
                                  shape.dim)) {}
 };
 
-// The same in 8 bits, of a column after the other: keys and values [C, R, D], their scales [C, R].
+// The same in 8 bits, column by column: keys and values [C, R, D] and their scales [C, R].
 struct Int8Summaries {
   int64_t rows, columns, dim;
   int8_t *keys, *values;
@@ -44,11 +45,11 @@ struct Int8Summaries {
   }
   static int64_t bytes(const AttentionShape& shape) {
     const int64_t bytes = 2 * shape.positions() * (shape.dim + static_cast<int64_t>(sizeof(float)));
-    return round_up(bytes, int64_t{64});  // floats of what comes next are aligned too
+    return round_up(bytes, int64_t{64});  // keeps the floats of the next state aligned
   }
 
   Matrix<int8_t> column(int8_t* of, int64_t c) const { return {of + c * rows * dim, rows, dim}; }
-  // Row r's of all columns; their scales are from r on, `rows` apart.
+  // Row r of all columns. Its scales begin at index r and are `rows` apart.
   Matrix<int8_t> row(int8_t* of, int64_t r) const {
     return {of + r * dim, columns, dim, rows * dim};
   }
@@ -76,10 +77,10 @@ class SummaryPart final : public AbovePart<T> {
     act.norm = OwnedMatrix<T>(n, shape.dim);
     return act;
   }
-  // The row part's too, which shares its logits with the summaries' values.
+  // Also computes the row part's attention, which shares its logits with the summaries' values.
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
-    // What was made of the rows before is kept for a backward pass only.
+    // Only a backward pass needs the intermediate results of earlier rows.
     const bool keep_all = !attended.forward_only;
     summarise_rows(band, keep_all, state, act, [&](int64_t r, const AttendedRows<T>& values) {
       attend_causal_and_full(tile_of(band.shape, band.query.row(r), band.key.row(r),
@@ -99,7 +100,7 @@ class SummaryPart final : public AbovePart<T> {
               rows_so_far(summaries.values), summaries.value_scales + column * row.shape.rows);
   }
   bool rounds_gradient() const override { return true; }
-  // And the gradient of both.
+  // Also computes the row part's gradient.
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
                        PartActivations<T>& act) const override {
     clear(gradient.d_query.positions());
@@ -139,15 +140,16 @@ class SummaryPart final : public AbovePart<T> {
   }
 
  private:
-  // Some positions at a time: few enough that what is made of them stays in the second cache, many
-  // enough that gradients of weights, on the way back, are read and written seldom.
+  // The number of positions processed at a time: few enough that their intermediate results stay in
+  // the L2 cache, many enough that the backward pass rarely reads and writes the weights'
+  // gradients.
   static constexpr int64_t kPositionsForward = 128;
   static constexpr int64_t kPositionsBackward = 256;
   static int64_t rows_per_band(const AttentionShape& shape, int64_t positions) {
     return std::max<int64_t>(positions / shape.columns, 1);
   }
 
-  // Back through the summaries' keys to their values and the attention's input.
+  // Backward from the summaries' keys to their values and to the attention's input.
   static void key_backward(const Band<T>& image, const AttendedGradient<T>& gradient, int64_t first,
                            Matrix<float> d_key, Matrix<float> d_value, PartActivations<T>& act) {
     const SummaryGradient& summary = gradient.summary;
@@ -171,7 +173,7 @@ class SummaryPart final : public AbovePart<T> {
     dense_backward_input(image.worker, rounded, image.summary->output, d_value, true);
   }
 
-  // And from their values and what else was attended of whole rows on.
+  // Backward from the summaries' values and the row part's output to queries, keys and values.
   static void rows_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
                             int64_t first_row, int64_t rows, Matrix<float> d_value,
                             PartActivations<T>& act) {
@@ -193,9 +195,9 @@ class SummaryPart final : public AbovePart<T> {
     }
   }
 
-  // The band's summaries; attend_row(r, values) makes the values of its row r, what its positions
-  // attend of it, later ones included. Unless what they are made of is `kept`, it takes turns in
-  // the same memory.
+  // Computes the band's summaries. attend_row(r, values) must compute the values of row r of the
+  // band: the attention of each position over the whole row. Unless `keep_all`, the intermediate
+  // results of successive rows share the same memory.
   template <class AttendRow>
   static void summarise_rows(const Band<T>& band, bool keep_all, T* state, PartActivations<T>& act,
                              AttendRow&& attend_row) {
@@ -212,8 +214,8 @@ class SummaryPart final : public AbovePart<T> {
           summarise(band, first_row, rows, first, state, act);
         });
   }
-  // From the values of some of the band's rows, those of the activations from `first` on, to
-  // summaries.
+  // Computes summaries of some of the band's rows from their values, which begin at position
+  // `first` of the activations.
   static void summarise(const Band<T>& band, int64_t first_row, int64_t rows, int64_t first,
                         T* state, PartActivations<T>& act) {
     const SummaryWeights& weights = *band.summary;
@@ -236,7 +238,7 @@ class SummaryPart final : public AbovePart<T> {
             band.next_read, band.worker.scratch);
   }
 
-  // The keys of summaries, from `norm` of some of the band's rows on from first_row.
+  // Computes the keys of summaries from `norm`, which holds rows of the band from first_row on.
   static void make_keys(const Band<T>& band, Matrix<T> norm, int64_t first_row, Matrix<T> key,
                         PartActivations<T>& act) {
     const auto& [output, weight, norm_weights, rotary] = *band.summary;
@@ -247,7 +249,7 @@ class SummaryPart final : public AbovePart<T> {
                                     Turn::forward, key);
   }
 
-  // A row's summaries into the state.
+  // Stores the summaries of one row in the state.
   static void store(const AttentionShape& shape, int64_t row, Matrix<const T> key,
                     Matrix<const T> value, T* state, NextRead next_read, Scratch& scratch) {
     const bool bypass_cache = next_read == NextRead::late;

@@ -1,4 +1,4 @@
-// Tiles of views of all heads' columns side by side.
+// Tiles of all heads, from views that hold the heads' columns side by side.
 #pragma once
 
 #include "combiner/matrix.h"
@@ -8,7 +8,7 @@
 
 namespace combiner {
 
-// Some positions' queries against some positions' keys and values: rows of the views [.., D].
+// The tile of some queries with some keys and values: rows of views [.., D].
 template <class T>
 AttentionTile<T> tile_of(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
                          Matrix<const T> value, Visible visible) {
@@ -16,14 +16,14 @@ AttentionTile<T> tile_of(const AttentionShape& shape, Matrix<const T> query, Mat
           value.stride, key.rows,     shape.heads, shape.head_dim(), shape.scale(), visible};
 }
 
-// Some positions' attention of all heads, [n, D], the same as products read it, and its
-// log-sum-exp, [n, H].
+// The attention output of some positions, all heads: out [n, D], the same in T, and its log-sum-exp
+// [n, H].
 template <class T>
 struct AttendedRows {
   Matrix<float> out;
   Matrix<T> rounded;
   Matrix<float> lse;
-  bool only_rounded = false;  // `out` is not to be read after this
+  bool only_rounded = false;  // `out` will not be read after this
 
   AttentionOutput<T> output() const {
     return {out.data, out.stride, rounded.data, rounded.stride, lse.data, lse.stride, only_rounded};

@@ -50,7 +50,7 @@ void attention_project(const ModelConfig& config, const AttentionWeights& weight
   const Matrix<T> query_key_value = act.query_key_value.view().row_block(first, x.rows);
   if (!weights.rotary) return dense(worker, norm, weights.query_key_value, query_key_value);
 
-  // Turned before they are rounded: what is rounded twice is off by more.
+  // Rotated before rounding, because rounding twice loses more.
   const Matrix<float> unrotated = Rotary::before_rounding(query_key_value, act.unrotated);
   dense(worker, norm, weights.query_key_value, unrotated);
   worker.share.parallel_for(x.rows, [&](int64_t at, int64_t rows) {
@@ -92,7 +92,7 @@ void attention_step(const AttentionWeights& weights, std::span<const StepImage<T
   team_worker.share.parallel_for(n * shape.heads, [&](int64_t first, int64_t number) {
     const int64_t first_image = first / shape.heads;
     const int64_t end_image = (first + number + shape.heads - 1) / shape.heads;
-    // An image's heads among the `number` of all from `first` on.
+    // The heads of `image` among the `number` heads from `first` on, counted over all images.
     const auto heads_of = [&](int64_t image) -> HeadRange {
       const int64_t head = std::max<int64_t>(first - image * shape.heads, 0);
       return {head, std::min(first + number - image * shape.heads, shape.heads) - head};
