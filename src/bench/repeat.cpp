@@ -38,7 +38,7 @@ std::optional<Rate> repeat(const Effort& effort,
 std::optional<Rate> repeat_short(const Effort& effort,
                                  const std::function<std::optional<double>(int64_t times)>& work) {
   if (!work(1)) return std::nullopt;
-  // Time a part of a repeat, to know how often the work fits into a whole one.
+  // Time a fraction of a repeat, to find out how often the work fits into a whole one.
   constexpr double kProbeFraction = 0.1;
   int64_t times = 1;
   std::optional<double> seconds = work(times);
@@ -47,7 +47,7 @@ std::optional<Rate> repeat_short(const Effort& effort,
     seconds = work(times);
   }
   if (!seconds) return std::nullopt;
-  // A little less than fits, so that slower repeats don't cost the last one its place.
+  // Slightly less than fits, so that slower repeats do not leave too little time for the last one.
   constexpr double kFillFraction = 0.9;
   const double fitting =
       kFillFraction * effort.seconds_each() / *seconds * static_cast<double>(times);

@@ -33,7 +33,7 @@ std::optional<SamplingSpeed> measure_sampling(const Weights& weights, Precision 
   warm_up(sampler, effort);
   double steps_per_image = 0;
   const std::optional<Rate> images = repeat(effort, [&]() -> std::optional<double> {
-    // Whoever decodes a position of some images, a thread or several together, asks once.
+    // This is called once per position of a batch, whether one thread or a team decodes the batch.
     std::atomic<int64_t> steps = 0;
     Clock::time_point start, end;
     SampleEvents events;

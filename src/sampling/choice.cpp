@@ -25,7 +25,7 @@ void require_finite(std::span<const float> logits) {
                       value, logits[value]));
 }
 
-// Sets to zero the weights that top_k and top_p leave out.
+// Zeroes the weights of the values that top_k and top_p exclude.
 void limit(std::span<const float> logits, const ChoiceOptions& options, std::span<float> weights) {
   std::array<uint8_t, kMaxValues> storage;
   const std::span<uint8_t> order(storage.data(), weights.size());
@@ -67,13 +67,13 @@ uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options
 
   alignas(64) std::array<float, kMaxValues> storage;
   const std::span<float> weights(storage.data(), logits.size());
-  // Beyond float's range logits that differ at all are as different as can be.
+  // Capped at float's largest number, where any difference between logits is already decisive.
   const auto factor = static_cast<float>(
       std::min<double>(1 / options.temperature, std::numeric_limits<float>::max()));
   softmax_weights(logits, range.maximum, factor, weights);
   if (options.top_k < kMaxValues || options.top_p < 1) limit(logits, options, weights);
 
-  // Sums of a few values each, so that one need not wait for the other.
+  // Sums of small groups are independent of each other, so their additions can overlap.
   constexpr size_t kGroupSize = 16;
   std::array<double, kMaxValues / kGroupSize> sums;
   const size_t groups = (weights.size() + kGroupSize - 1) / kGroupSize;
@@ -87,7 +87,8 @@ uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options
   double sum = 0;
   size_t group = 0;
   while (group + 1 < groups && sum + sums[group] <= target) sum += sums[group++];
-  // Rounding may leave the sum below the target: the last value that can be is chosen then.
+  // Rounding may leave the sum below the target. Then the last value with a nonzero weight is
+  // chosen.
   size_t chosen = weights.size();
   for (size_t value = group * kGroupSize; value < weights.size(); ++value) {
     if (weights[value] == 0) continue;

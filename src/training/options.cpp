@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kMaxImages = 65536;  // a step
+constexpr int64_t kMaxImages = 65536;  // per step
 
 constexpr const char* kMuon = "muon";
 constexpr const char* kAdamW = "adamw";
@@ -86,7 +86,7 @@ TrainingOptions parse_training_options(std::string_view text, std::string_view s
     throw Error(fmt::format("{}: bad training options: {}", source, error.what()));
   }
   validate(options, source);
-  // Catches unknown fields and numbers of another type, which the reading above lets pass.
+  // Catches unknown fields and numbers of the wrong type, which the code above accepts.
   if (to_json(options) != text)
     throw Error(
         fmt::format("{}: bad training options: {}, expected {}", source, text, to_json(options)));

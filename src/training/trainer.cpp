@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kChannels = 3;  // of every data set
 
-// [height, width, channels], mirrored left to right in place.
+// Mirrors an image [height, width, channels] left to right, in place.
 void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
   const auto channels = static_cast<size_t>(shape.channels);
   const auto width = static_cast<size_t>(shape.width);
@@ -93,7 +93,7 @@ double Trainer::sum_over_chunks(const std::function<double(size_t offset, size_t
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// Leaves the workers' sums of the batch's gradient in gradients_ and returns its nats.
+// Leaves each worker's sum of the batch's gradients in gradients_ and returns the batch's nats.
 template <class T>
 double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
   const ModelConfig& config = weights_.config;
@@ -103,7 +103,8 @@ double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
   for (int64_t i = 0; i < options_.batch; ++i) places.push_back(order_.at(images_ + i));
   std::vector<double> nats(places.size());
 
-  // The first of n workers takes images 0, n, 2n, ... so that sums do not depend on who was faster.
+  // Worker w of n takes images w, w + n, w + 2n, ..., so that the sums do not depend on which
+  // worker is faster.
   team_.run([&](int rank) {
     const auto worker = static_cast<size_t>(rank);
     if (worker >= passes.size()) return;
@@ -149,7 +150,7 @@ StepReport Trainer::step(double fraction_done) {
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);
   packed_.refresh(team_);
   images_ = report.images;
-  // Young averages forget faster: the first weights say nothing.
+  // A young average forgets faster, because the first weights mean nothing.
   const auto age = static_cast<double>(report.step);
   const double decay = std::min(options_.average_decay, age / (age + 10));
   const double squares = sum_over_chunks([&](size_t offset, size_t count) {
@@ -157,7 +158,7 @@ StepReport Trainer::step(double fraction_done) {
     blend(values, static_cast<float>(decay), average_.values.span().subspan(offset, count));
     return sum_of_squares(values);
   });
-  // Checked at once, so that no checkpoint ever holds such weights.
+  // Checked immediately, so that no checkpoint ever contains such weights.
   require_finite("the norm of the weights", std::sqrt(squares));
   return report;
 }
