@@ -8,6 +8,7 @@
 
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
+#include "dataset/check_fit.h"
 #include "likelihood/each_image.h"
 #include "tensor/buffer.h"
 

@@ -8,14 +8,10 @@
 #include <vector>
 
 #include "base/thread_team.h"
-#include "combiner/config.h"
 #include "combiner/dataset.h"
 #include "combiner/likelihood.h"
 
 namespace combiner {
-
-// Throws Error if the model cannot score the images: wrong size, wrong channels, or no images.
-void check_fit(const ModelConfig& config, const Dataset& images);
 
 // Creates one function per thread with make() and calls them on the indices 0 .. count - 1, divided
 // among the threads. Returns the results in order of index, or fewer than `count` of them if

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "combiner/error.h"
+#include "dataset/check_fit.h"
 #include "likelihood/each_image.h"
 
 namespace combiner {

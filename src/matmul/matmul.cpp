@@ -174,9 +174,9 @@ std::string description(const Factor& a, const Factor& b, const Product& c) {
 // Whether oneDNN makes wrong what it has a primitive for; `b` is null where the library itself
 // laid it out.
 bool is_made_wrong(const Factor& a, const Factor* b, const Product& c) {
-  // One column whose elements lie apart: its layout may be taken for that of one row. With AVX-512
-  // 3.7 does so for a product of one column and for `a`, the transpose of one, whatever the types:
-  // it writes or reads what lies between.
+  // One column whose elements lie apart may be taken for one row. With AVX-512 3.7 does so where
+  // the product is such a column, or `a` the transpose of one, whatever the types: it writes or
+  // reads what lies between. The other such factors are not left to it either.
   const auto is_apart = [](const Factor& f) {
     return (f.transposed ? f.rows : f.columns) == 1 && f.stride > 1;
   };
@@ -510,11 +510,10 @@ Multiplier::~Multiplier() = default;
 Multiplier::Multiplier(Multiplier&&) noexcept = default;
 Multiplier& Multiplier::operator=(Multiplier&&) noexcept = default;
 
-void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate,
-                          const float* bias) {
-  if (is_transposed_product(a, b, c) && !bias)
+void Multiplier::multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate) {
+  if (is_transposed_product(a, b, c))
     return multiply_transposed(a, b, c, accumulate, state_->panel_scratch);
-  state_->check_and_run(a, b, nullptr, c, accumulate, bias);
+  state_->check_and_run(a, b, nullptr, c, accumulate, nullptr);
 }
 
 void Multiplier::multiply(const Factor& a, const PackedWeights& weights, const Product& c,

@@ -99,10 +99,9 @@ class Multiplier {
   Multiplier(Multiplier&&) noexcept;
   Multiplier& operator=(Multiplier&&) noexcept;
 
-  // c = a b, or c += a b with `accumulate`; then bias [c.columns], if any, is added to every row.
-  // a and b are of one element type; c is float, or of that type too. Accumulated in float.
-  void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false,
-                const float* bias = nullptr);
+  // c = a b, or c += a b with `accumulate`. a and b are of one element type; c is float, or of that
+  // type too. Accumulated in float.
+  void multiply(const Factor& a, const Factor& b, const Product& c, bool accumulate = false);
   // A dense layer: c = a weights^T, with `a` not transposed, and on with the epilogue. Floats times
   // weights in bfloat16 are multiplied in float.
   void multiply(const Factor& a, const PackedWeights& weights, const Product& c,

@@ -8,14 +8,13 @@
 #include <numeric>
 
 #include "combiner/error.h"
+#include "dataset/check_fit.h"
 #include "kernels/descent.h"
 #include "kernels/rows.h"
 #include "training/initialise.h"
 
 namespace combiner {
 namespace {
-
-constexpr int kChannels = 3;  // of every data set
 
 // Mirrors an image [height, width, channels] left to right, in place.
 void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
@@ -27,16 +26,6 @@ void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
       uint8_t* b = pixels.data() + (row * width + width - 1 - left) * channels;
       std::swap_ranges(a, a + channels, b);
     }
-}
-
-void check_fit(const ModelConfig& config, const Dataset& data) {
-  if (data.size() < 1) throw Error("there are no images to train on");
-  if (config.image != ImageShape{data.height(), data.width(), kChannels})
-    throw Error(
-        fmt::format("the model is of images of {}x{} pixels with {} channels, the data set "
-                    "has {}x{} with {}",
-                    config.image.width, config.image.height, config.image.channels, data.width(),
-                    data.height(), kChannels));
 }
 
 Precision trainable(Precision precision) {

@@ -40,24 +40,19 @@ void check_products() {
   for (const auto& [m, k, n] : kShapes)
     for (const bool a_transposed : {false, true})
       for (const bool b_transposed : {false, true})
-        for (const bool accumulate : {false, true})
-          for (const bool with_bias : {false, true}) {
-            const std::vector<float> bias = random.normals(static_cast<size_t>(n));
-            INFO(m << " x " << k << " x " << n << (a_transposed ? ", a transposed" : "")
-                   << (b_transposed ? ", b transposed" : "") << (accumulate ? ", added" : "")
-                   << (with_bias ? ", bias" : ""));
-            // Twice: the second time the primitive is there, and the matrices are elsewhere.
-            for (int time = 0; time < 2; ++time) {
-              const Stored<In> a(m, k, a_transposed, random), b(k, n, b_transposed, random);
-              const PaddedMatrix<Out> before(m, n, random);
-              PaddedMatrix<Out> c = before;
-              multiplier.multiply(a.factor(), b.factor(), c.view(), accumulate,
-                                  with_bias ? bias.data() : nullptr);
-              CHECK(worst_product_error(c, k, a, b, accumulate ? &before : nullptr,
-                                        with_bias ? bias.data() : nullptr) <= 1.0);
-              CHECK(c.gaps_kept());
-            }
+        for (const bool accumulate : {false, true}) {
+          INFO(m << " x " << k << " x " << n << (a_transposed ? ", a transposed" : "")
+                 << (b_transposed ? ", b transposed" : "") << (accumulate ? ", added" : ""));
+          // Twice: the second time the primitive is there, and the matrices are elsewhere.
+          for (int time = 0; time < 2; ++time) {
+            const Stored<In> a(m, k, a_transposed, random), b(k, n, b_transposed, random);
+            const PaddedMatrix<Out> before(m, n, random);
+            PaddedMatrix<Out> c = before;
+            multiplier.multiply(a.factor(), b.factor(), c.view(), accumulate);
+            CHECK(worst_product_error(c, k, a, b, accumulate ? &before : nullptr, nullptr) <= 1.0);
+            CHECK(c.gaps_kept());
           }
+        }
 }
 
 TEST_CASE("Products agree with a plain loop") {
@@ -146,16 +141,14 @@ template <class In, class Out>
 void check_depth_of_zero() {
   Random random(8);
   Multiplier multiplier;
-  const std::vector<float> bias = random.normals(4);
-  for (const bool accumulate : {false, true})
-    for (const float* b : {static_cast<const float*>(nullptr), bias.data()}) {
-      const PaddedMatrix<In> left(3, 0), right(0, 4);
-      const PaddedMatrix<Out> before(3, 4, random);
-      PaddedMatrix<Out> c = before;
-      multiplier.multiply(plain(left.view()), plain(right.view()), c.view(), accumulate, b);
-      CHECK(worst_product_error(c, 0, left, right, accumulate ? &before : nullptr, b) <= 1.0);
-      CHECK(c.gaps_kept());
-    }
+  for (const bool accumulate : {false, true}) {
+    const PaddedMatrix<In> left(3, 0), right(0, 4);
+    const PaddedMatrix<Out> before(3, 4, random);
+    PaddedMatrix<Out> c = before;
+    multiplier.multiply(plain(left.view()), plain(right.view()), c.view(), accumulate);
+    CHECK(worst_product_error(c, 0, left, right, accumulate ? &before : nullptr, nullptr) <= 1.0);
+    CHECK(c.gaps_kept());
+  }
 }
 
 TEST_CASE("A product of no depth is what is added to it") {

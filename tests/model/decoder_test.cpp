@@ -198,8 +198,8 @@ TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfl
 // differ in the last bits, now and then to different ones, of which each makes others: in the end
 // the two are roundings of their own, either some twenty times 1/200, in squares, off sums without
 // any, or 1/45, and the two 1/32 apart. Layer norms and softmaxes may magnify that to twice as much
-// in an image's mean. Of the test's 3,000 sub-pixels the worst, were they all alike, is off by four
-// times the mean, as sqrt(2 ln 3000) is 4. An image's likelihood here, of as few as 28 sub-pixels
+// in an image's mean. Of the test's 6,000 sub-pixels the worst, were they all alike, is off by four
+// times the mean, as sqrt(2 ln 6000) is 4. An image's likelihood here, of as few as 28 sub-pixels
 // of 3 to 6 nats each, by 1e-3. In float fewer differ in the first place.
 TEST_CASE("decoder: incremental is parallel, int8 weights") {
   for (const ModelConfig& config : odd_configs()) {

@@ -245,14 +245,14 @@ TEST_CASE("trainer: refuses images and options that can't be") {
   CHECK_THAT(
       error_of([&] { Trainer(tiny_config(), options, tiny_pictures(3), Precision::int8, 1); }),
       contains("int8 weights can't be trained"));
-  refuses(tiny_config(), options, tiny_pictures(0), "no images to train on");
+  refuses(tiny_config(), options, tiny_pictures(0), "the data set has no images");
   ModelConfig config = tiny_config();
   config.image.width = 5;
   refuses(config, options, tiny_pictures(3),
-          "of images of 5x4 pixels with 3 channels, the data set has 4x4 with 3");
+          "the model takes images of 5x4 pixels, the data set has 4x4");
   config = small_config(Tokens::subpixel, Attention::full, kTinySide, kTinySide);
   config.image.channels = 1;
-  refuses(config, options, tiny_pictures(3), "4x4 pixels with 1 channels");
+  refuses(config, options, tiny_pictures(3), "the model's images have 1 channels, expected 3");
   TrainingOptions bad = options;
   bad.batch = 0;
   refuses(tiny_config(), bad, tiny_pictures(3), "batch is 0");

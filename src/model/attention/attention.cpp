@@ -51,8 +51,13 @@ Parts<T> parts(Attention attention) {
 template <class T>
 KvLayout kv_layout_of(Parts<T> parts) {
   KvLayout layout = KvLayout::nothing;
-  for (const Part<T>* part : parts)
-    if (part->kv_layout() != KvLayout::nothing) layout = part->kv_layout();
+  for (const Part<T>* part : parts) {
+    const KvLayout wanted = part->kv_layout();
+    if (wanted == KvLayout::nothing) continue;
+    if (layout != KvLayout::nothing && layout != wanted)
+      throw std::logic_error("parts of one variant want different layouts of the KV cache");
+    layout = wanted;
+  }
   return layout;
 }
 

@@ -1,4 +1,4 @@
-#include "likelihood/each_image.h"
+#include "dataset/check_fit.h"
 
 #include <fmt/format.h>
 
