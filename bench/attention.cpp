@@ -98,7 +98,7 @@ void decode(benchmark::State& state, Attention attention, GridSize grid) {
           query.data, kHeads, spans.span(), {}, attended.view().data};
       attend_spans<float>({&position, 1}, shape.head_dim(), shape.scale(), worker.scratch);
       finish_position<float>(attention, shape, i, &summary, layer.data(), activations, worker,
-                             ReadAgain::soon);
+                             NextRead::soon);
     }
   // Displayed as a time.
   state.counters["per_position"] =

@@ -16,12 +16,12 @@
 namespace combiner {
 namespace {
 
-// The rows of a product: the positions that the likelihood computes at once.
+// The maximum number of rows of a product. An image with fewer positions has fewer.
 constexpr int64_t kRows = 512;
 
 using Shape = std::pair<int64_t, int64_t>;  // out, in
 
-// How many dense layers there are of each shape.
+// The number of dense layers of each shape.
 std::map<Shape, int64_t> dense_layers(const Weights& weights) {
   std::map<Shape, int64_t> layers;
   for (const DenseMatrix& matrix : weights.parameters.dense) ++layers[{matrix.out, matrix.in}];
@@ -49,7 +49,7 @@ bool has_own_products(Precision precision) {
 
 std::optional<Rate> measure_products(const Weights& weights, Precision precision,
                                      const Effort& effort) {
-  // A thread's products of one shape: `count` a round.
+  // One thread's products of one shape, made `count` times per round.
   struct Layers {
     int64_t count;
     OneDnnProduct product;
@@ -58,7 +58,7 @@ std::optional<Rate> measure_products(const Weights& weights, Precision precision
   const int64_t rows = std::min<int64_t>(kRows, weights.config.positions());
   ThreadTeam team(effort.threads);
   std::vector<std::vector<Layers>> threads(static_cast<size_t>(team.size()));
-  // Memory lies near the thread that touches it first.
+  // Each thread creates its own: memory is placed near the thread that first touches it.
   team.run([&](int rank) {
     for (const auto& [shape, count] : shapes)
       threads[static_cast<size_t>(rank)].push_back(
@@ -91,7 +91,7 @@ std::optional<Rate> measure_reading(int64_t bytes, const Effort& effort) {
   team.run([&](int rank) {
     Buffer<float>& own = shares[static_cast<size_t>(rank)];
     own = Buffer<float>(share);
-    own.fill(1);  // memory that was never written is all one page of zeros
+    own.fill(1);  // untouched memory would all be one page of zeros
   });
   const auto read = static_cast<double>(share * shares.size() * sizeof(float));
 

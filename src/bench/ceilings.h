@@ -1,4 +1,4 @@
-// What the machine can do at most: the figures that the model's speed is a fraction of.
+// The most that the machine can do: the ceilings that a model's speed is compared with.
 #pragma once
 
 #include <cstdint>
@@ -9,23 +9,24 @@
 
 namespace combiner {
 
-// Whether the processor multiplies matrices faster in the precision than in float, as oneDNN finds
-// out: f32 itself, bf16 and int8 where there are instructions for them. A model in bf16 where it
-// does not is computed in float; one in int8 has a kernel of its own everywhere, and where it does
-// not stands beside f32's ceiling, which it may pass.
+// Whether oneDNN multiplies matrices in this precision faster than in float on this processor. True
+// for f32 itself, and for bf16 and int8 if the processor has instructions for them. Without these,
+// a bf16 model is computed in float, and an int8 model, which has its own kernel everywhere, is
+// compared with the f32 ceiling, which it may exceed.
 bool has_own_products(Precision precision);
 
-// Operations per second (a multiply-add is two) of oneDNN's products at the shapes of the model's
-// dense layers, in the model's mix, over as many rows as a likelihood's: each thread has its own
-// operands, which stay in its cache as far as they fit. All is in the precision, what the products
-// write too. For precisions with has_own_products().
+// Measures oneDNN's matrix products at the shapes of the model's dense layers, in the model's mix,
+// over min(512, positions) rows. Returns operations per second (a multiply-add counts as two), or
+// nullopt if cancelled. Operands and results are all in `precision`, which must satisfy
+// has_own_products(). Each thread has its own operands, which stay in its cache as far as they fit.
 std::optional<Rate> measure_products(const Weights& weights, Precision precision,
                                      const Effort& effort);
 
-// Bytes read per second from `bytes` of memory that were just read before, each thread its share.
+// Measures the bytes read per second when the threads read their shares of `bytes` of memory again
+// and again. Returns nullopt if cancelled.
 std::optional<Rate> measure_reading(int64_t bytes, const Effort& effort);
 
-// So many bytes that hardly any are still in a cache when they are read again.
+// A size so large that hardly any of it is still in a cache when it is read again.
 int64_t bytes_beyond_caches();
 
 }  // namespace combiner

@@ -1,4 +1,4 @@
-// A data set to measure speed on.
+// A data set for measuring speed.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 namespace combiner {
 
-// Images of uniform noise, in memory: a few, which come again and again.
+// Images of uniform noise, kept in memory: a few distinct images, repeated.
 class RandomImages : public Dataset {
  public:
-  // As many as asked for, of the model's size.
+  // `size` images of the model's size.
   RandomImages(const ModelConfig& config, int64_t size);
 
   int64_t size() const override { return size_; }
@@ -25,7 +25,7 @@ class RandomImages : public Dataset {
  private:
   ImageShape shape_;
   int64_t size_;
-  std::vector<uint8_t> pixels_;  // [kept images, height, width, 3]
+  std::vector<uint8_t> pixels_;  // [distinct images, height, width, 3]
 };
 
 }  // namespace combiner

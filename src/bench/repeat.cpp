@@ -38,18 +38,19 @@ std::optional<Rate> repeat(const Effort& effort,
 std::optional<Rate> repeat_short(const Effort& effort,
                                  const std::function<std::optional<double>(int64_t times)>& work) {
   if (!work(1)) return std::nullopt;
-  // Time a part of a repeat, to know how often the work fits into a whole one.
-  constexpr double kPart = 0.1;
+  // Time a fraction of a repeat, to find out how often the work fits into a whole one.
+  constexpr double kProbeFraction = 0.1;
   int64_t times = 1;
   std::optional<double> seconds = work(times);
-  while (seconds && *seconds < kPart * effort.seconds_each()) {
+  while (seconds && *seconds < kProbeFraction * effort.seconds_each()) {
     times *= 2;
     seconds = work(times);
   }
   if (!seconds) return std::nullopt;
-  // A little less than fits, so that slower repeats don't cost the last one its place.
-  constexpr double kFill = 0.9;
-  const double fitting = kFill * effort.seconds_each() / *seconds * static_cast<double>(times);
+  // Slightly less than fits, so that slower repeats do not leave too little time for the last one.
+  constexpr double kFillFraction = 0.9;
+  const double fitting =
+      kFillFraction * effort.seconds_each() / *seconds * static_cast<double>(times);
   times = std::max<int64_t>(1, std::llround(std::floor(fitting)));
   return repeat(effort, [&]() -> std::optional<double> {
     const std::optional<double> taken = work(times);

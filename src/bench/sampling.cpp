@@ -31,9 +31,9 @@ std::optional<SamplingSpeed> measure_sampling(const Weights& weights, Precision 
   const PeakMemory memory;
   Sampler sampler(model, options);
   warm_up(sampler, effort);
-  double steps_an_image = 0;
+  double steps_per_image = 0;
   const std::optional<Rate> images = repeat(effort, [&]() -> std::optional<double> {
-    // Whoever decodes a position of some images, a thread or several together, asks once.
+    // This is called once per position of a batch, whether one thread or a team decodes the batch.
     std::atomic<int64_t> steps = 0;
     Clock::time_point start, end;
     SampleEvents events;
@@ -43,19 +43,19 @@ std::optional<SamplingSpeed> measure_sampling(const Weights& weights, Precision 
     };
     events.image_done = [&](int64_t, Image) { end = Clock::now(); };
     if (!sampler.draw(events)) return std::nullopt;
-    steps_an_image = static_cast<double>(steps) / static_cast<double>(batch);
+    steps_per_image = static_cast<double>(steps) / static_cast<double>(batch);
     return static_cast<double>(batch) / std::chrono::duration<double>(end - start).count();
   });
   if (!images) return std::nullopt;
 
   const SamplingMemory bytes = sampling_memory(weights, precision);
-  const double read_a_step =
+  const double bytes_per_step =
       static_cast<double>(bytes.weights - bytes.summary_weights) +
       static_cast<double>(bytes.summary_weights) / static_cast<double>(weights.config.columns());
   SamplingSpeed speed{{*images, memory.bytes()}};
   speed.weight_bytes = bytes.weights;
   speed.state_bytes = batch * bytes.state;
-  speed.weight_bytes_per_second = images->median * steps_an_image * read_a_step;
+  speed.weight_bytes_per_second = images->median * steps_per_image * bytes_per_step;
   return speed;
 }
 

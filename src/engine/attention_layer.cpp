@@ -45,7 +45,7 @@ struct AttentionLayer::State {
   Buffer<float> state;
   PartsActivations<float> activations;
   OwnedMatrix<float> attended, lse;
-  // For backward only.
+  // For the backward pass only; allocated by the first one.
   OwnedMatrix<float> delta;
   AttentionBackwardScratch<float> scratch;
   Worker worker;
@@ -90,7 +90,7 @@ void AttentionLayer::State::forward(const AttentionTensors& tensors, Matrix<floa
   const AttentionInput<float> positions(tensors.input, tensors.query, tensors.key, tensors.value);
   if (direction == Direction::causal)
     attend_image<float>(attention, shape, positions, &summary, attended.view(), out, lse.view(),
-                        state.data(), activations, worker, AttendedUse::floats);
+                        state.data(), activations, worker, OutputUse::floats);
   else
     attend_bidirectional<float>(attention, shape, positions, &summary, attended.view(), out,
                                 lse.view(), state.data(), activations, worker);

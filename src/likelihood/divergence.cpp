@@ -15,7 +15,7 @@
 namespace combiner {
 namespace {
 
-// Means over one image's sub-pixels.
+// Means over the sub-pixels of one image.
 struct ImageDivergence {
   double reference_nats = 0;
   double nats = 0;
@@ -29,7 +29,7 @@ double log_sum_exp(std::span<const float> logits) {
   return largest + std::log(sum);
 }
 
-// Adds one sub-pixel, whose value was `value`.
+// Adds one sub-pixel, whose true value is `value`.
 void add_subpixel(std::span<const float> reference, std::span<const float> logits, size_t value,
                   ImageDivergence& sum) {
   const double reference_norm = log_sum_exp(reference);
@@ -43,7 +43,7 @@ void add_subpixel(std::span<const float> reference, std::span<const float> logit
   }
 }
 
-// Per-thread comparer of the models on images by their number.
+// Per-thread comparer of the two models.
 class Comparer {
  public:
   Comparer(const Model& reference, const Model& model, const Dataset& images)
@@ -95,7 +95,7 @@ Divergence measure_divergence(const Model& reference, const Model& model, const 
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
   const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
 
-  // Summed in the order of the images, so that the threads' order doesn't show.
+  // Summed in the order of the images, so that the result does not depend on the threads.
   Divergence divergence;
   double reference_nats = 0, nats = 0, kl = 0;
   for (const ImageDivergence& image :

@@ -1,4 +1,4 @@
-// A figure of each image, by a team of threads.
+// Computing a figure for each image on several threads.
 #pragma once
 
 #include <atomic>
@@ -13,9 +13,9 @@
 
 namespace combiner {
 
-// make()(index), `make` being called once for each thread, of the images 0 .. count - 1, in that
-// order whatever the threads; less than `count` of them if on_image stops it. `figure` is the
-// member whose mean on_image is told.
+// Creates one function per thread with make() and calls them on the indices 0 .. count - 1, divided
+// among the threads. Returns the results in order of index, or fewer than `count` of them if
+// on_image stops the work. on_image receives the mean of the results' member `figure`.
 template <class Result, class Make>
 std::vector<Result> each_image(int64_t count, int threads, double Result::*figure,
                                const OnImage& on_image, Make&& make) {
@@ -23,7 +23,7 @@ std::vector<Result> each_image(int64_t count, int threads, double Result::*figur
   for (int rank = 0; rank < threads; ++rank) measures.push_back(make());
   std::vector<std::optional<Result>> results(static_cast<size_t>(count));
   std::atomic<bool> stopped{false};
-  std::mutex mutex;  // of what follows, and on_image
+  std::mutex mutex;  // guards `results`, what follows, and on_image
   int64_t done = 0;
   double sum = 0;
   ThreadTeam(threads).for_each(count, [&](int rank, int64_t index) {

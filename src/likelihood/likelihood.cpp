@@ -16,10 +16,10 @@ namespace {
 
 constexpr size_t kChannels = 3;
 
-// Nats to bits, for each of `dims` sub-pixels.
+// Converts nats, summed over `dims` sub-pixels, to bits per sub-pixel.
 double bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * dims); }
 
-// Per-thread evaluator of images by their number.
+// Per-thread evaluator.
 class Evaluator {
  public:
   Evaluator(const Model& model, const Dataset& images)
@@ -50,7 +50,7 @@ class Evaluator {
   std::vector<float> nats_;
 };
 
-// Sums in the order of the images, so that the threads' order doesn't show.
+// Sums in the order of the images, so that the result does not depend on the threads.
 Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double seconds) {
   Likelihood likelihood;
   const auto count = static_cast<double>(images.size());
@@ -80,7 +80,7 @@ Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodO
   check_fit(model.config(), images);
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
   const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
-  model.for_images();  // packing is not evaluating
+  model.for_images();  // so that packing is not timed
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<ImageLikelihood> results =

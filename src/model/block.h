@@ -14,7 +14,7 @@ struct BlockParameters {
   AttentionParameters attention;
   MlpParameters mlp;
 
-  // Appends the parameters of block `index`, blocks.INDEX.*.
+  // Appends the parameters of block `index`, named blocks.INDEX.*.
   BlockParameters(ParameterLayout& layout, const ModelConfig& config, size_t index)
       : BlockParameters(layout, config, index, "blocks." + std::to_string(index)) {}
 
@@ -33,7 +33,7 @@ struct BlockWeights {
       : attention(variant, shape, parameters.attention, packed), mlp(parameters.mlp, packed) {}
 };
 
-// For up to n positions; T is what products read, float or bfloat16.
+// Activations for up to n positions. T is the operand type of matrix products, float or bfloat16.
 template <class T>
 struct BlockActivations {
   BlockActivations(const ModelConfig& config, int64_t n, Pass pass)
@@ -43,7 +43,8 @@ struct BlockActivations {
   MlpActivations<T> mlp;
 };
 
-// Elements of T that a block keeps of one image, from row to row and position to position.
+// The size of a block's state for one image, in elements of T. The state persists from row to row
+// and from position to position.
 template <class T>
 int64_t block_state_size(Attention variant, const AttentionShape& shape) {
   return attention_state_size<T>(variant, shape);
@@ -53,10 +54,10 @@ int64_t block_state_size(const BlockWeights& block) {
   return block_state_size<T>(block.attention.variant, block.attention.shape);
 }
 
-// n positions: x, middle (the sum after attention) and out are [n, D] and may be one matrix.
-// `attend` is called once the positions are projected; it is attention_attend of a whole image or
-// attention_step. All threads of the worker's share call this with the same arguments but the
-// worker.
+// The forward pass of n positions. x, middle (the sum after attention) and out are [n, D] and may
+// be the same matrix. `attend` is called once all positions are projected; it calls
+// attention_attend for a whole image or attention_step for decoding. All threads of the worker's
+// share call this with the same arguments except the worker.
 template <class T, class Attend>
 void block_forward(const ModelConfig& config, const BlockWeights& weights, Matrix<const float> x,
                    Matrix<float> middle, Matrix<float> out, BlockActivations<T>& act,
@@ -73,7 +74,7 @@ void block_forward(const ModelConfig& config, const BlockWeights& weights, Matri
   });
 }
 
-// Scratch memory that the backward passes of all blocks share.
+// Scratch memory shared by the backward passes of all blocks.
 template <class T>
 struct BlockScratch {
   explicit BlockScratch(const ModelConfig& config) : attention(config), mlp(config) {}
@@ -82,8 +83,8 @@ struct BlockScratch {
   MlpScratch<T> mlp;
 };
 
-// Backward of block_forward over a whole image, from the gradient of out to that of x, both in d.x.
-// `state` and `parts` are as attention_attend left them.
+// Backward of block_forward for a whole image. On entry d.x holds the gradient of `out`; on return,
+// that of `x`. `state` and `parts` must be as attention_attend left them.
 template <class T>
 void block_backward(const BlockParameters& parameters, const BlockWeights& weights, Matrix<float> x,
                     Matrix<float> middle, BlockActivations<T>& act, T* state,

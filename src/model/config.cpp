@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view kFormat = "combiner-1";
 
-// Bounds of the sizes: generous, and small enough that no product of sizes overflows 64 bits.
+// Bounds of the sizes: generous, yet small enough that no product of sizes overflows 64 bits.
 struct Range {
   int low;
   int high;
@@ -91,8 +91,8 @@ std::string expected_in(Range range) {
 // A JSON object with a known set of fields.
 class Fields {
  public:
-  // All `names` are required, but for those that are among `optional` too. `path` goes before the
-  // fields' names in messages: "" or "image.".
+  // All of `names` are required, except those also listed in `optional`. `path` is the prefix of
+  // the field names in error messages: "" or "image.".
   Fields(const Json& object, std::string_view source, std::string_view path,
          std::initializer_list<std::string_view> names,
          std::initializer_list<std::string_view> optional = {})
@@ -111,7 +111,7 @@ class Fields {
   }
 
   const Json& value(std::string_view field) const { return object_[field]; }
-  // False too of an optional field that is not there.
+  // False for a null and for an absent optional field.
   bool has_value(std::string_view field) const {
     return object_.contains(field) && !value(field).is_null();
   }
@@ -134,7 +134,7 @@ class Fields {
     return value(field).get<double>();
   }
 
-  // The value that the field's text, or `item` of the field, names.
+  // Looks up the name in `item`, which is the field's value or one of its elements.
   template <class Enum, size_t N>
   Enum named(std::string_view field, const Named<Enum> (&table)[N], const Json& item) const {
     if (item.is_string()) {
@@ -149,7 +149,7 @@ class Fields {
     return named(field, table, value(field));
   }
 
-  // The object in a field, to be read with the fields `names`.
+  // The object in a field, which must have exactly the fields `names`.
   Fields object(std::string_view field, std::initializer_list<std::string_view> names) const {
     if (!value(field).is_object()) {
       fail(field, fmt::format("an object with the fields {}", fmt::join(names, ", ")));
@@ -168,7 +168,7 @@ ImageShape read_image(const Fields& image) {
           image.integer("channels", kChannels)};
 }
 
-// One name for all layers, or an array of one for each.
+// Accepts one name for all layers or an array with one name per layer.
 std::vector<Attention> read_attention(const Fields& fields, int num_layers) {
   const Json& value = fields.value("attention");
   if (!value.is_array()) {
@@ -197,7 +197,7 @@ std::optional<StemShape> read_stem(const Fields& fields) {
   return StemShape{stem.integer("rows", kStemSide), stem.integer("columns", kStemSide)};
 }
 
-// Whether keys are attended to that are elementwise maxima of several positions' keys.
+// Whether the variant has abstractions, whose keys are elementwise maxima over several positions.
 bool has_abstractions(Attention attention) {
   switch (attention) {
     case Attention::axial_vertical:
@@ -228,7 +228,7 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
   if (!object.is_object()) {
     throw Error(fmt::format("{}: config is {}; expected an object", source, shown(object)));
   }
-  // First, because another format may well have other fields.
+  // Checked first, because another format may have other fields.
   if (object.contains("format") && object["format"] != kFormat) {
     fail(source, "format", shown(object["format"]), fmt::format("\"{}\"", kFormat));
   }
@@ -258,8 +258,8 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
 }
 
 ModelConfig read_config(const std::filesystem::path& path) {
-  constexpr uint64_t kMostBytes = 1 << 20;
-  const std::vector<uint8_t> bytes = read_file(path, kMostBytes);
+  constexpr uint64_t kMaxBytes = 1 << 20;
+  const std::vector<uint8_t> bytes = read_file(path, kMaxBytes);
   return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
 }
 

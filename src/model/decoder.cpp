@@ -6,7 +6,7 @@ namespace combiner {
 namespace {
 
 template <class T>
-DecodeState<T>& in(ImageState* state) {
+DecodeState<T>& decode_state(ImageState* state) {
   return static_cast<DecodeState<T>&>(*state);
 }
 
@@ -67,9 +67,9 @@ void Decoder<T>::step(std::span<ImageState* const> states, const ChooseValue& ch
   const auto same_x = [&](size_t) { return x; };
   model_forward<T>(
       config_, weights_, position_of, embedding_, same_x, same_x,
-      [&](size_t) -> BlockActivations<T>& { return block_; }, thread.together,
+      [&](size_t) -> BlockActivations<T>& { return block_; }, thread.team_worker,
       [&](size_t layer) { attend(states, layer, thread); });
-  head_begin(config_, weights_.head, x, head_, thread.together);
+  head_begin(config_, weights_.head, x, head_, thread.team_worker);
   choose_values(states, choose, thread);
   finish(states, thread);
 }
@@ -78,10 +78,10 @@ template <class T>
 void Decoder<T>::attend(std::span<ImageState* const> states, size_t layer, Thread& thread) {
   const std::span<StepImage<T>> images = std::span(thread.images).first(states.size());
   for (size_t i = 0; i < images.size(); ++i)
-    images[i] = {states[i]->position, in<T>(states[i]).block(layer)};
+    images[i] = {states[i]->position, decode_state<T>(states[i]).block(layer)};
   attention_step<T>(weights_.blocks[layer].attention, images,
                     attended_.view(static_cast<int64_t>(states.size())), block_.attention,
-                    thread.attention, thread.together, thread.alone);
+                    thread.attention, thread.team_worker, thread.own_worker);
 }
 
 template <class T>
@@ -90,8 +90,8 @@ void Decoder<T>::choose_values(std::span<ImageState* const> states, const Choose
   const auto n = static_cast<int64_t>(states.size());
   const int count = predictions(config_);
   for (int prediction = 0; prediction < count; ++prediction) {
-    head_logits(weights_.head, prediction, n, head_, thread.together);
-    thread.together.share.parallel_for(n, [&](int64_t first, int64_t images) {
+    head_logits(weights_.head, prediction, n, head_, thread.team_worker);
+    thread.team_worker.share.parallel_for(n, [&](int64_t first, int64_t images) {
       for (int64_t i = first; i < first + images; ++i) {
         ImageState& state = *states[static_cast<size_t>(i)];
         const int64_t subpixel = state.position * count + prediction;
@@ -105,27 +105,28 @@ void Decoder<T>::choose_values(std::span<ImageState* const> states, const Choose
   }
 }
 
-// The blocks of an image have nothing to do with each other here. Block by block, so that a block's
-// weights stay in cache from image to image.
+// The blocks are independent here. Going block by block keeps a block's weights in cache from one
+// image to the next.
 template <class T>
 void Decoder<T>::finish(std::span<ImageState* const> states, Thread& thread) {
   const auto layers = static_cast<int64_t>(weights_.blocks.size());
   const auto n = static_cast<int64_t>(states.size());
-  // The part of a processor's caches that one thread may count on.
-  constexpr size_t kCached = size_t{16} << 20;
-  const size_t between_rows = states.empty() ? 0 : states.size() * in<T>(states.front()).bytes();
-  const ReadAgain read_again =
-      between_rows > kCached * threads_.size() ? ReadAgain::late : ReadAgain::soon;
-  thread.together.share.parallel_for(n * layers, [&](int64_t first, int64_t number) {
+  // The share of the processor's caches that one thread may count on.
+  constexpr size_t kCachePerThread = size_t{16} << 20;
+  const size_t state_bytes =
+      states.empty() ? 0 : states.size() * decode_state<T>(states.front()).bytes();
+  const NextRead next_read =
+      state_bytes > kCachePerThread * threads_.size() ? NextRead::late : NextRead::soon;
+  thread.team_worker.share.parallel_for(n * layers, [&](int64_t first, int64_t number) {
     for (int64_t i = first; i < first + number; ++i) {
-      DecodeState<T>& state = in<T>(states[static_cast<size_t>(i % n)]);
+      DecodeState<T>& state = decode_state<T>(states[static_cast<size_t>(i % n)]);
       const auto layer = static_cast<size_t>(i / n);
       const AttentionWeights& attention = weights_.blocks[layer].attention;
       attention_finish_step<T>(attention, {state.position, state.block(layer)},
-                               thread.parts.of(attention.variant), thread.alone, read_again);
+                               thread.parts.of(attention.variant), thread.own_worker, next_read);
     }
   });
-  thread.together.share.parallel_for(n, [&](int64_t first, int64_t images) {
+  thread.team_worker.share.parallel_for(n, [&](int64_t first, int64_t images) {
     for (ImageState* state :
          states.subspan(static_cast<size_t>(first), static_cast<size_t>(images)))
       ++state->position;

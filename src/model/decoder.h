@@ -1,6 +1,6 @@
-// Incremental decoding: the model's probabilities one position at a time, from what the positions
-// before left behind. A position costs its row so far and a column of summaries (row-major), not
-// the whole image.
+// Incremental decoding: the model's predictions one position at a time, from the state that earlier
+// positions left. With axial_rowmajor a position reads its row so far and one column of summaries,
+// not the whole image.
 #pragma once
 
 #include <cstdint>
@@ -22,51 +22,50 @@ struct DecodeState final : ImageState {
   DecodeState(const ModelConfig& config, const ModelWeights& weights);
   std::unique_ptr<ImageState> clone() const override;
 
-  // What a block keeps.
+  // The state of one block.
   T* block(size_t i) { return blocks_.data() + offsets_[i]; }
-  // What all keep.
+  // The size of all blocks' states.
   size_t bytes() const { return blocks_.size() * sizeof(T); }
 
  private:
   DecodeState() = default;
 
-  // All blocks' in one: arrays that are large have large pages.
+  // One buffer for all blocks, because only large arrays get large pages.
   Buffer<T> blocks_;
   std::vector<size_t> offsets_;
 };
 
-// Decodes a batch of images, on one thread or on a team of them. An image's numbers do not depend,
-// to the last bit, on those beside it, nor on the team. `config` and `weights`, packed for
-// positions, must outlive it.
+// Decodes batches of images on one thread or on a team of threads. The results for an image are
+// bit-identical whatever else is in the batch and whatever the team. `config` and `weights`, which
+// must be packed for positions, must outlive the decoder.
 template <class T>
 class Decoder {
  public:
-  // For up to `batch` images at a time.
+  // Prepares for up to `batch` images per step.
   Decoder(const ModelConfig& config, const ModelWeights& weights, int64_t batch, int team = 1);
 
-  // The states are DecodeState<T>.
-  // Decodes each image's next position, calling `choose` for each of its sub-pixels in order. The
-  // images may stand at different positions, all before the last one's end. Each thread of the team
-  // calls it with a rank of its own, 0 .. team - 1, and otherwise the same arguments; all return
-  // when the position is done.
+  // Decodes the next position of each image, as Session::step does. The states must be
+  // DecodeState<T>. Every thread of the team calls this with its own rank, 0 .. team - 1, and
+  // otherwise the same arguments; all return when the position is done. Throws
+  // std::invalid_argument if there are more than `batch` images or an image is already complete.
   void step(std::span<ImageState* const> states, const ChooseValue& choose, int rank = 0);
 
-  // A team's threads wait here for each other.
-  void wait(int rank) { threads_[static_cast<size_t>(rank)].together.share.wait(); }
-  // To be called when a thread has thrown: the others throw BrokenBarrier, now or when they come to
-  // wait. The decoder is then of no more use.
+  // A barrier for the threads of the team.
+  void wait(int rank) { threads_[static_cast<size_t>(rank)].team_worker.share.wait(); }
+  // Called when a thread of the team has thrown. The others then throw BrokenBarrier in their
+  // current or next wait, and the decoder can no longer be used.
   void abandon() { barrier_->break_up(); }
 
  private:
-  // What a thread computes with.
+  // What one thread works with: its part in the team's work, and what it does by itself.
   struct Thread {
     Thread(const ModelConfig& config, Share share, size_t batch)
         : parts(config, 1), attention(batch), images(batch) {
-      together.share = share;
+      team_worker.share = share;
     }
 
-    Worker together;
-    Worker alone;
+    Worker team_worker;
+    Worker own_worker;
     SharedPartsActivations<T> parts;
     AttentionStepScratch<T> attention;
     std::vector<StepImage<T>> images;
@@ -83,7 +82,7 @@ class Decoder {
   EmbeddingActivations<T> embedding_;
   OwnedMatrix<float> x_;
   BlockActivations<T> block_;
-  OwnedMatrix<float> attended_;  // by a block, before it is rounded
+  OwnedMatrix<float> attended_;  // a block's attention output before rounding to T
   HeadActivations<T> head_;
   std::unique_ptr<SpinBarrier> barrier_;
   std::vector<Thread> threads_;

@@ -17,15 +17,15 @@ std::vector<BlockParameters> make_blocks(ParameterLayout& layout, const ModelCon
   return blocks;
 }
 
-// How attention keeps summaries: a pass over a whole image has no 8-bit keys, but rounds as
-// decoding does, so that both compute the same model.
+// A pass over a whole image has no 8-bit keys. It rounds summaries as decoding does, so that both
+// compute the same model.
 KeptSummaries kept_summaries(Precision precision, PackedFor use) {
   const KeptSummaries kept = kept_summaries(precision);
   return use != PackedFor::positions && kept == KeptSummaries::in_8_bits ? KeptSummaries::rounded
                                                                          : kept;
 }
 
-// Elements of T of the largest state of a block.
+// The largest state of any block, in elements of T.
 template <class T>
 size_t largest_state(const std::vector<BlockWeights>& blocks) {
   int64_t size = 0;

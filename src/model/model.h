@@ -1,5 +1,5 @@
-// The model: embedding, blocks, head. Its parameters, its weights, and its passes over one image
-// (ImagePass) and over one position of many (Decoder, decoder.h).
+// The model: embedding, blocks and head. Its parameters, its weights, and its passes over one whole
+// image (ImagePass) and over one position of many images (Decoder, in decoder.h).
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace combiner {
 
-// The layout of a model's parameters, and its layers' places in it.
+// The layout of a model's parameters, and where each layer's parameters are in it.
 struct Parameters : ParameterLayout {
   explicit Parameters(const ModelConfig& config);
 
@@ -38,7 +38,7 @@ struct Weights {
   Weights clone() const;
 };
 
-// The weights as passes read them. May be shared by threads.
+// The weights in the form that passes read. Threads may share them.
 struct ModelWeights {
   EmbeddingWeights embedding;
   std::vector<BlockWeights> blocks;
@@ -48,19 +48,20 @@ struct ModelWeights {
                const PackedParameters& packed, KeptSummaries summaries);
 };
 
-// The weights rounded to `precision` and packed, by the team's threads. Tables and vectors stay
-// where they lie in `weights`, which must outlive the result.
+// Rounds the weights to `precision` and packs them on the team's threads. Tables and vectors are
+// not copied, so `weights` must outlive the result.
 ModelWeights pack_weights(const Weights& weights, Precision precision, PackedFor use,
                           ThreadTeam& team);
 
-// Operations (a multiply-add is two) of the matrix products in the likelihood of one image: dense
-// layers, and attention's products over the pairs of query and key that its masks let through. A
-// training step needs three times as many an image.
+// The operations (a multiply-add counts as two) in the matrix products of one image's likelihood:
+// dense layers, and attention over the query-key pairs that its masks let through. A training step
+// takes three times as many per image.
 int64_t product_operations(const ModelConfig& config);
 
-// The outline of a forward pass, from the embedding through all blocks. It works on the rows of
-// x_of(layer), the input of block `layer` or, after the last, of the head; middle_of(layer) and
-// block_of(layer) are that block's. attend(layer) attends (block_forward).
+// The structure of a forward pass, from the embedding through all blocks. x_of(layer), with a row
+// for each position, is the input of block `layer` or, after the last block, of the head.
+// middle_of(layer) and block_of(layer) belong to that block. attend(layer) runs its attention (see
+// block_forward).
 template <class T, class PositionOf, class XOf, class MiddleOf, class BlockOf, class Attend>
 void model_forward(const ModelConfig& config, const ModelWeights& weights, PositionOf&& position_of,
                    EmbeddingActivations<T>& embedding, XOf&& x_of, MiddleOf&& middle_of,
@@ -71,30 +72,31 @@ void model_forward(const ModelConfig& config, const ModelWeights& weights, Posit
                      block_of(layer), worker, [&] { attend(layer); });
 }
 
-// What happens to one image, one layer of all its positions after another: the forward pass, and
-// what it leaves for a backward pass. T is float (for f32) or bfloat16: what products read; the
-// residual stream, normalisation, softmax and sums are in float. One for each thread.
+// Passes over one whole image, layer by layer: the forward pass, and what it leaves for a backward
+// pass. T is the operand type of matrix products: float (for f32) or bfloat16. The residual stream,
+// normalisation, softmax and sums are in float. Use one per thread.
 template <class T>
 class ImagePass {
  public:
-  // Without a backward pass all layers compute in the same memory, which so stays in cache.
-  // `config` and `weights` must outlive it.
+  // For forward_only, all layers share the same memory, so that it stays in cache. `config` and
+  // `weights` must outlive the pass.
   ImagePass(const ModelConfig& config, const ModelWeights& weights, Pass pass);
 
-  // `pixels` is [height, width, channels].
+  // In these, `pixels` is [height, width, channels].
 
-  // nll [height, width, channels]: -log p of each sub-pixel given all before, in nats.
+  // Writes nll [height, width, channels]: -log p of each sub-pixel given all before it, in nats.
   void nll(const uint8_t* pixels, float* nll);
 
-  // logits [L, predictions, V].
+  // Writes logits [L, predictions, V], before the softmax.
   void logits(const uint8_t* pixels, float* logits);
 
-  // Embedding and blocks: x(num_layers) is then the head's input [L, D].
+  // Runs the embedding and all blocks. x(num_layers) is then the head's input [L, D].
   void forward(const uint8_t* pixels);
 
   Worker& worker() { return worker_; }
   EmbeddingActivations<T>& embedding() { return embedding_; }
-  // Block `layer`'s own, or what it shares. x is its input, middle the sum after its attention.
+  // Block `layer`'s own memory, or the memory that all blocks share. x is the block's input, middle
+  // the sum after its attention.
   Matrix<float> x(size_t layer) { return x_[own(layer)].view(); }
   Matrix<float> middle(size_t layer) { return middle_.empty() ? x(layer) : middle_[layer].view(); }
   BlockActivations<T>& block(size_t layer) { return blocks_[own(layer)]; }
@@ -103,8 +105,8 @@ class ImagePass {
 
  private:
   size_t own(size_t layer) const { return pass_ == Pass::forward_backward ? layer : 0; }
-  // Calls visit(first position, positions, prediction) for all positions, up to kPositionsAtOnce at
-  // a time, with their logits in head_.logits.
+  // Runs the model and calls visit(first position, positions, prediction) for bands of up to
+  // kPositionsAtOnce positions, with their logits in head_.logits.
   template <class Visit>
   void run(const uint8_t* pixels, Visit&& visit);
 
@@ -115,9 +117,9 @@ class ImagePass {
   std::vector<OwnedMatrix<float>> x_, middle_;
   std::vector<BlockActivations<T>> blocks_;
   std::vector<Buffer<T>> states_;
-  std::vector<PartsActivations<T>> parts_;  // with a backward pass
+  std::vector<PartsActivations<T>> parts_;  // per block, with a backward pass
   SharedPartsActivations<T> shared_parts_;  // without one
-  OwnedMatrix<float> attended_;             // by a block, before it is rounded
+  OwnedMatrix<float> attended_;             // a block's attention output before rounding to T
   HeadActivations<T> head_;
   Worker worker_;
 };

@@ -6,7 +6,7 @@
 namespace combiner {
 namespace {
 
-// Calls visit.operator()<Weight>(), Weight being what `precision` has weights in.
+// Calls visit.operator()<Weight>(), where Weight is the storage type of weights in `precision`.
 template <class Visit>
 auto visit_weight_type(Precision precision, Visit&& visit) {
   switch (precision) {
@@ -33,7 +33,7 @@ PackedParameters::PackedParameters(const ParameterLayout& layout, const float* v
   const auto precision_of = [&](const DenseMatrix& place) {
     return weight_precision(layout, place.offset, precision);
   };
-  // All panels lie in one piece of memory: one by one they are too small for large pages.
+  // All panels share one allocation: individually they are too small for large pages.
   size_t bytes = 0;
   for (const DenseMatrix& place : layout.dense) {
     layers_.push_back({place, {}, {}});

@@ -1,5 +1,5 @@
-// A model's parameters as its layers read them: dense weights packed for products, vectors and
-// tables where they lie.
+// A model's parameters as its layers read them: dense weights packed for matrix products, vectors
+// and tables in place.
 #pragma once
 
 #include <cstddef>
@@ -13,22 +13,22 @@
 
 namespace combiner {
 
-// What dense weights are packed for.
+// The use that dense weights are packed for.
 enum class PackedFor {
-  images,     // many rows at a time, the positions of an image
-  positions,  // few rows, one an image (decoding): a row's bits don't depend on the other rows
-  training,   // as `images`, and d_x = d_y W too; repacked when the weights have changed
+  images,     // many rows at a time: the positions of an image
+  positions,  // few rows, one per image (decoding); a row's bits do not depend on the other rows
+  training,   // as `images`, plus d_x = d_y W; repacked when the weights change
 };
 
-// May be shared by threads.
+// Threads may share one.
 class PackedParameters {
  public:
-  // `values`, in the layout, must outlive it. Training is in f32, whose products read the values
-  // themselves, or in bf16.
+  // `values` holds the parameters in the given layout and must outlive this object. Packing for
+  // training is for f32, whose products read the values in place, or for bf16.
   PackedParameters(const ParameterLayout& layout, const float* values, Precision precision,
                    PackedFor use, ThreadTeam& team);
 
-  // Packs again what has changed; for training only, and not while a product reads the weights.
+  // Repacks the weights after they have changed. For training only; no product may be reading them.
   void refresh(ThreadTeam& team);
 
   DenseWeights dense(const DenseParameters& parameters) const;
@@ -44,7 +44,7 @@ class PackedParameters {
   Matrix<const float> values_of(const DenseMatrix& place) const;
 
   const float* values_;
-  std::vector<Layer> layers_;  // in the order of their offsets
+  std::vector<Layer> layers_;  // in order of offset
 };
 
 }  // namespace combiner

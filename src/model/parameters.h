@@ -1,5 +1,5 @@
-// The names, shapes and places of parameters. Values, gradients and optimiser state all lie in flat
-// buffers of one layout, to which each layer appends its own.
+// The names, shapes and offsets of parameters. Values, gradients and optimiser state are flat
+// buffers of one common layout, to which each layer appends its parameters.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@ namespace combiner {
 
 // What a parameter is to the optimiser.
 enum class ParameterKind {
-  matrix,       // a block's dense weights
-  value_table,  // rows indexed by a value 0..255 (and, in some, a 257th for "outside")
+  matrix,       // a dense weight of a block
+  value_table,  // rows indexed by a value 0..255 (in some tables also a 257th row for "outside")
   other,
 };
 
@@ -20,19 +20,20 @@ struct Parameter {
   std::string name;  // as in weights files
   std::vector<int64_t> shape;
   ParameterKind kind = ParameterKind::other;
-  // Whether int8 rounds it: a dense weight [out, ...] whose outputs and inputs tolerate that.
-  // Logits are large and nearly cancel: rounding the weights that make them cost the CIFAR-10 model
-  // 0.034 bits/dim, rounding pixels 0.0015, weights and inputs of all others 0.005.
+  // Whether int8 rounds this parameter: a dense weight [out, ...] whose inputs and outputs tolerate
+  // it. Logits are large and nearly cancel. On the CIFAR-10 model, rounding the weights that make
+  // logits cost 0.034 bits/dim and rounding pixels cost 0.0015, while rounding the weights and
+  // inputs of all other layers cost 0.005.
   bool quantizable = false;
   size_t offset = 0;
   size_t size = 0;
 
-  // Rows of a dense weight, and the length of one.
+  // The number of rows of a dense weight, and the length of one row.
   int64_t out() const { return shape.front(); }
   int64_t in() const { return static_cast<int64_t>(size) / out(); }
 };
 
-// A matrix [out, in] that products read: one parameter, or several that follow each other.
+// A matrix [out, in] that a product reads: one parameter, or several consecutive ones.
 struct DenseMatrix {
   size_t offset;
   int64_t out, in;
@@ -43,19 +44,19 @@ struct ParameterLayout {
   size_t add(std::string name, std::vector<int64_t> shape,
              ParameterKind kind = ParameterKind::other, bool quantizable = false);
 
-  // The parameter that begins at this offset.
+  // The parameter that begins at `offset`.
   const Parameter& at(size_t offset) const;
 
-  std::vector<Parameter> list;     // in the order of their offsets
-  std::vector<DenseMatrix> dense;  // likewise
-  size_t size = 0;                 // floats in all
+  std::vector<Parameter> list;     // in order of offset
+  std::vector<DenseMatrix> dense;  // in order of offset
+  size_t size = 0;                 // total number of floats
 };
 
-// Where the gradients of a pass go.
+// Where a backward pass writes its gradients.
 struct GradientBuffer {
-  float* values;  // of the whole layout
-  // Whether a block's matrices are added to what is there, or replace it. All other gradients are
-  // added.
+  float* values;  // in the parameters' layout
+  // Whether the gradients of the blocks' matrices are added to what is there or replace it. All
+  // other gradients are added.
   bool accumulate_matrices = true;
 };
 

@@ -1,4 +1,4 @@
-// What a pass over a model is for.
+// The kinds of passes over a model, and how many positions they process at a time.
 #pragma once
 
 #include <algorithm>
@@ -8,22 +8,22 @@
 
 namespace combiner {
 
-// Whether a backward pass follows, which reads more of what the forward pass computed.
+// Whether a backward pass will follow. It reads more of what the forward pass computed.
 enum class Pass { forward_only, forward_backward };
 
-// A matrix for the backward pass: without data if there is none.
+// A matrix that only the backward pass needs: empty if there is none.
 template <class T>
 OwnedMatrix<T> for_backward(Pass pass, int64_t rows, int64_t columns) {
   return pass == Pass::forward_backward ? OwnedMatrix<T>(rows, columns) : OwnedMatrix<T>();
 }
 
-// Positions that a block works on at a time, so that what one product leaves for the next stays in
-// the second cache.
+// The number of positions that a block processes at a time, chosen so that the output of one
+// product is still in the L2 cache when the next one reads it.
 constexpr int64_t kPositionsAtOnce = 128;
 
-// Positions whose part of a weight's gradient is added at once: few enough that what the backward
-// pass made of them is still in the second cache, many enough that gradients are read and written
-// seldom.
+// The number of positions whose contribution to a weight gradient is added at once: few enough that
+// the backward pass's results for them are still in the L2 cache, many enough that gradients are
+// rarely read and written.
 constexpr int64_t kBackwardPositions = 512;
 
 }  // namespace combiner

@@ -8,12 +8,12 @@
 
 namespace combiner {
 
-// What products read, and what is kept between them.
+// The operand type of matrix products, which is also the type of the values stored between them.
 ElementType product_type(Precision precision);
-// How summaries are kept while decoding: in 8 bits in int8.
+// How decoding stores summaries in a model of `precision`: in 8 bits for int8.
 KeptSummaries kept_summaries(Precision precision);
-// What the dense weight at `offset` is rounded to in a model of `precision`: that, or bf16 where
-// it is int8 and the weight is not quantizable.
+// The precision that the dense weight at `offset` is rounded to in a model of `precision`. In an
+// int8 model, weights that are not quantizable are bf16.
 Precision weight_precision(const ParameterLayout& layout, size_t offset, Precision precision);
 
 }  // namespace combiner

@@ -1,4 +1,4 @@
-// The residual stream, to which every layer of a block adds: x += layer(LayerNorm(x)).
+// The residual stream, to which each layer of a block adds: x += layer(LayerNorm(x)).
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace combiner {
 
-// sum = x + layer(in), where `sum` may be x, and is if threads share the work.
+// sum = x + layer(in). `sum` may be x, and must be if several threads share the work.
 template <class T>
 void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in,
                   const DenseWeights& layer, Matrix<float> sum) {
@@ -20,8 +20,8 @@ void add_residual(Worker& worker, Matrix<const float> x, Matrix<const T> in,
   dense(worker, in, layer, sum, {.accumulate = true});
 }
 
-// Its gradient, in place from the head down to the embedding, and scratch memory that the layers of
-// all blocks share. L = positions, D = embed_dim.
+// The gradient of the residual stream, updated in place from the head down to the embedding, and
+// scratch memory shared by the layers of all blocks. L = positions, D = embed_dim.
 template <class T>
 struct ResidualGradient {
   ResidualGradient(int64_t positions, int64_t dim)
@@ -29,7 +29,7 @@ struct ResidualGradient {
         norm(positions, dim),
         rounded(std::is_same_v<T, float> ? 0 : positions, dim) {}
 
-  // Rows of d_x as products read them: themselves, or rounded into scratch memory.
+  // Rows of d_x as a product's operand: d_x itself, or a rounded copy in scratch memory.
   Matrix<const T> as_product_input(Matrix<const float> d_x) {
     if constexpr (std::is_same_v<T, float>) {
       return d_x;
@@ -40,7 +40,7 @@ struct ResidualGradient {
   }
 
   OwnedMatrix<float> x;     // [L, D]
-  OwnedMatrix<float> norm;  // [L, D] of a LayerNorm's output
+  OwnedMatrix<float> norm;  // [L, D] the gradient of a LayerNorm's output
   OwnedMatrix<T> rounded;   // [L, D]
 };
 

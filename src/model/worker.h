@@ -7,8 +7,8 @@
 
 namespace combiner {
 
-// Its share of what it does together with others, and products' primitives and scratch memory, kept
-// from call to call.
+// The thread's share of work done jointly with other threads, and the primitives and scratch memory
+// that its products reuse from call to call.
 struct Worker {
   Share share;
   Multiplier multiplier;

@@ -14,7 +14,7 @@
 namespace combiner {
 namespace {
 
-constexpr int kMostValues = 256;
+constexpr int kMaxValues = 256;
 
 void require_finite(std::span<const float> logits) {
   for (size_t value = 0; value < logits.size(); ++value)
@@ -25,9 +25,9 @@ void require_finite(std::span<const float> logits) {
                       value, logits[value]));
 }
 
-// Sets to zero the weights that top_k and top_p leave out.
+// Zeroes the weights of the values that top_k and top_p exclude.
 void limit(std::span<const float> logits, const ChoiceOptions& options, std::span<float> weights) {
-  std::array<uint8_t, kMostValues> storage;
+  std::array<uint8_t, kMaxValues> storage;
   const std::span<uint8_t> order(storage.data(), weights.size());
   std::iota(order.begin(), order.end(), uint8_t{0});
   std::sort(order.begin(), order.end(), [&](uint8_t a, uint8_t b) {
@@ -51,9 +51,9 @@ void validate(const ChoiceOptions& options) {
   if (!(std::isfinite(options.temperature) && options.temperature >= 0))
     throw Error(
         fmt::format("temperature is {}; expected 0 or a finite number above", options.temperature));
-  if (options.top_k < 1 || options.top_k > kMostValues)
+  if (options.top_k < 1 || options.top_k > kMaxValues)
     throw Error(
-        fmt::format("top_k is {}; expected 1 to {} (all values)", options.top_k, kMostValues));
+        fmt::format("top_k is {}; expected 1 to {} (all values)", options.top_k, kMaxValues));
   if (!(options.top_p > 0 && options.top_p <= 1))
     throw Error(
         fmt::format("top_p is {}; expected above 0 and at most 1 (all values)", options.top_p));
@@ -65,30 +65,32 @@ uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options
   if (options.temperature == 0)
     return static_cast<uint8_t>(std::ranges::find(logits, range.maximum) - logits.begin());
 
-  alignas(64) std::array<float, kMostValues> storage;
+  alignas(64) std::array<float, kMaxValues> storage;
   const std::span<float> weights(storage.data(), logits.size());
-  // Beyond float's range logits that differ at all are as different as can be.
+  // Capped at float's largest number, where any difference between logits is already decisive.
   const auto factor = static_cast<float>(
       std::min<double>(1 / options.temperature, std::numeric_limits<float>::max()));
   softmax_weights(logits, range.maximum, factor, weights);
-  if (options.top_k < kMostValues || options.top_p < 1) limit(logits, options, weights);
+  if (options.top_k < kMaxValues || options.top_p < 1) limit(logits, options, weights);
 
-  // Sums of a few values each, so that one need not wait for the other.
-  constexpr size_t kFew = 16;
-  std::array<double, kMostValues / kFew> sums;
-  const size_t parts = (weights.size() + kFew - 1) / kFew;
-  for (size_t part = 0; part < parts; ++part) {
-    const size_t first = part * kFew;
-    const std::span<float> few = weights.subspan(first, std::min(kFew, weights.size() - first));
-    sums[part] = std::accumulate(few.begin(), few.end(), 0.0);
+  // Sums of small groups are independent of each other, so their additions can overlap.
+  constexpr size_t kGroupSize = 16;
+  std::array<double, kMaxValues / kGroupSize> sums;
+  const size_t groups = (weights.size() + kGroupSize - 1) / kGroupSize;
+  for (size_t group = 0; group < groups; ++group) {
+    const size_t first = group * kGroupSize;
+    const std::span<float> members =
+        weights.subspan(first, std::min(kGroupSize, weights.size() - first));
+    sums[group] = std::accumulate(members.begin(), members.end(), 0.0);
   }
-  const double target = uniform * std::accumulate(sums.begin(), sums.begin() + parts, 0.0);
+  const double target = uniform * std::accumulate(sums.begin(), sums.begin() + groups, 0.0);
   double sum = 0;
-  size_t part = 0;
-  while (part + 1 < parts && sum + sums[part] <= target) sum += sums[part++];
-  // Rounding may leave the sum below the target: the last value that can be is chosen then.
+  size_t group = 0;
+  while (group + 1 < groups && sum + sums[group] <= target) sum += sums[group++];
+  // Rounding may leave the sum below the target. Then the last value with a nonzero weight is
+  // chosen.
   size_t chosen = weights.size();
-  for (size_t value = part * kFew; value < weights.size(); ++value) {
+  for (size_t value = group * kGroupSize; value < weights.size(); ++value) {
     if (weights[value] == 0) continue;
     chosen = value;
     sum += weights[value];

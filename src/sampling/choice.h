@@ -8,12 +8,12 @@
 
 namespace combiner {
 
-// Throws Error unless temperature >= 0 is finite, 1 <= top_k <= 256 and 0 < top_p <= 1.
+// Throws Error unless temperature is finite and >= 0, 1 <= top_k <= 256 and 0 < top_p <= 1.
 void validate(const ChoiceOptions& options);
 
-// The value that `uniform`, of [0, 1), draws from 1 to 256 logits: in the order of the values, the
-// first whose cumulative probability exceeds it. Of equally likely values the lower ranks first.
-// Throws Error if a logit is not finite.
+// Returns the value that `uniform`, in [0, 1), draws from 1 to 256 logits: the first value, in
+// ascending order, whose cumulative probability exceeds it. Among equally likely values the lower
+// ranks first. Throws Error if a logit is not finite.
 uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options, double uniform);
 
 }  // namespace combiner

@@ -45,9 +45,9 @@ SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
 }
 
 int suggested_batch(const SamplingMemory& memory, int threads, int64_t bytes) {
-  // More read their own states, not the weights, for most of the time.
-  constexpr int64_t kMost = SampleOptions{}.batch;
-  return static_cast<int>(std::clamp<int64_t>(bytes / 4 / threads / memory.state, 1, kMost));
+  // A larger batch spends most of its time reading the images' states, not the weights.
+  constexpr int64_t kMaxBatch = SampleOptions{}.batch;
+  return static_cast<int>(std::clamp<int64_t>(bytes / 4 / threads / memory.state, 1, kMaxBatch));
 }
 
 }  // namespace combiner

@@ -1,4 +1,4 @@
-// What sampling holds in memory, and reads of it.
+// How much memory sampling holds, and how much of it is read.
 #pragma once
 
 #include <cstdint>
@@ -7,17 +7,18 @@
 
 namespace combiner {
 
-// In bytes. Activations and other scratch memory, some megabytes to a thread, are not in it.
+// Sizes in bytes. Activations and other scratch memory, a few megabytes per thread, are not
+// included.
 struct SamplingMemory {
   int64_t weights = 0;          // dense weights, packed for products
-  int64_t summary_weights = 0;  // of those, what is read once a row and not at every position
-  int64_t state = 0;            // of each image: keys, values and summaries of all layers
+  int64_t summary_weights = 0;  // those of `weights` that are read once per row only
+  int64_t state = 0;            // per image: keys, values and summaries of all layers
 };
 SamplingMemory sampling_memory(const Weights& weights, Precision precision);
 
-// How many images a thread had best draw at once: as many as make it faster, all reading the
-// weights together, but no more than that those of all threads take a quarter of `bytes` of memory;
-// at least one.
+// The number of images that a thread should draw at once. Images share the reading of weights, so
+// more are faster, up to a point; but the states of all threads' images must not take more than a
+// quarter of `bytes` of memory. At least 1.
 int suggested_batch(const SamplingMemory& memory, int threads, int64_t bytes);
 
 }  // namespace combiner

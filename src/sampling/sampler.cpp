@@ -27,9 +27,9 @@ void check(const ModelConfig& config, const SampleOptions& options) {
     if (value < low || value > high)
       throw Error(fmt::format("{} is {}; expected {} to {}", name, value, low, high));
   };
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  require_in("the number of images", options.count, 1, kMost);
-  require_in("the first image's index", options.first_index, 0, kMost - options.count);
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  require_in("the number of images", options.count, 1, kMax);
+  require_in("the first image's index", options.first_index, 0, kMax - options.count);
   require_in("the batch", options.batch, 1, std::numeric_limits<int>::max());
   require_in("the number of threads", options.threads, 1, std::numeric_limits<int>::max());
   if (config.image.channels != 3)
@@ -39,8 +39,8 @@ void check(const ModelConfig& config, const SampleOptions& options) {
 
 int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
-// The threads in teams of one size, each of which decodes batches of images of nearly one size, so
-// many that every team gets as many.
+// Divides the threads into teams of one size and the images into batches of nearly equal size, such
+// that every team gets the same number of batches.
 class Plan {
  public:
   Plan(const SampleOptions& options, int team)
@@ -53,7 +53,7 @@ class Plan {
   int team() const { return team_; }
   int teams() const { return teams_; }
   int threads() const { return team_ * teams_; }
-  // At once, of all teams.
+  // The number of images that all teams together decode at once.
   int64_t images() const { return largest() * teams_; }
   int64_t batches() const { return batches_; }
   int64_t largest() const { return ceil_div(count_, batches_); }
@@ -67,7 +67,7 @@ class Plan {
   int64_t batches_;
 };
 
-// What the threads have in common.
+// What all threads share.
 struct Job {
   SampleOptions options;
   SampleEvents events = {};
@@ -78,10 +78,10 @@ struct Job {
 
 using States = std::span<ImageState* const>;
 
-// Draws batches of images on one team.
+// Draws batches of images with one team.
 class BatchSampler {
  public:
-  // `states` are as many as its largest batch has images.
+  // `states` must hold as many images as the largest batch.
   BatchSampler(const Model& model, const Plan& plan, States states, Job& job)
       : config_(model.config()),
         plan_(plan),
@@ -91,7 +91,7 @@ class BatchSampler {
 
   void abandon() { session_.abandon(); }
 
-  // Takes batches until there are none, or the job is to stop. Called by each thread of the team.
+  // Draws batches until none are left or the job is stopped. Called by each thread of the team.
   void draw_all(int rank) {
     for (;;) {
       if (rank == 0) batch_ = job_.next_batch++;
@@ -104,7 +104,8 @@ class BatchSampler {
     }
   }
 
-  // Decodes the first positions of a full batch, for nothing but the time it takes.
+  // Decodes the first positions of a full batch and discards them: a warm-up, and a trial to be
+  // timed.
   void warm_up(int positions, int rank) {
     reset(states_, rank);
     const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
@@ -118,7 +119,7 @@ class BatchSampler {
     session_.wait(rank);
   }
 
-  // Images first .. first + count - 1 of the seed; false once the job is to stop.
+  // Draws images first .. first + count - 1 of the seed. Returns false if the job was stopped.
   bool draw(int64_t first, int64_t count, int rank) {
     const States states = states_.first(static_cast<size_t>(count));
     reset(states, rank);
@@ -168,18 +169,18 @@ class BatchSampler {
   Job& job_;
   Session session_;
   States states_;
-  // Said by the team's first thread.
+  // Set by the team's first thread.
   int64_t batch_ = 0;
   bool stop_ = false;
 };
 
-// A plan's teams, ready to draw.
+// The teams of a plan, ready to draw.
 class Teams {
  public:
   // Decodes in the first plan.images() of `states`.
   Teams(const Model& model, const Plan& plan, States states, ThreadTeam& threads, Job& job)
       : plan_(plan), threads_(threads), job_(job) {
-    // Made where they work: memory lies near the thread that touches it first.
+    // Created by the threads that use them: memory is placed near the thread that first touches it.
     samplers_.resize(static_cast<size_t>(plan_.teams()));
     threads_.run([&](int rank) {
       if (rank >= plan_.threads() || rank % plan_.team() != 0) return;
@@ -194,9 +195,9 @@ class Teams {
     run([](BatchSampler& sampler, int rank) { sampler.draw_all(rank); });
   }
 
-  // Images per second at the first positions of an image.
+  // Returns the number of images divided by the seconds that their first few positions take.
   double measure() {
-    // The first position warms up.
+    // A single position serves as warm-up.
     constexpr int kPositions = 4;
     run([](BatchSampler& sampler, int rank) { sampler.warm_up(1, rank); });
     const auto start = std::chrono::steady_clock::now();
@@ -214,7 +215,7 @@ class Teams {
       try {
         work(sampler, rank % plan_.team());
       } catch (const BrokenBarrier&) {
-        // Another thread's exception says why.
+        // Another thread has thrown the exception that says why.
       } catch (...) {
         job_.stop = true;  // for the other teams
         sampler.abandon();
@@ -229,23 +230,25 @@ class Teams {
   std::vector<std::unique_ptr<BatchSampler>> samplers_;
 };
 
-// Plans that may be the fastest for the job, one for each size of a team.
+// The plans that may be the fastest for the job, one per size of team.
 std::vector<Plan> candidates(const SampleOptions& options) {
   std::vector<Plan> plans;
   for (int team = 1; team <= options.threads; ++team) {
     if (options.threads % team != 0) continue;
     const Plan plan(options, team);
-    // Fewer images than teams: larger ones have more threads at work.
+    // Skip plans that have too few images to keep more than half of the threads busy. Larger teams
+    // use more of them.
     if (team == options.threads || plan.threads() * 2 > options.threads) plans.push_back(plan);
   }
   return plans;
 }
 
-// The images that a sampler decodes, made one after the other so that their memory is taken once.
+// The images that a sampler decodes. All plans use the same ones, so that their memory is allocated
+// only once.
 class ImagePool {
  public:
   explicit ImagePool(const Model& model) : session_(model, 1) {}
-  // At least `count` of them.
+  // Creates images until there are at least `count`.
   void reserve(int64_t count) {
     while (std::cmp_less(images_.size(), count)) {
       images_.push_back(session_.new_image());
@@ -260,7 +263,7 @@ class ImagePool {
   std::vector<ImageState*> pointers_;
 };
 
-// The fastest teams for the job, by trial where there is a choice. They decode in `pool`.
+// The fastest teams for the job, found by trial if there is a choice. They decode in `pool`.
 std::unique_ptr<Teams> best_teams(const Model& model, ImagePool& pool, ThreadTeam& threads,
                                   Job& job) {
   const std::vector<Plan> plans = candidates(job.options);
@@ -269,19 +272,20 @@ std::unique_ptr<Teams> best_teams(const Model& model, ImagePool& pool, ThreadTea
     return std::make_unique<Teams>(model, plan, pool.all(), threads, job);
   };
   if (plans.size() == 1) return make(plans.front());
-  // Taking turns, and by the best of each one's: other programs too make a trial slow.
+  // The plans take turns, and each counts by its best round, because other programs can slow a
+  // trial down.
   constexpr int kRounds = 2;
   std::vector<std::unique_ptr<Teams>> all;
   for (const Plan& plan : plans) all.push_back(make(plan));
   std::vector<double> rates(all.size());
   for (int round = 0; round < kRounds; ++round)
     for (size_t i = 0; i < all.size(); ++i) rates[i] = std::max(rates[i], all[i]->measure());
-  // Larger teams share the reading of weights, and first positions read little else: over whole
-  // images they gain less than by trial.
-  constexpr double kGain = 1.15;
+  // Larger teams share the reading of weights, and the first positions read little else. Over whole
+  // images they gain less than in the trial, so they must win it by this factor.
+  constexpr double kMinGain = 1.15;
   size_t best = 0;
   for (size_t i = 1; i < all.size(); ++i)
-    if (rates[i] > kGain * rates[best]) best = i;
+    if (rates[i] > kMinGain * rates[best]) best = i;
   return std::move(all[best]);
 }
 

@@ -1,5 +1,5 @@
-// The file is of the safetensors format: flat F32 tensors in the parameters' layout, and in the
-// metadata the config, the options and the counters.
+// A checkpoint is a safetensors file: flat F32 tensors in the parameters' layout and, in the
+// metadata, the config, the options and the counters.
 #include "training/checkpoint.h"
 
 #include <fmt/format.h>

@@ -8,13 +8,13 @@
 
 namespace combiner {
 
-// What a checkpoint says of itself, to make the trainer it goes into.
+// What a checkpoint says about the trainer that can restore it.
 struct CheckpointHeader {
   ModelConfig config;
   TrainingOptions options;
 };
 
-// Throws Error if the file is malformed or no checkpoint.
+// Throws Error if the file is malformed or not a checkpoint.
 CheckpointHeader read_checkpoint_header(const std::filesystem::path& path);
 
 }  // namespace combiner

@@ -8,11 +8,11 @@
 namespace combiner {
 namespace {
 
-// Positions whose logits and their gradients are held at once.
+// The number of positions whose logits and logit gradients are held at once.
 constexpr int64_t kHeadPositions = 256;
 
-// Clears what is added to: all but the blocks' matrices, most of a model's parameters, whose
-// gradients are replaced by their products.
+// Clears the gradients that are added to: all but those of the blocks' matrices. The latter, most
+// of a model's parameters, are overwritten by their products.
 void clear_sums(const ParameterLayout& layout, float* gradient) {
   for (const Parameter& parameter : layout.list)
     if (parameter.kind != ParameterKind::matrix)

@@ -8,23 +8,23 @@
 
 namespace combiner {
 
-// Forward and backward passes of one image at a time. T is float or bfloat16, the type that
-// products read. One for each thread.
+// The forward and backward passes of one image at a time. T is the operand type of matrix products,
+// float or bfloat16. Use one per thread.
 template <class T>
 class GradientPass {
  public:
-  // Reads both at every run, so they may change between runs: `packed` are those weights, packed
-  // for training in T.
+  // `packed` must be `weights` packed for training in T. Each run reads both, so they may change
+  // between runs.
   GradientPass(const Weights& weights, const ModelWeights& packed);
 
-  // Returns the image's nats (the sum over all sub-pixels), and adds `scale` times their gradient
-  // to `gradient`, a flat buffer of the parameters' layout, or, if not accumulated, leaves it there
-  // whatever was there before. `pixels` is [height, width, channels].
+  // Returns the image's -log p in nats, summed over all sub-pixels, and adds `scale` times its
+  // gradient to `gradient`, a flat buffer in the parameters' layout. With accumulate = false the
+  // gradient replaces what was there. `pixels` is [height, width, channels].
   double run(const uint8_t* pixels, float scale, float* gradient, bool accumulate = true);
 
  private:
-  // Head, loss and head's backward for some positions at a time, leaving the gradient of the head's
-  // input in residual_.x. Returns the nats.
+  // The head, the loss and the head's backward pass, for some positions at a time. Leaves the
+  // gradient of the head's input in residual_.x and returns the nats.
   double head_and_loss(const uint8_t* pixels, float scale, const GradientBuffer& gradient);
 
   const ModelConfig& config_;

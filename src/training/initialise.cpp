@@ -10,7 +10,7 @@ namespace combiner {
 namespace {
 
 constexpr double kTableDeviation = 0.02;
-// Tells the stream of first weights from those of the data's order.
+// Separates the random stream of the initial weights from those of the data order.
 constexpr uint64_t kStream = ~uint64_t{0};
 
 double normal(uint64_t seed, uint64_t place) {

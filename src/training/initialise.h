@@ -1,4 +1,4 @@
-// Weights to start training from.
+// Initial weights for training.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,10 @@
 
 namespace combiner {
 
-// Normal numbers keyed by the seed and the parameter's place: dense weights with the deviation
-// 1 / sqrt(inputs), the layers that add to the residual stream smaller by sqrt(2 layers), tables
-// and positions small, norms 1, biases and the stem's masked taps 0.
+// Fills the weights with normal random numbers keyed by the seed and the parameter's place. The
+// standard deviation is 1 / sqrt(inputs) for dense weights, smaller by sqrt(2 layers) for those
+// that add to the residual stream, and 0.02 for value tables and positions. Norm weights are 1;
+// biases and the stem's masked taps are 0.
 void initialise(Weights& weights, uint64_t seed);
 
 }  // namespace combiner

@@ -25,10 +25,10 @@ std::optional<int64_t> step_of(const std::string& row) {
   return step;
 }
 
-// The rows of a log up to a step, with the header.
+// The header of a log and its rows up to a step.
 std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
   std::string kept = std::string(kHeader) + "\n";
-  std::error_code ignored;  // what can't be looked at can't be written either
+  std::error_code ignored;  // a path that cannot be examined cannot be written either
   if (!std::filesystem::is_regular_file(path, ignored)) return kept;
   std::ifstream file(path);
   if (!file)
@@ -40,7 +40,7 @@ std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
         fmt::format("{}: not a training log, so not to be overwritten: its first line is "
                     "'{}', expected '{}'",
                     path.string(), line.substr(0, 100), kHeader));
-  // A last row that was cut off has no end of line.
+  // A truncated last row has no line ending.
   while (std::getline(file, line) && !file.eof()) {
     const std::optional<int64_t> step = step_of(line);
     if (!step || *step > last_step) break;

@@ -10,12 +10,12 @@ namespace combiner {
 
 class TrainingLog {
  public:
-  // Opens `path` for the rows after step `last_step`: keeps the rows up to it and drops later ones.
-  // Begins a new file if there is none. Throws Error if it can't be read or written, or is a file
-  // that is not such a log.
+  // Opens `path` for the rows after step `last_step`. Keeps its rows up to that step and drops
+  // later ones, or begins a new file. Throws Error if the file cannot be read or written or is not
+  // a training log.
   TrainingLog(const std::filesystem::path& path, int64_t last_step);
 
-  // A row for a step, in the file when this returns. Throws Error if it can't be written.
+  // Writes the row of a step and flushes it. Throws Error if it cannot be written.
   void write(const RunReport& report);
 
  private:

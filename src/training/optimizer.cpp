@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kValues = 256;
 constexpr int64_t kCosines = 32;
 constexpr int kNewtonSchulzSteps = 5;
-// The quintic a s + b s^3 + c s^5 that drives singular values towards 1 (K. Jordan et al., 2024).
+// The quintic a s + b s^3 + c s^5 drives singular values towards 1 (K. Jordan et al., 2024).
 constexpr float kNewtonSchulzA = 3.4445f;
 constexpr float kNewtonSchulzB = -4.7750f;
 constexpr float kNewtonSchulzC = 2.0315f;
@@ -34,7 +34,7 @@ std::span<T> reserve(Buffer<T>& buffer, size_t size) {
   return {buffer.data(), size};
 }
 
-// Makes a matrix of norm 1 nearly orthogonal, with products of factors in T.
+// Makes a matrix of norm 1 nearly orthogonal. T is the operand type of its products.
 template <class T>
 class NewtonSchulz {
  public:
@@ -53,7 +53,7 @@ class NewtonSchulz {
 
     convert<float, T>(matrix, x);
     for (int i = 0; i < kNewtonSchulzSteps; ++i) {
-      // x (a + b x^T x + c (x^T x)^2), on the smaller of the two squares.
+      // x (a + b x^T x + c (x^T x)^2), by the smaller of x^T x and x x^T.
       if (rows <= columns)
         multiplier.multiply(plain(x), transposed(x), square_view);
       else
@@ -93,7 +93,7 @@ struct Optimizer::Scratch {
   Buffer<float> direction;
   NewtonSchulz<float> in_float;
   NewtonSchulz<bfloat16> in_bfloat16;
-  Buffer<float> coefficients;  // smooth tables
+  Buffer<float> coefficients;  // for smooth tables
 };
 
 Optimizer::Optimizer(const ParameterLayout& parameters, const OptimizerOptions& options,

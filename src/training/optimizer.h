@@ -1,4 +1,4 @@
-// How weights follow their gradients: Muon or AdamW, with smooth value tables.
+// The optimiser: Muon or AdamW, with smooth value tables.
 #pragma once
 
 #include <span>
@@ -13,45 +13,45 @@
 namespace combiner {
 
 enum class OptimizerKind {
-  muon,   // on the blocks' matrices; AdamW on all else
-  adamw,  // on everything
+  muon,   // Muon for the blocks' matrices, AdamW for all else
+  adamw,  // AdamW for everything
 };
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::muon;
-  float weight_decay = 0.01f;  // decoupled; on matrices and tables, not on vectors
+  float weight_decay = 0.01f;  // decoupled; for matrices and tables, not for vectors
   float muon_momentum = 0.95f;
   float beta1 = 0.9f;
   float beta2 = 0.99f;
   float epsilon = 1e-8f;
 };
 
-// What the optimiser remembers of the steps so far, in flat buffers.
+// The optimiser's memory of past steps, in flat buffers.
 struct OptimizerState {
   int64_t steps = 0;
-  Buffer<float> moment1, moment2;  // in the parameters' layout; Muon's matrices use only the first
-  Buffer<float> smooth_moment1, smooth_moment2;  // the smooth coefficients', table after table
+  Buffer<float> moment1, moment2;  // in the parameters' layout; Muon uses only the first
+  Buffer<float> smooth_moment1, smooth_moment2;  // of the smooth coefficients, table after table
 };
 
-// Muon: the momentum's direction, made orthogonal by five Newton-Schulz steps and scaled by
-// 0.2 sqrt(max(rows, columns)), so that AdamW's learning rates serve (K. Jordan et al., 2024; the
-// scale of Moonshot AI's report, 2025).
+// Muon: the direction of the momentum, made orthogonal by five Newton-Schulz steps and scaled by
+// 0.2 sqrt(max(rows, columns)), so that AdamW's learning rates apply (K. Jordan et al., 2024; the
+// scale is from Moonshot AI's report, 2025).
 //
 // Smooth value tables: rows 0..255 of a table stand for ordered values. A table is learned as
-// T[v] = free[v] + sum over k < 32 of cos(pi k (v + 1/2) / 256) coefficient[k], each with AdamW
-// moments of its own. Only T is kept: a step of the coefficients is a step of T, and decay of both
-// parts is decay of T.
+// T[v] = free[v] + sum over k < 32 of cos(pi k (v + 1/2) / 256) coefficient[k], where the free part
+// and the coefficients have AdamW moments of their own. Only T is stored: a step of the
+// coefficients is a step of T, and weight decay of both parts is weight decay of T.
 class Optimizer {
  public:
-  // `products` is the type of the factors of Newton-Schulz products: what bfloat16 loses there,
-  // the next of the five steps puts right as it does any singular value off 1. Momentum and weights
-  // are in float.
+  // `products` is the operand type of the Newton-Schulz products. What bfloat16 loses in one of the
+  // five steps, the next step corrects, as it corrects any singular value other than 1. Momentum
+  // and weights are in float.
   Optimizer(const ParameterLayout& parameters, const OptimizerOptions& options,
             ElementType products);
   ~Optimizer();
 
-  // values -= learning_rate times the step for gradient * gradient_scale. Parameters are spread
-  // over the team; the result does not depend on its size.
+  // values -= learning_rate times the step for gradient * gradient_scale. The threads of the team
+  // divide the parameters among them; the result does not depend on the size of the team.
   void step(std::span<const float> gradient, float gradient_scale, float learning_rate,
             std::span<float> values, ThreadTeam& team);
 
@@ -71,7 +71,7 @@ class Optimizer {
   const ParameterLayout& parameters_;
   OptimizerOptions options_;
   ElementType products_;
-  std::vector<size_t> order_;  // of parameters: the largest first, so that threads end together
+  std::vector<size_t> order_;  // of parameters, largest first, so that threads finish together
   OptimizerState state_;
   std::vector<size_t> smooth_offsets_;  // per parameter, into the smooth moments
   Buffer<float> cosines_;               // [256, 32]

@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kMostImages = 65536;  // a step
+constexpr int64_t kMaxImages = 65536;  // per step
 
 constexpr const char* kMuon = "muon";
 constexpr const char* kAdamW = "adamw";
@@ -59,8 +59,8 @@ void validate(const TrainingOptions& options, std::string_view source) {
   require_average("beta1", optimizer.beta1);
   require_average("beta2", optimizer.beta2);
   require_positive("epsilon", optimizer.epsilon);
-  require(options.batch >= 1 && options.batch <= kMostImages, "batch", options.batch,
-          fmt::format("1 to {} images", kMostImages));
+  require(options.batch >= 1 && options.batch <= kMaxImages, "batch", options.batch,
+          fmt::format("1 to {} images", kMaxImages));
   require_positive("learning_rate", options.learning_rate);
   require(options.warmup_steps >= 0, "warmup_steps", options.warmup_steps, "0 or more");
   require_fraction("decay_fraction", options.decay_fraction);
@@ -86,7 +86,7 @@ TrainingOptions parse_training_options(std::string_view text, std::string_view s
     throw Error(fmt::format("{}: bad training options: {}", source, error.what()));
   }
   validate(options, source);
-  // Catches unknown fields and numbers of another type, which the reading above lets pass.
+  // Catches unknown fields and numbers of the wrong type, which the code above accepts.
   if (to_json(options) != text)
     throw Error(
         fmt::format("{}: bad training options: {}, expected {}", source, text, to_json(options)));

@@ -1,4 +1,4 @@
-// What determines the course of training, apart from its length.
+// The options that determine the course of training, apart from its length.
 #pragma once
 
 #include <cstdint>
@@ -11,26 +11,26 @@ namespace combiner {
 
 struct TrainingOptions {
   OptimizerOptions optimizer;
-  int64_t batch = 4;  // images a step
+  int64_t batch = 4;  // images per step
   double learning_rate = 2e-3;
   int64_t warmup_steps = 100;
-  double decay_fraction = 0.2;   // of the whole training, at its end, in which the rate falls to 0
-  double clip_norm = 1.0;        // the gradient's greatest global norm
+  double decay_fraction = 0.2;   // the final part of training, over which the rate falls to 0
+  double clip_norm = 1.0;        // the maximum global norm of the gradient
   double average_decay = 0.999;  // of the moving average of the weights
   bool flips = true;
   uint64_t seed = 1;
 };
 
-// Throws Error if a number is impossible, naming it, its value and what would do. `source` says in
-// messages where the options come from.
+// Throws Error if a number is out of range. The message gives its name, its value and what is
+// accepted, and begins with `source`, the origin of the options.
 void validate(const TrainingOptions& options, std::string_view source);
 
 std::string to_json(const TrainingOptions& options);
-// Throws Error on anything but what to_json writes of valid options.
+// Throws Error on anything but the to_json of valid options.
 TrainingOptions parse_training_options(std::string_view json, std::string_view source);
 
-// The learning rate of a step, counted from 0: up from 0 over the warm-up, constant, down to 0 over
-// the last part. `fraction_done` is of the whole training, 0 to 1.
+// The learning rate of a step, counted from 0. It rises from 0 over the warm-up, stays constant,
+// then falls to 0 over the last part. `fraction_done`, from 0 to 1, refers to the whole training.
 double learning_rate(const TrainingOptions& options, int64_t step, double fraction_done);
 
 }  // namespace combiner

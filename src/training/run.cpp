@@ -20,7 +20,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// True once in every `minutes`.
+// True once every `minutes`.
 class Interval {
  public:
   explicit Interval(double minutes) : minutes_(minutes) {}
@@ -35,7 +35,7 @@ class Interval {
   Clock::time_point last_ = Clock::now();
 };
 
-// The rate over the last steps, forgetting those of some seconds ago.
+// The rate over recent steps; steps of some seconds ago are gradually forgotten.
 class Rate {
  public:
   double add(double images, double seconds) {
@@ -85,7 +85,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     options.steps ? fmt::format("{} steps", *options.steps)
                                   : fmt::format("{:g} minutes", *options.minutes)));
 
-  // Opened and dropped, to know before anything is overwritten that all can be written.
+  // Opened and discarded, to check that all files can be written before any is overwritten.
   for (const std::filesystem::path& path : {options.weights, options.checkpoint}) OutputFile{path};
   TrainingLog log(options.log, trainer.steps());
   int64_t saved_step = 0;
@@ -93,7 +93,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     trainer.save(options.checkpoint, elapsed());
     saved_step = trainer.steps();
   };
-  // The weights first: a checkpoint at the end of the budget must not be without them.
+  // The weights come first: a checkpoint at the end of the budget must not exist without them.
   const auto save = [&] {
     save_weights(trainer.average(), DType::bf16, options.weights);
     save_checkpoint();

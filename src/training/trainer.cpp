@@ -16,7 +16,7 @@
 namespace combiner {
 namespace {
 
-// [height, width, channels], mirrored left to right in place.
+// Mirrors an image [height, width, channels] left to right, in place.
 void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
   const auto channels = static_cast<size_t>(shape.channels);
   const auto width = static_cast<size_t>(shape.width);
@@ -71,18 +71,18 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
   while (gradients_.size() < workers) gradients_.emplace_back(weights_.parameters.size);
 }
 
-double Trainer::sum_of_parts(const std::function<double(size_t offset, size_t count)>& work) {
-  constexpr size_t kPart = size_t{1} << 16;
+double Trainer::sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work) {
+  constexpr size_t kChunk = size_t{1} << 16;
   const size_t size = weights_.values.size();
-  std::vector<double> sums((size + kPart - 1) / kPart);
+  std::vector<double> sums((size + kChunk - 1) / kChunk);
   team_.for_each(static_cast<int64_t>(sums.size()), [&](int, int64_t index) {
-    const size_t offset = static_cast<size_t>(index) * kPart;
-    sums[static_cast<size_t>(index)] = work(offset, std::min(kPart, size - offset));
+    const size_t offset = static_cast<size_t>(index) * kChunk;
+    sums[static_cast<size_t>(index)] = work(offset, std::min(kChunk, size - offset));
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// Leaves the workers' sums of the batch's gradient in gradients_ and returns its nats.
+// Leaves each worker's sum of the batch's gradients in gradients_ and returns the batch's nats.
 template <class T>
 double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
   const ModelConfig& config = weights_.config;
@@ -92,7 +92,8 @@ double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
   for (int64_t i = 0; i < options_.batch; ++i) places.push_back(order_.at(images_ + i));
   std::vector<double> nats(places.size());
 
-  // The first of n workers takes images 0, n, 2n, ... so that sums do not depend on who was faster.
+  // Worker w of n takes images w, w + n, w + 2n, ..., so that the sums do not depend on which
+  // worker is faster.
   team_.run([&](int rank) {
     const auto worker = static_cast<size_t>(rank);
     if (worker >= passes.size()) return;
@@ -116,7 +117,7 @@ StepReport Trainer::step(double fraction_done) {
   report.step = steps() + 1;
   report.images = images_ + options_.batch;
   report.bits_per_dim = nats / dims / std::numbers::ln2;
-  report.gradient_norm = std::sqrt(sum_of_parts([&](size_t offset, size_t count) {
+  report.gradient_norm = std::sqrt(sum_over_chunks([&](size_t offset, size_t count) {
     const std::span<float> sum = gradients_[0].span().subspan(offset, count);
     for (size_t other = 1; other < gradients_.size(); ++other)
       add_row(gradients_[other].span().subspan(offset, count), sum.data());
@@ -138,15 +139,15 @@ StepReport Trainer::step(double fraction_done) {
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);
   packed_.refresh(team_);
   images_ = report.images;
-  // Young averages forget faster: the first weights say nothing.
+  // A young average forgets faster, because the first weights mean nothing.
   const auto age = static_cast<double>(report.step);
   const double decay = std::min(options_.average_decay, age / (age + 10));
-  const double squares = sum_of_parts([&](size_t offset, size_t count) {
+  const double squares = sum_over_chunks([&](size_t offset, size_t count) {
     const std::span<const float> values = weights_.values.span().subspan(offset, count);
     blend(values, static_cast<float>(decay), average_.values.span().subspan(offset, count));
     return sum_of_squares(values);
   });
-  // Checked at once, so that no checkpoint ever holds such weights.
+  // Checked immediately, so that no checkpoint ever contains such weights.
   require_finite("the norm of the weights", std::sqrt(squares));
   return report;
 }

@@ -1,4 +1,4 @@
-// Training, a step at a time.
+// Training, one step at a time.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 namespace combiner {
 
 struct StepReport {
-  int64_t step = 0;    // steps made, this one included
+  int64_t step = 0;    // steps made, including this one
   int64_t images = 0;  // seen so far
   double bits_per_dim = 0;
   double learning_rate = 0;
@@ -28,15 +28,15 @@ struct StepReport {
 
 class Trainer {
  public:
-  // Starts from freshly initialised weights. `data` is what is trained on, all of it. Throws Error
-  // if it is empty or its images are not the model's size, or an option is impossible (the
-  // precision int8, for one).
+  // Starts from newly initialised weights and trains on all of `data`. Throws Error if `data` is
+  // empty, if its images are not the model's size, or if an option is invalid (such as the
+  // precision int8).
   Trainer(const ModelConfig& config, const TrainingOptions& options,
           std::shared_ptr<const Dataset> data, Precision precision, int threads);
 
-  // One step on the next `batch` images. The gradient is summed in an order that depends on the
-  // number of threads, but on nothing else. Throws Error when the loss, the gradient or the new
-  // weights are not finite; then the trainer is of no more use.
+  // One step on the next `batch` images. The order in which gradients are summed depends on the
+  // number of threads and on nothing else. Throws Error if the loss, the gradient or the new
+  // weights are not finite; the trainer can then no longer be used.
   StepReport step(double fraction_done);
 
   const ModelConfig& config() const { return weights_.config; }
@@ -44,24 +44,25 @@ class Trainer {
   int64_t steps() const { return optimizer_.state().steps; }  // made so far
   int64_t images() const { return images_; }                  // seen so far
   const Weights& weights() const { return weights_; }
-  // The moving average: the weights to use.
+  // The moving average of the weights, which is the trained model.
   const Weights& average() const { return average_; }
 
-  // Everything that later steps depend on, and `seconds`, the time spent so far. Whole or not at
-  // all; throws Error if it can't be written.
+  // Saves everything that later steps depend on, and `seconds`, the time spent so far. Writes the
+  // file completely or not at all. Throws Error if it cannot be written.
   void save(const std::filesystem::path& path, double seconds) const;
-  // Into a trainer made with the checkpoint's config, its options (or some changed on purpose, but
-  // not the kind of optimiser) and as many images, and returns the seconds. Later steps are bit for
-  // bit those of the trainer that was saved, if precision and threads are the same too. Throws
-  // Error if the file is malformed or not of such a trainer.
+  // Restores a checkpoint and returns the seconds saved in it. This trainer must have been made
+  // with the checkpoint's config, as many images and the same options, of which all but the kind of
+  // optimiser may have been changed on purpose. With the same precision and number of threads,
+  // later steps are bit-identical to those of the saved trainer. Throws Error if the file is
+  // malformed or does not fit.
   double restore(const std::filesystem::path& path);
 
  private:
   template <class T>
   double gradient(std::vector<GradientPass<T>>& passes);
-  // Calls work(offset, count) for parts of the flat buffers, shared out among the threads and so
-  // small that they stay in cache. Returns the sum of the results, added up in order.
-  double sum_of_parts(const std::function<double(size_t offset, size_t count)>& work);
+  // Calls work(offset, count) for chunks of the flat buffers, divided among the threads and small
+  // enough to stay in cache. Returns the sum of the results, added in order.
+  double sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work);
 
   TrainingOptions options_;
   std::shared_ptr<const Dataset> data_;
@@ -69,7 +70,7 @@ class Trainer {
   Weights weights_, average_;
   PackedParameters packed_;
   ModelWeights model_weights_;
-  // For each thread that has images; gradients are summed into the first.
+  // One for each thread that has images. The gradients are summed into the first.
   std::variant<std::vector<GradientPass<float>>, std::vector<GradientPass<bfloat16>>> passes_;
   std::vector<Buffer<float>> gradients_;
   Optimizer optimizer_;

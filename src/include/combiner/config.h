@@ -1,4 +1,4 @@
-// What a model is: the JSON object under the key `config` in a weights file's metadata.
+// Model configuration: the JSON object stored under the key `config` in a weights file's metadata.
 #pragma once
 
 #include <filesystem>
@@ -9,19 +9,22 @@
 
 namespace combiner {
 
-// The attention variants (paper, section 4, and the sparse patterns that they complete).
+// The attention variants: the paper's Combiner variants (section 4), full attention, and the sparse
+// patterns that they complete. Each line says what a query attends to in causal attention. "Row" is
+// the query's own row, up to itself; "column" is its own column, above it; "abstracted" means one
+// key for a whole set of positions (paper, section 3.2).
 enum class Attention {
-  axial_rowmajor,    // my row; rows above by the summary at my column: the official code's "axial"
-  axial_vertical,    // my row, my column; every other column above, abstracted
-  axial_horizontal,  // my row, my column; each row above to my left and to my right, abstracted
-  axial_mixture,     // both of these
-  fixed,             // my row; each earlier row, abstracted
-  logsparse,         // myself; spans of powers of two, abstracted
-  full,              // everything: ordinary causal attention
-  // The direct keys alone: the paper's sparse baselines.
-  axial,             // my row, my column
-  fixed_sparse,      // my row; the last position of each earlier row
-  logsparse_sparse,  // myself; the last position of each span
+  axial_rowmajor,    // row; each row above by its summary at the query's column (official "axial")
+  axial_vertical,    // row, column; every other column above, abstracted
+  axial_horizontal,  // row, column; the left part and the right part of each row above, abstracted
+  axial_mixture,     // axial_vertical and axial_horizontal together
+  fixed,             // row; each earlier row, abstracted
+  logsparse,         // itself; earlier spans of power-of-two lengths, abstracted
+  full,              // every position up to itself: ordinary causal attention
+  // The paper's sparse baselines: the direct keys alone.
+  axial,             // row, column
+  fixed_sparse,      // row; the last position of each earlier row
+  logsparse_sparse,  // itself; the last position of each span
 };
 
 inline constexpr Attention kAttentions[] = {Attention::axial_rowmajor,
@@ -35,17 +38,17 @@ inline constexpr Attention kAttentions[] = {Attention::axial_rowmajor,
                                             Attention::fixed_sparse,
                                             Attention::logsparse_sparse};
 
-// The MLP's.
+// The activation function of the MLP.
 enum class Activation { relu, gelu };
 
-// How an image is cut into the positions that the transformer visits.
+// How an image is divided into the positions that the transformer visits.
 enum class Tokens {
-  subpixel,  // one position a byte, channels interleaved: rows x (columns * channels)
-  pixel,     // one position a pixel: rows x columns
+  subpixel,  // one position per byte, channels interleaved: rows x (columns * channels)
+  pixel,     // one position per pixel: rows x columns
 };
 enum class Position {
-  sinusoidal,  // fixed, over the raster index
-  learned,     // a row for each position
+  sinusoidal,  // fixed, a function of the raster index
+  learned,     // one learned vector per position
   axial,       // a learned row vector plus a learned column vector
 };
 
@@ -56,21 +59,21 @@ struct ImageShape {
   bool operator==(const ImageShape&) const = default;
 };
 
-// The window of the masked convolution: its last row is the current pixel's, its middle column too.
+// The window of the masked convolution. The current pixel is in its last row and middle column.
 struct StemShape {
   int rows = 0;
   int columns = 0;
   bool operator==(const StemShape&) const = default;
 };
 
-// Which neighbours' values are looked up in tables.
+// Which neighbouring pixels contribute embeddings of their values.
 struct Context {
   bool previous = false;
   bool above = false;
   bool operator==(const Context&) const = default;
 };
 
-// Rotary positions: queries and keys are turned by angles that grow with their row and column, at
+// Rotary positions: queries and keys are rotated by angles proportional to their row and column, at
 // rates base^(-4 j / head_dim), so that their product depends on how far apart they are.
 struct RotaryConfig {
   double base = 0;
@@ -84,7 +87,7 @@ struct ModelConfig {
   int num_layers = 0;
   int num_heads = 0;
   int mlp_dim = 0;
-  std::vector<Attention> attention;  // one for each layer
+  std::vector<Attention> attention;  // one per layer
   Activation activation = Activation::gelu;
   Position position = Position::axial;
   Context context;
@@ -92,10 +95,11 @@ struct ModelConfig {
   std::optional<RotaryConfig> rotary;
   double norm_epsilon = 1e-6;
   std::optional<int> start_token;  // subpixel only: the token that position 0 sees
-  // Values of a channel: 256 in every weights file; the authors' test models have fewer.
+  // The number of values of a sub-pixel: 256 in every weights file; the authors' test models have
+  // fewer.
   int vocab_size = 256;
 
-  // The grid of positions.
+  // The size of the grid of positions.
   int rows() const { return image.height; }
   int columns() const {
     return tokens == Tokens::pixel ? image.width : image.width * image.channels;
@@ -107,20 +111,23 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// Reads the JSON text of a config. `source` names the file in messages. Throws Error on malformed
-// JSON, an unknown, missing or duplicate field, a wrong type, an impossible value: each names the
-// field, the value and what would do.
+// Parses a config from JSON text. `source` names the file in error messages. Throws Error on
+// malformed JSON, on an unknown, missing or duplicate field, and on a value of the wrong type or
+// out of range. The message gives the field, its value and what is accepted.
 ModelConfig parse_config(std::string_view json, std::string_view source);
-// The same from a file; Error too if that can't be read.
+// Parses a config from a file. Also throws Error if the file cannot be read.
 ModelConfig read_config(const std::filesystem::path& path);
 
-// The same checks of values on a config made by a program. `source` names it in messages.
+// Checks the values of a config built by a program as parse_config does. `source` names the config
+// in error messages.
 void validate(const ModelConfig& config, std::string_view source);
 
-// The JSON text, on one line, that parse_config reads back to an equal config.
+// Returns the JSON text, on one line, from which parse_config restores an equal config. Throws
+// Error unless vocab_size is 256.
 std::string to_json(const ModelConfig& config);
 
-// The names used in configs, for messages and tables.
+// The names used in configs, for messages and tables. attention_named returns nullopt for an
+// unknown name.
 std::string_view name(Tokens tokens);
 std::string_view name(Attention attention);
 std::optional<Attention> attention_named(std::string_view name);

@@ -1,4 +1,4 @@
-// Images to train on and to measure, wherever they are kept.
+// Images for training and evaluation, whatever their storage.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,12 @@ class Dataset {
   virtual int width() const = 0;
   virtual int height() const = 0;
 
-  // Copies image `index` (0 <= index < size()) to pixels [height, width, 3], red green blue. Error
-  // if it can't be read or isn't as it should be. Thread-safe.
+  // Copies image `index` (0 <= index < size()) to `pixels` [height, width, 3]: red, green, blue.
+  // Thread-safe. Throws Error if the image cannot be read or is malformed.
   virtual void read(int64_t index, std::span<uint8_t> pixels) const = 0;
 
-  // Where image `index` comes from, for messages and tables: a file and record, or a picture's
-  // path.
+  // Says where image `index` comes from, for messages and tables: a file and record number, or the
+  // path of a picture.
   virtual std::string describe(int64_t index) const = 0;
 };
 
@@ -31,26 +31,26 @@ enum class Split { train, test };
 
 struct DatasetOptions {
   Split split = Split::test;
-  int width = 0;  // the model's size
+  int width = 0;  // the model's image size
   int height = 0;
-  // Cut and resample images of another size (resize_to) instead of refusing them.
+  // Whether to crop and resample images of other sizes (resize_to) rather than refuse them.
   bool resize = false;
-  // The folder for what can't be read without being decompressed first (npz).
+  // The folder for data that must be decompressed before it can be read (npz).
   std::filesystem::path scratch = "/var/tmp";
 };
 
-// Opens
+// Opens one of:
 //   - CIFAR-10 in its binary version: a folder with data_batch_*.bin (train) and test_batch.bin
 //     (test), or one such file, which serves as either split;
 //   - downsampled ImageNet: a folder with train_data_batch_*.npz (train) and val_data.npz (test),
 //     or one .npz file, which serves as either split;
 //   - a folder of pictures, which serves as either split;
-//   - a folder with train/ (train) and test/, valid/ or val/ (test, the first of them that is
-//     there), or with train_64x64/ and valid_64x64/ (if that is the wanted size), each a folder of
-//     pictures;
+//   - a folder with train/ (train) and test/, valid/ or val/ (test; the first that exists), or with
+//     train_64x64/ and valid_64x64/ (if that is the requested size), each a folder of pictures;
 //   - a single picture.
-// Error if `path` is nothing of the kind, lacks the split, or is damaged. CIFAR-10 is checked as a
-// whole here, an npz's headers here and its records when they are read, as each picture is.
+// Throws Error if `path` is none of these, lacks the split, or is damaged. CIFAR-10 files are
+// checked completely here. An npz file's headers are checked here and its records when they are
+// read; a picture is checked when it is read.
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path,
                                       const DatasetOptions& options);
 

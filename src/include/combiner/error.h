@@ -1,13 +1,14 @@
-// The one exception type of the library.
+// The library's only exception type.
 #pragma once
 
 #include <stdexcept>
 
 namespace combiner {
 
-// Something outside the program is wrong: a file, a tensor, an image, a configuration. The message
-// says what, where (file, tensor, field, position), expected and actual, and a hint where one
-// helps. It is a whole sentence for a person; programs show it as it is.
+// Reports that something outside the program is wrong: a file, a tensor, an image or a
+// configuration. The message says what is wrong and where (file, tensor, field, position), what was
+// found, what was expected and, where it helps, what to do. It is a complete sentence for the user;
+// programs show it unchanged.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,4 +1,4 @@
-// The one image type: 8-bit RGB.
+// The library's image type: 8-bit RGB.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ struct Image {
   bool operator==(const Image&) const = default;
 };
 
-// The largest number of pixel bytes an image may have when it is made or written: encoders and
-// resamplers count bytes in an int and need room to double.
+// The largest size of an image, in bytes of pixels, that the library creates or writes. Encoders
+// and resamplers count bytes in an int and need room to double.
 inline constexpr int64_t kMaxImageBytes = int64_t{1} << 29;
 
 }  // namespace combiner

@@ -1,4 +1,5 @@
-// How well a model predicts images: bits/dim, the mean of -log2 p(sub-pixel | all before).
+// How well a model predicts images, in bits/dim: the mean over an image's sub-pixels of
+// -log2 p(sub-pixel | all sub-pixels before it).
 #pragma once
 
 #include <array>
@@ -12,51 +13,51 @@
 
 namespace combiner {
 
-// Called after each image, from one thread at a time: images done, images in all, the mean so far
-// of the figure that is measured. Returns whether to go on.
+// Called after each image, by one thread at a time, with the number of images done, the total, and
+// the mean so far of the measured quantity. Returns whether to continue.
 using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
 
 struct ImageLikelihood {
   int64_t index = 0;             // in the data set
-  std::array<double, 3> nats{};  // -log p of the red, green and blue sub-pixels
-  double bits_per_dim = 0;       // of all three
+  std::array<double, 3> nats{};  // sums of -log p over the red, green and blue sub-pixels
+  double bits_per_dim = 0;       // over all three channels
 };
 
 struct Likelihood {
-  std::vector<ImageLikelihood> images;  // by index
+  std::vector<ImageLikelihood> images;  // in order of index
   double bits_per_dim = 0;              // mean over the images
-  double standard_error = 0;            // of that mean, over the images; NaN for a single one
+  double standard_error = 0;            // of bits_per_dim, over the images; NaN for a single image
   std::array<double, 3> channel_bits_per_dim{};
   double images_per_second = 0;
 };
 
 struct LikelihoodOptions {
-  std::optional<int64_t> limit = std::nullopt;  // only the first images, this many
-  int threads = 1;                              // each has its own images
+  std::optional<int64_t> limit = std::nullopt;  // evaluate only the first `limit` images
+  int threads = 1;                              // each evaluates whole images
 };
 
-// Evaluates the images one by one. The figures are the same bits whatever the number of threads;
-// on_image is told the mean bits/dim. If it stops the work, the result is that of the images done,
-// which may be none (then every figure is NaN). Error if the images aren't the model's size, one
-// can't be read, or its likelihood isn't a finite number.
+// Evaluates the images. The results are bit-identical for any number of threads. on_image receives
+// the mean bits/dim; if it stops the evaluation, the result covers the images done so far, possibly
+// none (then every figure is NaN). Throws Error if the images are not the model's size, if one
+// cannot be read, or if its likelihood is not finite.
 Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image);
 
-// ---- How far a model's predictions are from a reference's: the gate that smaller weights must
-// pass.
+// ---- Comparing a model with a reference, to decide whether smaller weights are acceptable.
 
-// Means over the images and all their sub-pixels; NaN of no images.
+// Means over all sub-pixels of all images; NaN if there are no images.
 struct Divergence {
   int64_t images = 0;
   double reference_bits_per_dim = 0;
   double bits_per_dim = 0;
-  double kl_divergence = 0;  // KL(reference || model) of a sub-pixel's 256 values, in nats
+  double kl_divergence = 0;  // KL(reference || model) per sub-pixel, in nats
 };
 
-// Lets both models predict each sub-pixel given the same ones before it. The
-// figures are the same bits whatever the number of threads; on_image is told the mean divergence.
-// If it stops the work, the result is that of the images done. Error if the images aren't of the
-// models' size, one can't be read, or its figures aren't finite numbers.
+// Compares the two models' predictions of every sub-pixel given the true sub-pixels before it. The
+// results are bit-identical for any number of threads. on_image receives the mean divergence; if it
+// stops the measurement, the result covers the images done so far. Throws Error if the images are
+// not the models' size, if the models' vocabularies differ, if an image cannot be read, or if its
+// figures are not finite.
 Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,
                               const LikelihoodOptions& options, const OnImage& on_image);
 

@@ -1,4 +1,4 @@
-// A non-owning view of a row-major matrix, rows `stride` elements apart.
+// A non-owning view of a row-major matrix. Consecutive rows are `stride` elements apart.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct Matrix {
   Matrix(T* data_, int64_t rows_, int64_t columns_) : Matrix(data_, rows_, columns_, columns_) {}
 
   T* row(int64_t i) const { return data + i * stride; }
-  // The `count` columns from `first`.
+  // The `count` columns starting at `first`.
   Matrix column_block(int64_t first, int64_t count) const {
     return {data + first, rows, count, stride};
   }

@@ -1,4 +1,4 @@
-// A model ready to compute with.
+// A model that is ready to compute.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@
 namespace combiner {
 
 struct Weights;       // all weights of a model, in float
-struct ModelWeights;  // the same packed for products
+struct ModelWeights;  // the same, packed for matrix products
 
-// Immutable, and shared by threads. Its weights are packed once for each use, when that use first
-// asks.
+// A model's weights at a given precision. Immutable; threads may share one. The weights are packed
+// separately for whole images and for decoding, each time on first use.
 class Model {
  public:
-  // Reads a weights file (safetensors, the config in its metadata); `threads` pack the weights.
-  // Throws Error if the file can't be read, is malformed, or is not what its config says: names
-  // every tensor that is missing, unknown or of another shape.
+  // Loads a weights file (safetensors, with the config in its metadata). Packing will use `threads`
+  // threads. Throws Error if the file cannot be read, is malformed, or does not match its config;
+  // the message names every tensor that is missing, unknown or of the wrong shape.
   static Model load(const std::filesystem::path& path, Precision precision = Precision::f32,
                     int threads = 1);
 
@@ -41,19 +41,19 @@ class Model {
   std::unique_ptr<State> state_;
 };
 
-// A model's view of given images, one at a time. One for each thread.
+// Per-thread scorer of given images, one at a time.
 class ImageScorer {
  public:
-  // `model` must outlive it.
+  // `model` must outlive the scorer.
   explicit ImageScorer(const Model& model);
   ~ImageScorer();
   ImageScorer(ImageScorer&&) noexcept;
   ImageScorer& operator=(ImageScorer&&) noexcept;
 
-  // `pixels` is [height, width, channels].
-  // nll [height, width, channels]: -log p of each sub-pixel given all before, in nats.
+  // Given pixels [height, width, channels], writes nll [height, width, channels]: -log p of each
+  // sub-pixel given all before it, in nats.
   void nll(const uint8_t* pixels, float* nll);
-  // logits [height, width, channels, vocab_size], before the softmax.
+  // Writes logits [height, width, channels, vocab_size], before the softmax.
   void logits(const uint8_t* pixels, float* logits);
 
  private:

@@ -1,4 +1,4 @@
-// Images drawn from a model.
+// Draws images from a model.
 #pragma once
 
 #include <cstdint>
@@ -11,49 +11,50 @@
 
 namespace combiner {
 
-// How the model's distribution is changed before a value is drawn from it; by default not at all.
-// First the temperature, then top_k, then top_p of what is left.
+// How the model's distribution is modified before a value is drawn; by default it is not. The
+// temperature is applied first, then top_k, then top_p to what remains.
 struct ChoiceOptions {
-  double temperature = 1;  // divides the logits; 0 takes the likeliest value
-  int top_k = 256;         // only that many of the likeliest values
-  double top_p = 1;        // only the fewest likeliest values that together have this probability
+  double temperature = 1;  // divides the logits; 0 always takes the most likely value
+  int top_k = 256;         // keep only this many of the most likely values
+  double top_p = 1;        // keep the fewest most likely values whose probabilities sum to this
 };
 
-// Which images: `count` of the seed's endless sequence from `first_index` on. Image k of a seed is
-// the same, to the last bit, whatever the count, the batch and the threads.
+// Which images to draw: `count` images of the seed's endless sequence, starting at `first_index`.
+// Image k of a seed is bit-identical for any count, batch size and number of threads.
 struct SampleOptions {
   int64_t count = 1;
   int64_t first_index = 0;
   uint64_t seed = 0;
   ChoiceOptions choice = {};
-  int batch = 32;  // images to a thread that are decoded at once, at most
+  int batch = 32;  // the most images decoded at once, per thread
   int threads = 1;
 };
 
-// What happens meanwhile; any may be empty. Those that return nothing are called one at a time,
-// from the sampling's threads. What one throws ends the sampling, and draw() throws it.
+// Callbacks; any of them may be empty. row_done and image_done are called one at a time, from the
+// sampling threads. An exception from any callback stops sampling and is rethrown by draw().
 struct SampleEvents {
-  // A row of image `index`: pixels [width, 3].
+  // One row of image `index` is done: pixels [width, 3].
   std::function<void(int64_t index, int row, std::span<const uint8_t> pixels)> row_done;
   std::function<void(int64_t index, Image image)> image_done;
-  // Asked before every position of a batch, by all threads; true ends the sampling.
+  // Called before each position of each batch, possibly by several threads at once. Returning true
+  // stops sampling.
   std::function<bool()> cancelled;
 };
 
-// Draws images in batches, each on one thread or, where a short trial finds that faster, on several
-// together; they are smaller than `batch` allows where that keeps all threads at work. Keeps the
-// packed weights and the images' memory from one drawing to the next.
+// Draws images in batches. One thread decodes each batch or, where a short trial finds it faster, a
+// team of threads. Batches are smaller than `batch` allows where that keeps all threads busy. The
+// memory for the images is kept from one draw() to the next.
 class Sampler {
  public:
-  // Throws Error if an option makes no sense or the model's images are not of three channels.
-  // `model` must outlive it.
+  // Throws Error if an option is out of range or if the model's images do not have three channels.
+  // `model` must outlive the sampler.
   Sampler(const Model& model, const SampleOptions& options);
   ~Sampler();
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
 
-  // Returns false if cancelled, true once all images are done. May be called again, whatever became
-  // of the call before.
+  // Draws the images. Returns true once all are done, false if cancelled. May be called again
+  // whatever the outcome of the previous call.
   bool draw(const SampleEvents& events);
 
  private:
@@ -62,7 +63,7 @@ class Sampler {
   std::unique_ptr<Drawing> drawing_;
 };
 
-// Draws once.
+// Draws once with a temporary Sampler.
 bool sample(const Model& model, const SampleOptions& options, const SampleEvents& events);
 
 }  // namespace combiner

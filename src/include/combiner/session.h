@@ -1,4 +1,5 @@
-// Decoding images position by position: what sampling, and all else that draws or codes, stands on.
+// Decoding images one position at a time: the basis of sampling and of anything else that draws or
+// encodes images.
 #pragma once
 
 #include <cstdint>
@@ -11,50 +12,53 @@
 
 namespace combiner {
 
-// How far one image has been decoded: its pixels so far, and the model's KV cache of them.
+// The progress of one image: its pixels so far and the model's KV cache for them.
 struct ImageState {
   virtual ~ImageState() = default;
-  // A copy that goes on exactly as the original does.
+  // Returns a copy that continues exactly as the original would.
   virtual std::unique_ptr<ImageState> clone() const = 0;
 
-  int64_t position = 0;         // the next one; set to 0, a new image begins
-  std::vector<uint8_t> pixels;  // [height, width, channels], known before `position`
+  int64_t position = 0;         // the next position; setting it to 0 begins a new image
+  std::vector<uint8_t> pixels;  // [height, width, channels]; valid before `position`
 };
 
-// Given the logits [vocab_size] of a sub-pixel of images[image], returns its value, drawn from them
-// or already known. Sub-pixels are counted in raster order, channels interleaved.
+// Receives the logits [vocab_size] of a sub-pixel of images[image] and returns its value, drawn
+// from them or already known. Sub-pixels are numbered in raster order, channels interleaved.
 using ChooseValue =
     std::function<uint8_t(size_t image, int64_t subpixel, std::span<const float> logits)>;
 
-// Decodes images that may stand at different positions; they belong to the caller, and may be added
-// to the batch, left out of it, cloned and dropped between steps. An image's numbers do not depend,
-// to the last bit, on those beside it, nor on the threads. One team of threads to a session.
+// Decodes batches of images, which may be at different positions. The images belong to the caller,
+// who may add them to the batch, leave them out, clone them and destroy them between steps. The
+// results for an image are bit-identical whatever else is in the batch and however many threads the
+// team has. A session serves one team of threads.
 class Session {
  public:
-  // For up to `batch` images a step, on a team of `team` threads. `model` must outlive it.
+  // Prepares for up to `batch` images per step and a team of `team` threads. `model` must outlive
+  // the session.
   Session(const Model& model, int64_t batch, int team = 1);
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
 
-  // An image at its first position.
+  // Returns an image at its first position.
   std::unique_ptr<ImageState> new_image() const;
 
-  // Decodes each image's next position, calling `choose` for each of its sub-pixels in order; the
-  // last one's end must not have been reached. Each thread of the team calls it with a rank of its
-  // own, 0 .. team - 1, and otherwise the same arguments; all return when the position is done.
-  // A team's threads call `choose` for several images at once.
+  // Decodes the next position of each image, calling `choose` for each of its sub-pixels in order.
+  // Every thread of the team must call this with its own rank, 0 .. team - 1, and otherwise the
+  // same arguments; all return when the position is done. The threads call `choose` concurrently,
+  // for different images. Throws std::invalid_argument if there are more than `batch` images or an
+  // image is already complete.
   void step(std::span<ImageState* const> images, const ChooseValue& choose, int rank = 0);
 
-  // Brings an image from its first position to row `rows` of `pixels` [height, width, channels],
-  // which are known up to there. By steps, for the parallel pass sums in another order: its KV
-  // cache has other bits. For a team of one.
+  // Decodes rows 0 .. `rows` - 1 of an image from known `pixels` [height, width, channels]. It
+  // works step by step: the parallel pass sums in a different order, which would give the KV cache
+  // different bits. Only for a team of one thread.
   void prefill(ImageState& image, std::span<const uint8_t> pixels, int rows);
 
-  // A team's threads wait here for each other.
+  // A barrier for the threads of the team.
   void wait(int rank);
-  // To be called when a thread has thrown: the others throw BrokenBarrier, now or when they come to
-  // wait. The session is then of no more use.
+  // Call this when a thread of the team has thrown. The other threads then throw BrokenBarrier in
+  // their current or next wait, and the session can no longer be used.
   void abandon();
 
  private:

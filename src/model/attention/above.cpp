@@ -7,13 +7,13 @@
 namespace combiner {
 namespace {
 
-// Queries from row first_row on attend the keys strictly above them.
+// The queries, whose first row is first_row, attend to the keys strictly above them.
 template <class T>
 void attend_above(const Band<T>& band, int64_t first_row, Grid<const T> query,
                   const Above<const T>& above, const Attended<T>& attended) {
   for (int64_t c = 0; c < above.key.columns; ++c) {
     const int64_t column = above.first_column + c;
-    AttendedLine<T> to = attended.column(column);
+    AttendedRows<T> to = attended.column(column);
     to.only_rounded = attended.last;
     attend_heads(band.shape, query.column(column), above.key.column(c), above.value.column(c),
                  Visible::strict(first_row), to, Merge::merge, band.worker.scratch);
@@ -40,11 +40,11 @@ void AbovePart<T>::attend_keys(const Band<T>& band, const Attended<T>& attended,
 
 template <class T>
 void AbovePart<T>::add_spans(const Band<T>& row, int64_t column, T* state,
-                             KvSpans<T>& lines) const {
+                             KvSpans<T>& spans) const {
   const Above<const T> keys = above(row, state);
   const int64_t c = column - keys.first_column;
   if (c < 0 || c >= keys.key.columns) return;
-  lines.add(keys.key.column(c).row_block(0, row.first_row),
+  spans.add(keys.key.column(c).row_block(0, row.first_row),
             keys.value.column(c).row_block(0, row.first_row));
 }
 

@@ -1,12 +1,12 @@
-// Parts in which a position attends one key of each row above: its column's.
+// Parts in which a position attends to one key of each row above: the one in its own column.
 #pragma once
 
 #include "model/attention/part.h"
 
 namespace combiner {
 
-// Keys and values [rows, columns, D] of the columns from first_column on. A column stride of zero
-// shares a row's key among all its columns.
+// Keys and values [rows, columns, D] of the grid's columns from first_column on. With a column
+// stride of zero, all columns share one key per row.
 template <class T>
 struct Above {
   Grid<T> key, value;
@@ -18,7 +18,7 @@ class AbovePart : public Part<T> {
  public:
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override;
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override;
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override;
   void finish_position(const Band<T>& row, int64_t column, T* state,
                        PartActivations<T>& act) const final;
   void attend_later(const Band<T>& image, const Attended<T>& attended, T* state,
@@ -27,13 +27,14 @@ class AbovePart : public Part<T> {
                        PartActivations<T>& act) const override;
 
  protected:
-  // Merges what the band's positions attend, once their own rows are among the keys.
+  // Merges the band's attention to the keys, which must already include the band's own rows.
   void attend_keys(const Band<T>& band, const Attended<T>& attended, T* state) const;
-  // Of at least the rows so far; those that extend() has not seen are never attended.
+  // The keys and values of at least the rows so far. Rows that extend() has not seen are never
+  // attended to.
   virtual Above<const T> above(const Band<T>& band, T* state) const = 0;
-  // Makes the keys and values of the band's rows.
+  // Computes the keys and values of the band's rows.
   virtual void extend(const Band<T>& band, T* state, PartActivations<T>& act) const = 0;
-  // Passes on the gradient of the keys and values, in grids like those of above().
+  // Propagates the gradient of the keys and values, which is laid out like the result of above().
   virtual void extend_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
                                const Above<float>& d_above, T* state,
                                PartActivations<T>& act) const = 0;

@@ -61,27 +61,27 @@ KvLayout kv_layout_of(Parts<T> parts) {
   return layout;
 }
 
-// A layer's state.
+// The layout of a layer's state.
 template <class T>
 struct LayerState {
-  // [C, D] of the row being decoded.
+  // The row being decoded, [C, D] each.
   Matrix<T> row_input, row_query, row_key, row_value;
-  // Of all positions, where the variant keeps them.
+  // All positions, if the variant stores them.
   Grid<T> all_key, all_value;
-  T* of_parts;  // one part's after another
+  T* part_states;  // the states of the parts, one after another
 
-  LayerState(Parts<T> parts, const AttentionShape& shape, T* data) : of_parts(data) {
+  LayerState(Parts<T> parts, const AttentionShape& shape, T* data) : part_states(data) {
     for (Matrix<T>* row : {&row_input, &row_query, &row_key, &row_value}) {
-      *row = {of_parts, shape.columns, shape.dim};
-      of_parts = row->row(row->rows);
+      *row = {part_states, shape.columns, shape.dim};
+      part_states = row->row(row->rows);
     }
-    const KvLayout kept = kv_layout_of<T>(parts);
-    if (kept == KvLayout::nothing) return;
+    const KvLayout layout = kv_layout_of<T>(parts);
+    if (layout == KvLayout::nothing) return;
     for (Grid<T>* all : {&all_key, &all_value}) {
-      *all = kept == KvLayout::by_column
-                 ? Grid<T>::by_column(of_parts, shape.rows, shape.columns, shape.dim)
-                 : Grid<T>({of_parts, shape.positions(), shape.dim}, shape.columns);
-      of_parts += shape.positions() * shape.dim;
+      *all = layout == KvLayout::by_column
+                 ? Grid<T>::by_column(part_states, shape.rows, shape.columns, shape.dim)
+                 : Grid<T>({part_states, shape.positions(), shape.dim}, shape.columns);
+      part_states += shape.positions() * shape.dim;
     }
   }
 
@@ -99,20 +99,21 @@ struct LayerState {
 template <class T, class Visit>
 void for_each_part(Parts<T> parts, const AttentionShape& shape, const LayerState<T>& state,
                    Visit&& visit) {
-  T* own = state.of_parts;
+  T* own = state.part_states;
   for (size_t i = 0; i < parts.size(); ++i) {
     visit(*parts[i], own, i);
     own += parts[i]->state_size(shape);
   }
 }
 
-// Rows whose keys and values the state keeps, if it keeps any.
+// The band of the whole rows `positions`, which start at row first_row, with the keys and values
+// that the state stores, if any.
 template <class T>
 Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionInput<T>& positions,
                 const SummaryWeights* summary, const LayerState<T>& state, Worker& worker) {
   const auto grid = [&](Matrix<const T> m) { return Grid<const T>(m, shape.columns); };
   const int64_t rows = first_row + positions.query.rows / shape.columns;
-  const auto kept = [&](const Grid<T>& all) {
+  const auto rows_so_far = [&](const Grid<T>& all) {
     return all.data ? Grid<const T>(all.row_block(0, rows)) : Grid<const T>();
   };
   return {shape,
@@ -121,15 +122,15 @@ Band<T> band_of(const AttentionShape& shape, int64_t first_row, const AttentionI
           grid(positions.query),
           grid(positions.key),
           grid(positions.value),
-          kept(state.all_key),
-          kept(state.all_value),
+          rows_so_far(state.all_key),
+          rows_so_far(state.all_value),
           summary,
           worker};
 }
 
-// Whole rows' keys and values into the state, if it keeps any.
+// Copies the keys and values of whole rows into the state, if it stores them.
 template <class T>
-void keep_rows(const LayerState<T>& state, const Band<T>& band) {
+void store_rows(const LayerState<T>& state, const Band<T>& band) {
   if (!state.all_key.data) return;
   for (int64_t r = 0; r < band.key.rows; ++r) {
     convert<T, T>(band.key.row(r), state.all_key.row(band.first_row + r));
@@ -137,9 +138,10 @@ void keep_rows(const LayerState<T>& state, const Band<T>& band) {
   }
 }
 
-// Calls visit(what is kept of a position, where [D]) for each place of the state that one has.
+// Calls visit(field, destination [D]) for each place where the state stores something of a
+// position. `field` is the member of AttentionInput that is stored there.
 template <class T, class Visit>
-void for_each_place(const LayerState<T>& state, int64_t row, int64_t column, Visit&& visit) {
+void for_each_slot(const LayerState<T>& state, int64_t row, int64_t column, Visit&& visit) {
   using Input = AttentionInput<T>;
   visit(&Input::input, state.row_input.row(column));
   visit(&Input::query, state.row_query.row(column));
@@ -188,15 +190,15 @@ template <class T>
 void attend_image(Attention attention, const AttentionShape& shape,
                   const AttentionInput<T>& positions, const SummaryWeights* summary,
                   Matrix<float> attended, Matrix<T> rounded, Matrix<float> lse, T* state,
-                  PartsActivations<T>& activations, Worker& worker, AttendedUse use) {
+                  PartsActivations<T>& activations, Worker& worker, OutputUse use) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> band = band_of(shape, 0, positions, summary, layer, worker);
-  keep_rows(layer, band);
+  store_rows(layer, band);
   Attended<T> grids = attended_grids(shape, attended, rounded, lse);
-  grids.forward_only = use == AttendedUse::forward_only;
+  grids.forward_only = use == OutputUse::forward_only;
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
-    grids.last = use != AttendedUse::floats && i + 1 == list.size();
+    grids.last = use != OutputUse::floats && i + 1 == list.size();
     part.attend_rows(band, grids, own, activations[i]);
   });
 }
@@ -207,40 +209,40 @@ void prefetch_kv(Attention attention, const AttentionShape& shape, int64_t posit
   const LayerState<T> layer(parts<T>(attention), shape, state);
   const int64_t first = heads.first * shape.head_dim();
   const int64_t count = heads.number * shape.head_dim();
-  for_each_place(layer, position / shape.columns, position % shape.columns,
-                 [&](auto /*kept*/, T* to) {
-                   prefetch_to_write(to + first, static_cast<size_t>(count) * sizeof(T));
-                 });
+  for_each_slot(layer, position / shape.columns, position % shape.columns,
+                [&](auto /*field*/, T* to) {
+                  prefetch_to_write(to + first, static_cast<size_t>(count) * sizeof(T));
+                });
 }
 
 template <class T>
 void append_kv(Attention attention, const AttentionShape& shape, int64_t position, HeadRange heads,
-               const AttentionInput<T>& input, T* state, KvSpans<T>& lines, Worker& worker) {
+               const AttentionInput<T>& input, T* state, KvSpans<T>& spans, Worker& worker) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const int64_t row = position / shape.columns;
   const int64_t column = position % shape.columns;
   const int64_t first = heads.first * shape.head_dim();
   const int64_t count = heads.number * shape.head_dim();
-  for_each_place(layer, row, column, [&](auto kept, T* to) {
-    std::copy_n((input.*kept).data + first, count, to + first);
+  for_each_slot(layer, row, column, [&](auto field, T* to) {
+    std::copy_n((input.*field).data + first, count, to + first);
   });
 
-  lines.clear(first);
+  spans.clear(first);
   const Band<T> band = band_of(shape, row, layer.row(), {}, layer, worker);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t) {
-    part.add_spans(band, column, own, lines);
+    part.add_spans(band, column, own, spans);
   });
 }
 
 template <class T>
 void finish_position(Attention attention, const AttentionShape& shape, int64_t position,
                      const SummaryWeights* summary, T* state, PartsActivations<T>& activations,
-                     Worker& worker, ReadAgain read_again) {
+                     Worker& worker, NextRead next_read) {
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   Band<T> band = band_of(shape, position / shape.columns, layer.row(), summary, layer, worker);
-  band.read_again = read_again;
+  band.next_read = next_read;
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.finish_position(band, position % shape.columns, own, activations[i]);
   });
@@ -254,7 +256,7 @@ void attend_bidirectional(Attention attention, const AttentionShape& shape,
   const Parts<T> list = parts<T>(attention);
   const LayerState<T> layer(list, shape, state);
   const Band<T> image = band_of(shape, 0, positions, summary, layer, worker);
-  keep_rows(layer, image);
+  store_rows(layer, image);
   const Attended<T> grids = attended_grids(shape, attended, rounded, lse);
   for_each_part<T>(list, shape, layer, [&](const Part<T>& part, T* own, size_t i) {
     part.attend_rows(image, grids, own, activations[i]);
@@ -298,12 +300,12 @@ void attend_backward(Attention attention, const AttentionShape& shape,
   template PartsActivations<T> parts_activations(Attention, const AttentionShape&, int64_t);      \
   template void attend_image(Attention, const AttentionShape&, const AttentionInput<T>&,          \
                              const SummaryWeights*, Matrix<float>, Matrix<T>, Matrix<float>, T*,  \
-                             PartsActivations<T>&, Worker&, AttendedUse);                         \
+                             PartsActivations<T>&, Worker&, OutputUse);                           \
   template void prefetch_kv(Attention, const AttentionShape&, int64_t, HeadRange, T*);            \
   template void append_kv(Attention, const AttentionShape&, int64_t, HeadRange,                   \
                           const AttentionInput<T>&, T*, KvSpans<T>&, Worker&);                    \
   template void finish_position(Attention, const AttentionShape&, int64_t, const SummaryWeights*, \
-                                T*, PartsActivations<T>&, Worker&, ReadAgain);                    \
+                                T*, PartsActivations<T>&, Worker&, NextRead);                     \
   template void attend_bidirectional(Attention, const AttentionShape&, const AttentionInput<T>&,  \
                                      const SummaryWeights*, Matrix<float>, Matrix<T>,             \
                                      Matrix<float>, T*, PartsActivations<T>&, Worker&);           \

@@ -6,13 +6,13 @@
 namespace combiner {
 namespace {
 
-// Keys to a tile: with their values and logits they stay in the second cache.
+// Keys per tile, chosen so that they, their values and their logits stay in the L2 cache.
 constexpr int64_t kTileKeys = 256;
 constexpr int64_t kTileQueries = 64;
 
-// Calls visit(first query, queries, first key, keys, visible) for the tiles in which queries
-// first .. first + count - 1 of the positions attend those up to themselves, or (strict) before
-// themselves; tiles of the same queries in order of keys.
+// Splits causal attention into tiles. Queries first .. first + count - 1 attend to the positions up
+// to themselves or, if `strict`, before themselves. Calls visit(first query, queries, first key,
+// keys, visible) for each tile; the tiles of the same queries come in order of keys.
 template <class Visit>
 void for_each_tile(int64_t first, int64_t count, bool strict, Visit&& visit) {
   for (int64_t q = first; q < first + count; q += kTileQueries) {
@@ -37,7 +37,7 @@ class FullPart final : public Part<T> {
     const Matrix<const T> query = band.query.positions();
     const Matrix<const T> key = band.all_key.positions();
     const Matrix<const T> value = band.all_value.positions();
-    const AttendedLine<T> to = attended.positions();
+    const AttendedRows<T> to = attended.positions();
     for_each_tile(first, query.rows, false,
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(band.shape, query.row_block(q - first, queries),
@@ -48,9 +48,9 @@ class FullPart final : public Part<T> {
   }
 
   void add_spans(const Band<T>& row, int64_t column, T* /*state*/,
-                 KvSpans<T>& lines) const override {
+                 KvSpans<T>& spans) const override {
     const int64_t keys = row.first_row * row.shape.columns + column + 1;
-    lines.add(row.all_key.positions().row_block(0, keys),
+    spans.add(row.all_key.positions().row_block(0, keys),
               row.all_value.positions().row_block(0, keys));
   }
 
@@ -59,7 +59,7 @@ class FullPart final : public Part<T> {
     const Matrix<const T> query = reversed(image.query.positions());
     const Matrix<const T> key = reversed(image.key.positions());
     const Matrix<const T> value = reversed(image.value.positions());
-    const AttendedLine<T> to = reversed(attended.positions());
+    const AttendedRows<T> to = reversed(attended.positions());
     for_each_tile(0, query.rows, true,
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(image.shape, query.row_block(q, queries), key.row_block(k, keys),

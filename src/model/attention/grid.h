@@ -1,4 +1,4 @@
-// Views of positions as the grid they stand in.
+// Views of positions as a two-dimensional grid.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace combiner {
 
-// A vector of `width` elements for each place of a grid. A stride of zero repeats a line; a
-// negative one turns the grid around.
+// A vector of `width` elements for each place of a grid. A stride of zero repeats a row or column;
+// a negative stride reverses the grid.
 template <class T>
 struct Grid {
   T* data = nullptr;
@@ -28,11 +28,11 @@ struct Grid {
         width(width_),
         row_stride(row_stride_),
         column_stride(column_stride_) {}
-  // Positions in raster order, a row of the matrix each.
+  // From positions in raster order, one per row of the matrix.
   Grid(Matrix<T> positions, int64_t columns_)
       : Grid(positions.data, positions.rows / columns_, columns_, positions.columns,
              columns_ * positions.stride, positions.stride) {}
-  // Positions one column after another.
+  // From positions stored column by column.
   static Grid by_column(T* data_, int64_t rows_, int64_t columns_, int64_t width_) {
     return {data_, rows_, columns_, width_, width_, rows_ * width_};
   }
@@ -40,7 +40,7 @@ struct Grid {
     return {data, rows, columns, width, row_stride, column_stride};
   }
 
-  // Of a grid in raster order.
+  // All positions as one matrix; the grid must be in raster order.
   Matrix<T> positions() const { return {data, rows * columns, width, column_stride}; }
 
   T* at(int64_t r, int64_t c) const { return data + r * row_stride + c * column_stride; }
@@ -53,13 +53,13 @@ struct Grid {
   Grid column_block(int64_t first, int64_t count) const {
     return {at(0, first), rows, count, width, row_stride, column_stride};
   }
-  // The last row first.
+  // The rows in reverse order.
   Grid upside_down() const {
     return {at(rows - 1, 0), rows, columns, width, -row_stride, column_stride};
   }
 };
 
-// A line in reverse order.
+// A line, which is a row or column of positions, in reverse order.
 template <class T>
 Matrix<T> reversed(Matrix<T> line) {
   return {line.row(line.rows - 1), line.rows, line.columns, -line.stride};

@@ -9,7 +9,8 @@ namespace {
 
 enum class Side { left, right };
 
-// The state: keys and values of all positions' sets, that of a position at its place.
+// The state: the key and value of each position's set, stored at that position. The set is all that
+// is to the position's left, or all that is to its right, in its row.
 template <class T>
 struct Sets {
   Grid<T> key, value;
@@ -29,7 +30,7 @@ class HorizontalPart final : public AbovePart<T> {
     return 2 * shape.positions() * shape.dim;
   }
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    return PartActivations<T>::of_queries(shape, rows * shape.columns);
+    return PartActivations<T>::for_queries(shape, rows * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     const int64_t made = shape.rows * (shape.columns * (shape.columns - 1) / 2);
@@ -37,7 +38,7 @@ class HorizontalPart final : public AbovePart<T> {
   }
 
  protected:
-  // The first position of a row has no left set, the last no right one.
+  // The first position of a row has no left set, and the last one has no right set.
   Above<const T> above(const Band<T>& band, T* state) const override {
     const Sets<T> sets(band.shape, state);
     const int64_t first = side_ == Side::left ? 1 : 0;
@@ -75,7 +76,7 @@ class HorizontalPart final : public AbovePart<T> {
       const Matrix<float> d_key = members(gradient.d_key.row(r));
       const Matrix<const T> set_query = set_line(grid(shape, act.query.view()).row(r));
       const Matrix<const float> mean = set_line(grid(shape, act.mean.view()).row(r));
-      // These have no place for the position without a set.
+      // These have no entry for the position without a set.
       const Matrix<const float> d_set_key = turned(d_above.key.row(r));
       const Matrix<const float> d_set_value = turned(d_above.value.row(r));
 
@@ -96,12 +97,13 @@ class HorizontalPart final : public AbovePart<T> {
   static Grid<U> grid(const AttentionShape& shape, Matrix<U> positions) {
     return {positions, shape.columns};
   }
-  // A row in the order in which its sets grow. What is right is left in the mirror.
+  // A row in the order in which its sets grow. Right sets are left sets of the mirrored row.
   template <class U>
   Matrix<U> turned(Matrix<U> row) const {
     return side_ == Side::left || row.rows == 0 ? row : reversed(row);
   }
-  // Set i, kept at the place of the position that has it, is of the members up to i.
+  // The positions of a row that have a set, and those that are members of sets. Set i, stored at
+  // the position that has it, consists of members 0 .. i.
   template <class U>
   Matrix<U> set_line(Matrix<U> row) const {
     return turned(row).row_block(1, row.rows - 1);

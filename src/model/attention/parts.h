@@ -1,37 +1,39 @@
-// The parts that variants are made of. Each is one immutable object. T is float or bfloat16.
+// The parts that make up the variants. Each is one immutable object; T is float or bfloat16. The
+// comments say what a query attends to.
 #pragma once
 
 #include "model/attention/part.h"
 
 namespace combiner {
 
-// My row up to myself. The first part of its variants.
+// The query's row, up to itself. The first part of its variants.
 template <class T>
 const Part<T>& row_part();
 
-// The same before summary_part, which attends whole rows along with its own.
+// The same, for use before summary_part, which computes the attention of whole rows with its own.
 template <class T>
 const Part<T>& summarised_row_part();
 
-// My column above me.
+// The query's column, above it.
 template <class T>
 const Part<T>& column_part();
 
-// Every other column above my row, abstracted.
+// Every other column above the query's row, abstracted.
 template <class T>
 const Part<T>& vertical_part();
 
-// Of each row above, what is to the left or to the right of my column, abstracted.
+// The part of each row above that is to the left, or to the right, of the query's column,
+// abstracted.
 template <class T>
 const Part<T>& left_part();
 template <class T>
 const Part<T>& right_part();
 
-// Of each row above, a summary made by the position at my column.
+// One summary of each row above, made by the position in the query's column.
 template <class T>
 const Part<T>& summary_part();
 
-// Each row above, whole, abstracted.
+// Each row above, abstracted as a whole.
 template <class T>
 const Part<T>& whole_row_part();
 
@@ -39,15 +41,15 @@ const Part<T>& whole_row_part();
 template <class T>
 const Part<T>& row_end_part();
 
-// Myself and, for each set bit l of my position i, the span of 2^l positions that ends before
-// i - i mod 2^l: all earlier positions, once each. Abstracted, or the last position of each.
-// The only part of its variants.
+// The query itself and, for each set bit l of its position i, the span of 2^l positions that ends
+// before i - i mod 2^l. The spans cover every earlier position once. span_part abstracts each span;
+// span_end_part takes its last position. The only part of its variants.
 template <class T>
 const Part<T>& span_part();
 template <class T>
 const Part<T>& span_end_part();
 
-// All positions up to mine. The only part of its variant.
+// All positions up to the query. The only part of its variant.
 template <class T>
 const Part<T>& full_part();
 

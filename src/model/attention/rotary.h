@@ -1,5 +1,5 @@
-// Rotary positions: queries and keys turned by angles that grow with their place, so that their
-// product depends on how far apart they are.
+// Rotary positions: queries and keys are rotated by angles proportional to their row and column, so
+// that their product depends on how far apart they are.
 #pragma once
 
 #include <cmath>
@@ -14,8 +14,9 @@
 
 namespace combiner {
 
-// The angles of a grid: of the head_dim / 2 pairs of a head the first half is turned by r w_j, the
-// other by c w_j for position (r, c), with w_j = base^(-4 j / head_dim), j < head_dim / 4.
+// The angles of a grid. Each head has head_dim / 2 pairs of elements. At position (r, c) the first
+// half of the pairs is rotated by r w_j and the second half by c w_j, with
+// w_j = base^(-4 j / head_dim), j < head_dim / 4.
 class Rotary {
  public:
   Rotary(const AttentionShape& shape, double base)
@@ -23,8 +24,9 @@ class Rotary {
         of_row_(angles(shape.rows, base)),
         of_column_(angles(shape.columns, base)) {}
 
-  // Where queries or keys go that are turned on their way to `to`: what rounds them must not do so
-  // twice. `floats` is room for n rows, unless T is float.
+  // Where to compute queries or keys before they are rotated into `to`: in float, so that they are
+  // rounded only once. This is `to` itself if T is float, else rows of `floats`, which make_scratch
+  // allocates.
   template <class T>
   static Matrix<float> before_rounding(Matrix<T> to, OwnedMatrix<float>& floats) {
     if constexpr (std::is_same_v<T, float>)
@@ -33,17 +35,17 @@ class Rotary {
       return floats.view(to.rows);
   }
   template <class T>
-  static OwnedMatrix<float> room(const AttentionShape& shape, int64_t n, int64_t columns) {
+  static OwnedMatrix<float> make_scratch(const AttentionShape& shape, int64_t n, int64_t columns) {
     const bool needed = shape.rotary_base && !std::is_same_v<T, float>;
     return needed ? OwnedMatrix<float>(n, columns) : OwnedMatrix<float>();
   }
 
-  // turn_heads of positions from `first` on.
+  // turn_heads for consecutive positions from `first` on.
   template <class From, class To>
   void turn(Matrix<const From> from, int64_t first, Turn direction, Matrix<To> to) const {
     turn_heads<From, To>(from, first, {view(of_row_), view(of_column_)}, direction, to);
   }
-  // Of each row's own position.
+  // The same, with a position for each row.
   template <class From, class To>
   void turn(Matrix<const From> from, std::span<const int64_t> positions, Turn direction,
             Matrix<To> to) const {

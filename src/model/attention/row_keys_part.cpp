@@ -18,7 +18,7 @@ struct RowKeys {
       : key(data, shape.rows, shape.dim), value(key.row(key.rows), shape.rows, shape.dim) {}
 };
 
-// Parts that keep one key of each row, which all positions below attend.
+// Parts that store one key per row, which all positions below attend to.
 template <class T>
 class RowKeysPart : public AbovePart<T> {
  public:
@@ -62,7 +62,7 @@ template <class T>
 class WholeRowPart final : public RowKeysPart<T> {
  public:
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    return PartActivations<T>::of_queries(shape, rows);
+    return PartActivations<T>::for_queries(shape, rows);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     return RowKeysPart<T>::pairs(shape) + shape.positions();

@@ -19,11 +19,11 @@ class RowPart : public Part<T> {
   }
 
   void add_spans(const Band<T>& row, int64_t column, T* /*state*/,
-                 KvSpans<T>& lines) const override {
-    lines.add(row.key.row(0).row_block(0, column + 1), row.value.row(0).row_block(0, column + 1));
+                 KvSpans<T>& spans) const override {
+    spans.add(row.key.row(0).row_block(0, column + 1), row.value.row(0).row_block(0, column + 1));
   }
 
-  // To the right of me.
+  // The positions to the right of the query.
   void attend_later(const Band<T>& image, const Attended<T>& attended, T* /*state*/,
                     PartActivations<T>& /*act*/) const override {
     for (int64_t r = 0; r < image.query.rows; ++r)
@@ -45,7 +45,7 @@ class RowPart : public Part<T> {
   }
 };
 
-// What its rows attend, and its gradient, is made by the summaries' part.
+// Does nothing for whole rows: summary_part computes their attention and its gradient.
 template <class T>
 class SummarisedRowPart final : public RowPart<T> {
  public:

@@ -1,6 +1,6 @@
-// The spans that position t attends are the powers of two in t, the greatest first: {0 .. 7}, {8,
-// 9} and {10} for t = 11. They lie on a stack, with t itself on top. Then t completes a span: it
-// and as many of the topmost as t has trailing ones become one.
+// Position t attends to the spans given by the powers of two in t, the largest first: {0 .. 7},
+// {8, 9} and {10} for t = 11. They form a stack, with t itself on top. Then t completes a span: t
+// and as many of the topmost spans as t has trailing ones merge into one.
 
 #include <algorithm>
 #include <bit>
@@ -15,13 +15,13 @@ namespace combiner {
 namespace {
 
 int64_t spans_before(int64_t position) { return std::popcount(static_cast<uint64_t>(position)); }
-// How many spans of the stack become one with the position.
+// The number of spans on the stack that merge with the position.
 int64_t spans_joined(int64_t position) { return std::countr_one(static_cast<uint64_t>(position)); }
 
-// The state. Its last row on top is the position itself.
+// The state. The topmost row in use is the position itself.
 template <class T>
 struct Stack {
-  Matrix<T> query, key, value;  // [most spans at once, D]
+  Matrix<T> query, key, value;  // [maximum depth, D]
 
   Stack(const AttentionShape& shape, T* data)
       : query(data, depth(shape), shape.dim),
@@ -41,7 +41,7 @@ void copy_row(const T* from, Matrix<T> to, int64_t row) {
 template <class T>
 class SpanPart final : public Part<T> {
  public:
-  // Of abstractions of the spans, or of their last positions.
+  // Whether to attend to abstractions of the spans or to their last positions.
   explicit SpanPart(bool abstract) : abstract_(abstract) {}
 
   KvLayout kv_layout() const override {
@@ -50,10 +50,10 @@ class SpanPart final : public Part<T> {
   int64_t state_size(const AttentionShape& shape) const override {
     return 3 * Stack<T>::depth(shape) * shape.dim;
   }
-  // Of the spans that the band's positions complete.
+  // For the spans that the band's positions complete.
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     if (!abstract_) return {};
-    return PartActivations<T>::of_abstractions(shape, rows * shape.columns);
+    return PartActivations<T>::for_abstractions(shape, rows * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     int64_t sum = 0;
@@ -79,11 +79,11 @@ class SpanPart final : public Part<T> {
     }
   }
 
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override {
     const Stack<T> stack(row.shape, state);
-    const int64_t spans = spans_before(row.first_row * row.shape.columns + column);
-    lines.add(stack.key.row_block(0, spans), stack.value.row_block(0, spans));
-    lines.add(row.key.row(0).row_block(column, 1), row.value.row(0).row_block(column, 1));
+    const int64_t earlier = spans_before(row.first_row * row.shape.columns + column);
+    spans.add(stack.key.row_block(0, earlier), stack.value.row_block(0, earlier));
+    spans.add(row.key.row(0).row_block(column, 1), row.value.row(0).row_block(column, 1));
   }
   void finish_position(const Band<T>& row, int64_t column, T* state,
                        PartActivations<T>& act) const override {
@@ -112,8 +112,8 @@ class SpanPart final : public Part<T> {
     };
     const int64_t last = shape.positions() - 1;
     for (int64_t t = last; t >= 0; --t) {
-      // From the stack that t left to the one it found: the span it completed has had all its
-      // gradient, and what became that span has had none yet.
+      // Go back from the stack that t left to the one that it found. The span that t completed has
+      // received all of its gradient, and the spans that merged into it have received none yet.
       const int64_t top = spans_before(t);
       const int64_t joined = t < last ? spans_joined(t) : top;
       const int64_t completed = top - joined;
@@ -122,7 +122,7 @@ class SpanPart final : public Part<T> {
         complete_backward(image, gradient, t, d_stack_key.row_block(completed, 1),
                           d_stack_value.row_block(completed, 1), act);
       for (int64_t row = top, rest = t; row > completed; rest &= rest - 1) {
-        const int64_t end = rest - 1;  // of the span of the lowest bit of `rest`
+        const int64_t end = rest - 1;  // of the span of the lowest set bit of `rest`
         --row;
         copy_row(abstract_ ? act.key.view().row(end) : image.key.positions().row(end), stack.key,
                  row);
@@ -144,7 +144,7 @@ class SpanPart final : public Part<T> {
   }
 
  private:
-  // Puts the band's position i on top of the stack and returns its row.
+  // Pushes the band's position i onto the stack and returns its row there.
   static int64_t push(const Band<T>& band, int64_t i, const Stack<T>& stack) {
     const int64_t top = spans_before(band.first_row * band.shape.columns + i);
     copy_row(band.query.positions().row(i), stack.query, top);
@@ -153,7 +153,7 @@ class SpanPart final : public Part<T> {
     return top;
   }
 
-  // The span that the band's position i completes takes the place of what it joins.
+  // Replaces the spans that merge with the band's position i by the span that it completes.
   void complete(const Band<T>& band, int64_t i, const Stack<T>& stack,
                 PartActivations<T>& act) const {
     const AttentionShape& shape = band.shape;
@@ -185,7 +185,7 @@ class SpanPart final : public Part<T> {
     copy_row(value.data, stack.value, completed);
   }
 
-  // Of the abstraction of the span that t completes; its key's gradient is used up.
+  // The backward pass of the abstraction of the span that t completes. Destroys `d_key`.
   static void complete_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
                                 int64_t t, Matrix<float> d_key, Matrix<const float> d_value,
                                 PartActivations<T>& act) {
@@ -206,7 +206,7 @@ class SpanPart final : public Part<T> {
                            of_span(gradient.d_key));
   }
 
-  // The span that t completes.
+  // The positions of the span that t completes.
   template <class U>
   static Matrix<U> span(Grid<U> grid, int64_t t) {
     const int64_t length = int64_t{1} << spans_joined(t);

@@ -1,5 +1,6 @@
-// A summary's value is its position's attention over its whole row, later positions included; its
-// key is SummaryKey(LayerNorm(SummaryOutput(value) + the attention's input)).
+// A summary's value is its position's attention over the whole row, later positions included; only
+// rows below read it, so attention remains causal. Its key is
+// SummaryKey(LayerNorm(SummaryOutput(value) + the attention's input)).
 
 #include <algorithm>
 
@@ -16,7 +17,7 @@
 namespace combiner {
 namespace {
 
-// The state: all positions' summaries.
+// The state: the summaries of all positions.
 template <class T>
 struct Summaries {
   Grid<T> key, value;
@@ -27,7 +28,7 @@ struct Summaries {
                                  shape.dim)) {}
 };
 
-// The same in 8 bits, of a column after the other: keys and values [C, R, D], their scales [C, R].
+// The same in 8 bits, column by column: keys and values [C, R, D] and their scales [C, R].
 struct Int8Summaries {
   int64_t rows, columns, dim;
   int8_t *keys, *values;
@@ -44,11 +45,11 @@ struct Int8Summaries {
   }
   static int64_t bytes(const AttentionShape& shape) {
     const int64_t bytes = 2 * shape.positions() * (shape.dim + static_cast<int64_t>(sizeof(float)));
-    return round_up(bytes, int64_t{64});  // floats of what comes next are aligned too
+    return round_up(bytes, int64_t{64});  // keeps the floats of the next state aligned
   }
 
   Matrix<int8_t> column(int8_t* of, int64_t c) const { return {of + c * rows * dim, rows, dim}; }
-  // Row r's of all columns; their scales are from r on, `rows` apart.
+  // Row r of all columns. Its scales begin at index r and are `rows` apart.
   Matrix<int8_t> row(int8_t* of, int64_t r) const {
     return {of + r * dim, columns, dim, rows * dim};
   }
@@ -65,9 +66,9 @@ class SummaryPart final : public AbovePart<T> {
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
     const int64_t n = rows * shape.columns;
     PartActivations<T> act;
-    act.key = OwnedMatrix<T>(std::min(rows, rows_of(shape, kPositionsForward)) * shape.columns,
-                             shape.dim);
-    act.unturned = Rotary::room<T>(shape, act.key.view().rows, shape.dim);
+    act.key = OwnedMatrix<T>(
+        std::min(rows, rows_per_band(shape, kPositionsForward)) * shape.columns, shape.dim);
+    act.unrotated = Rotary::make_scratch<T>(shape, act.key.view().rows, shape.dim);
     act.value = OwnedMatrix<T>(n, shape.dim);
     act.mean = OwnedMatrix<float>(shape.columns, shape.dim);
     act.lse = OwnedMatrix<float>(n, shape.heads);
@@ -76,30 +77,30 @@ class SummaryPart final : public AbovePart<T> {
     act.norm = OwnedMatrix<T>(n, shape.dim);
     return act;
   }
-  // The row part's too, which shares its logits with the summaries' values.
+  // Also computes the row part's attention, which shares its logits with the summaries' values.
   void attend_rows(const Band<T>& band, const Attended<T>& attended, T* state,
                    PartActivations<T>& act) const override {
-    // What was made of the rows before is kept for a backward pass only.
-    const bool kept = !attended.forward_only;
-    summarise_rows(band, kept, state, act, [&](int64_t r, const AttendedLine<T>& values) {
+    // Only a backward pass needs the intermediate results of earlier rows.
+    const bool keep_all = !attended.forward_only;
+    summarise_rows(band, keep_all, state, act, [&](int64_t r, const AttendedRows<T>& values) {
       attend_causal_and_full(tile_of(band.shape, band.query.row(r), band.key.row(r),
                                      band.value.row(r), Visible::causal()),
                              attended.row(r).output(), values.output(), band.worker.scratch);
     });
     this->attend_keys(band, attended, state);
   }
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override {
     if (row.shape.summaries != KeptSummaries::in_8_bits)
-      return AbovePart<T>::add_spans(row, column, state, lines);
+      return AbovePart<T>::add_spans(row, column, state, spans);
     const Int8Summaries summaries(row.shape, state);
     const auto rows_so_far = [&](int8_t* of) {
       return summaries.column(of, column).row_block(0, row.first_row);
     };
-    lines.add(rows_so_far(summaries.keys), summaries.key_scales + column * row.shape.rows,
+    spans.add(rows_so_far(summaries.keys), summaries.key_scales + column * row.shape.rows,
               rows_so_far(summaries.values), summaries.value_scales + column * row.shape.rows);
   }
   bool rounds_gradient() const override { return true; }
-  // And the gradient of both.
+  // Also computes the row part's gradient.
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* state,
                        PartActivations<T>& act) const override {
     clear(gradient.d_query.positions());
@@ -116,7 +117,7 @@ class SummaryPart final : public AbovePart<T> {
   }
 
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
-    summarise_rows(band, true, state, act, [&](int64_t r, const AttendedLine<T>& values) {
+    summarise_rows(band, true, state, act, [&](int64_t r, const AttendedRows<T>& values) {
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
                    Visible::all(), values, Merge::replace, band.worker.scratch);
     });
@@ -126,7 +127,7 @@ class SummaryPart final : public AbovePart<T> {
                        const Above<float>& d_above, T* /*state*/,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    const int64_t rows_at_once = rows_of(shape, kPositionsBackward);
+    const int64_t rows_at_once = rows_per_band(shape, kPositionsBackward);
     for_each_band(shape.rows, rows_at_once, [&](int64_t first_row, int64_t rows) {
       const int64_t first = first_row * shape.columns;
       const auto of_positions = [&](const Grid<float>& d) {
@@ -139,15 +140,16 @@ class SummaryPart final : public AbovePart<T> {
   }
 
  private:
-  // Some positions at a time: few enough that what is made of them stays in the second cache, many
-  // enough that gradients of weights, on the way back, are read and written seldom.
+  // The number of positions processed at a time: few enough that their intermediate results stay in
+  // the L2 cache, many enough that the backward pass rarely reads and writes the weights'
+  // gradients.
   static constexpr int64_t kPositionsForward = 128;
   static constexpr int64_t kPositionsBackward = 256;
-  static int64_t rows_of(const AttentionShape& shape, int64_t positions) {
+  static int64_t rows_per_band(const AttentionShape& shape, int64_t positions) {
     return std::max<int64_t>(positions / shape.columns, 1);
   }
 
-  // Back through the summaries' keys to their values and the attention's input.
+  // Backward from the summaries' keys to their values and to the attention's input.
   static void key_backward(const Band<T>& image, const AttendedGradient<T>& gradient, int64_t first,
                            Matrix<float> d_key, Matrix<float> d_value, PartActivations<T>& act) {
     const SummaryGradient& summary = gradient.summary;
@@ -171,7 +173,7 @@ class SummaryPart final : public AbovePart<T> {
     dense_backward_input(image.worker, rounded, image.summary->output, d_value, true);
   }
 
-  // And from their values and what else was attended of whole rows on.
+  // Backward from the summaries' values and the row part's output to queries, keys and values.
   static void rows_backward(const Band<T>& image, const AttendedGradient<T>& gradient,
                             int64_t first_row, int64_t rows, Matrix<float> d_value,
                             PartActivations<T>& act) {
@@ -189,31 +191,31 @@ class SummaryPart final : public AbovePart<T> {
                   Visible::causal()),
           output_gradient(gradient.d_out.row(r), gradient.lse.row(r), gradient.delta.row(r)),
           output_gradient(of_row(d_value), of_row(of_band(act.lse.view())), of_row(delta)),
-          gradient.of_row(r), image.worker.scratch);
+          gradient.row_gradient(r), image.worker.scratch);
     }
   }
 
-  // The band's summaries; attend_row(r, values) makes the values of its row r, what its positions
-  // attend of it, later ones included. Unless what they are made of is `kept`, it takes turns in
-  // the same memory.
+  // Computes the band's summaries. attend_row(r, values) must compute the values of row r of the
+  // band: the attention of each position over the whole row. Unless `keep_all`, the intermediate
+  // results of successive rows share the same memory.
   template <class AttendRow>
-  static void summarise_rows(const Band<T>& band, bool kept, T* state, PartActivations<T>& act,
+  static void summarise_rows(const Band<T>& band, bool keep_all, T* state, PartActivations<T>& act,
                              AttendRow&& attend_row) {
     const int64_t columns = band.shape.columns;
     for_each_band(
-        band.query.rows, rows_of(band.shape, kPositionsForward),
+        band.query.rows, rows_per_band(band.shape, kPositionsForward),
         [&](int64_t first_row, int64_t rows) {
-          const int64_t first = kept ? first_row * columns : 0;
+          const int64_t first = keep_all ? first_row * columns : 0;
           for (int64_t i = 0; i < rows; ++i) {
             const auto of_row = [&](auto m) { return m.row_block(first + i * columns, columns); };
-            attend_row(first_row + i, AttendedLine<T>{act.mean.view(), of_row(act.value.view()),
+            attend_row(first_row + i, AttendedRows<T>{act.mean.view(), of_row(act.value.view()),
                                                       of_row(act.lse.view()), true});
           }
           summarise(band, first_row, rows, first, state, act);
         });
   }
-  // From the values of some of the band's rows, those of the activations from `first` on, to
-  // summaries.
+  // Computes summaries of some of the band's rows from their values, which begin at position
+  // `first` of the activations.
   static void summarise(const Band<T>& band, int64_t first_row, int64_t rows, int64_t first,
                         T* state, PartActivations<T>& act) {
     const SummaryWeights& weights = *band.summary;
@@ -232,29 +234,29 @@ class SummaryPart final : public AbovePart<T> {
     const Matrix<T> key = act.key.view(rows * columns);
     make_keys(band, norm, first_row, key, act);
     for (int64_t i = 0; i < rows; ++i)
-      keep(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state,
-           band.read_again, band.worker.scratch);
+      store(shape, band.first_row + first_row + i, of_row(key, i), of_row(value, i), state,
+            band.next_read, band.worker.scratch);
   }
 
-  // The keys of summaries, from `norm` of some of the band's rows on from first_row.
+  // Computes the keys of summaries from `norm`, which holds rows of the band from first_row on.
   static void make_keys(const Band<T>& band, Matrix<T> norm, int64_t first_row, Matrix<T> key,
                         PartActivations<T>& act) {
     const auto& [output, weight, norm_weights, rotary] = *band.summary;
     if (!rotary) return dense(band.worker, norm, weight, key);
-    const Matrix<float> unturned = Rotary::before_rounding(key, act.unturned);
-    dense(band.worker, norm, weight, unturned);
-    rotary->template turn<float, T>(unturned, (band.first_row + first_row) * band.shape.columns,
+    const Matrix<float> unrotated = Rotary::before_rounding(key, act.unrotated);
+    dense(band.worker, norm, weight, unrotated);
+    rotary->template turn<float, T>(unrotated, (band.first_row + first_row) * band.shape.columns,
                                     Turn::forward, key);
   }
 
-  // A row's summaries into the state.
-  static void keep(const AttentionShape& shape, int64_t row, Matrix<const T> key,
-                   Matrix<const T> value, T* state, ReadAgain read_again, Scratch& scratch) {
-    const bool away = read_again == ReadAgain::late;
+  // Stores the summaries of one row in the state.
+  static void store(const AttentionShape& shape, int64_t row, Matrix<const T> key,
+                    Matrix<const T> value, T* state, NextRead next_read, Scratch& scratch) {
+    const bool bypass_cache = next_read == NextRead::late;
     if (shape.summaries == KeptSummaries::in_8_bits) {
       const Int8Summaries to(shape, state);
       const auto put = [&](Matrix<const T> from, Matrix<int8_t> place, float* scales) {
-        if (!away) return quantize_rows<T>(from, place, scales + row, to.rows);
+        if (!bypass_cache) return quantize_rows<T>(from, place, scales + row, to.rows);
         const Matrix<int8_t> rounded(
             scratch.reserve<int8_t>(static_cast<size_t>(from.rows * from.columns)), from.rows,
             from.columns);
@@ -267,7 +269,7 @@ class SummaryPart final : public AbovePart<T> {
     }
     const Summaries<T> to(shape, state);
     const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T>
-                     : away                                    ? stream_store<T>
+                     : bypass_cache                            ? stream_store<T>
                                                                : convert<T, T>;
     put(key, to.key.row(row));
     put(value, to.value.row(row));

@@ -1,4 +1,4 @@
-// Tiles of views of all heads' columns side by side.
+// Tiles of all heads, from views that hold the heads' columns side by side.
 #pragma once
 
 #include "combiner/matrix.h"
@@ -8,7 +8,7 @@
 
 namespace combiner {
 
-// Some positions' queries against some positions' keys and values: rows of the views [.., D].
+// The tile of some queries with some keys and values: rows of views [.., D].
 template <class T>
 AttentionTile<T> tile_of(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
                          Matrix<const T> value, Visible visible) {
@@ -16,31 +16,31 @@ AttentionTile<T> tile_of(const AttentionShape& shape, Matrix<const T> query, Mat
           value.stride, key.rows,     shape.heads, shape.head_dim(), shape.scale(), visible};
 }
 
-// Some positions' attention of all heads, [n, D], the same as products read it, and its
-// log-sum-exp, [n, H].
+// The attention output of some positions, all heads: out [n, D], the same in T, and its log-sum-exp
+// [n, H].
 template <class T>
-struct AttendedLine {
+struct AttendedRows {
   Matrix<float> out;
   Matrix<T> rounded;
   Matrix<float> lse;
-  bool only_rounded = false;  // `out` is not to be read after this
+  bool only_rounded = false;  // `out` will not be read after this
 
   AttentionOutput<T> output() const {
     return {out.data, out.stride, rounded.data, rounded.stride, lse.data, lse.stride, only_rounded};
   }
-  AttendedLine row_block(int64_t first, int64_t count) const {
+  AttendedRows row_block(int64_t first, int64_t count) const {
     return {out.row_block(first, count), rounded.row_block(first, count),
             lse.row_block(first, count), only_rounded};
   }
 };
 template <class T>
-AttendedLine<T> reversed(const AttendedLine<T>& line) {
+AttendedRows<T> reversed(const AttendedRows<T>& line) {
   return {reversed(line.out), reversed(line.rounded), reversed(line.lse), line.only_rounded};
 }
 
 template <class T>
 void attend_heads(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
-                  Matrix<const T> value, Visible visible, const AttendedLine<T>& to, Merge merge,
+                  Matrix<const T> value, Visible visible, const AttendedRows<T>& to, Merge merge,
                   Scratch& scratch) {
   attend(tile_of(shape, query, key, value, visible), to.output(), merge, scratch);
 }
@@ -49,8 +49,8 @@ inline AttentionOutputGradient output_gradient(Matrix<const float> d_out, Matrix
                                                Matrix<const float> delta) {
   return {d_out.data, d_out.stride, lse.data, lse.stride, delta.data, delta.stride};
 }
-inline AttentionGradient places_of(Matrix<float> d_query, Matrix<float> d_key,
-                                   Matrix<float> d_value) {
+inline AttentionGradient gradient_views(Matrix<float> d_query, Matrix<float> d_key,
+                                        Matrix<float> d_value) {
   return {d_query.data, d_query.stride, d_key.data, d_key.stride, d_value.data, d_value.stride};
 }
 template <class T>
@@ -60,7 +60,7 @@ void attend_heads_backward(const AttentionShape& shape, Matrix<const T> query, M
                            Matrix<float> d_query, Matrix<float> d_key, Matrix<float> d_value,
                            Scratch& scratch) {
   attend_backward(tile_of(shape, query, key, value, visible), output_gradient(d_out, lse, delta),
-                  places_of(d_query, d_key, d_value), scratch);
+                  gradient_views(d_query, d_key, d_value), scratch);
 }
 
 }  // namespace combiner

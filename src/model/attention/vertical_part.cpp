@@ -8,8 +8,8 @@
 namespace combiner {
 namespace {
 
-// The state: the maxima of each column so far, and (when decoding) the values of the next row's
-// sets.
+// The state: the maxima of each column so far and, when decoding, the values of the next row's
+// sets. The sets of a row are the columns above it.
 template <class T>
 struct Columns {
   Matrix<T> query, key, value;  // [C, D]
@@ -20,10 +20,10 @@ struct Columns {
         value(key.row(key.rows), shape.columns, shape.dim) {}
 };
 
-// For the positions of `row` the sets of all columns but their own.
+// The positions of one row attend to the sets of all columns but their own.
 template <class T>
 void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<const T> key,
-                          Matrix<const T> value, const AttendedLine<T>& to) {
+                          Matrix<const T> value, const AttendedRows<T>& to) {
   attend_heads(band.shape, query, key, value, Visible::strict(), to, Merge::merge,
                band.worker.scratch);
   attend_heads(band.shape, reversed(query), reversed(key), reversed(value), Visible::strict(),
@@ -37,9 +37,9 @@ class VerticalPart final : public Part<T> {
   int64_t state_size(const AttentionShape& shape) const override {
     return 3 * shape.columns * shape.dim;
   }
-  // Of each row's sets, and of those of the row after the band.
+  // For the sets of each row of the band and of the row after it.
   PartActivations<T> activations(const AttentionShape& shape, int64_t rows) const override {
-    return PartActivations<T>::of_abstractions(shape, (rows + 1) * shape.columns);
+    return PartActivations<T>::for_abstractions(shape, (rows + 1) * shape.columns);
   }
   int64_t pairs(const AttentionShape& shape) const override {
     const int64_t made = shape.columns * (shape.rows * (shape.rows - 1) / 2);
@@ -76,11 +76,11 @@ class VerticalPart final : public Part<T> {
                               attended.row(r));
   }
 
-  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& lines) const override {
+  void add_spans(const Band<T>& row, int64_t column, T* state, KvSpans<T>& spans) const override {
     if (row.first_row == 0) return;
     const Columns<T> sets(row.shape, state);
     const auto add_block = [&](int64_t first, int64_t count) {
-      lines.add(sets.key.row_block(first, count), sets.value.row_block(first, count));
+      spans.add(sets.key.row_block(first, count), sets.value.row_block(first, count));
     };
     add_block(0, column);
     add_block(column + 1, row.shape.columns - column - 1);
@@ -142,7 +142,7 @@ class VerticalPart final : public Part<T> {
     }
 
     for (int64_t c = 0; c < shape.columns; ++c) {
-      // Set i of a column is of its members up to i.
+      // Set i of a column consists of its members 0 .. i.
       const auto sets = [&](auto grid) { return grid.column(c).row_block(1, rows - 1); };
       const auto members = [&](auto grid) { return grid.column(c).row_block(0, rows - 1); };
       attend_heads_backward<T>(shape, sets(query), members(image.key), members(image.value),

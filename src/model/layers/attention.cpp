@@ -50,19 +50,19 @@ void attention_project(const ModelConfig& config, const AttentionWeights& weight
   const Matrix<T> query_key_value = act.query_key_value.view().row_block(first, x.rows);
   if (!weights.rotary) return dense(worker, norm, weights.query_key_value, query_key_value);
 
-  // Turned before they are rounded: what is rounded twice is off by more.
-  const Matrix<float> unturned = Rotary::before_rounding(query_key_value, act.unturned);
-  dense(worker, norm, weights.query_key_value, unturned);
+  // Rotated before rounding, because rounding twice loses more.
+  const Matrix<float> unrotated = Rotary::before_rounding(query_key_value, act.unrotated);
+  dense(worker, norm, weights.query_key_value, unrotated);
   worker.share.parallel_for(x.rows, [&](int64_t at, int64_t rows) {
     const auto part = [&](auto m, int64_t i) {
       return m.row_block(at, rows).column_block(i * x.columns, x.columns);
     };
     const auto positions = std::span(act.positions).subspan(static_cast<size_t>(first + at));
     for (const int64_t i : {0, 1})
-      weights.rotary->turn<float, T>(part(unturned, i), positions, Turn::forward,
+      weights.rotary->turn<float, T>(part(unrotated, i), positions, Turn::forward,
                                      part(query_key_value, i));
     if constexpr (!std::is_same_v<T, float>)
-      convert<float, T>(part(unturned, 2), part(query_key_value, 2));
+      convert<float, T>(part(unrotated, 2), part(query_key_value, 2));
   });
 }
 
@@ -70,10 +70,9 @@ template <class T>
 void attention_attend(const AttentionWeights& weights, Matrix<float> out, T* state,
                       AttentionActivations<T>& act, PartsActivations<T>& parts, Worker& worker,
                       Pass pass) {
-  attend_image<T>(
-      weights.variant, weights.shape, act.input(0, out.rows), &weights.summary, out,
-      act.attended.view(), act.lse.view(), state, parts, worker,
-      pass == Pass::forward_backward ? AttendedUse::backward : AttendedUse::forward_only);
+  attend_image<T>(weights.variant, weights.shape, act.input(0, out.rows), &weights.summary, out,
+                  act.attended.view(), act.lse.view(), state, parts, worker,
+                  pass == Pass::forward_backward ? OutputUse::backward : OutputUse::forward_only);
 }
 
 template <class T>
@@ -87,13 +86,13 @@ void attention_output(const AttentionWeights& weights, Matrix<const float> x, in
 template <class T>
 void attention_step(const AttentionWeights& weights, std::span<const StepImage<T>> images,
                     Matrix<float> out, AttentionActivations<T>& act,
-                    AttentionStepScratch<T>& scratch, Worker& together, Worker& alone) {
+                    AttentionStepScratch<T>& scratch, Worker& team_worker, Worker& own_worker) {
   const AttentionShape& shape = weights.shape;
   const auto n = static_cast<int64_t>(images.size());
-  together.share.parallel_for(n * shape.heads, [&](int64_t first, int64_t number) {
+  team_worker.share.parallel_for(n * shape.heads, [&](int64_t first, int64_t number) {
     const int64_t first_image = first / shape.heads;
     const int64_t end_image = (first + number + shape.heads - 1) / shape.heads;
-    // An image's heads among the `number` of all from `first` on.
+    // The heads of `image` among the `number` heads from `first` on, counted over all images.
     const auto heads_of = [&](int64_t image) -> HeadRange {
       const int64_t head = std::max<int64_t>(first - image * shape.heads, 0);
       return {head, std::min(first + number - image * shape.heads, shape.heads) - head};
@@ -113,14 +112,14 @@ void attention_step(const AttentionWeights& weights, std::span<const StepImage<T
     for (int64_t i = first_image; i < end_image; ++i) {
       const auto [position, state] = images[static_cast<size_t>(i)];
       append_kv<T>(weights.variant, shape, position, heads_of(i), act.input(i, 1), state,
-                   spans_of(i), alone);
+                   spans_of(i), own_worker);
     }
     scratch.positions.clear();
     for (int64_t i = first_image; i < end_image; ++i)
       scratch.positions.push_back({columns_of(i, act.query_key_value.view()).data,
                                    heads_of(i).number, spans_of(i).span(), spans_of(i).int8(),
                                    columns_of(i, out).data});
-    attend_spans<T>(scratch.positions, shape.head_dim(), shape.scale(), alone.scratch);
+    attend_spans<T>(scratch.positions, shape.head_dim(), shape.scale(), own_worker.scratch);
     for (int64_t i = first_image; i < end_image; ++i)
       convert<float, T>(columns_of(i, out), columns_of(i, act.attended.view()));
   });

@@ -1,4 +1,4 @@
-// Dense layers: y = x W^T + bias, W being [out, in].
+// Dense layers: y = x W^T + bias, where W is [out, in].
 #pragma once
 
 #include <optional>
@@ -20,12 +20,12 @@ struct DenseParameters {
   int64_t out = 0, in = 0;
 
   DenseParameters() = default;
-  // `weight`, already appended, and no bias.
+  // A layer without bias, whose `weight` has already been appended.
   DenseParameters(ParameterLayout& layout, size_t weight_, int64_t out_, int64_t in_)
       : weight(weight_), out(out_), in(in_) {
     layout.dense.push_back({weight, out, in});
   }
-  // A quantizable weight SCOPE.weight and SCOPE.bias.
+  // Appends a quantizable weight SCOPE.weight and a bias SCOPE.bias.
   static DenseParameters with_bias(ParameterLayout& layout, const std::string& scope, int64_t out,
                                    int64_t in, ParameterKind weight_kind) {
     DenseParameters dense(layout, layout.add(scope + ".weight", {out, in}, weight_kind, true), out,
@@ -33,12 +33,12 @@ struct DenseParameters {
     dense.bias = layout.add(scope + ".bias", {out});
     return dense;
   }
-  // A block's weight SCOPE.weight [D, D], quantizable and without bias.
+  // Appends a block's weight SCOPE.weight [D, D], quantizable and without bias.
   static DenseParameters square(ParameterLayout& layout, const std::string& scope, int64_t dim) {
     return {layout, layout.add(scope + ".weight", {dim, dim}, ParameterKind::matrix, true), dim,
             dim};
   }
-  // What makes the logits of a sub-pixel's `vocab` values.
+  // Appends the layer that computes the logits of a sub-pixel's `vocab` values.
   static DenseParameters logits(ParameterLayout& layout, const std::string& scope, int64_t vocab,
                                 int64_t in) {
     DenseParameters dense(
@@ -54,8 +54,9 @@ struct DenseWeights {
   const float* bias = nullptr;
 };
 
-// Forward, and on with the epilogue, whose bias is the layer's. Weights in panels are multiplied by
-// all threads of the worker's share together, others by one thread that shares with nobody.
+// The forward pass, with the layer's bias and the rest of the epilogue. All threads of the worker's
+// share jointly multiply weights in panels; other weights need a worker whose share is all of the
+// work.
 template <class X, class Y>
 void dense(Worker& worker, Matrix<X> x, const DenseWeights& layer, Matrix<Y> y,
            Epilogue epilogue = {}) {
@@ -68,8 +69,8 @@ void dense(Worker& worker, Matrix<X> x, const DenseWeights& layer, Matrix<Y> y,
   });
 }
 
-// y = activation(the dense layer of x), by all threads of the share. The activation's derivative
-// goes to `activation_grad`, for the backward pass, unless that has no data.
+// y = activation(dense layer of x), computed by all threads of the share. If `activation_grad` has
+// data, it receives the derivative of the activation for the backward pass.
 template <class T>
 void dense_activated(Worker& worker, Matrix<T> x, const DenseWeights& layer, Activation activation,
                      Matrix<T> activation_grad, Matrix<T> y) {
@@ -81,14 +82,14 @@ void dense_activated(Worker& worker, Matrix<T> x, const DenseWeights& layer, Act
   });
 }
 
-// Backward of the input: d_x = d_y W, or added to it.
+// Backward of the input: d_x = d_y W, or d_x += d_y W to accumulate.
 template <class T, class DX>
 void dense_backward_input(Worker& worker, Matrix<T> d_y, const DenseWeights& layer, Matrix<DX> d_x,
                           bool accumulate = false) {
   worker.multiplier.multiply(plain(d_y), layer.transposed, d_x, {.accumulate = accumulate});
 }
 
-// Backward of the weight: d_W = d_y^T x, or added to it.
+// Backward of the weight: d_W = d_y^T x, or d_W += d_y^T x to accumulate.
 template <class T>
 void dense_backward_weight(Worker& worker, Matrix<T> d_y, Matrix<T> x, const DenseParameters& layer,
                            const GradientBuffer& gradient, bool accumulate = true) {
@@ -97,7 +98,7 @@ void dense_backward_weight(Worker& worker, Matrix<T> d_y, Matrix<T> x, const Den
                              accumulate);
 }
 
-// Backward of the bias: the column sums of d_y are added.
+// Backward of the bias: adds the column sums of d_y.
 template <class T>
 void dense_backward_bias(Matrix<T> d_y, const DenseParameters& layer,
                          const GradientBuffer& gradient) {

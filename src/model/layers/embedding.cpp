@@ -11,11 +11,11 @@
 namespace combiner {
 namespace {
 
-// Most rows a position's embedding is a sum of: token, two contexts of four channels, two
-// positions.
-constexpr size_t kMostRows = 11;
+// The most table rows that a position's embedding sums: the token, two contexts of four channels,
+// and two positions.
+constexpr size_t kMaxRows = 11;
 
-// Row indices of the tables that a position reads, as offsets of a parameter or a pointer's rows.
+// The row and column of the pixel that a position belongs to.
 struct PixelPlace {
   int64_t row, column;
 };
@@ -26,8 +26,8 @@ PixelPlace place_of(const ModelConfig& config, int64_t position) {
   return {pixel / config.image.width, pixel % config.image.width};
 }
 
-// The value of a channel of the raster-previous pixel or the pixel above; `outside` where there is
-// none.
+// The value of a channel of the raster-previous pixel or of the pixel above; `outside` if there is
+// no such pixel.
 int64_t previous_value(const ModelConfig& config, const uint8_t* pixels, PixelPlace at, int channel,
                        int64_t outside) {
   const int64_t pixel = at.row * config.image.width + at.column - 1;
@@ -40,7 +40,7 @@ int64_t above_value(const ModelConfig& config, const uint8_t* pixels, PixelPlace
   return pixels[pixel * config.image.channels + channel];
 }
 
-// Calls visit(table, row) for every table row that a position's embedding sums; `tables` is an
+// Calls visit(table, row) for every table row that a position's embedding sums. `tables` is an
 // EmbeddingWeights (of pointers) or an EmbeddingParameters (of offsets).
 template <class Tables, class Visit>
 void for_each_table_row(const ModelConfig& config, const Tables& tables, const uint8_t* pixels,
@@ -68,7 +68,7 @@ T make(float value) {
     return to_bfloat16(value);
 }
 
-// The window: for each channel, and for a last one that is 1 inside the image, rows x columns taps.
+// Fills the window: rows x columns taps for each channel, then as many that are 1 inside the image.
 template <class T>
 void fill_stem_window(const ModelConfig& config, const uint8_t* pixels, PixelPlace at, T* to) {
   const StemShape stem = *config.stem;
@@ -154,7 +154,7 @@ int64_t stem_inputs(const ModelConfig& config) {
 template <class T>
 void embed_position(const ModelConfig& config, const EmbeddingWeights& weights,
                     const ImagePosition& at, float* x, T* stem_in) {
-  std::array<const float*, kMostRows> rows;
+  std::array<const float*, kMaxRows> rows;
   size_t count = 0;
   const int64_t dim = config.embed_dim;
   for_each_table_row(config, weights, at.pixels, at.position,

@@ -68,7 +68,7 @@ void head_logits_backward(const HeadParameters& parameters, const HeadWeights& w
   } else {
     dense_backward_input(worker, d_logits, weights.output[p], d_in);
   }
-  // The prediction saw the embeddings of the values of all before it.
+  // The prediction's input included the embeddings of all earlier values.
   const auto dim = static_cast<size_t>(d_in.columns);
   const size_t predictions = parameters.output.size();
   for (size_t before = 0; before < p; ++before)

@@ -1,7 +1,8 @@
 // The head: from the last block's output x to the logits of a position's sub-pixels.
 //
-// subpixel: logits = Dense(LayerNorm(x)). pixel: with h = LayerNorm(x), channel c's logits are
-// Head_c(h + sum over c' < c of E_c'[value of channel c']), each Head dense, GELU, dense.
+// With subpixel tokens: logits = Dense(LayerNorm(x)). With pixel tokens and h = LayerNorm(x), the
+// logits of channel c are Head_c(h + sum over c' < c of E_c'[value of channel c']), where each Head
+// is dense, GELU, dense.
 #pragma once
 
 #include <cstdint>
@@ -19,16 +20,16 @@ namespace combiner {
 
 // In these, D = embed_dim and V = vocab_size.
 
-// Sub-pixels predicted at a position.
+// The number of sub-pixels predicted at a position.
 inline int predictions(const ModelConfig& config) {
   return config.tokens == Tokens::pixel ? config.image.channels : 1;
 }
 
 struct HeadParameters {
   NormParameters norm;
-  std::vector<DenseParameters> hidden;  // pixel, per channel [D, D]
+  std::vector<DenseParameters> hidden;  // pixel tokens: per channel [D, D]
   std::vector<DenseParameters> output;  // per prediction [V, D]
-  std::vector<size_t> embed;            // pixel, per channel but the last [V, D]
+  std::vector<size_t> embed;            // pixel tokens: per channel but the last [V, D]
 
   HeadParameters(ParameterLayout& layout, const ModelConfig& config);
 };
@@ -41,7 +42,7 @@ struct HeadWeights {
   HeadWeights(const HeadParameters& parameters, const PackedParameters& packed);
 };
 
-// For up to n positions. A prediction's own matrices are overwritten by the next one's.
+// Activations for up to n positions. Each prediction overwrites all of them but `norm`.
 template <class T>
 struct HeadActivations {
   HeadActivations(const ModelConfig& config, int64_t n, Pass pass)
@@ -51,9 +52,9 @@ struct HeadActivations {
         hidden(hidden_rows(config, n), config.embed_dim),
         logits(n, config.vocab_size) {}
 
-  NormActivations<float> norm;     // its output plus the embeddings of the channels so far
-  OwnedMatrix<T> in;               // [n, D] the same, as the product reads it
-  OwnedMatrix<T> activation_grad;  // [n, D] of the GELU, for the backward pass
+  NormActivations<float> norm;     // LayerNorm(x) plus the embeddings of the channels so far
+  OwnedMatrix<T> in;               // [n, D] the same in T, the product's operand
+  OwnedMatrix<T> activation_grad;  // [n, D] derivative of the GELU, for the backward pass
   OwnedMatrix<T> hidden;           // [n, D] after the GELU
   OwnedMatrix<float> logits;       // [n, V]
 
@@ -63,23 +64,23 @@ struct HeadActivations {
   }
 };
 
-// ---- Forward, the same for many positions of an image and for one position of many images. The
-// threads of the worker's share do it together.
+// ---- Forward: the same for many positions of an image and for one position of many images. The
+// threads of the worker's share compute it jointly.
 
-// Begins n positions, x [n, D]; then come head_logits of predictions 0, 1, ..., with head_reveal
-// of all positions between them.
+// Begins n positions with inputs x [n, D]. Then call head_logits for predictions 0, 1, ..., and
+// head_reveal for all positions after each prediction but the last.
 template <class T>
 void head_begin(const ModelConfig& config, const HeadWeights& weights, Matrix<const float> x,
                 HeadActivations<T>& act, Worker& worker) {
   norm_forward<float>(worker, x, weights.norm, config.norm_epsilon, 0, act.norm);
 }
 
-// act.logits of a prediction for n positions.
+// Computes act.logits of one prediction for n positions.
 template <class T>
 void head_logits(const HeadWeights& weights, int prediction, int64_t n, HeadActivations<T>& act,
                  Worker& worker);
 
-// Adds prediction `prediction`'s value at position i to what the next prediction sees.
+// Adds the embedding of the value of `prediction` at position i to the input of later predictions.
 template <class T>
 void head_reveal(const HeadWeights& weights, int prediction, int64_t i, uint8_t value,
                  HeadActivations<T>& act) {
@@ -90,7 +91,7 @@ void head_reveal(const HeadWeights& weights, int prediction, int64_t i, uint8_t 
 
 // ---- Backward
 
-// Scratch memory, for up to n positions.
+// Scratch memory for up to n positions.
 template <class T>
 struct HeadScratch {
   HeadScratch(const ModelConfig& config, int64_t n)
@@ -105,20 +106,20 @@ struct HeadScratch {
   OwnedMatrix<float> d_norm;  // [n, D], summed over predictions
 };
 
-// Clears what the n positions' head_logits_backward add to.
+// Clears the sum that head_logits_backward adds to, for n positions.
 template <class T>
 void head_backward_begin(int64_t n, HeadScratch<T>& scratch) {
   clear(scratch.d_norm.view(n));
 }
 
-// Backward of head_logits, while act holds that prediction's, from scratch.d_logits. `values` are
-// the positions' sub-pixels, [n, predictions].
+// Backward of head_logits, from scratch.d_logits, while `act` still holds that prediction. `values`
+// [n, predictions] are the positions' sub-pixels.
 template <class T>
 void head_logits_backward(const HeadParameters& parameters, const HeadWeights& weights,
                           int prediction, int64_t n, const uint8_t* values, HeadActivations<T>& act,
                           HeadScratch<T>& scratch, const GradientBuffer& gradient, Worker& worker);
 
-// Backward of head_begin, once all predictions have added theirs: d_x [n, D] is added to.
+// Backward of head_begin, after those of all predictions. Adds to d_x [n, D].
 template <class T>
 void head_backward_end(const HeadParameters& parameters, const HeadWeights& weights,
                        Matrix<const float> x, Matrix<float> d_x, HeadActivations<T>& act,

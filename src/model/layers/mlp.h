@@ -15,13 +15,14 @@
 
 namespace combiner {
 
-// In these, D = embed_dim and F = mlp_dim; T is what products read, float or bfloat16.
+// In these, D = embed_dim and F = mlp_dim; T is the operand type of matrix products, float or
+// bfloat16.
 
 struct MlpParameters {
   NormParameters norm;
   DenseParameters up, down;  // [F, D], [D, F]
 
-  // `scope` is the block's.
+  // `scope` is the name of the block.
   MlpParameters(ParameterLayout& layout, const ModelConfig& config, const std::string& scope)
       : norm(layout, scope + ".norm2", config.embed_dim),
         up(DenseParameters::with_bias(layout, scope + ".mlp.up", config.mlp_dim, config.embed_dim,
@@ -40,7 +41,8 @@ struct MlpWeights {
         down(packed.dense(parameters.down)) {}
 };
 
-// For a backward pass of all n positions; else of those at hand, so that it stays in cache.
+// With a backward pass, holds all n positions; otherwise only those being processed, so that they
+// stay in cache.
 template <class T>
 struct MlpActivations {
   MlpActivations(const ModelConfig& config, int64_t n, Pass pass)
@@ -48,7 +50,7 @@ struct MlpActivations {
         activation_grad(for_backward<T>(pass, n, config.mlp_dim)),
         hidden(rows(n, pass), config.mlp_dim) {}
 
-  // Where the positions from `first` on begin.
+  // The row where the positions from `first` on begin.
   int64_t row(int64_t first) const { return activation_grad.view().data ? first : 0; }
 
   NormActivations<T> norm;
@@ -61,9 +63,9 @@ struct MlpActivations {
   }
 };
 
-// out = x + MLP(LayerNorm(x)) for positions from `first` on, at most kPositionsAtOnce: x and out
-// are theirs, [n, D], and may be one. The same for many positions of an image and for one position
-// of many images (first = 0); the threads of the worker's share do it together.
+// out = x + MLP(LayerNorm(x)) for at most kPositionsAtOnce positions from `first` on. x and out
+// [n, D] are their rows and may be the same matrix. Serves many positions of one image, and one
+// position of many images (first = 0). The threads of the worker's share compute it jointly.
 template <class T>
 void mlp_forward(const ModelConfig& config, const MlpWeights& weights, Matrix<const float> x,
                  int64_t first, Matrix<float> out, MlpActivations<T>& act, Worker& worker) {
@@ -77,7 +79,7 @@ void mlp_forward(const ModelConfig& config, const MlpWeights& weights, Matrix<co
   add_residual<T>(worker, x, hidden, weights.down, out);
 }
 
-// Scratch memory, for up to kBackwardPositions.
+// Scratch memory for up to kBackwardPositions positions.
 template <class T>
 struct MlpScratch {
   explicit MlpScratch(const ModelConfig& config)
@@ -86,8 +88,8 @@ struct MlpScratch {
   OwnedMatrix<T> d_hidden;  // [n, F]
 };
 
-// Backward of mlp_forward for positions `first` .. `first` + n - 1: rows of d.x, which hold the
-// gradient of the output and then that of x. `x` [L, D] is the whole image's input.
+// Backward of mlp_forward for positions first .. first + n - 1. Their rows of d.x hold the gradient
+// of the output on entry and that of x on return. `x` [L, D] is the whole image's input.
 template <class T>
 void mlp_backward(const MlpParameters& parameters, const MlpWeights& weights, Matrix<float> x,
                   int64_t first, int64_t n, MlpActivations<T>& act, ResidualGradient<T>& d,

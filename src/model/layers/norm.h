@@ -25,7 +25,7 @@ struct NormWeights {
   const float* bias = nullptr;
 };
 
-// Of up to n rows.
+// Activations for up to n rows.
 template <class T>
 struct NormActivations {
   NormActivations(int64_t n, int64_t dim) : out(n, dim), moments(static_cast<size_t>(n)) {}
@@ -34,8 +34,8 @@ struct NormActivations {
   Buffer<RowMoments> moments;  // [n]
 };
 
-// The rows of `x` go to act.out's from `first` on, by all threads of the share together. Returns
-// them.
+// Normalises the rows of `x` into act.out, from row `first` on, and returns those rows of act.out.
+// All threads of the share take part.
 template <class T>
 Matrix<T> norm_forward(Worker& worker, Matrix<const float> x, const NormWeights& weights,
                        double epsilon, int64_t first, NormActivations<T>& act) {
@@ -47,8 +47,8 @@ Matrix<T> norm_forward(Worker& worker, Matrix<const float> x, const NormWeights&
   return y;
 }
 
-// Adds to d_x and to the gradient of weight and bias, from d_y of the rows that norm_forward made
-// of `x` from `first` on.
+// Adds to d_x and to the gradients of weight and bias. d_y is the gradient of the rows that
+// norm_forward computed from `x`, from row `first` on.
 template <class T>
 void norm_backward(Matrix<const float> x, const NormWeights& weights, int64_t first,
                    const NormActivations<T>& act, Matrix<const float> d_y, Matrix<float> d_x,
