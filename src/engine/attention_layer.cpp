@@ -14,6 +14,10 @@ void check_shape(const AttentionShape& shape) {
     throw Error(fmt::format(
         "attention over {} x {} positions with {} features in {} heads: expected at least one each",
         shape.rows, shape.columns, shape.dim, shape.heads));
+  if (shape.summaries != KeptSummaries::as_made || shape.rotary_base)
+    throw Error(
+        "attention on its own keeps summaries as they are made and has no rotary positions: rotate "
+        "queries and keys yourself");
   if (shape.dim % shape.heads != 0)
     throw Error(
         fmt::format("attention with {} features in {} heads: expected a multiple of the heads",

@@ -22,10 +22,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Queries per block; their logits stay in the L1 cache.
 constexpr int64_t kQueryBlock = 16;
 
-struct Tiling {
-  int64_t keys, head_dim;  // rounded up to whole vectors
-};
-
 HWY_INLINE int64_t RoundUp(int64_t n) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
   return round_up(n, lanes);

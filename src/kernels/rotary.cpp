@@ -14,8 +14,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // `angles` is memory for one head's angles: the cosines, then the sines.
 template <class From, class To>
-void TurnHeads(const Matrix<const From>& from, int64_t first, const RotaryAngles& of, float sign,
-               float* angles, const Matrix<To>& to) {
+void RotateHeads(const Matrix<const From>& from, int64_t first, const RotaryAngles& of, float sign,
+                 float* angles, const Matrix<To>& to) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t quarter = of.of_row.columns / 2;
@@ -55,17 +55,17 @@ void TurnHeads(const Matrix<const From>& from, int64_t first, const RotaryAngles
   }
 }
 
-void TurnFloats(const Matrix<const float>& from, int64_t first, const RotaryAngles& of, float sign,
-                float* angles, const Matrix<float>& to) {
-  TurnHeads(from, first, of, sign, angles, to);
+void RotateFloats(const Matrix<const float>& from, int64_t first, const RotaryAngles& of,
+                  float sign, float* angles, const Matrix<float>& to) {
+  RotateHeads(from, first, of, sign, angles, to);
 }
-void TurnAndRound(const Matrix<const float>& from, int64_t first, const RotaryAngles& of,
-                  float sign, float* angles, const Matrix<bfloat16>& to) {
-  TurnHeads(from, first, of, sign, angles, to);
+void RotateAndRound(const Matrix<const float>& from, int64_t first, const RotaryAngles& of,
+                    float sign, float* angles, const Matrix<bfloat16>& to) {
+  RotateHeads(from, first, of, sign, angles, to);
 }
-void TurnBfloat16(const Matrix<const bfloat16>& from, int64_t first, const RotaryAngles& of,
-                  float sign, float* angles, const Matrix<bfloat16>& to) {
-  TurnHeads(from, first, of, sign, angles, to);
+void RotateBfloat16(const Matrix<const bfloat16>& from, int64_t first, const RotaryAngles& of,
+                    float sign, float* angles, const Matrix<bfloat16>& to) {
+  RotateHeads(from, first, of, sign, angles, to);
 }
 
 }  // namespace combiner::HWY_NAMESPACE
@@ -75,11 +75,11 @@ HWY_AFTER_NAMESPACE();
 namespace combiner {
 namespace {
 
-HWY_EXPORT(TurnFloats);
-HWY_EXPORT(TurnAndRound);
-HWY_EXPORT(TurnBfloat16);
+HWY_EXPORT(RotateFloats);
+HWY_EXPORT(RotateAndRound);
+HWY_EXPORT(RotateBfloat16);
 
-float sign_of(Turn turn) { return turn == Turn::forward ? 1.0f : -1.0f; }
+float sign_of(Rotation rotation) { return rotation == Rotation::forward ? 1.0f : -1.0f; }
 
 // Calls work(angles), where `angles` is memory for one head's angles.
 template <class Work>
@@ -94,24 +94,24 @@ void with_angles(const RotaryAngles& of, Work&& work) {
 }  // namespace
 
 template <>
-void turn_heads(Matrix<const float> from, int64_t first, const RotaryAngles& of, Turn turn,
-                Matrix<float> to) {
+void rotate_heads(Matrix<const float> from, int64_t first, const RotaryAngles& of,
+                  Rotation rotation, Matrix<float> to) {
   with_angles(of, [&](float* angles) {
-    HWY_DYNAMIC_DISPATCH(TurnFloats)(from, first, of, sign_of(turn), angles, to);
+    HWY_DYNAMIC_DISPATCH(RotateFloats)(from, first, of, sign_of(rotation), angles, to);
   });
 }
 template <>
-void turn_heads(Matrix<const float> from, int64_t first, const RotaryAngles& of, Turn turn,
-                Matrix<bfloat16> to) {
+void rotate_heads(Matrix<const float> from, int64_t first, const RotaryAngles& of,
+                  Rotation rotation, Matrix<bfloat16> to) {
   with_angles(of, [&](float* angles) {
-    HWY_DYNAMIC_DISPATCH(TurnAndRound)(from, first, of, sign_of(turn), angles, to);
+    HWY_DYNAMIC_DISPATCH(RotateAndRound)(from, first, of, sign_of(rotation), angles, to);
   });
 }
 template <>
-void turn_heads(Matrix<const bfloat16> from, int64_t first, const RotaryAngles& of, Turn turn,
-                Matrix<bfloat16> to) {
+void rotate_heads(Matrix<const bfloat16> from, int64_t first, const RotaryAngles& of,
+                  Rotation rotation, Matrix<bfloat16> to) {
   with_angles(of, [&](float* angles) {
-    HWY_DYNAMIC_DISPATCH(TurnBfloat16)(from, first, of, sign_of(turn), angles, to);
+    HWY_DYNAMIC_DISPATCH(RotateBfloat16)(from, first, of, sign_of(rotation), angles, to);
   });
 }
 

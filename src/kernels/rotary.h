@@ -14,15 +14,15 @@ struct RotaryAngles {
   Matrix<const float> of_row, of_column;
 };
 
-enum class Turn { forward, back };
+enum class Rotation { forward, back };
 
 // Rotates every head of every row of `from`. Row i holds position `first` + i in raster order; a
 // head is head_dim consecutive columns. Elements j and j + head_dim / 2 of a head, for
 // j < head_dim / 2, are the coordinates of a point, which is rotated about the origin by the
-// position's angle j, or by its negative with Turn::back. The angles of a position are those of its
-// grid row followed by those of its grid column. `to` may be `from` if they have the same type.
+// position's angle j, or by its negative with Rotation::back. The angles of a position are those of
+// its grid row followed by those of its grid column. `to` may be `from` if they have the same type.
 template <class From, class To>
-void turn_heads(Matrix<const From> from, int64_t first, const RotaryAngles& angles, Turn turn,
-                Matrix<To> to);
+void rotate_heads(Matrix<const From> from, int64_t first, const RotaryAngles& angles,
+                  Rotation rotation, Matrix<To> to);
 
 }  // namespace combiner

@@ -93,7 +93,8 @@ Divergence measure_divergence(const Model& reference, const Model& model, const 
     throw Error(fmt::format("the models have {} and {} values to a sub-pixel, expected the same",
                             reference.config().vocab_size, model.config().vocab_size));
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
-  const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
+  const auto threads =
+      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options.threads, count)));
 
   // Summed in the order of the images, so that the result does not depend on the threads.
   Divergence divergence;

@@ -79,7 +79,8 @@ Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodO
                     const OnImage& on_image) {
   check_fit(model.config(), images);
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
-  const auto threads = static_cast<int>(std::clamp<int64_t>(options.threads, 1, count));
+  const auto threads =
+      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options.threads, count)));
   model.for_images();  // so that packing is not timed
 
   const auto start = std::chrono::steady_clock::now();

@@ -44,9 +44,9 @@ void check(int64_t first, int64_t rows, int64_t heads, int64_t quarter) {
   Random random(1);
   PaddedMatrix<From> from(rows, dim, random);
 
-  for (const Turn turn : {Turn::forward, Turn::back}) {
+  for (const Rotation rotation : {Rotation::forward, Rotation::back}) {
     PaddedMatrix<To> to(rows, dim);
-    turn_heads<From, To>(from.view(), first, angles, turn, to.view());
+    rotate_heads<From, To>(from.view(), first, angles, rotation, to.view());
     CHECK(to.gaps_kept());
     double worst = 0;
     for (int64_t i = 0; i < rows; ++i)
@@ -56,7 +56,7 @@ void check(int64_t first, int64_t rows, int64_t heads, int64_t quarter) {
         const double angle = angle_of(first + i, pair, quarter);
         const std::complex<double> point(from(i, a), from(i, a + half));
         const std::complex<double> turned =
-            point * std::polar(1.0, turn == Turn::forward ? angle : -angle);
+            point * std::polar(1.0, rotation == Rotation::forward ? angle : -angle);
         const double expected = j == a ? turned.real() : turned.imag();
         // Two products with rounded factors and a sum, and the result's own rounding.
         const double unit = std::is_same_v<To, float> ? 0 : 0x1p-8;
@@ -65,7 +65,7 @@ void check(int64_t first, int64_t rows, int64_t heads, int64_t quarter) {
       }
     CHECK(worst <= 1);
     if constexpr (std::is_same_v<From, To>) {
-      turn_heads<From, To>(from.view(), first, angles, turn, from.view());
+      rotate_heads<From, To>(from.view(), first, angles, rotation, from.view());
       bool same = true;
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < dim; ++j) same = same && from(i, j) == to(i, j);
@@ -74,7 +74,7 @@ void check(int64_t first, int64_t rows, int64_t heads, int64_t quarter) {
   }
 }
 
-TEST_CASE("turn_heads turns pairs of numbers by the angles of their places") {
+TEST_CASE("rotate_heads turns pairs of numbers by the angles of their places") {
   for_each_instruction_set([] {
     for (const int64_t quarter : {1, 2, 3, 8, 16, 80})
       for (const auto& [first, rows, heads] : {std::tuple(0, 1, 1), std::tuple(0, 35, 2),

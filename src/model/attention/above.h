@@ -13,6 +13,18 @@ struct Above {
   int64_t first_column = 0;
 };
 
+// A key and a value [D] kept for each position, one column of the grid after another: how parts lay
+// out their state.
+template <class T>
+struct KeyValueGrids {
+  Grid<T> key, value;
+
+  KeyValueGrids(const AttentionShape& shape, T* data)
+      : key(Grid<T>::by_column(data, shape.rows, shape.columns, shape.dim)),
+        value(Grid<T>::by_column(data + shape.positions() * shape.dim, shape.rows, shape.columns,
+                                 shape.dim)) {}
+};
+
 template <class T>
 class AbovePart : public Part<T> {
  public:

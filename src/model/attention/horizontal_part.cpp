@@ -9,18 +9,8 @@ namespace {
 
 enum class Side { left, right };
 
-// The state: the key and value of each position's set, stored at that position. The set is all that
-// is to the position's left, or all that is to its right, in its row.
-template <class T>
-struct Sets {
-  Grid<T> key, value;
-
-  Sets(const AttentionShape& shape, T* data)
-      : key(Grid<T>::by_column(data, shape.rows, shape.columns, shape.dim)),
-        value(Grid<T>::by_column(data + shape.positions() * shape.dim, shape.rows, shape.columns,
-                                 shape.dim)) {}
-};
-
+// The state is the key and value of each position's set, stored at that position. The set is all
+// that is to the position's left, or all that is to its right, in its row.
 template <class T>
 class HorizontalPart final : public AbovePart<T> {
  public:
@@ -40,7 +30,7 @@ class HorizontalPart final : public AbovePart<T> {
  protected:
   // The first position of a row has no left set, and the last one has no right set.
   Above<const T> above(const Band<T>& band, T* state) const override {
-    const Sets<T> sets(band.shape, state);
+    const KeyValueGrids<T> sets(band.shape, state);
     const int64_t first = side_ == Side::left ? 1 : 0;
     return {sets.key.column_block(first, band.shape.columns - 1),
             sets.value.column_block(first, band.shape.columns - 1), first};
@@ -48,7 +38,7 @@ class HorizontalPart final : public AbovePart<T> {
 
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
     const AttentionShape& shape = band.shape;
-    const Sets<T> sets(shape, state);
+    const KeyValueGrids<T> sets(shape, state);
     for (int64_t r = 0; r < band.query.rows; ++r) {
       const Matrix<const T> key = members(band.key.row(r));
       const Matrix<T> set_query = set_line(grid(shape, act.query.view()).row(r));
@@ -66,7 +56,7 @@ class HorizontalPart final : public AbovePart<T> {
                        const Above<float>& d_above, T* state,
                        PartActivations<T>& act) const override {
     const AttentionShape& shape = image.shape;
-    const Sets<T> sets(shape, state);
+    const KeyValueGrids<T> sets(shape, state);
     const int64_t n = shape.columns - 1;
     const Matrix<float> d_set_query = gradient.scratch.d_query.view(n);
     const Matrix<float> delta = gradient.scratch.delta.view(n);

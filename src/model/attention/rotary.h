@@ -40,19 +40,19 @@ class Rotary {
     return needed ? OwnedMatrix<float>(n, columns) : OwnedMatrix<float>();
   }
 
-  // turn_heads for consecutive positions from `first` on.
+  // rotate_heads for consecutive positions from `first` on.
   template <class From, class To>
-  void turn(Matrix<const From> from, int64_t first, Turn direction, Matrix<To> to) const {
-    turn_heads<From, To>(from, first, {view(of_row_), view(of_column_)}, direction, to);
+  void rotate(Matrix<const From> from, int64_t first, Rotation direction, Matrix<To> to) const {
+    rotate_heads<From, To>(from, first, {view(of_row_), view(of_column_)}, direction, to);
   }
   // The same, with a position for each row.
   template <class From, class To>
-  void turn(Matrix<const From> from, std::span<const int64_t> positions, Turn direction,
-            Matrix<To> to) const {
+  void rotate(Matrix<const From> from, std::span<const int64_t> positions, Rotation direction,
+              Matrix<To> to) const {
     for (int64_t i = 0, n = 0; i < from.rows; i += n) {
       const int64_t* run = positions.data() + i;
       for (n = 1; i + n < from.rows && run[n] == run[0] + n;) ++n;
-      turn<From, To>(from.row_block(i, n), run[0], direction, to.row_block(i, n));
+      rotate<From, To>(from.row_block(i, n), run[0], direction, to.row_block(i, n));
     }
   }
 

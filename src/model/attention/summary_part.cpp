@@ -17,18 +17,8 @@
 namespace combiner {
 namespace {
 
-// The state: the summaries of all positions.
-template <class T>
-struct Summaries {
-  Grid<T> key, value;
-
-  Summaries(const AttentionShape& shape, T* data)
-      : key(Grid<T>::by_column(data, shape.rows, shape.columns, shape.dim)),
-        value(Grid<T>::by_column(data + shape.positions() * shape.dim, shape.rows, shape.columns,
-                                 shape.dim)) {}
-};
-
-// The same in 8 bits, column by column: keys and values [C, R, D] and their scales [C, R].
+// The state holds the summaries of all positions: KeyValueGrids, or in 8 bits, column by column,
+// keys and values [C, R, D] and their scales [C, R].
 struct Int8Summaries {
   int64_t rows, columns, dim;
   int8_t *keys, *values;
@@ -112,7 +102,7 @@ class SummaryPart final : public AbovePart<T> {
 
  protected:
   Above<const T> above(const Band<T>& band, T* state) const override {
-    const Summaries<T> summaries(band.shape, state);
+    const KeyValueGrids<T> summaries(band.shape, state);
     return {summaries.key, summaries.value};
   }
 
@@ -159,7 +149,7 @@ class SummaryPart final : public AbovePart<T> {
     const Matrix<float> d_sum = band(gradient.d_input.positions());
     Multiplier& multiplier = image.worker.multiplier;
     if (image.summary->rotary)
-      image.summary->rotary->template turn<float, T>(d_key, first, Turn::back, rounded);
+      image.summary->rotary->template rotate<float, T>(d_key, first, Rotation::back, rounded);
     else
       convert<float, T>(d_key, rounded);
     multiplier.multiply(transposed(rounded), plain(band(act.norm.view())), summary.key, true);
@@ -241,12 +231,12 @@ class SummaryPart final : public AbovePart<T> {
   // Computes the keys of summaries from `norm`, which holds rows of the band from first_row on.
   static void make_keys(const Band<T>& band, Matrix<T> norm, int64_t first_row, Matrix<T> key,
                         PartActivations<T>& act) {
-    const auto& [output, weight, norm_weights, rotary] = *band.summary;
-    if (!rotary) return dense(band.worker, norm, weight, key);
+    const SummaryWeights& weights = *band.summary;
+    if (!weights.rotary) return dense(band.worker, norm, weights.key, key);
     const Matrix<float> unrotated = Rotary::before_rounding(key, act.unrotated);
-    dense(band.worker, norm, weight, unrotated);
-    rotary->template turn<float, T>(unrotated, (band.first_row + first_row) * band.shape.columns,
-                                    Turn::forward, key);
+    dense(band.worker, norm, weights.key, unrotated);
+    weights.rotary->template rotate<float, T>(
+        unrotated, (band.first_row + first_row) * band.shape.columns, Rotation::forward, key);
   }
 
   // Stores the summaries of one row in the state.
@@ -267,7 +257,7 @@ class SummaryPart final : public AbovePart<T> {
       put(value, to.row(to.values, row), to.value_scales);
       return;
     }
-    const Summaries<T> to(shape, state);
+    const KeyValueGrids<T> to(shape, state);
     const auto put = shape.summaries == KeptSummaries::rounded ? round_rows<T>
                      : bypass_cache                            ? stream_store<T>
                                                                : convert<T, T>;

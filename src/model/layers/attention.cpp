@@ -59,8 +59,8 @@ void attention_project(const ModelConfig& config, const AttentionWeights& weight
     };
     const auto positions = std::span(act.positions).subspan(static_cast<size_t>(first + at));
     for (const int64_t i : {0, 1})
-      weights.rotary->turn<float, T>(part(unrotated, i), positions, Turn::forward,
-                                     part(query_key_value, i));
+      weights.rotary->rotate<float, T>(part(unrotated, i), positions, Rotation::forward,
+                                       part(query_key_value, i));
     if constexpr (!std::is_same_v<T, float>)
       convert<float, T>(part(unrotated, 2), part(query_key_value, 2));
   });
@@ -188,8 +188,8 @@ void attention_project_backward(const AttentionParameters& parameters,
   const Matrix<T> d_query_key_value = scratch.d_query_key_value.view().row_block(first, n);
   if (weights.rotary)
     for (const int64_t i : {0, 1}) {
-      const Matrix<T> d = d_query_key_value.column_block(i * x.columns, x.columns);
-      weights.rotary->turn<T, T>(d, first, Turn::back, d);
+      const Matrix<T> part = d_query_key_value.column_block(i * x.columns, x.columns);
+      weights.rotary->rotate<T, T>(part, first, Rotation::back, part);
     }
   dense_backward_weight<T>(worker, d_query_key_value, act.norm.out.view().row_block(first, n),
                            parameters.query_key_value, gradient,
