@@ -22,7 +22,7 @@ from flax_checkpoint import read_parameters
 from flax_parameters import ATTENTION_LAYERS, EMBEDDING, from_flax, layer_name
 from reference_layers import ACTIVATIONS
 
-VALUES = 256  # of a byte
+VALUES = 256  # values that a byte can have
 
 
 def shape_of(parameters, name, dimensions):
@@ -35,7 +35,7 @@ def shape_of(parameters, name, dimensions):
 
 
 def attention_variant(parameters, chosen):
-    """(variant, name of the authors' layer): the chosen one, or what the layer implies."""
+    """(variant, name of the authors' layer): the chosen variant, or the layer's first."""
     found = [layer for layer in dict.fromkeys(ATTENTION_LAYERS.values())
              if any(name.startswith(f"{layer_name(0)}/{layer}/") for name in parameters)]
     if len(found) != 1:
@@ -49,7 +49,7 @@ def attention_variant(parameters, chosen):
 
 
 def config_of(parameters, options):
-    """The model's config: sizes by the shapes of the parameters, the rest from the options."""
+    """The model's config: sizes from the parameters' shapes, the rest from the options."""
     variant, attention = attention_variant(parameters, options.attention)
     _, dim = shape_of(parameters, EMBEDDING, ("tokens", "embed_dim"))
     query = f"{layer_name(0)}/{attention}/query/kernel"

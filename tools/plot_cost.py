@@ -21,7 +21,7 @@ PANELS = [
 
 
 def measurements(path):
-    """{(pass, variant): [(positions, row)]}, the median of repetitions where there are any."""
+    """{(pass, variant): [(positions, row)]}; medians if there are repetitions."""
     with open(path) as file:
         rows = json.load(file)["benchmarks"]
     if any(row.get("aggregate_name") == "median" for row in rows):
