@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The test data of the attention layer alone, made by the NumPy reference.
+"""Test data for the attention layer alone, made by the NumPy reference.
 
     tools/attention_data.py --make DIR
-        writes one file a variant: random queries, keys and values, and what attention makes of them
+        writes one file per variant: random queries, keys and values, and the attention's output
     tools/attention_data.py --verify DIR
         computes the outputs again and compares; checks which positions each position sees
 """

@@ -4,9 +4,9 @@
     tools/import_flax.py CHECKPOINT --image 32x32 -o MODEL.safetensors
 
 CHECKPOINT is msgpack, as flax.serialization.to_bytes or flax.training.checkpoints writes it, or an
-npz of the parameters by their paths, such as AutoregTransformer_0/LayerNorm_0/scale. Sizes and the
-attention variant are taken from the parameters; what they don't tell is an option. The weights are
-written as F32.
+npz of the parameters by their paths, such as AutoregTransformer_0/LayerNorm_0/scale. The sizes and
+the attention variant come from the parameters; options set the rest. The weights are written as
+F32.
 """
 
 import argparse

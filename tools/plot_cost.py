@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws what attention costs against the number of positions, on log axes.
+"""Draws the cost of attention against the number of positions, on logarithmic axes.
 
     build/release/bench/attention --benchmark_out=cost.json --benchmark_out_format=json
     tools/plot_cost.py cost.json samples/cost.png

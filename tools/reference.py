@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""The whole model in plain NumPy, float64: what the C++ must agree with.
+"""The whole model in plain NumPy, float64: the reference that the C++ must agree with.
 
     tools/reference.py MODEL.safetensors DATA.bin [--last N] [--limit N]
-        nats per image and channel, and bits/dim, of the records of a CIFAR-10 binary file
+        nats per image and channel, and bits/dim, for the records of a CIFAR-10 binary file
     tools/reference.py --golden FILE|DIR...
         checks this program against outputs of the authors' JAX layers (Flax parameter names)
     tools/reference.py --make DIR
-        writes the test data: small random models, images, and what the models say of them
+        writes the test data: small random models, images, and the models' outputs for them
     tools/reference.py --verify DIR
         computes the test data again and compares; checks that no logit sees its own or later bytes,
-        and that rotary positions tell attention the distances between positions and nothing else
+        and that rotary positions give attention the distances between positions and nothing else
 
-Shapes in comments: H x W x C the image, L = rows x columns the grid of positions, D embed_dim,
-h heads of e = D / h features. One image at a time, every attention as a masked matrix over all
-positions: slow, and easy to believe.
+Shapes in comments: H x W x C is the image, L = rows x columns the grid of positions, D embed_dim,
+h heads of e = D / h features. Processes one image at a time, and computes every attention as a
+masked matrix over all positions: slow, but easy to trust.
 """
 
 import argparse

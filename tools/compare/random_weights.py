@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random weights for a config: what speed is measured with where nothing is trained.
+"""Random weights for a config, to measure speed without a trained model.
 
     tools/compare/random_weights.py CONFIG.json -o MODEL.safetensors
 """
