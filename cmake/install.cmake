@@ -1,9 +1,9 @@
-# What `cmake --install` puts where: the library, its headers under include/combiner, the programs,
+# What `cmake --install` installs: the library, its headers under include/combiner, the programs,
 # the models under share/combiner/models, and a package for find_package(combiner).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-# Libraries that were found outside the system's folders are found there again.
+# Lets installed binaries find libraries that are outside the system's folders.
 set_target_properties(combiner PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 
 target_include_directories(combiner INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -1,4 +1,4 @@
-// Catch2, version 2 or 3, under the same names.
+// The same names for Catch2 version 2 and version 3.
 #pragma once
 
 #include <string>
@@ -11,14 +11,15 @@
 
 namespace combiner {
 
-// The address sanitizer keeps what is freed, and ends a program that asks for too much memory.
+// The address sanitizer holds on to freed memory, and aborts a program that asks for too much
+// memory.
 #ifdef __SANITIZE_ADDRESS__
 constexpr bool kAddressSanitizer = true;
 #else
 constexpr bool kAddressSanitizer = false;
 #endif
 
-// Matches text that holds `part`.
+// Matches text that contains `part`.
 inline auto contains(const std::string& part) {
 #if __has_include(<catch2/catch_test_macros.hpp>)
   return Catch::Matchers::ContainsSubstring(part);
@@ -29,7 +30,7 @@ inline auto contains(const std::string& part) {
 
 }  // namespace combiner
 
-// Ends the test case as skipped, for ctest too.
+// Ends the test case and marks it as skipped, which ctest recognises too.
 #define SKIP_TEST(reason)        \
   do {                           \
     WARN("skipped: " << reason); \

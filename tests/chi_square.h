@@ -1,4 +1,4 @@
-// Pearson's test of counts against probabilities.
+// Pearson's chi-square test of counts against probabilities.
 #pragma once
 
 #include <cmath>
@@ -7,8 +7,8 @@
 
 namespace combiner {
 
-// How many standard deviations the statistic lies above its mean if the counts have these
-// probabilities; infinite if what can't happen was counted. Rare values share a bin.
+// How many standard deviations the chi-square statistic lies above its mean under these
+// probabilities; infinite if an impossible value was counted. Rare values share a bin.
 inline double chi_square_excess(std::span<const int64_t> counts,
                                 std::span<const double> probabilities) {
   double total = 0;

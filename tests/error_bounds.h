@@ -1,8 +1,8 @@
-// Comparison of rounded results with exact ones, each within an error bound of its own.
+// Compares rounded results with exact ones, each within its own error bound.
 //
-// Bounds come from the arithmetic. With u the unit of rounding, one operation is off by a relative
-// u at most, and a sum of n products, in whatever order, by (n + 1) u times the sum of their
-// magnitudes.
+// Bounds follow from the arithmetic. With u the unit roundoff, one operation has a relative error
+// of at most u, and a sum of n products, in any order, has an error of at most (n + 1) u times the
+// sum of their magnitudes.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace combiner {
 constexpr double kFloatUnit = 0x1p-24;
 constexpr double kBfloat16Unit = 0x1p-8;
 
-// What storing a float result as T may add to its error.
+// The error that storing a float result as T may add.
 template <class T>
 double storing_error(double value) {
   return std::is_same_v<T, bfloat16> ? kBfloat16Unit * std::abs(value) : 0.0;
@@ -24,12 +24,12 @@ double storing_error(double value) {
 class ErrorBounds {
  public:
   void add(double actual, double expected, double bound) {
-    if (actual == expected) return;  // infinities too
+    if (actual == expected) return;  // covers infinities
     const double error = std::abs(actual - expected);
-    // A NaN, anywhere, is out of bounds.
+    // A NaN on either side is out of bounds.
     worst_ = std::max(worst_, std::isnan(error) || bound == 0 ? HUGE_VAL : error / bound);
   }
-  // The largest error as a part of its bound.
+  // The largest ratio of an error to its bound; a test passes if it is at most 1.
   double worst() const { return worst_; }
 
  private:

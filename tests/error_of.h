@@ -1,4 +1,4 @@
-// What a call complains about.
+// Captures the message of an Error.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace combiner {
 
-// The message of the Error that `function` throws, or that it throws none.
+// The message of the Error that `function` throws, or a message that it threw none.
 template <class Function>
 std::string error_of(Function function) {
   try {

@@ -1,10 +1,12 @@
-// Checks the forward pass against golden files of the authors' layers: one safetensors file a case,
-// weights under their Flax names, tokens, logits and nats, the shape of the model in the metadata.
+// Checks the forward pass against golden files of the authors' layers. There is one safetensors
+// file per case, with the weights under their Flax names, tokens, logits and nats, and with the
+// shape of the model in the metadata.
 //
 //   golden FILE...|DIR...
 //
-// A line per file: the relative error of the logits (norm of the difference over norm), the largest
-// error of a token's nats, and ok or FAIL. Exit 1 on any FAIL or a file that can't be used.
+// Prints a line per file: the relative error of the logits (norm of the difference over norm), the
+// largest error of a token's nats, and ok or FAIL. Exits with 1 if any case fails or a file can't
+// be used.
 
 #include <fmt/format.h>
 
@@ -24,9 +26,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Single precision, in the norm of all logits; the bar of the project.
+// The project's requirement for single precision, in the norm of all logits.
 constexpr double kLogitTolerance = 1e-5;
-// Nats are differences of logits and their log-sum-exp, each of a few units.
+// Nats are differences between logits and their log-sum-exp, each with a magnitude of a few units.
 constexpr double kNatsTolerance = 1e-4;
 
 class GoldenFile {
@@ -89,17 +91,17 @@ ModelConfig golden_config(const GoldenFile& file) {
   return config;
 }
 
-// Fills the weights from the file's tensors, counting them.
+// Fills the weights from the file's tensors and counts the parameters it uses.
 class Importer {
  public:
   Importer(const GoldenFile& file, Weights& weights) : file_(file), weights_(weights) {}
 
-  // A vector or a table, as it is.
+  // Copies a vector or a table unchanged.
   void copy(const std::string& from, size_t offset, size_t size) {
     const std::vector<float> values = take(from, size);
     std::copy(values.begin(), values.end(), weights_.values.data() + offset);
   }
-  // A dense kernel [in..., out...] to [out, in].
+  // Converts a dense kernel [in..., out...] to [out, in].
   void transpose(const std::string& from, size_t offset, size_t out, size_t in) {
     const std::vector<float> values = take(from, out * in);
     for (size_t o = 0; o < out; ++o)
@@ -129,7 +131,7 @@ class Importer {
   size_t taken_ = 0;
 };
 
-// The scope of a variant's parameters in the authors' layers.
+// The Flax scope of a variant's parameters in the authors' layers.
 std::string flax_scope(Attention attention) {
   switch (attention) {
     case Attention::axial_rowmajor:
@@ -191,7 +193,7 @@ void import_weights(const GoldenFile& file, Weights& weights) {
 
 struct Errors {
   double logits;  // norm of the difference over the norm
-  double nats;    // largest
+  double nats;    // the largest
 };
 
 Errors compare(const fs::path& path) {
@@ -260,7 +262,7 @@ int run(int argc, char** argv) {
   for (const fs::path& path : paths) {
     try {
       const Errors errors = compare(path);
-      // Written so that a NaN fails.
+      // This form makes a NaN fail.
       const bool ok = errors.logits < kLogitTolerance && errors.nats < kNatsTolerance;
       good = good && ok;
       fmt::print("{}: logits {:.2e} relative, nats {:.2e}: {}\n", path.filename().string(),

@@ -1,5 +1,5 @@
 // Runs a test of kernels under every instruction set that they were compiled for and the machine
-// has, with and without tile registers.
+// supports, with and without tile registers.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace combiner {
 
-// While it lives, kernels dispatch to one instruction set.
+// Restricts kernels to one instruction set for the lifetime of this object.
 class OnlyInstructionSet {
  public:
   explicit OnlyInstructionSet(int64_t target) { hwy::SetSupportedTargetsForTest(target); }

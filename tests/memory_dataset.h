@@ -13,7 +13,7 @@
 
 namespace combiner {
 
-// Images in memory.
+// Images held in memory.
 class MemoryDataset : public Dataset {
  public:
   // `pixels` is [images, height, width, 3].

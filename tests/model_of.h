@@ -1,4 +1,4 @@
-// Models and packed weights of weights that a test goes on using.
+// Makes models and packed weights, leaving the weights for the test to use on.
 #pragma once
 
 #include "base/thread_team.h"

@@ -1,4 +1,4 @@
-// Matrices for tests of kernels: at any address, their rows further apart than they are wide.
+// Matrices for tests of kernels: at any alignment, with gaps between their rows.
 #pragma once
 
 #include <vector>
@@ -17,8 +17,8 @@ T from_double(double value) {
     return static_cast<T>(value);
 }
 
-// The storage ends with the last row's last element, so that a sanitizer sees what is read or
-// written past it; between the rows lies a mark that must stay.
+// The storage ends with the last element of the last row, so a sanitizer detects accesses beyond
+// it. The gaps between rows hold a mark that must not change.
 template <class T>
 class PaddedMatrix {
  public:

@@ -1,4 +1,4 @@
-// What a matrix product must be, and how far off it may be.
+// The expected value of a matrix product, and a bound on its error.
 #pragma once
 
 #include <cmath>
@@ -8,8 +8,9 @@
 
 namespace combiner {
 
-// How y = a b (+ y) (+ bias) is compared: the factors as functions of (i, k) and (k, j), so that a
-// stored transpose is none of this one's business. `before` is what y held if products are added.
+// Compares y = a b (+ y) (+ bias). `a` and `b` are functions of (i, k) and (k, j), which hides
+// whether a factor is stored transposed. `before` is the previous content of y if the product
+// accumulates, else null. Returns the worst ratio of an error to its bound.
 template <class Y, class A, class B>
 double worst_product_error(const PaddedMatrix<Y>& y, int64_t depth, const A& a, const B& b,
                            const PaddedMatrix<Y>* before, const float* bias) {
@@ -24,7 +25,7 @@ double worst_product_error(const PaddedMatrix<Y>& y, int64_t depth, const A& a, 
       for (int64_t k = 0; k < depth; ++k) add(a(i, k) * b(k, j));
       if (before) add((*before)(i, j));
       if (bias) add(bias[j]);
-      // `depth` products and two more terms, in float.
+      // `depth` products and up to two more terms, in float.
       const double error = static_cast<double>(depth + 3) * kFloatUnit * magnitude;
       bounds.add(y(i, j), sum, error + storing_error<Y>(std::abs(sum) + error));
     }

@@ -1,4 +1,4 @@
-// Random numbers for tests, the same at every run.
+// Random numbers for tests, the same in every run.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ class Random {
  public:
   explicit Random(uint64_t seed) : engine_(seed) {}
 
-  // Of mean 0 and the given deviation.
+  // A normal number with mean 0 and the given standard deviation.
   double normal(double deviation = 1.0) { return deviation * normal_(engine_); }
   std::vector<float> normals(size_t count, double deviation = 1.0) {
     std::vector<float> values(count);
@@ -19,7 +19,7 @@ class Random {
     return values;
   }
 
-  // One of 0 .. count - 1.
+  // A uniform number from 0 to count - 1.
   size_t below(size_t count) {
     return std::uniform_int_distribution<size_t>(0, count - 1)(engine_);
   }

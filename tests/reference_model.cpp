@@ -10,7 +10,7 @@ namespace combiner::reference {
 namespace {
 
 using Vector = std::vector<double>;
-using Vectors = std::vector<Vector>;  // one for each position
+using Vectors = std::vector<Vector>;  // one vector per position
 
 struct Model {
   const ModelConfig& config;
@@ -25,7 +25,7 @@ struct Model {
 
 // ---- Layers
 
-// Row `row` of a table [rows, x.size()], added to x.
+// Adds row `row` of a table [rows, x.size()] to x.
 void add_table_row(const Model& m, size_t table, size_t row, Vector& x) {
   for (size_t j = 0; j < x.size(); ++j) x[j] += m.values[table + row * x.size() + j];
 }
@@ -34,7 +34,7 @@ void add(const Vector& from, Vector& to) {
   for (size_t j = 0; j < to.size(); ++j) to[j] += from[j];
 }
 
-// weight [out, x.size()] times x.
+// The product of weight [out, x.size()] and x.
 Vector dense(const Model& m, size_t weight, size_t out, const Vector& x) {
   Vector y(out, 0.0);
   for (size_t o = 0; o < out; ++o)
@@ -69,7 +69,7 @@ double log_sum_exp(const Vector& x) {
 
 // ---- Attention
 
-// Keys and values of all heads that a position attends, whatever part they belong to.
+// The keys and values, of all heads, that a position attends to, over all parts.
 struct Support {
   std::vector<const Vector*> keys, values;
 
@@ -79,7 +79,7 @@ struct Support {
   }
 };
 
-// The query's attention over its support: one softmax a head.
+// The query's attention over its support, with one softmax per head.
 Vector attend(const Model& m, const Vector& query, const Support& support) {
   const auto head_dim = static_cast<size_t>(m.config.head_dim());
   Vector out(query.size(), 0.0);
@@ -98,13 +98,13 @@ Vector attend(const Model& m, const Vector& query, const Support& support) {
   return out;
 }
 
-// What a position attends: positions themselves, and sets of positions.
+// What a position attends to: single positions, and sets of positions.
 struct Attends {
   std::vector<size_t> direct;
   std::vector<std::vector<size_t>> sets;
 };
 
-// The spans of powers of two that make up the positions before i.
+// The spans, of powers of two in length, that make up the positions before i.
 std::vector<std::vector<size_t>> spans_before(size_t i) {
   std::vector<std::vector<size_t>> spans;
   size_t end = i;
@@ -117,11 +117,11 @@ std::vector<std::vector<size_t>> spans_before(size_t i) {
   return spans;
 }
 
-// axial_rowmajor's summaries are not in it.
+// What position i attends to, without axial_rowmajor's summaries.
 Attends attends(Attention variant, size_t i, size_t columns) {
   const size_t row = i / columns;
   const size_t column = i % columns;
-  // Positions before i's row or in it up to i, for which `test` of their row and column holds.
+  // The positions up to i, in i's row and the rows above, whose row and column satisfy `test`.
   const auto earlier = [&](auto test) {
     std::vector<size_t> found;
     for (size_t j = 0; j <= i; ++j)
@@ -196,7 +196,7 @@ Attends attends(Attention variant, size_t i, size_t columns) {
   return what;
 }
 
-// The elementwise maximum over a set's positions.
+// The elementwise maximum over the positions in a set.
 Vector maximum(const Vectors& x, const std::vector<size_t>& set) {
   Vector result = x[set.front()];
   for (const size_t i : set)
@@ -204,7 +204,7 @@ Vector maximum(const Vectors& x, const std::vector<size_t>& set) {
   return result;
 }
 
-// Turns a query or key of a position, where the model has rotary positions.
+// Rotates the query or key of a position if the model has rotary positions.
 void turn(const Model& m, size_t position, Vector& x) {
   if (!m.config.rotary) return;
   const auto head_dim = static_cast<size_t>(m.config.head_dim());
@@ -222,7 +222,7 @@ void turn(const Model& m, size_t position, Vector& x) {
   }
 }
 
-// Each position's attention in one block; `in` is the normalised block input.
+// The attention output of each position in one block; `in` is the normalised block input.
 Vectors attention(const Model& m, Attention variant, const AttentionParameters& layer,
                   const Vectors& in) {
   const size_t dim = m.dim();
@@ -239,7 +239,7 @@ Vectors attention(const Model& m, Attention variant, const AttentionParameters& 
   for (size_t i = 0; i < in.size(); ++i)
     for (Vector* turned : {&query[i], &key[i]}) turn(m, i, *turned);
 
-  // A position's summary of its whole row, for the later rows at its column.
+  // The summary of a position covers its whole row. Later rows see it at its column.
   Vectors summary_key(in.size()), summary_value(in.size());
   if (variant == Attention::axial_rowmajor)
     for (size_t i = 0; i < in.size(); ++i) {
@@ -254,7 +254,7 @@ Vectors attention(const Model& m, Attention variant, const AttentionParameters& 
       turn(m, i, summary_key[i]);
     }
 
-  // Abstractions, made once each: their keys and values.
+  // The keys and values of abstractions; each is made once.
   std::map<std::vector<size_t>, std::pair<Vector, Vector>> abstractions;
   const auto abstraction = [&](const std::vector<size_t>& set) -> const auto& {
     auto [found, is_new] = abstractions.try_emplace(set);
@@ -285,7 +285,7 @@ Vectors attention(const Model& m, Attention variant, const AttentionParameters& 
 
 // ---- From pixels to logits
 
-// What a position sees of the pixels before its own, through tables of neighbours and the stem.
+// Adds what a position sees of earlier pixels through the tables of neighbours and the stem.
 void add_neighbours(const Model& m, const uint8_t* pixels, size_t pixel, Vector& x) {
   const EmbeddingParameters& embed = m.parameters.embedding;
   const auto channels = static_cast<size_t>(m.config.image.channels);
@@ -368,7 +368,7 @@ void add_block(const Model& m, size_t layer, Vectors& x) {
   }
 }
 
-// The logits of a position's bytes, given its last block's output.
+// The logits of a position's bytes, given the output of the last block.
 Vectors head(const Model& m, const uint8_t* pixels, size_t position, const Vector& x) {
   const HeadParameters& head = m.parameters.head;
   Vector h = layer_norm(m, head.norm, x);

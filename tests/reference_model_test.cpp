@@ -9,9 +9,9 @@
 namespace combiner {
 namespace {
 
-// The golden files are a float64 computation, rounded to float at the end: a relative error of
-// 2^-24, beside which that of a double computation (2^-53 times the number of operations) is
-// nothing.
+// The golden files come from a float64 computation whose results were rounded to float: a relative
+// error of 2^-24. Compared with that, the error of a computation in double, 2^-53 times the number
+// of operations, is negligible.
 constexpr double kRounding = 0x1p-24 * 1.001;
 
 TEST_CASE("The reference model agrees with the NumPy reference") {

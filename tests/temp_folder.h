@@ -1,4 +1,4 @@
-// A folder for one test's files.
+// A folder for the files of one test.
 #pragma once
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 namespace combiner {
 
-// New, empty and nobody else's; removed with all that it holds.
+// A new, empty, private folder. The destructor removes it with all of its contents.
 class TempFolder {
  public:
   TempFolder() {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The test data of the attention layer alone, made by the NumPy reference.
+"""Test data for the attention layer alone, made by the NumPy reference.
 
     tools/attention_data.py --make DIR
-        writes one file a variant: random queries, keys and values, and what attention makes of them
+        writes one file per variant: random queries, keys and values, and the attention's output
     tools/attention_data.py --verify DIR
         computes the outputs again and compares; checks which positions each position sees
 """
@@ -19,14 +19,14 @@ from reference_attention import BIDIRECTIONAL, CAUSAL, attention
 
 MAKE_COMMAND = "tools/attention_data.py --make tests/data/attention"
 ROWS, COLUMNS, DIM, HEADS = 4, 6, 8, 2
-EPSILON = 1e-3  # shows where it goes, 1e-6 cannot
+EPSILON = 1e-3  # large enough to show where it is used, unlike 1e-6
 CASES = {f"{direction}_{name}": (name, parts_of)
          for direction, variants in (("causal", CAUSAL), ("bidirectional", BIDIRECTIONAL))
          for name, parts_of in variants.items()}
 
 
 def random_inputs(variant, rng):
-    """What the layer is given, by name: all [L, D], and axial_rowmajor's weights."""
+    """The layer's inputs by name, all [L, D], and for axial_rowmajor its weights."""
     tensors = {name: 1.5 * rng.standard_normal((ROWS * COLUMNS, DIM))
                for name in ("query", "key", "value")}
     if variant == "axial_rowmajor":
@@ -39,7 +39,7 @@ def random_inputs(variant, rng):
 
 
 def output(tensors, parts_of):
-    """[L, D] in float64"""
+    """The attention's output [L, D] in float64."""
     x = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
     return attention(x["query"], x["key"], x["value"], parts_of, COLUMNS, HEADS, x.get("input"), x,
                      EPSILON)
@@ -61,7 +61,7 @@ def make(folder):
 
 
 def seen(tensors, parts_of):
-    """[L, L]: whether what stands at position j makes a difference to the output of i."""
+    """[L, L]: whether the inputs at position j affect the output at position i."""
     before = output(tensors, parts_of)
     sees = np.empty((len(before), len(before)), bool)
     for j in range(len(before)):
@@ -73,13 +73,13 @@ def seen(tensors, parts_of):
 
 
 def sight_fault(name, sees):
-    """Says what is wrong with the positions that each position sees."""
+    """Describes what is wrong with the set of positions that each position sees, else None."""
     i = np.arange(ROWS * COLUMNS)
     if name.startswith("bidirectional_"):
         return None if sees.all() else "a position is not seen by all"
     if (sees & (i[None, :] > i[:, None])).any():
         return "a position sees a later one"
-    # The sparse baselines see as many as they have keys, all others everything.
+    # The sparse baselines see as many positions as they have keys; all others see everything.
     keys = {"causal_axial": i // COLUMNS + i % COLUMNS + 1,
             "causal_fixed_sparse": i // COLUMNS + i % COLUMNS + 1,
             "causal_logsparse_sparse": np.array([1 + bin(p).count("1") for p in i])}
@@ -89,7 +89,8 @@ def sight_fault(name, sees):
 
 
 def verify(folder):
-    """Prints a line a file; true if all agree to float32's rounding and see what they should."""
+    """Prints one line per file. Returns whether all agree within float32's rounding and each
+    position sees what it should."""
     all_ok = True
     for name, (variant, parts_of) in CASES.items():
         tensors, stored = safetensors_numpy.read(os.path.join(folder, f"{name}.safetensors"))

@@ -1,7 +1,7 @@
 """Reads the parameters of a Flax checkpoint: msgpack as flax.serialization writes it, or an npz.
 
-Either holds a tree whose leaves are arrays. In msgpack it is nested dictionaries, with arrays in
-extension types of Flax's own; in an npz the names are paths with slashes.
+Both formats hold a tree of arrays. In msgpack this is a nested dictionary, with the arrays in
+Flax's own extension types; in an npz the names are paths with slashes.
 """
 
 import io
@@ -13,17 +13,17 @@ import numpy as np
 from flax_parameters import EMBEDDING, TRANSFORMER
 from reference_layers import scope
 
-# Where a checkpoint may keep the parameters: the states of flax.optim and of flax.training, the
-# variables of a module, the parameters alone. Not to be searched for: an optimiser's moments are
-# trees of the same names.
+# Where the parameters may be in a checkpoint: the states of flax.optim and of flax.training, the
+# variables of a module, or the parameters alone. They can't be found by searching, because the
+# moments of an optimiser are trees with the same names.
 PLACES = ("optimizer/target/params/", "optimizer/target/", "target/params/", "target/",
           "params/params/", "params/", "")
 
 
 def read_parameters(path):
-    """{name: array} of the authors' model, without what stands before it in the tree.
+    """{name: array} of the authors' model, with names relative to its place in the tree.
 
-    Raises ValueError for a file that is neither format, is damaged or holds no such parameters.
+    Raises ValueError if the file has neither format, is damaged or holds no such parameters.
     """
     with open(path, "rb") as file:
         content = file.read()
@@ -44,7 +44,7 @@ def read_npz(content):
     try:
         with np.load(io.BytesIO(content)) as file:
             return {name: file[name] for name in file.files}
-    except Exception as error:  # zipfile, zlib and NumPy have many for damaged bytes
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged bytes
         raise ValueError(f"a damaged npz file: {error}") from error
 
 
@@ -54,13 +54,13 @@ def read_npz(content):
 def read_msgpack(content):
     """{path with slashes: leaf}"""
     try:
-        import msgpack  # here because an npz does without it
+        import msgpack  # imported here because an npz does not need it
     except ModuleNotFoundError as error:
         raise ValueError("a msgpack checkpoint needs Python's msgpack, the Debian package"
                          " python3-msgpack") from error
 
     def extension(code, data):
-        if code in (1, 3):  # an array, a NumPy scalar
+        if code in (1, 3):  # an array or a NumPy scalar
             return array_of(*msgpack.unpackb(data, raw=True))
         if code == 2:
             return complex(*msgpack.unpackb(data))
@@ -80,7 +80,7 @@ def array_of(shape, dtype, data):
     dtype = dtype.decode()
     if not re.fullmatch("bfloat16|(float|complex|u?int)[0-9]+|bool", dtype):
         raise ValueError(f"an array is of {dtype}, expected numbers")
-    bfloat16 = dtype == "bfloat16"  # which NumPy lacks: the upper half of a float32
+    bfloat16 = dtype == "bfloat16"  # NumPy lacks bfloat16, which is the upper half of a float32
     kind = np.dtype("uint16" if bfloat16 else dtype)
     if math.prod(shape) * kind.itemsize != len(data):
         raise ValueError(f"an array of {dtype} {tuple(shape)} has {len(data)} bytes")

@@ -1,10 +1,10 @@
-"""The parameters of the authors' JAX layers: their Flax names and shapes, and what we call them."""
+"""The parameters of the authors' JAX layers: their Flax names and shapes, and our names."""
 
 import math
 from typing import NamedTuple
 
-# The authors' attention layer of each variant. The mixture's serves its two halves as well: they
-# are the same parameters with the other half's abstractions left out.
+# The authors' attention layer for each variant. The mixture's layer also serves its two halves,
+# which have the same parameters but leave out the other half's abstractions.
 ATTENTION_LAYERS = {
     "axial_rowmajor": "_SelfAttAxialRowmajor_0",
     "axial_mixture": "_AxialMixtureAtt_0",
@@ -23,14 +23,15 @@ def layer_name(n):
 
 class Parameter(NamedTuple):
     ours: str
-    shape: tuple  # theirs; a kernel is [in..., out...] where our weight is [out, in]
-    inputs: int = None  # of a kernel, None for other parameters
+    shape: tuple  # in Flax; a kernel is [in..., out...] where our weight is [out, in]
+    inputs: int = None  # the number of inputs of a kernel, None for other parameters
 
 
 def flax_parameters(config, num_tokens, num_values):
-    """{Flax name: Parameter} of a model that embeds num_tokens and predicts num_values of a byte.
+    """{Flax name: Parameter} of a model with num_tokens input tokens that predicts num_values
+    values per byte.
 
-    `config` has embed_dim, num_layers, num_heads, mlp_dim and one name in attention.
+    `config` has embed_dim, num_layers, num_heads, mlp_dim and a single name in attention.
     """
     dim, heads, hidden = config["embed_dim"], config["num_heads"], config["mlp_dim"]
     split, joined = (dim, heads, dim // heads), (heads, dim // heads, dim)
@@ -53,7 +54,7 @@ def flax_parameters(config, num_tokens, num_values):
         layer, attention = f"{theirs}/{ATTENTION_LAYERS[config['attention']]}", f"{ours}.attention"
         for name in ("query", "key", "value"):
             add_kernel(f"{layer}/{name}", f"{attention}.{name}", split, dim)
-        output = 0  # the last of the layer's dense parts
+        output = 0  # number of the layer's last dense part
         if config["attention"] == "axial_rowmajor":
             add_kernel(f"{layer}/DenseGeneral_0", f"{attention}.summary_output", joined, dim)
             add_norm(f"{layer}/LayerNorm_0", f"{attention}.summary_norm")
@@ -69,9 +70,9 @@ def flax_parameters(config, num_tokens, num_values):
 
 
 def from_flax(arrays, config, num_tokens, num_values):
-    """Weights under our names and in our shapes, from arrays by Flax name (without params/).
+    """Weights with our names and shapes, from arrays by Flax name (without params/).
 
-    Raises ValueError that names a parameter that is missing, unknown or of another shape.
+    Raises ValueError with the name of a parameter that is missing, unknown or wrongly shaped.
     """
     expected = flax_parameters(config, num_tokens, num_values)
     for name in sorted(expected.keys() - arrays.keys()):

@@ -4,9 +4,9 @@
     tools/import_flax.py CHECKPOINT --image 32x32 -o MODEL.safetensors
 
 CHECKPOINT is msgpack, as flax.serialization.to_bytes or flax.training.checkpoints writes it, or an
-npz of the parameters by their paths, such as AutoregTransformer_0/LayerNorm_0/scale. Sizes and the
-attention variant are taken from the parameters; what they don't tell is an option. The weights are
-written as F32.
+npz of the parameters by their paths, such as AutoregTransformer_0/LayerNorm_0/scale. The sizes and
+the attention variant come from the parameters; options set the rest. The weights are written as
+F32.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from flax_checkpoint import read_parameters
 from flax_parameters import ATTENTION_LAYERS, EMBEDDING, from_flax, layer_name
 from reference_layers import ACTIVATIONS
 
-VALUES = 256  # of a byte
+VALUES = 256  # values that a byte can have
 
 
 def shape_of(parameters, name, dimensions):
@@ -35,7 +35,7 @@ def shape_of(parameters, name, dimensions):
 
 
 def attention_variant(parameters, chosen):
-    """(variant, name of the authors' layer): the chosen one, or what the layer implies."""
+    """(variant, name of the authors' layer): the chosen variant, or the layer's first."""
     found = [layer for layer in dict.fromkeys(ATTENTION_LAYERS.values())
              if any(name.startswith(f"{layer_name(0)}/{layer}/") for name in parameters)]
     if len(found) != 1:
@@ -49,7 +49,7 @@ def attention_variant(parameters, chosen):
 
 
 def config_of(parameters, options):
-    """The model's config: sizes by the shapes of the parameters, the rest from the options."""
+    """The model's config: sizes from the parameters' shapes, the rest from the options."""
     variant, attention = attention_variant(parameters, options.attention)
     _, dim = shape_of(parameters, EMBEDDING, ("tokens", "embed_dim"))
     query = f"{layer_name(0)}/{attention}/query/kernel"

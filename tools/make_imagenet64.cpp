@@ -1,4 +1,5 @@
-// make_imagenet64: a data set of the form of downsampled ImageNet from a folder of pictures.
+// make_imagenet64: makes a data set in the format of downsampled ImageNet from a folder of
+// pictures.
 
 #include <fmt/format.h>
 
@@ -30,7 +31,7 @@ namespace combiner {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int64_t kPicturesAtOnce = 32;  // of each thread, between two looks at the whole
+constexpr int64_t kPicturesAtOnce = 32;  // per thread, before the results are written
 constexpr int kMostCrops = 256;
 constexpr int kLargestSize = 1024;
 
@@ -41,13 +42,13 @@ struct MakeOptions {
   int crops = 0;
   bool centre_crop = false;
   uint64_t seed = 1;
-  int64_t batch = 128'117;  // the published files have as many
+  int64_t batch = 128'117;  // the published files have this many
   NpzCompression compression = NpzCompression::deflated;
   int threads = 1;
 };
 
-// The pictures of a folder, each with the number of its class: the folders that hold pictures,
-// sorted by name, count from 1.
+// The pictures in a folder and its subfolders, each with the number of its class. A class is a
+// folder that holds pictures; classes are numbered from 1, sorted by name.
 class Pictures {
  public:
   explicit Pictures(const fs::path& folder) : folder_(folder), names_(list_images_below(folder)) {
@@ -72,10 +73,11 @@ class Pictures {
   std::map<std::string, int64_t> labels_;
 };
 
-// A square of random place and of a side from half the picture's shorter one (but not below `size`
-// if it has as much) up to all of it. Says nothing of who computes it when.
+// A random square. Its side is at most the picture's shorter side and at least half of that, but
+// not below `size` if the picture is large enough. The result depends only on the arguments, not on
+// the thread or the order of computation.
 Rectangle random_square(const Image& image, const MakeOptions& options, int64_t picture, int crop) {
-  // The first two streams of the seed are those of the pictures' order.
+  // The order of the pictures uses the first two streams of the seed.
   const auto below = [&](int draw, int count) {
     const double u = counter_uniform(options.seed, static_cast<uint64_t>(2 + picture),
                                      static_cast<uint64_t>(3 * crop + draw));
@@ -87,7 +89,7 @@ Rectangle random_square(const Image& image, const MakeOptions& options, int64_t 
   return {below(1, image.width - side + 1), below(2, image.height - side + 1), side, side};
 }
 
-// What one picture gives: its records, or why it can't be read.
+// The result for one picture: its records, or why it can't be read.
 struct Made {
   std::vector<Image> images;
   std::string failure;
@@ -113,7 +115,7 @@ Made make(const Pictures& pictures, int64_t index, const MakeOptions& options) {
   return made;
 }
 
-// The files of the set, one after the other as each is full.
+// Writes the files of the set one after the other, starting a new one when one is full.
 class SetWriter {
  public:
   SetWriter(const MakeOptions& options, const std::atomic<bool>& interrupted)
@@ -130,7 +132,7 @@ class SetWriter {
   }
 
   int files() const { return files_; }
-  int64_t records() const { return records_; }  // in the finished files
+  int64_t records() const { return records_; }  // in finished files
 
   void fail_if_interrupted() const {
     if (!interrupted_) return;
@@ -160,7 +162,7 @@ class SetWriter {
   int64_t records_ = 0;
 };
 
-// Files of an older set would be taken for a part of the new one.
+// A reader would take files of an older set for a part of the new one, so refuse to mix them.
 void prepare_folder(const MakeOptions& options) {
   std::error_code error;
   fs::create_directories(options.output, error);

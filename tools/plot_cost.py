@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws what attention costs against the number of positions, on log axes.
+"""Draws the cost of attention against the number of positions, on logarithmic axes.
 
     build/release/bench/attention --benchmark_out=cost.json --benchmark_out_format=json
     tools/plot_cost.py cost.json samples/cost.png
@@ -21,7 +21,7 @@ PANELS = [
 
 
 def measurements(path):
-    """{(pass, variant): [(positions, row)]}, the median of repetitions where there are any."""
+    """{(pass, variant): [(positions, row)]}; medians if there are repetitions."""
     with open(path) as file:
         rows = json.load(file)["benchmarks"]
     if any(row.get("aggregate_name") == "median" for row in rows):

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""The whole model in plain NumPy, float64: what the C++ must agree with.
+"""The whole model in plain NumPy, float64: the reference that the C++ must agree with.
 
     tools/reference.py MODEL.safetensors DATA.bin [--last N] [--limit N]
-        nats per image and channel, and bits/dim, of the records of a CIFAR-10 binary file
+        nats per image and channel, and bits/dim, for the records of a CIFAR-10 binary file
     tools/reference.py --golden FILE|DIR...
         checks this program against outputs of the authors' JAX layers (Flax parameter names)
     tools/reference.py --make DIR
-        writes the test data: small random models, images, and what the models say of them
+        writes the test data: small random models, images, and the models' outputs for them
     tools/reference.py --verify DIR
         computes the test data again and compares; checks that no logit sees its own or later bytes,
-        and that rotary positions tell attention the distances between positions and nothing else
+        and that rotary positions give attention the distances between positions and nothing else
 
-Shapes in comments: H x W x C the image, L = rows x columns the grid of positions, D embed_dim,
-h heads of e = D / h features. One image at a time, every attention as a masked matrix over all
-positions: slow, and easy to believe.
+Shapes in comments: H x W x C is the image, L = rows x columns the grid of positions, D embed_dim,
+h heads of e = D / h features. Processes one image at a time, and computes every attention as a
+masked matrix over all positions: slow, but easy to trust.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def attention_layer(a, w, config, variant, first=(0, 0)):
 
 
 def layer_angles(config, first=(0, 0)):
-    """[L, e / 2], or None without rotary positions."""
+    """The rotary angles [L, e / 2]; None without rotary positions."""
     if not config.get("rotary"):
         return None
     rows, columns = grid(config)
@@ -54,7 +54,7 @@ def layer_angles(config, first=(0, 0)):
 
 
 def grid(config):
-    """(rows, columns) of the positions."""
+    """(rows, columns) of the grid of positions."""
     image = config["image"]
     per_pixel = image["channels"] if config["tokens"] == "subpixel" else 1
     return image["height"], image["width"] * per_pixel
@@ -66,7 +66,7 @@ def layer_variants(config):
 
 
 def pixel_embedding(image, config, weights):
-    """[H W, D]: what each pixel sees of the pixels before it through tables and stem."""
+    """[H W, D]: what each pixel sees of earlier pixels, through the tables and the stem."""
     height, width, channels = image.shape
     pixels = image.reshape(-1, channels)
     outside = np.full((width, channels), OUTSIDE)
@@ -84,14 +84,14 @@ def pixel_embedding(image, config, weights):
 
 
 def strictly_earlier(rows, columns):
-    """[rows, columns]: the taps of the stem's window that lie before its pixel in raster order."""
+    """[rows, columns]: whether a tap of the stem's window precedes its pixel in raster order."""
     earlier = np.ones((rows, columns), bool)
     earlier[-1, columns // 2 :] = False
     return earlier
 
 
 def stem(image, weight):
-    """[H, W, D]: a convolution over earlier pixels; its fourth input channel marks the inside."""
+    """[H, W, D]: a convolution over earlier pixels; its last input channel marks the inside."""
     height, width, _ = image.shape
     _, _, rows, columns = weight.shape
     planes = np.concatenate([image / 127.5 - 1.0, np.ones((height, width, 1))], axis=2)
@@ -104,7 +104,7 @@ def stem(image, weight):
 
 
 def position_embedding(config, weights):
-    """[L, D]"""
+    """The embeddings [L, D] of the positions."""
     rows, columns = grid(config)
     if config["position"] == "learned":
         return weights["embed.position.weight"]
@@ -119,7 +119,7 @@ def position_embedding(config, weights):
 
 
 def embedding(image, config, weights):
-    """[L, D]"""
+    """The embedding [L, D] of the image."""
     x = pixel_embedding(image, config, weights)
     if config["tokens"] == "subpixel":
         seen = np.concatenate([[config["start_token"]], image.reshape(-1)[:-1]])
@@ -149,7 +149,7 @@ def head(x, image, config, weights):
 
 
 def forward(image, config, weights):
-    """Logits [H W C, vocabulary] of an image [H, W, C] of whole numbers."""
+    """The logits [H W C, vocabulary] of an image [H, W, C] of integers."""
     image = image.astype(np.int64)
     x = embedding(image, config, weights)
     for n, variant in enumerate(layer_variants(config)):
@@ -159,7 +159,7 @@ def forward(image, config, weights):
 
 
 def nats(logits, image):
-    """[H, W, C]: -log p of each byte given all before it."""
+    """[H, W, C]: -log p of each byte given all earlier bytes."""
     return -log_softmax(logits)[np.arange(image.size), image.reshape(-1)].reshape(image.shape)
 
 
@@ -167,7 +167,7 @@ def nats(logits, image):
 
 
 def weight_shapes(config):
-    """Every tensor of a model file, by name."""
+    """{name: shape} of every tensor in a model file."""
     rows, columns = grid(config)
     channels, dim, hidden = config["image"]["channels"], config["embed_dim"], config["mlp_dim"]
     shapes = {}
@@ -217,7 +217,7 @@ def weight_shapes(config):
 
 
 def check_rotary(config):
-    """Raises ValueError for rotary positions that no model has; an absent field is null."""
+    """Raises ValueError for rotary positions that models can't have; an absent field means null."""
     rotary = config.get("rotary")
     if rotary is None:
         return
@@ -249,7 +249,7 @@ def load_model(path):
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     for name in [name for name, tensor in tensors.items() if tensor.dtype == np.int8]:
-        scale = tensors.pop(f"{name}.scale", None)  # of each output, the first axis
+        scale = tensors.pop(f"{name}.scale", None)  # one scale per output, the first axis
         if scale is None or scale.shape != tensors[name].shape[:1]:
             raise ValueError(f"{path}: tensor {name}.scale is missing or no scale of each output")
         tensors[name] = (tensors[name].T * scale.astype(np.float64)).T
@@ -285,7 +285,7 @@ def evaluate(model_path, data_path, last, limit):
 
 
 def golden_model(tensors, metadata):
-    """(config, weights in float64) under our names of a golden file's parameters."""
+    """(config, weights in float64) of a golden file, with the parameters under our names."""
     config = {
         "image": {"height": int(metadata["rows"]), "width": int(metadata["cols"]), "channels": 1},
         "tokens": "subpixel",
@@ -311,7 +311,7 @@ def relative_error(actual, expected):
 
 
 def check_golden(paths):
-    """Prints a line a file; true if all agree to float32's rounding."""
+    """Prints one line per file. Returns whether all agree within float32's rounding."""
     files = []
     for path in paths:
         inside = sorted(os.listdir(path)) if os.path.isdir(path) else [None]
@@ -367,7 +367,7 @@ def case(image, tokens, position, attention, context=(), stem=None, activation="
     return config
 
 
-# Odd sizes and head widths on purpose; an epsilon of 1e-3 shows where it goes, 1e-6 cannot.
+# Sizes and head widths are odd on purpose. An epsilon of 1e-3 shows where it is used, unlike 1e-6.
 CASES = {
     "pixel_rowmajor_all": case((5, 7), "pixel", "axial", "axial_rowmajor",
                                context=("previous", "above"), stem=(4, 7)),
@@ -388,7 +388,7 @@ CASES = {
 
 
 def variant_case(image, attention, **options):
-    """As small as can be: the other parts of a model have their cases above."""
+    """A config as small as possible, because the cases above cover the other parts of a model."""
     return case(image, "subpixel", "sinusoidal", attention, start_token=0, embed_dim=8, mlp_dim=12,
                 **options)
 
@@ -406,7 +406,7 @@ VARIANT_CASES = {
                                             "logsparse"], num_layers=4),
 }
 
-# Heads of 4, whose only frequency is 1 whatever the base, of 8, 12 and 32.
+# Heads of 4, 8, 12 and 32 features. A head of 4 has one frequency, which is 1 for any base.
 ROTARY_CASES = {
     "rotary_pixel_rowmajor": case((4, 6), "pixel", "axial", "axial_rowmajor",
                                   context=("previous", "above"), stem=(4, 7), rotary=100),
@@ -425,12 +425,12 @@ ROTARY_CASES = {
                          ["axial_rowmajor", "full", "axial", "fixed_sparse", "logsparse_sparse"],
                          start_token=256, embed_dim=32, num_layers=5, num_heads=1, rotary=100),
 }
-CASES |= VARIANT_CASES | ROTARY_CASES  # in this order: a case's place is its seed
-F32_CASES = {"pixel_rowmajor_plain"}  # the others are stored as BF16
+CASES |= VARIANT_CASES | ROTARY_CASES  # keep this order, because the index of a case is its seed
+F32_CASES = {"pixel_rowmajor_plain"}  # all others are stored as BF16
 
 
 def random_weights(config, rng):
-    """Scaled so that neither logits nor attention are flat."""
+    """Weights scaled so that neither logits nor attention are flat."""
     weights = {}
     for name, shape in weight_shapes(config).items():
         draw = rng.standard_normal(shape)
@@ -440,7 +440,7 @@ def random_weights(config, rng):
             draw *= 1.5 / np.sqrt(np.prod(shape[1:])) * strictly_earlier(*shape[2:])
         elif "embed." in name:
             draw *= 0.5
-        elif len(shape) == 1:  # a norm's
+        elif len(shape) == 1:  # the weight of a norm
             draw = 1.0 + 0.2 * draw
         else:
             draw *= 1.5 / np.sqrt(shape[1])
@@ -464,7 +464,7 @@ def make(folder):
         path = os.path.join(folder, f"{name}.safetensors")
         safetensors_numpy.write(path, random_weights(config, rng), {"config": json.dumps(config)},
                                 "F32" if name in F32_CASES else "BF16")
-        config, weights = load_model(path)  # exactly what is stored
+        config, weights = load_model(path)  # exactly the stored weights
         shape = [config["image"][k] for k in ("height", "width", "channels")]
         count = 1 if name in VARIANT_CASES | ROTARY_CASES else 2
         images = rng.integers(0, 256, (count, *shape), np.uint8)
@@ -475,21 +475,22 @@ def make(folder):
 
 
 def causality_fault(image, config, weights):
-    """Changes every byte in turn; says where a logit sees what it must not, or misses a byte."""
-    if config["stem"]:  # what stands in the masked taps, zero in a file, must not matter
+    """Changes every byte in turn. Describes a logit that sees what it must not, or a byte that is
+    not seen; returns None if there is no fault."""
+    if config["stem"]:  # files hold zeros in the masked taps, but their values must not matter
         taps = weights["embed.stem.weight"]
         noise = np.linspace(-1.0, 1.0, len(taps)).reshape(-1, 1, 1, 1)
         weights = {**weights, "embed.stem.weight": np.where(taps == 0.0, noise, taps)}
     before = forward(image, config, weights)
-    # A model with neither tokens nor the previous pixel sees some neighbours only in later rows;
-    # the sparse baselines leave some positions out.
+    # A model with neither tokens nor the previous pixel sees some neighbours only from later rows.
+    # The sparse baselines skip some positions.
     sees_all = ((config["tokens"] == "subpixel" or "previous" in config["context"])
                 and not SPARSE_BASELINES & set(layer_variants(config)))
     for t in range(image.size):
         changed = image.copy()
         changed.reshape(-1)[t] ^= 0x80
         difference = np.abs(forward(changed, config, weights) - before).max(-1)
-        if difference[: t + 1].max() > 1e-12:  # room for sums in another order
+        if difference[: t + 1].max() > 1e-12:  # leaves room for a different order of summation
             return f"byte {t} changes logits at or before it"
         later = difference[t + 1 :] > 1e-12
         if later.size and not (later.all() if sees_all else later.any()):
@@ -498,15 +499,15 @@ def causality_fault(image, config, weights):
 
 
 def tell_distances(products, distances):
-    """Whether products are the same where distances are, and only there."""
+    """Whether products are equal exactly where distances are equal."""
     groups = [products[distances == d] for d in np.unique(distances)]
     return (max(np.ptp(group) for group in groups) < 1e-12
             and np.diff(np.sort([group[0] for group in groups])).min() > 1e-6)
 
 
 def rotary_fault(config, weights):
-    """Says where positions are not turned as the definition says, or attention depends on more
-    than the rows and columns between two positions."""
+    """Describes where positions are not rotated as defined, or where attention depends on more than
+    the rows and columns between two positions; returns None if there is no fault."""
     rows, columns = grid(config)
     row, column = np.divmod(np.arange(rows * columns), columns)
     size, base = config["embed_dim"] // config["num_heads"], config["rotary"]["base"]
@@ -516,7 +517,7 @@ def rotary_fault(config, weights):
     queries, keys = turn(query, angles), turn(key, angles)  # the same two at every position
 
     half, quarter = size // 2, size // 4
-    for i in range(half):  # once more, as complex numbers
+    for i in range(half):  # check again with complex numbers
         place = row if i < quarter else column
         turned = (query[i] + 1j * query[half + i]) * np.exp(
             1j * place * base ** (-4 * (i % quarter) / size))
@@ -540,7 +541,7 @@ def rotary_fault(config, weights):
 
 
 def verify(folder):
-    """Prints a line a case; true if all agree to float32's rounding and are causal."""
+    """Prints one line per case. Returns whether all are causal and agree to float32's rounding."""
     all_ok = True
     for name, config in CASES.items():
         stored_config, weights = load_model(os.path.join(folder, f"{name}.safetensors"))

@@ -1,12 +1,12 @@
 """Combiner attention in NumPy: every variant is a list of parts that share one softmax.
 
 CAUSAL and BIDIRECTIONAL hold the variants by name: functions from an AttentionInput to its parts.
-A position attends some keys directly and others through abstractions, one key and value for a set
-of positions.
+A position attends to some keys directly and to others through abstractions; an abstraction is one
+key and one value for a set of positions.
 
-Shapes in comments: L = rows x columns the positions in raster order, D features, h heads of
-e = D / h features. A relation is a matrix of truth values [L, L] whose row is a position i and
-whose column a position j that i may attend, or that belongs to the set named by i.
+Shapes in comments: L = rows x columns positions in raster order, D features, h heads of e = D / h
+features. A relation is a boolean matrix [L, L]. Its row is a position i, and its column is a
+position j that i may attend to or that belongs to the set named by i.
 """
 
 from typing import NamedTuple
@@ -17,16 +17,16 @@ from reference_layers import dense, layer_norm, log_softmax
 
 
 class AttentionInput(NamedTuple):
-    q: np.ndarray  # [h, L, e], scaled by 1 / sqrt(e) and turned
-    k: np.ndarray  # [h, L, e], turned
+    q: np.ndarray  # [h, L, e], scaled by 1 / sqrt(e) and rotated
+    k: np.ndarray  # [h, L, e], rotated
     v: np.ndarray  # [h, L, e]
-    row: np.ndarray  # [L], each position's row
+    row: np.ndarray  # [L], the row of each position
     column: np.ndarray  # [L]
     # Only axial_rowmajor's summaries need these:
-    a: np.ndarray = None  # [L, D], what q, k and v are made from
+    a: np.ndarray = None  # [L, D], the input that q, k and v are computed from
     w: dict = None  # summary_output, summary_norm, summary_key
-    epsilon: float = None  # of summary_norm
-    angles: np.ndarray = None  # [L, e / 2], what rotary positions turn keys by
+    epsilon: float = None  # the epsilon of summary_norm
+    angles: np.ndarray = None  # [L, e / 2], the angles by which rotary positions rotate keys
 
     @property
     def same_row(self):  # j is in the row of i
@@ -37,7 +37,7 @@ class AttentionInput(NamedTuple):
         return self.column[None, :] == self.column[:, None]
 
     @property
-    def above(self):  # j is in a row above that of i
+    def above(self):  # j is in a row above the row of i
         return self.row[None, :] < self.row[:, None]
 
     @property
@@ -45,7 +45,7 @@ class AttentionInput(NamedTuple):
         return self.above.T
 
     @property
-    def left(self):  # j is in a column to the left of that of i
+    def left(self):  # j is in a column to the left of the column of i
         return self.column[None, :] < self.column[:, None]
 
     @property
@@ -56,11 +56,11 @@ class AttentionInput(NamedTuple):
 class Part(NamedTuple):
     keys: np.ndarray  # [h, K, e]
     values: np.ndarray  # [h, K, e]
-    support: np.ndarray  # [L, K], true where a position may attend a key
+    support: np.ndarray  # [L, K], whether a position may attend to a key
 
 
 def attend(queries, parts):
-    """[h, L, e]: each query's average of the values it supports, over all parts."""
+    """[h, L, e]: for each query the weighted mean of the values it supports, over all parts."""
     support = np.concatenate([part.support for part in parts], axis=1)
     keys = np.concatenate([part.keys for part in parts], axis=1)
     values = np.concatenate([part.values for part in parts], axis=1)
@@ -80,15 +80,15 @@ def join_heads(x):  # [h, L, e] -> [L, D]
 
 
 def rotary_angles(row, column, head_dim, base):
-    """[L, e / 2]: what the positions turn the pairs of a head by, half of them each by its row, the
-    other half by its column."""
+    """[L, e / 2]: the angles by which positions rotate the pairs of a head. The row determines the
+    angles of the first half of the pairs, the column those of the second."""
     frequencies = float(base) ** (-4.0 * np.arange(head_dim // 4) / head_dim)
     return np.concatenate([np.multiply.outer(row, frequencies),
                            np.multiply.outer(column, frequencies)], axis=1)
 
 
 def turn(x, angles):
-    """[..., L, e]: turns numbers i and i + e / 2, a pair, by the i-th of the position's angles."""
+    """[..., L, e]: rotates the pair of numbers i and i + e / 2 by the position's i-th angle."""
     if angles is None:
         return x
     a, b = np.split(x, 2, axis=-1)
@@ -98,10 +98,10 @@ def turn(x, angles):
 
 def attention(query, key, value, parts_of, columns, num_heads, a=None, w=None, epsilon=None,
               angles=None):
-    """[L, D]: attention of `query`, not yet scaled, over a grid of so many columns.
+    """[L, D]: attention of `query`, not yet scaled, over a grid with this many columns.
 
-    `parts_of` is a variant of CAUSAL or BIDIRECTIONAL; with `angles`, which queries and keys are
-    turned by, a causal one of ROTARY. For the rest see AttentionInput.
+    `parts_of` is a variant in CAUSAL or BIDIRECTIONAL. With `angles`, by which queries and keys are
+    rotated, it must be a causal variant in ROTARY. For the other arguments see AttentionInput.
     """
     length, dim = query.shape
     x = AttentionInput(
@@ -127,10 +127,10 @@ def direct(x, support):
 
 
 def abstractions(x, sets, support):
-    """A key and a value for each set of positions: `sets` [S, L], `support` [L, S].
+    """One key and one value for each set of positions: `sets` [S, L], `support` [L, S].
 
-    The key and the query of a set are the elementwise maxima of its positions' keys and queries;
-    its value is what that query attends among the positions. An empty set has none.
+    The key and the query of a set are the elementwise maxima of its positions' keys and queries.
+    Its value is what that query gets from attention over the positions. Empty sets are left out.
     """
     some = sets.any(axis=1)
     sets, support = sets[some], support[:, some]
@@ -142,7 +142,7 @@ def abstractions(x, sets, support):
 
 
 def summaries(x, support):
-    """A key and a value for each position, of its whole row: what axial_rowmajor has instead."""
+    """For each position a key and a value that summarise its whole row, as in axial_rowmajor."""
     values = attend(x.q, [direct(x, x.same_row)])
     hidden = dense(join_heads(values), x.w, "summary_output") + x.a
     hidden = layer_norm(hidden, x.w, "summary_norm", x.epsilon)
@@ -153,8 +153,8 @@ def summaries(x, support):
 def dyadic_spans(length):
     """For each bit l: the aligned spans of 2^l positions [S, L], and who supports them [L, S].
 
-    Position i has, for each of its set bits, the span that ends where its lower bits are zero:
-    together all positions before it.
+    Position i has one span for each of its set bits: the span that ends where the lower bits of i
+    are zero. Together these spans are all positions before i.
     """
     i = np.arange(length)
     for level in range(length.bit_length()):
@@ -164,7 +164,7 @@ def dyadic_spans(length):
         yield inside, support
 
 
-# ---- Causal variants: each position attends those up to itself -----------------------------------
+# ---- Causal variants: each position attends to those up to itself --------------------------------
 
 
 def full(x):
@@ -183,7 +183,7 @@ def axial(x):
 
 
 def axial_rowmajor(x):
-    """My row up to me, and from each row above its summary at my column."""
+    """My row up to me, and for each row above its summary at my column."""
     return [row_so_far(x), summaries(x, x.same_column & x.above)]
 
 
@@ -193,7 +193,7 @@ def vertical(x):
 
 
 def horizontal(x):
-    """Each row above me: what is to the left of my column, and what is to the right."""
+    """In each row above me, the part to the left of my column and the part to the right."""
     support = x.same_column & x.above
     return [abstractions(x, x.same_row & x.left, support),
             abstractions(x, x.same_row & x.right, support)]
@@ -233,7 +233,7 @@ def logsparse(x):
 
 
 def logsparse_sparse(x):
-    """Myself, and the last position of each of those spans."""
+    """Myself, and the last position of each of these spans."""
     parts = [myself(x)]
     for inside, support in dyadic_spans(len(x.row)):
         last = inside.cumsum(axis=1).argmax(axis=1)
@@ -243,22 +243,22 @@ def logsparse_sparse(x):
 
 CAUSAL = {f.__name__: f for f in (axial_rowmajor, axial_vertical, axial_horizontal, axial_mixture,
                                   fixed, logsparse, full, axial, fixed_sparse, logsparse_sparse)}
-SPARSE_BASELINES = {"axial", "fixed_sparse", "logsparse_sparse"}  # do not see every position
-# Whose every key has a position to turn it by: a maximum of keys has none.
+SPARSE_BASELINES = {"axial", "fixed_sparse", "logsparse_sparse"}  # these do not see every position
+# In these variants every key has a position to rotate it by. A maximum of keys has none.
 ROTARY = {"axial_rowmajor", "full", *SPARSE_BASELINES}
 
 
-# ---- Bidirectional variants: each position attends all, none both directly and abstracted --------
+# ---- Bidirectional: each position attends to all, none both directly and in an abstraction -------
 
 
 def bidirectional_axial_rowmajor(x):
-    """My row, and from each other row its summary at my column."""
+    """My row, and for each other row its summary at my column."""
     return [direct(x, x.same_row), summaries(x, x.same_column & ~x.same_row)]
 
 
 def bidirectional_axial_mixture(x):
-    """My row and my column; every other column above me and below me; every other row to the left
-    of my column and to the right."""
+    """My row and my column; of every other column the parts above and below me; of every other row
+    the parts to the left and to the right of my column."""
     other_columns = x.same_row & ~x.same_column
     other_rows = x.same_column & ~x.same_row
     return [direct(x, x.same_row | x.same_column),

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def scope(weights, prefix):
-    """The weights under `prefix`, by the rest of their names."""
+    """The weights whose names start with `prefix`, which is removed from their names."""
     return {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
 
 

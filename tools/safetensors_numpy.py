@@ -1,7 +1,7 @@
 """Reads and writes safetensors files with NumPy: F32, BF16, I32, U8 and I8 tensors, text metadata.
 
-The layout is the header's length (8 bytes, little endian), a JSON header naming each tensor's
-dtype, shape and byte range, then the bytes.
+The layout is the header's length (8 bytes, little-endian), a JSON header with each tensor's dtype,
+shape and byte range, then the bytes.
 """
 
 import json
@@ -11,14 +11,14 @@ import struct
 
 import numpy as np
 
-# A BF16 is kept as its bits.
+# BF16 is held as its bits.
 STORED = {"F32": "<f4", "BF16": "<u2", "I32": "<i4", "U8": "u1", "I8": "i1"}
 
 
 def read(path):
     """Returns (tensors, metadata): arrays by name and strings by key. BF16 is widened to float32.
 
-    Raises ValueError for what is not a safetensors file of the dtypes above.
+    Raises ValueError if the file is not a safetensors file with the dtypes above.
     """
     with open(path, "rb") as file:
         content = file.read()
@@ -50,7 +50,7 @@ def read(path):
 
 
 def write(path, tensors, metadata, float_dtype="F32"):
-    """Writes `tensors` beside `path` and renames; floats as `float_dtype`, F32 or BF16."""
+    """Writes under a temporary name and renames. Stores floats as `float_dtype`, F32 or BF16."""
     encoded = []
     for name, array in tensors.items():
         if array.dtype.kind == "f":
@@ -60,7 +60,7 @@ def write(path, tensors, metadata, float_dtype="F32"):
         else:
             dtype = {"int32": "I32", "uint8": "U8", "int8": "I8"}[array.dtype.name]
         encoded.append((name, dtype, array.astype(STORED[dtype])))
-    encoded.sort(key=lambda entry: (-entry[2].itemsize, entry[0]))  # keeps every tensor aligned
+    encoded.sort(key=lambda entry: (-entry[2].itemsize, entry[0]))  # aligns every tensor
 
     header, end = {"__metadata__": metadata}, 0
     for name, dtype, array in encoded:
@@ -83,6 +83,6 @@ def write(path, tensors, metadata, float_dtype="F32"):
 
 
 def bfloat16_bits(array):
-    """The upper halves of finite float32 values, rounded to nearest, ties to even."""
+    """The upper halves of finite float32 values, rounded to nearest with ties to even."""
     bits = array.view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)

@@ -1,4 +1,4 @@
-// combiner bench: how fast a model runs on this machine, beside what the machine can do at most.
+// combiner bench: measures a model's speed on this machine and the ceilings that the machine sets.
 
 #include <fmt/format.h>
 
@@ -31,8 +31,9 @@ namespace combiner {
 namespace {
 
 constexpr std::array<int64_t, 6> kSamplingBatches = {1, 2, 4, 16, 64, 256};
-constexpr int64_t kTrainingBatch = 4;  // or the next multiple of the threads
-// A training step's products, in those of a likelihood.
+constexpr int64_t kTrainingBatch = 4;  // rounded up to a multiple of the number of threads
+// Operations of a training step relative to those of a likelihood: the backward pass has two matrix
+// products for each one in the forward pass.
 constexpr double kTrainingProducts = 3;
 
 struct BenchOptions {
@@ -46,7 +47,7 @@ struct BenchOptions {
   }
 };
 
-// A model, or a config with random weights.
+// The model to measure: a weights file, or a config with random weights.
 struct Subject {
   std::string source;
   Weights weights;
@@ -62,7 +63,7 @@ Subject load_subject(const BenchOptions& options) {
   return subject;
 }
 
-// Accepts 0.001 to a day; CLI::Range would accept NaN.
+// Accepts 0.001 s to one day. CLI::Range would also accept NaN.
 CLI::Validator positive_seconds() {
   const auto complaint = [](const std::string& text) {
     double seconds = 0;
@@ -74,7 +75,7 @@ CLI::Validator positive_seconds() {
   return CLI::Validator(complaint, "", "seconds");
 }
 
-// "AMD EPYC", where the system tells.
+// For example "AMD EPYC"; "unknown" if /proc/cpuinfo does not say.
 std::string processor_name() {
   std::ifstream processors("/proc/cpuinfo");
   for (std::string line; std::getline(processors, line);) {
@@ -84,7 +85,7 @@ std::string processor_name() {
   return "unknown";
 }
 
-// Measures one thing after another into a report.
+// Runs the measurements one after another and writes their results to a report.
 class Bench {
  public:
   Bench(const Weights& weights, const Effort& effort, BenchReport& report)
@@ -95,7 +96,7 @@ class Bench {
     if (report.train) add_training(*report.train);
   }
 
-  // Throws Error if it was cancelled; the report holds what was measured until then.
+  // Throws Error if cancelled. The report then holds the measurements finished so far.
   void run() {
     Progress progress("measurements");
     const auto all = static_cast<int64_t>(list_.size());
@@ -111,7 +112,7 @@ class Bench {
  private:
   struct Measurement {
     std::string name;
-    std::function<bool()> make;  // false if it was cancelled
+    std::function<bool()> make;  // returns false if cancelled
   };
 
   void add_ceilings(Ceilings& ceilings) {
@@ -153,7 +154,8 @@ class Bench {
         });
   }
 
-  // Of each precision that is not computed as f32 is.
+  // f32 and every precision that has its own code path on this processor. A precision without one
+  // is computed as f32 is, so its row would only repeat that of f32.
   void add_likelihood(std::vector<SpeedRow>& rows) {
     for (const Precision precision : kPrecisions)
       if (precision == Precision::int8 || has_own_products(precision))
@@ -183,19 +185,19 @@ class Bench {
         });
   }
 
-  // What a row's figures are fractions of.
+  // The ceilings that a row's figures are fractions of.
   struct RowCeilings {
     double products, reading;
   };
   template <class S>
   struct Measured {
     S speed;
-    std::optional<RowCeilings> ceilings;  // nothing if they were not asked for
+    std::optional<RowCeilings> ceilings;  // nullopt if the user did not ask for ceilings
   };
 
-  // Other tenants of the machine raise and lower its ceilings from minute to minute. So a row has
-  // ceilings of its own: the means of what is measured just before it and just after. Nothing if it
-  // was cancelled.
+  // Other tenants of the machine raise and lower its ceilings from minute to minute. So each row
+  // has its own ceilings: the means of measurements taken just before and just after it. Returns
+  // nullopt if cancelled.
   template <class Measure>
   auto beside_ceilings(Precision precision, const Measure& measure) const
       -> std::optional<Measured<typename decltype(measure())::value_type>> {
@@ -223,7 +225,8 @@ class Bench {
     list_.push_back({std::move(name), std::move(make)});
   }
 
-  // `products` of an image, in those of its likelihood.
+  // `products`: the matrix-product operations of an image, as a multiple of those of its
+  // likelihood.
   SpeedRow make_row(std::optional<int64_t> batch, Precision precision, const Speed& speed,
                     const std::optional<RowCeilings>& ceilings, double products) const {
     SpeedRow row{batch, precision, speed.images, std::nullopt, speed.peak_bytes};
@@ -260,7 +263,7 @@ void run(BenchOptions options) {
   try {
     Bench(weights, options.effort, report).run();
   } catch (...) {
-    print(report);  // what is finished
+    print(report);  // print the measurements that finished
     throw;
   }
   print(report);

@@ -54,7 +54,7 @@ std::string percent(const std::optional<double>& fraction) {
 std::string megabytes(const std::optional<int64_t>& bytes) {
   return bytes ? fmt::format("{:.1f}", static_cast<double>(*bytes) / 1e6) : "-";
 }
-// In billions a second.
+// `rate` in billions of `unit` per second; "-" if absent.
 std::string giga(const std::optional<double>& rate, const char* unit) {
   return rate ? fmt::format("{:.1f} G{}/s", *rate / 1e9, unit) : "-";
 }

@@ -1,4 +1,4 @@
-// What `combiner bench` has found, and how it is printed.
+// The results of `combiner bench`, and how they are printed.
 #pragma once
 
 #include <array>
@@ -13,34 +13,34 @@
 
 namespace combiner {
 
-// All that models run in.
+// Every precision that a model can be computed in.
 inline constexpr std::array kPrecisions = {Precision::f32, Precision::bf16, Precision::int8};
 
-// A precision is missing where the processor has no products in it, or nothing was measured.
+// A precision is absent if it was not measured or the processor has no matrix products for it.
 struct Ceilings {
   std::map<Precision, double> products;         // operations per second
-  std::map<Precision, double> cache_bandwidth;  // bytes per second, of as many as the weights have
+  std::map<Precision, double> cache_bandwidth;  // bytes per second, reading as many as the weights
   std::optional<double> memory_bandwidth;       // bytes per second
 };
 
 struct SpeedRow {
-  std::optional<int64_t> batch;  // images at once
+  std::optional<int64_t> batch;  // images in one batch
   Precision precision = Precision::f32;
   Rate images;                             // per second
-  std::optional<double> fraction_of_peak;  // of the ceiling of products
-  std::optional<int64_t> peak_bytes = {};  // of memory, beyond the model as read
-  // Of sampling only.
-  std::optional<double> fraction_of_bandwidth = {};            // of the weights' cache_bandwidth
-  std::optional<int64_t> weight_bytes = {}, state_bytes = {};  // within peak_bytes
+  std::optional<double> fraction_of_peak;  // of the matrix-product ceiling
+  std::optional<int64_t> peak_bytes = {};  // of memory, excluding the model as loaded
+  // Set for sampling only.
+  std::optional<double> fraction_of_bandwidth = {};  // of cache_bandwidth, by reading weights
+  std::optional<int64_t> weight_bytes = {}, state_bytes = {};  // parts of peak_bytes
 };
 
 struct BenchReport {
   std::string processor;
   int threads = 1;
-  std::string source;  // of the model, a path
+  std::string source;  // path of the model or config file
   ModelConfig config;
   int64_t parameters = 0;
-  // Sections that were not asked for are missing.
+  // A section is absent if the user did not ask for it.
   std::optional<Ceilings> ceilings;
   std::optional<std::vector<SpeedRow>> sample, eval, train;
 };

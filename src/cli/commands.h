@@ -1,5 +1,5 @@
-// The program's subcommands, each in a file of its own. A subcommand's function declares its
-// options on `command` and returns what runs once they are parsed; that throws Error if it fails.
+// The program's subcommands, one per file. Each function declares its subcommand's options on
+// `command` and returns the action to run after parsing. The action throws Error on failure.
 #pragma once
 
 #include <CLI/CLI.hpp>

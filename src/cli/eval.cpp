@@ -1,4 +1,4 @@
-// combiner eval: bits/dim of a model on a data set.
+// combiner eval: measures the bits/dim of a model on a data set.
 
 #include <fmt/format.h>
 
@@ -29,7 +29,7 @@ struct EvalOptions {
   bool json = false;
 };
 
-// In double quotes, as a CSV field that may hold anything.
+// Quotes a CSV field, which may contain commas, quotes and newlines.
 std::string quoted(const std::string& text) {
   std::string field = "\"";
   for (const char c : text) field += c == '"' ? std::string("\"\"") : std::string(1, c);
@@ -47,7 +47,7 @@ void write_csv(OutputFile& file, const Likelihood& likelihood, const Dataset& im
 
 void print_json(const std::string& model, const EvalOptions& options,
                 const Likelihood& likelihood) {
-  // A standard error that isn't there (NaN, one image) is written as null.
+  // One image has no standard error; JSON writes its NaN as null.
   const nlohmann::ordered_json json = {
       {"bits_per_dim", likelihood.bits_per_dim},
       {"stderr", likelihood.standard_error},
@@ -83,7 +83,7 @@ void run(const EvalOptions& options) {
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
   const std::unique_ptr<Dataset> images = open_images(options.images, model.config());
-  // Opened before the work, so that a path that can't be written is known at once.
+  // Open the file before the long computation, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);
 

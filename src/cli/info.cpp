@@ -1,4 +1,4 @@
-// combiner info: what is in a weights file.
+// combiner info: describes the contents of a weights file.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -23,7 +23,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct ParameterCounts {
-  size_t embedding = 0, blocks = 0, head = 0;  // the last LayerNorm counts as head's
+  size_t embedding = 0, blocks = 0, head = 0;  // the final LayerNorm counts towards the head
   size_t total() const { return embedding + blocks + head; }
 };
 
@@ -47,7 +47,7 @@ struct Info {
   std::set<std::string_view> dtypes;
   uintmax_t file_bytes = 0;
   std::string sha256;
-  int64_t float_bytes = 0;  // of all weights, as loaded
+  int64_t float_bytes = 0;  // of all weights as float, as loaded
   SamplingMemory f32, bf16, int8;
 
   int64_t at_batch(const SamplingMemory& memory, int64_t images) const {

@@ -5,7 +5,7 @@
 namespace combiner {
 namespace {
 
-// A signal handler can reach nothing but a global.
+// A signal handler can only reach globals.
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 

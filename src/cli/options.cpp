@@ -128,7 +128,7 @@ std::filesystem::path find_model(const std::string& model) {
   if (!model.empty()) return model;
   const fs::path folder = fs::canonical("/proc/self/exe").parent_path();
   const std::array places = {
-      (folder / "../../models/cifar10.safetensors").lexically_normal(),              // source tree
+      (folder / "../../models/cifar10.safetensors").lexically_normal(),  // in the source tree
       (folder / "../share/combiner/models/cifar10.safetensors").lexically_normal(),  // installed
   };
   for (const fs::path& place : places) {

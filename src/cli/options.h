@@ -1,4 +1,4 @@
-// Options that several subcommands have, with one meaning everywhere.
+// Options that several subcommands share.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -13,40 +13,43 @@
 
 namespace combiner {
 
-// Accepts whole numbers of 1 or more.
+// Accepts whole numbers of at least 1.
 CLI::Validator at_least_one();
 
-// The whole number of a --seed, 0 to 2^64 - 1; throws CLI::ValidationError on anything else.
-// (CLI11's own reading of unsigned numbers wraps -1 around.)
+// Parses the argument of --seed, a whole number from 0 to 2^64 - 1. Throws CLI::ValidationError on
+// anything else. (CLI11's own parser of unsigned numbers turns -1 into 2^64 - 1.)
 uint64_t parse_seed(const std::string& text);
 
-// --model FILE; left empty if not given.
+// --model FILE; `model` stays empty if the option is not given.
 void add_model_option(CLI::App& command, std::string& model);
 
-// --precision auto|f32|bf16|int8; auto, the default, is bf16 where the processor has such products.
+// --precision auto|f32|bf16|int8. The default, auto, is bf16 on processors with bf16 matrix
+// products and f32 elsewhere.
 void add_precision_option(CLI::App& command, Precision& precision);
-// The same without int8.
+// The same option without int8.
 void add_training_precision_option(CLI::App& command, Precision& precision);
 
-// Which images a model is measured on.
+// The images to measure a model on.
 struct ImagesOptions {
   std::string data;
   Split split = Split::test;
   bool resize = false;
   std::optional<int64_t> limit;
 };
-// --data, which is returned, --split, --limit and --resize.
+// Adds --data, --split, --limit and --resize. Returns --data, which a caller may make required.
 CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options);
 std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ModelConfig& config);
 
-// --threads N, 1 to 1024; by default as many as the process may run at once.
+// --threads N, 1 to 1024. The default is the number of threads that the process may run at once.
 void add_threads_option(CLI::App& command, int& threads);
 
-// Where large temporary files go: $TMPDIR, or /var/tmp, which unlike /tmp is never in memory.
+// Folder for large temporary files: $TMPDIR or, without it, /var/tmp. Unlike /tmp, /var/tmp is
+// never held in memory.
 std::filesystem::path scratch_folder();
 
-// The file given by --model or, without that option, the model that comes with the program, found
-// from the program's own place. Error with the places tried if it isn't there.
+// The file named by --model or, if `model` is empty, the model shipped with the program, which is
+// looked up relative to the program's own path. Throws Error with the places tried if there is
+// none.
 std::filesystem::path find_model(const std::string& model);
 
 }  // namespace combiner

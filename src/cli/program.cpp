@@ -20,14 +20,16 @@ namespace {
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
 
-// A file opened later must not get the number of a standard stream that came closed.
+// If a standard stream was closed when the program started, the next file opened would get its
+// number, and output would go into that file.
 void occupy_standard_streams() {
   int descriptor = ::open("/dev/null", O_RDONLY);
   while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = ::open("/dev/null", O_RDONLY);
   if (descriptor >= 0) ::close(descriptor);
 }
 
-// Buffered output fails only when it is written out: success before that is none.
+// Buffered output only fails when it is flushed, so the program must flush before it claims
+// success.
 void flush_output() {
   errno = 0;
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
@@ -36,7 +38,7 @@ void flush_output() {
         errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
 }
 
-// Ends what CLI11 ends by an exception: help and version as well as errors.
+// CLI11 ends parsing with an exception, for --help and --version as well as for errors.
 int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
   if (end.get_exit_code() == 0) {
     std::ostringstream text;
@@ -70,7 +72,8 @@ int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, 
   return 0;
 }
 
-// The exit code that `run` returns, or that of its failure, which is told.
+// Runs `run` and returns its exit code. Reports an exception on standard error and returns
+// kFailure.
 int guarded(const std::string& program, const std::function<int()>& run) {
   occupy_standard_streams();
   try {

@@ -1,4 +1,4 @@
-// What is the same for every program and subcommand: parsing, errors and exit codes.
+// What all programs and subcommands share: parsing, error messages and exit codes.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -13,12 +13,12 @@ struct Command {
   std::function<void()> (*declare)(CLI::App& command);
 };
 
-// Runs `combiner`, whose command line names one of the subcommands. Data goes to standard output,
-// everything else to standard error. Returns the exit code: 0 for success, 1 for a failure or an
-// interrupt, 2 for a wrong command line.
+// Runs `combiner`; the command line names one of the subcommands. Data goes to standard output,
+// everything else to standard error. Returns the exit code: 0 on success, 1 on a failure or an
+// interrupt, 2 on an invalid command line.
 int run_program(const std::vector<Command>& subcommands, int argc, char** argv);
 
-// Runs a program that does only one thing, named as the command is.
+// Runs a program without subcommands. The command's name is the program's name.
 int run_tool(const Command& command, int argc, char** argv);
 
 }  // namespace combiner

@@ -53,7 +53,7 @@ void Progress::update(int64_t done, double fraction, std::string_view figure) {
     line += fmt::format(", {} left",
                         duration_text(seconds * (1 - fraction) / (fraction - start_fraction_)));
   if (!figure.empty()) line += fmt::format(", {}", figure);
-  // A line that wraps can't be erased.
+  // The terminal cannot erase a line that has wrapped.
   line.resize(std::min(line.size(), terminal_columns() - 1));
   fmt::print(stderr, "{}{}", kEraseLine, line);
   visible_ = true;

@@ -1,4 +1,4 @@
-// A line on the terminal that tells how far a long work is.
+// A progress line on the terminal.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 namespace combiner {
 
-// Writes to standard error, and only if that is a terminal. For one thread at a time.
+// Writes to standard error, and only if it is a terminal. Not thread-safe.
 class Progress {
  public:
   // `unit` is what is counted, in the plural: "images".
@@ -17,13 +17,13 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // `done` units, `fraction` (0 to 1) of the whole work; `figure` is what the work has found so
-  // far: "3.46 bits/dim". The first call, made before the work begins, is the start that the rate
-  // and the time left count from. May be called often: the line changes five times a second at
-  // most.
+  // `done` counts units; `fraction` (0 to 1) is the part of the whole work that is finished;
+  // `figure` is an interim result such as "3.46 bits/dim". The first call must be made before the
+  // work begins: the rate and the remaining time count from it. Calls may be frequent, since the
+  // line changes at most five times per second.
   void update(int64_t done, double fraction, std::string_view figure = {});
 
-  // Takes the line away, so that something else can be printed; the next update brings it back.
+  // Erases the line so that something else can be printed. The next update shows it again.
   void clear();
 
  private:

@@ -1,4 +1,4 @@
-// combiner quantize: a model with int8 weights, and how far it is from the one it was made of.
+// combiner quantize: writes a model with int8 weights and measures how far it is from the original.
 
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ struct QuantizeOptions {
   bool json = false;
 };
 
-// A file's size; 0 of a device.
+// The size of a regular file; 0 for a device, which has none.
 uintmax_t bytes_of(const fs::path& path) {
   return fs::is_regular_file(path) ? fs::file_size(path) : 0;
 }
@@ -41,7 +41,7 @@ void print_json(const fs::path& model, const QuantizeOptions& options,
       {"output", options.output},
       {"output_bytes", bytes_of(options.output)},
   };
-  // Figures of no images (NaN) are written as null.
+  // The figures of zero images are NaN, which JSON writes as null.
   if (divergence)
     json.update({
         {"bits_per_dim_f32", divergence->reference_bits_per_dim},
@@ -73,12 +73,12 @@ void print_table(const fs::path& model, const QuantizeOptions& options,
 void run(const QuantizeOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const fs::path path = find_model(options.model);
-  std::error_code ignored;  // what can't be looked at can't be opened either
+  std::error_code ignored;  // if the path can't be examined, opening it fails with a message
   if (fs::equivalent(path, options.output, ignored))
     throw Error(fmt::format("{}: is the model itself; write the smaller one to another file",
                             options.output));
   const Model model(load_weights(path), Precision::f32, options.threads);
-  // Opened before the work, so that data that can't be used are known at once.
+  // Open the data before the long computation, so that unusable data is reported at once.
   std::unique_ptr<Dataset> images;
   if (!options.images.data.empty()) images = open_images(options.images, model.config());
   save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());

@@ -1,4 +1,4 @@
-// combiner sample: images drawn from a model, as one sheet or as files in a folder.
+// combiner sample: draws images from a model and writes them to one sheet or to a folder.
 
 #include <fmt/format.h>
 
@@ -34,7 +34,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kDefaultCount = 16;
 constexpr int64_t kMostOnSheet = 1 << 20;
-constexpr int kGap = 2;  // pixels between a sheet's images
+constexpr int kGap = 2;  // pixels between the images of a sheet
 
 struct Grid {
   int rows = 0;
@@ -54,7 +54,7 @@ struct SampleCommandOptions {
   SampleOptions sampling;
 
   bool to_folder() const {
-    std::error_code ignored;  // what can't be looked at can't be written either
+    std::error_code ignored;  // if the path can't be examined, writing it fails with a message
     return output.ends_with('/') || fs::is_directory(output, ignored);
   }
 };
@@ -72,13 +72,14 @@ Grid parse_grid(const std::string& text) {
   return grid;
 }
 
-// As many columns as rows, or a little more.
+// A grid of at least `places` places with as many columns as rows, or one more.
 Grid nearly_square(int64_t places) {
   const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(places))));
   return {static_cast<int>((places + columns - 1) / columns), static_cast<int>(columns)};
 }
 
-// A sheet's grid, and whether there can be such a sheet.
+// Chooses the sheet's grid if none is given. Throws CLI::ValidationError if the images don't fit it
+// or the output can't be a sheet.
 void complete_sheet(SampleCommandOptions& options) {
   if (!CLI::detail::to_lower(options.output).ends_with(".png"))
     throw CLI::ValidationError(
@@ -97,7 +98,8 @@ void complete_sheet(SampleCommandOptions& options) {
                                            options.grid->columns, count));
 }
 
-// Fills in what the command line leaves open, or throws CLI::ValidationError if it is wrong.
+// Fills in the options that the command line leaves open. Throws CLI::ValidationError if the
+// options are invalid.
 void complete(SampleCommandOptions& options) {
   try {
     validate(options.sampling.choice);
@@ -118,7 +120,7 @@ fs::path image_path(const fs::path& folder, int64_t index) {
   return folder / fmt::format("{:05}.png", index);
 }
 
-// Finds out before the work whether its result can be written.
+// These two check before the long computation that the result can be written.
 void prepare_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);

@@ -1,4 +1,4 @@
-// The SHA-256 sum of a file.
+// The SHA-256 checksum of a file.
 #pragma once
 
 #include <filesystem>
@@ -6,7 +6,8 @@
 
 namespace combiner {
 
-// In lower-case hexadecimal, as sha256sum prints it. Error if the file can't be read.
+// The checksum in lower-case hexadecimal, as sha256sum prints it. Throws Error if the file can't be
+// read.
 std::string sha256_of_file(const std::filesystem::path& path);
 
 }  // namespace combiner

@@ -1,4 +1,4 @@
-// combiner train: a model from a config and images, or more training from a checkpoint.
+// combiner train: trains a model from a config and images, or continues from a checkpoint.
 
 #include <fmt/format.h>
 
@@ -33,8 +33,8 @@ struct TrainOptions {
   Precision precision = Precision::f32;
   int threads = 1;
 
-  // What the command line says of the course of training; the rest is the default's or, when
-  // resuming, the checkpoint's.
+  // The training options given on the command line. The others keep their defaults or, when
+  // resuming, the checkpoint's values.
   std::optional<std::string> optimizer;
   std::optional<int64_t> batch, warmup_steps;
   std::optional<double> learning_rate, decay_fraction, weight_decay, clip_norm, average_decay;
@@ -58,7 +58,7 @@ TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
   return options;
 }
 
-// The config and the course of training, from a checkpoint or from scratch.
+// The config and the training options, from a checkpoint if resuming.
 CheckpointHeader plan(const TrainOptions& options) {
   if (options.resume.empty())
     return {read_config(options.config), course(options, TrainingOptions())};
@@ -72,14 +72,14 @@ CheckpointHeader plan(const TrainOptions& options) {
   return header;
 }
 
-// runs/a.safetensors to runs/a.csv
+// Changes the extension: beside("runs/a.safetensors", ".csv") is "runs/a.csv".
 fs::path beside(fs::path weights, const char* ending) {
   if (weights.extension() == ".safetensors") weights.replace_extension();
   return weights += ending;
 }
 
-// No file may be written over another one that the run reads or writes, but for the checkpoint over
-// the one resumed from.
+// Checks that the run overwrites no other file that it reads or writes. Only the checkpoint may
+// replace the one that the run resumes from.
 void check_files_differ(const TrainOptions& options) {
   struct NamedFile {
     std::string_view option;
@@ -91,7 +91,7 @@ void check_files_differ(const TrainOptions& options) {
                                      {"--checkpoint", options.run.checkpoint},
                                      {"--resume", options.resume}}};
   for (NamedFile& file : files) {
-    std::error_code ignored;  // what can't be looked at can't be opened either
+    std::error_code ignored;  // if the path can't be examined, opening it fails with a message
     file.path = fs::is_other(file.path, ignored) ? "" : fs::weakly_canonical(file.path, ignored);
   }
   for (size_t i = 0; i < files.size(); ++i)
@@ -103,7 +103,8 @@ void check_files_differ(const TrainOptions& options) {
     }
 }
 
-// Fills in what the command line leaves open, or throws CLI::ParseError if it is wrong.
+// Fills in the options that the command line leaves open. Throws CLI::ParseError if the options are
+// invalid.
 void complete(TrainOptions& options) {
   if (options.config.empty() && options.resume.empty())
     throw CLI::RequiredError("--config or --resume");

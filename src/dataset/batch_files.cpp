@@ -16,10 +16,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The number in a file's name.
+// The number in a file name of the form <prefix><number><extension>; nullopt for other names.
 std::optional<int> number_of(const fs::path& path, std::string_view prefix,
                              std::string_view extension) {
-  // Looked at first because it is quick: a folder may hold a million pictures.
+  // Check the extension first because this is cheap and a folder may hold a million pictures.
   if (!path.native().ends_with(extension)) return std::nullopt;
   const std::string stem = path.stem().string();
   if (path.extension() != extension || !stem.starts_with(prefix)) return std::nullopt;

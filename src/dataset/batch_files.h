@@ -1,4 +1,4 @@
-// The files of a data set that comes in numbered parts.
+// The files of a data set that is split into numbered parts.
 #pragma once
 
 #include <filesystem>
@@ -7,8 +7,9 @@
 
 namespace combiner {
 
-// The files <prefix><number><extension> of a folder, say data_batch_1.bin and on, in the order of
-// their numbers; others don't count. May be empty. Error if the folder can't be read.
+// Lists the files <prefix><number><extension> in a folder, such as data_batch_1.bin, in the order
+// of their numbers. Ignores other files. May return an empty list. Throws Error if the folder can't
+// be read.
 std::vector<std::filesystem::path> numbered_files(const std::filesystem::path& folder,
                                                   std::string_view prefix,
                                                   std::string_view extension);

@@ -1,4 +1,4 @@
-// Whether a data set is one that a model can work on.
+// Checks that a model can process the images of a data set.
 #pragma once
 
 #include "combiner/config.h"
@@ -6,7 +6,8 @@
 
 namespace combiner {
 
-// Throws Error if the images are of another size than the model's, or there are none.
+// Throws Error if the model's images do not have three channels, if the images' size differs from
+// the model's, or if there are no images.
 void check_fit(const ModelConfig& config, const Dataset& images);
 
 }  // namespace combiner

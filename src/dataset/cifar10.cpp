@@ -53,7 +53,7 @@ Batch read_batch(const fs::path& path) {
   return batch;
 }
 
-// The train batches in the order of their numbers.
+// Sorted by number.
 std::vector<fs::path> train_batches(const fs::path& folder) {
   return numbered_files(folder, "data_batch_", ".bin");
 }
@@ -61,7 +61,7 @@ std::vector<fs::path> train_batches(const fs::path& folder) {
 fs::path test_batch(const fs::path& folder) { return folder / "test_batch.bin"; }
 
 std::vector<fs::path> batches_of(const fs::path& path, Split split) {
-  std::error_code ignored;  // a path that can't be looked at can't be read either
+  std::error_code ignored;  // if the path can't be examined, reading it fails with a message
   if (!fs::is_directory(path, ignored)) return {path};
   if (split == Split::test) return {test_batch(path)};
   std::vector<fs::path> paths = train_batches(path);

@@ -1,5 +1,5 @@
-// CIFAR-10 in its binary version: files of 3,073-byte records, each a label byte (0 to 9) and the
-// red, the green and the blue plane of 32 x 32 bytes.
+// CIFAR-10 in its binary version: files of 3,073-byte records. A record is a label byte (0 to 9)
+// followed by the red, green and blue planes of 32 x 32 bytes each.
 #pragma once
 
 #include <filesystem>
@@ -9,12 +9,12 @@
 
 namespace combiner {
 
-// True if the folder has a data_batch_*.bin or test_batch.bin.
+// True if the folder contains test_batch.bin or any data_batch_*.bin.
 bool holds_cifar10(const std::filesystem::path& folder);
 
-// Reads a folder's batches of the split, data_batch_*.bin in the order of their numbers, or a
-// single file, into memory. Error on a missing batch, a size that isn't a whole number of records,
-// a label above 9, or a wanted size other than 32 x 32 without `resize`.
+// Reads a single file or, from a folder, the batches of the split into memory; data_batch_*.bin are
+// sorted by number. Throws Error if a batch is missing, a file's size is not a whole number of
+// records, a label exceeds 9, or the wanted size is not 32 x 32 and `resize` is off.
 std::unique_ptr<Dataset> open_cifar10(const std::filesystem::path& path,
                                       const DatasetOptions& options);
 

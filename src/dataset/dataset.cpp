@@ -29,7 +29,7 @@ Error not_understood(const fs::path& path) {
       path.string()));
 }
 
-// The first of `names` that is a subfolder of `folder`, else nothing.
+// The first of `names` that is a subfolder of `folder`; an empty path if none is.
 fs::path first_subfolder(const fs::path& folder, std::initializer_list<std::string> names) {
   for (const std::string& name : names) {
     std::error_code ignored;
@@ -38,7 +38,7 @@ fs::path first_subfolder(const fs::path& folder, std::initializer_list<std::stri
   return {};
 }
 
-// The subfolder of the split, or `folder` itself if it isn't divided.
+// The subfolder of the split, or `folder` itself if it has no subfolders for splits.
 fs::path split_folder(const fs::path& folder, const DatasetOptions& options) {
   const std::string sized = fmt::format("_{}x{}", options.width, options.height);
   const fs::path train = first_subfolder(folder, {"train", "train" + sized});

@@ -50,7 +50,7 @@ class ImageFiles : public Dataset {
   fs::path path_of(int64_t index) const { return folder_ / names_[static_cast<size_t>(index)]; }
 
   fs::path folder_;
-  std::vector<std::string> names_;  // there may be a million: without the folder, and no fs::path
+  std::vector<std::string> names_;  // without the folder, to save memory: may be a million names
   int width_;
   int height_;
   bool resize_;

@@ -1,4 +1,4 @@
-// A data set of pictures, a file each.
+// A data set of pictures, one per file.
 #pragma once
 
 #include <filesystem>
@@ -10,9 +10,9 @@
 
 namespace combiner {
 
-// The pictures of these names in a folder, in this order. They are read when asked for: `read`
-// throws an Error for a picture that read_image refuses, or of another size than the options'
-// without `resize`.
+// The named pictures of a folder, in the given order. Each is decoded when it is read: `read`
+// throws Error if read_image rejects the picture, or if its size differs from the options' size and
+// `resize` is off.
 std::unique_ptr<Dataset> open_image_files(std::filesystem::path folder,
                                           std::vector<std::string> names,
                                           const DatasetOptions& options);

@@ -17,9 +17,9 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 
-// Reads the header's text, a Python dictionary such as
+// Parses the header's text, a Python dictionary such as
 //   {'descr': '|u1', 'fortran_order': False, 'shape': (5, 192), }
-// of exactly these three fields in any order.
+// with exactly these three fields, in any order.
 class DictionaryReader {
  public:
   DictionaryReader(std::string_view text, std::string_view where) : text_(text), where_(where) {}
@@ -98,11 +98,11 @@ class DictionaryReader {
     const auto [stop, error] = std::from_chars(text_.data() + at_, end, value);
     if (error != std::errc() || value < 0) fail("a number from 0 to 2^63 - 1");
     at_ = static_cast<size_t>(stop - text_.data());
-    if (at_ < text_.size() && text_[at_] == 'L') ++at_;  // as Python 2 writes long integers
+    if (at_ < text_.size() && text_[at_] == 'L') ++at_;  // suffix of Python 2's long integers
     return value;
   }
 
-  // The next character that isn't a space, or 0 at the end.
+  // Skips spaces and newlines. Returns the next character, or 0 at the end.
   char peek() {
     at_ = std::min(text_.find_first_not_of(" \n", at_), text_.size());
     return at_ < text_.size() ? text_[at_] : '\0';

@@ -38,14 +38,14 @@ NpyHeader read_header(const ZipMember& data) {
   return header;
 }
 
-// The side of the square whose three planes have `bytes` bytes; 0 if there is none.
+// The side of the square image whose three planes take `bytes` bytes; 0 if there is none.
 int side_of(int64_t bytes) {
   if (bytes <= 0 || bytes > kMaxImageBytes) return 0;
   const int side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(bytes) / 3)));
   return int64_t{3} * side * side == bytes ? side : 0;
 }
 
-// One file.
+// One npz file.
 class Batch {
  public:
   Batch(const fs::path& path, const fs::path& scratch)
@@ -83,7 +83,7 @@ class Batch {
   ZipMember data_;
   int side_ = 0;
   int64_t size_ = 0;    // records
-  uint64_t first_ = 0;  // the place of the first
+  uint64_t first_ = 0;  // offset of the first record
 };
 
 class NpzImages : public Dataset {
@@ -135,7 +135,7 @@ class NpzImages : public Dataset {
 
   int width_;
   int height_;
-  std::deque<Batch> batches_;  // which can't be moved
+  std::deque<Batch> batches_;  // a deque, because a Batch can't be moved
   int64_t size_ = 0;
 };
 
@@ -144,7 +144,7 @@ class NpzImages : public Dataset {
 std::vector<fs::path> npz_files(const fs::path& folder, Split split) {
   if (split == Split::train) return numbered_files(folder, "train_data_batch_", ".npz");
   const fs::path file = folder / "val_data.npz";
-  std::error_code ignored;  // what can't be looked at can't be read either
+  std::error_code ignored;  // if the file can't be examined, it can't be read either
   return fs::exists(file, ignored) ? std::vector{file} : std::vector<fs::path>();
 }
 

@@ -27,7 +27,7 @@ std::span<const uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
-// An archive about to be written by zip_close.
+// An archive that zip_close has yet to write.
 class NewArchive {
  public:
   NewArchive(const fs::path& path, NpzCompression compression)
@@ -35,7 +35,7 @@ class NewArchive {
 
   zip* get() const { return archive_.get(); }
 
-  // Takes the source over.
+  // Takes ownership of the source.
   void add(const char* name, zip_source_t* source) {
     if (source == nullptr) fail(zip_strerror(get()));
     const zip_int64_t index = zip_file_add(get(), name, source, ZIP_FL_ENC_UTF_8);
@@ -52,7 +52,7 @@ class NewArchive {
       fail(zip_strerror(get()));
   }
 
-  // False if it was cancelled.
+  // Returns false if cancelled.
   bool write() {
     if (zip_close(get()) == 0) {
       static_cast<void>(archive_.release());  // freed by zip_close
@@ -72,7 +72,7 @@ class NewArchive {
   ZipArchive archive_;
 };
 
-// Nothing if the system refuses.
+// A libzip source that reads the file; null if the system has no descriptor or memory left.
 zip_source_t* source_of(zip* archive, const ScratchFile& file) {
   const int descriptor = ::fcntl(file.descriptor(), F_DUPFD_CLOEXEC, 0);
   if (descriptor < 0) return nullptr;

@@ -1,4 +1,4 @@
-// Writes images and labels as an npz file of the form that dataset/npz_images.h reads.
+// Writes images and labels to an npz file in the format that dataset/npz_images.h reads.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +13,23 @@ namespace combiner {
 
 enum class NpzCompression { stored, deflated };
 
-// Records are kept in a ScratchFile beside `path` until all are there, since the archive says
-// first how many they are; memory holds no more than the labels, disk once more than the file. The
-// same records make the same file, byte for byte. Every failure is an Error.
+// The array's header states the number of records, which is known only at the end. So records are
+// collected in a ScratchFile in the folder of `path`. Memory holds only the labels; disk holds the
+// data once more besides the finished file. Equal records produce files that are equal byte for
+// byte. Every failure is an Error.
 class NpzWriter {
  public:
   NpzWriter(std::filesystem::path path, int size, NpzCompression compression);
 
-  // pixels [size, size, 3], red green blue.
+  // pixels [size, size, 3] in the order red, green, blue.
   void add(std::span<const uint8_t> pixels, int64_t label);
 
   int64_t records() const { return static_cast<int64_t>(labels_.size()); }
 
-  // Writes the file, beside `path` first and then renamed, so that no partial file is left:
-  // data.npy of bytes [records, 3 size size], labels.npy of 64-bit integers [records]. Asks
-  // `cancelled` now and then; if it says true, nothing is written and false returned. To be called
-  // once, last.
+  // Writes the file: data.npy of bytes [records, 3 size size] and labels.npy of 64-bit integers
+  // [records]. Writes under a temporary name and then renames, so no partial file is ever left
+  // behind. Polls `cancelled` from time to time; once it returns true, `finish` writes nothing and
+  // returns false. Call it once, as the last call.
   bool finish(const std::function<bool()>& cancelled);
 
  private:

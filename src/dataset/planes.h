@@ -1,4 +1,5 @@
-// Images as data sets keep them, the red, the green and the blue plane row by row, and as pixels.
+// Conversion between the layout of data sets (red, green and blue plane, each row by row) and
+// pixels.
 #pragma once
 
 #include <cassert>
@@ -8,7 +9,7 @@
 
 namespace combiner {
 
-// planes [3, pixels] to pixels [pixels, 3].
+// Converts planes [3, pixels] to pixels [pixels, 3].
 inline void planes_to_pixels(std::span<const uint8_t> planes, std::span<uint8_t> pixels) {
   assert(planes.size() == pixels.size());
   const size_t plane = planes.size() / 3;
@@ -17,7 +18,7 @@ inline void planes_to_pixels(std::span<const uint8_t> planes, std::span<uint8_t>
       pixels[3 * i + channel] = planes[channel * plane + i];
 }
 
-// pixels [pixels, 3] to planes [3, pixels].
+// Converts pixels [pixels, 3] to planes [3, pixels].
 inline void pixels_to_planes(std::span<const uint8_t> pixels, std::span<uint8_t> planes) {
   assert(planes.size() == pixels.size());
   const size_t plane = planes.size() / 3;

@@ -1,4 +1,4 @@
-// Bytes kept on disk for as long as they are needed.
+// Temporary storage on disk.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace combiner {
 
-// A file without a name, gone when this object is and however the process ends. An Error names the
-// folder and the system's reason.
+// A file without a name. It disappears with this object, however the process ends. Every failure is
+// an Error that names the folder and the system's reason.
 class ScratchFile {
  public:
   explicit ScratchFile(std::filesystem::path folder);
@@ -18,10 +18,10 @@ class ScratchFile {
 
   void write(uint64_t offset, std::span<const uint8_t> bytes);
 
-  // The bytes at `offset`, all of which have been written. Thread-safe.
+  // Reads the bytes at `offset`, all of which must have been written. Thread-safe.
   void read(uint64_t offset, std::span<uint8_t> bytes) const;
 
-  // For libraries that read it themselves.
+  // For libraries that read the file themselves.
   int descriptor() const { return descriptor_; }
 
  private:

@@ -1,4 +1,4 @@
-// A run of another data set's images, say the last 500 kept apart for validation.
+// A contiguous range of another data set, such as the last 500 images, kept for validation.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@ namespace combiner {
 
 class Slice : public Dataset {
  public:
-  // Images first to first + count - 1 of `whole`. Error if it doesn't have them.
+  // Images `first` to `first` + `count` - 1 of `whole`. Throws Error if `whole` does not have them
+  // all.
   Slice(std::shared_ptr<const Dataset> whole, int64_t first, int64_t count);
 
   int64_t size() const override { return count_; }

@@ -59,7 +59,7 @@ ZipMember::ZipMember(const fs::path& archive, const std::string& name, const fs:
 
 void ZipMember::read(uint64_t offset, std::span<uint8_t> bytes) const {
   assert(offset <= size_ && bytes.size() <= size_ - offset);
-  if (bytes.empty()) return;  // libzip can't seek in an empty member: it crashes
+  if (bytes.empty()) return;  // libzip crashes on seeking in an empty member
   const std::lock_guard lock(mutex_);
   if (!decompressed_) return read_stored(offset, bytes);
   decompress_to(offset + bytes.size());
@@ -84,14 +84,14 @@ void ZipMember::decompress_to(uint64_t end) const {
     const size_t got = next(std::span(chunk).first(std::min<uint64_t>(kChunkBytes, left)));
     if (got == 0) fail(decompressed_bytes_, fmt::format("it ends there; expected {} bytes", size_));
     decompressed_->write(decompressed_bytes_, std::span(chunk).first(got));
-    // libzip verifies the checksum when asked for more than there is.
+    // libzip only verifies the checksum when it is asked to read past the end.
     if (got == left && next(std::span(chunk).first(1)) != 0)
       fail(size_, "it goes on there; expected the end");
     decompressed_bytes_ += got;
   }
 }
 
-// Reads on from where the archive is; 0 at the member's end.
+// Reads on from the archive's current position. Returns the number of bytes, 0 at the member's end.
 size_t ZipMember::next(std::span<uint8_t> bytes) const {
   const zip_int64_t got = zip_fread(member_.get(), bytes.data(), bytes.size());
   if (got < 0) fail(decompressed_bytes_, zip_file_strerror(member_.get()));

@@ -1,4 +1,4 @@
-// One file inside a zip archive, read at any place.
+// Random access to one file inside a zip archive.
 #pragma once
 
 #include <cstdint>
@@ -12,31 +12,32 @@
 #include "dataset/scratch_file.h"
 #include "dataset/zip_archive.h"
 
-struct zip_file;  // libzip's
+struct zip_file;  // from libzip
 
 namespace combiner {
 
-// A stored member is read where it lies. A compressed one can be read from front to back only, so
-// it is decompressed into a ScratchFile as far as it has been asked for, and read from there: a run
-// in order costs no more than what it reads, a jump ahead what lies between, and memory stays small
-// whatever the size. Needs as much disk as the member is large.
+// A stored member is read in place. A compressed member can only be read from front to back, so it
+// is decompressed into a ScratchFile as far as has been requested, and read from there. Reading in
+// order costs nothing beyond the bytes read; a jump ahead also decompresses the bytes in between.
+// Memory use is small for a member of any size; the disk needs room for the whole decompressed
+// member.
 //
-// The checksum of a compressed member is verified when its end is reached, that of a stored member
-// never: it would take reading all of it.
+// The checksum of a compressed member is verified when its end is reached. That of a stored member
+// is never verified, because this would require reading all of it.
 class ZipMember {
  public:
-  // Error if `archive` isn't a zip file (zip64 too) or has no such member.
+  // Throws Error if `archive` is not a zip file (zip64 is supported) or has no such member.
   ZipMember(const std::filesystem::path& archive, const std::string& name,
             const std::filesystem::path& scratch);
 
-  // "FILE: MEMBER", for messages.
+  // "FILE: MEMBER", for error messages.
   const std::string& where() const { return where_; }
 
-  // Bytes, decompressed, as the archive says.
+  // The decompressed size in bytes, as the archive states it.
   uint64_t size() const { return size_; }
 
-  // The bytes at `offset`, which with them lies within size(). Error if they can't be read, are
-  // damaged, or there is no room for them. Thread-safe.
+  // Reads the bytes at `offset`; the range must lie within size(). Throws Error if they can't be
+  // read or are damaged, or if the disk has no room to decompress them. Thread-safe.
   void read(uint64_t offset, std::span<uint8_t> bytes) const;
 
  private:
@@ -53,8 +54,8 @@ class ZipMember {
   uint64_t size_ = 0;
   ZipArchive archive_;
   std::unique_ptr<zip_file, Close> member_;
-  mutable std::mutex mutex_;                         // of reading on in the archive
-  mutable std::optional<ScratchFile> decompressed_;  // if it isn't stored
+  mutable std::mutex mutex_;  // guards the archive's position and the decompressed part
+  mutable std::optional<ScratchFile> decompressed_;  // unless the member is stored
   mutable uint64_t decompressed_bytes_ = 0;
 };
 

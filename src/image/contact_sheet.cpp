@@ -19,7 +19,7 @@ void require_same_size(std::span<const Image> images) {
   }
 }
 
-// The extent of `count` cells with a gap between and around them. Doubles don't overflow.
+// The size in pixels of `count` cells with a gap between and around them. A double can't overflow.
 double extent(int count, int cell, int gap, int scale) {
   return 1.0 * count * cell * scale + (count + 1.0) * gap;
 }

@@ -1,4 +1,4 @@
-// Many images on one sheet.
+// Arranges many images on one sheet.
 #pragma once
 
 #include <span>
@@ -7,10 +7,10 @@
 
 namespace combiner {
 
-// Lays images of one size out row by row on a white sheet of rows x columns places, with `gap`
-// pixels between and around them, each pixel magnified to scale x scale. Places left over stay
-// white. Error if there are no images or more than places, if their sizes differ, or if the sheet
-// is too large or its rows, columns, gap or scale make no sense.
+// Lays out images of equal size row by row on a white sheet with rows x columns places, with `gap`
+// pixels between and around them. Each pixel is magnified to scale x scale. Unused places stay
+// white. Throws Error if there are no images or more than places, if the images' sizes differ, if
+// the sheet is too large, or if rows, columns, gap or scale is out of range.
 Image contact_sheet(std::span<const Image> images, int rows, int columns, int gap = 2,
                     int scale = 1);
 

@@ -11,7 +11,7 @@
 namespace combiner {
 namespace {
 
-// The names below are those of these functions.
+// The mangled names in load() belong to functions of exactly these types.
 static_assert(std::is_same_v<decltype(static_cast<decltype(ImageCodecs::imdecode)>(&cv::imdecode)),
                              decltype(ImageCodecs::imdecode)>);
 static_assert(
@@ -24,7 +24,8 @@ void find(void* library, const char* name, Function& function) {
 }
 
 ImageCodecs load() {
-  // The one that this was built with, and never unloaded: its libraries may not like to be.
+  // Load the version that the program was built with. Never unload it: its dependencies may not
+  // survive that.
   void* library = dlopen(COMBINER_IMGCODECS, RTLD_LAZY | RTLD_LOCAL);
   if (!library)
     throw Error(fmt::format("can't read images: {}; is OpenCV's imgcodecs installed?", dlerror()));

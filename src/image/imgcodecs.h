@@ -1,6 +1,6 @@
-// OpenCV's decoders, loaded when first asked for. They bring more than a hundred libraries with
-// them, which take longer to load than all else before a sample's first pixel; most commands read
-// no pictures.
+// OpenCV's image decoders, loaded on first use. They bring in more than a hundred libraries, which
+// take longer to load than everything else before a sample's first pixel, and most commands read no
+// pictures.
 #pragma once
 
 #include <opencv2/core.hpp>
@@ -13,7 +13,7 @@ struct ImageCodecs {
   bool (*have_image_reader)(const cv::String& path);
 };
 
-// Throws Error if the library can't be loaded.
+// Loads the library on the first call. Throws Error if this fails.
 const ImageCodecs& image_codecs();
 
 }  // namespace combiner

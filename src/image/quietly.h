@@ -1,4 +1,4 @@
-// Calls into libraries that print what they think.
+// Silences libraries that print to standard error.
 #pragma once
 
 #include <fcntl.h>
@@ -9,10 +9,11 @@
 
 namespace combiner {
 
-// Runs `function` with its standard error going nowhere and returns its result or rethrows its
+// Runs `function` with its standard error discarded, and returns its result or rethrows its
 // exception. The image decoders print warnings that no option turns off. Redirecting the process's
-// standard error would swallow what other threads print meanwhile, so the function runs on a thread
-// of its own with file descriptors of its own. Where the system forbids that, it may print.
+// standard error would also swallow what other threads print in the meantime, so the function runs
+// on its own thread with its own file descriptors. Where the system forbids that, its output stays
+// visible.
 template <typename Function>
 auto quietly(Function function) {
   return std::async(std::launch::async,

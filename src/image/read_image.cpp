@@ -28,14 +28,14 @@ bool is_jpeg(std::span<const uint8_t> bytes) {
   return bytes.size() >= 2 && bytes[0] == 0xFF && bytes[1] == 0xD8;
 }
 
-// Follows a JPEG's markers to the end-of-image marker. Unlike other decoders, that of JPEG invents
-// what is missing from a truncated file.
+// Follows a JPEG's markers to the end-of-image marker. Unlike the other decoders, the JPEG decoder
+// makes up the missing part of a truncated file instead of rejecting it.
 bool jpeg_is_whole(std::span<const uint8_t> bytes) {
   size_t at = 2;  // past the start-of-image marker
   while (at + 1 < bytes.size()) {
     const uint8_t marker = bytes[at + 1];
     if (bytes[at] != 0xFF || marker == 0xFF) {
-      ++at;  // compressed data, or a fill byte
+      ++at;  // compressed data or a fill byte
     } else if (marker == 0xD9) {
       return true;
     } else if (marker <= 0x01 || (marker >= 0xD0 && marker <= 0xD7)) {
@@ -53,8 +53,9 @@ cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
   if (is_jpeg(bytes) && !jpeg_is_whole(bytes)) {
     throw Error(fmt::format("{}: is truncated: a JPEG without its end marker", path.string()));
   }
-  // OpenCV turns pictures upright only when asked for colour. Photographs are JPEGs, which have
-  // neither alpha nor 16 bits; every other format is taken as it is so that both show.
+  // OpenCV applies the orientation tag only when it converts to colour. Photographs are JPEGs,
+  // which have neither alpha nor 16-bit samples. All other formats are decoded unchanged, so that
+  // the checks below can see both.
   const int flags = is_jpeg(bytes) ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED;
   const ImageCodecs& codecs = image_codecs();
   cv::Mat decoded;

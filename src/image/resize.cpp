@@ -16,7 +16,7 @@ Rectangle centred_part(const Image& image, int width, int height) {
 }
 
 Image resample(const Image& image, const Rectangle& part, int width, int height) {
-  // OpenCV has no matrix of constant pixels; this one is only read.
+  // cv::Mat has no constructor for constant pixels; this one is only read.
   const cv::Mat source(image.height, image.width, CV_8UC3,
                        const_cast<uint8_t*>(image.pixels.data()));
   const cv::Mat wanted = source(cv::Rect(part.left, part.top, part.width, part.height));

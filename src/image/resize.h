@@ -1,11 +1,11 @@
-// Cutting and resampling an image to a model's size.
+// Crops and resamples an image to a model's size.
 #pragma once
 
 #include "combiner/image.h"
 
 namespace combiner {
 
-// A part of an image, in pixels from its upper left corner.
+// A part of an image; `left` and `top` are pixels from its upper left corner.
 struct Rectangle {
   int left = 0;
   int top = 0;
@@ -15,14 +15,14 @@ struct Rectangle {
   bool operator==(const Rectangle&) const = default;
 };
 
-// The largest centred rectangle of the proportions width : height (a square for a square).
+// The largest centred rectangle with the aspect ratio width : height.
 Rectangle centred_part(const Image& image, int width, int height);
 
-// Resamples a part of `image`, which must lie inside, to width x height: by the mean over areas
-// where that shrinks it, by cubic interpolation where it has to grow. Sizes must be positive.
+// Resamples a part of `image` to width x height. Averages over areas if neither side grows, and
+// interpolates with cubics otherwise. The part must lie inside the image; sizes must be positive.
 Image resample(const Image& image, const Rectangle& part, int width, int height);
 
-// Resamples the centred part of the wanted proportions.
+// Resamples the largest centred part that has the wanted aspect ratio.
 Image resize_to(const Image& image, int width, int height);
 
 }  // namespace combiner

@@ -47,7 +47,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
     throw Error(fmt::format("{}: is not a regular file", path.string()));
   }
   const size_t size = static_cast<size_t>(status.st_size);
-  if (size == 0) return;  // which can't be mapped
+  if (size == 0) return;  // mmap rejects an empty range
   void* const data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number(), 0);
   if (data == MAP_FAILED) fail("map");
   data_ = {static_cast<const std::byte*>(data), Unmap{size}};

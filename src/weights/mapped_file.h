@@ -1,4 +1,4 @@
-// A file's bytes, read through memory mapping.
+// Memory-mapped files.
 #pragma once
 
 #include <cstddef>
@@ -8,14 +8,14 @@
 
 namespace combiner {
 
-// Read-only; pages come in when first touched. The file must not be cut short while mapped, so
-// replace files by renaming (OutputFile does).
+// Read-only; the system loads pages when they are first touched. The file must not be truncated
+// while it is mapped, so files must be replaced by renaming, as OutputFile does.
 class MappedFile {
  public:
-  // Throws Error if the path is not a regular file that can be read.
+  // Throws Error if the path is not a readable regular file.
   explicit MappedFile(const std::filesystem::path& path);
 
-  // Valid as long as this object, or the one it was moved to, lives.
+  // Valid for the lifetime of this object or of the object it was moved to.
   std::span<const std::byte> bytes() const { return {data_.get(), data_.get_deleter().size}; }
 
  private:

@@ -42,7 +42,7 @@ constexpr DTypeInfo kDTypes[] = {
 
 const DTypeInfo& info(DType dtype) { return *std::ranges::find(kDTypes, dtype, &DTypeInfo::dtype); }
 
-// Bytes that a tensor takes, or nothing if a product overflows. Sizes are not negative.
+// The number of bytes of a tensor; nullopt if it overflows. Dimensions must not be negative.
 std::optional<int64_t> data_size(const std::vector<int64_t>& shape, DType dtype) {
   int64_t size = byte_size(dtype);
   for (const int64_t dimension : shape) {
@@ -54,7 +54,8 @@ std::optional<int64_t> data_size(const std::vector<int64_t>& shape, DType dtype)
   return size;
 }
 
-// A tensor as the header describes it: `data` bytes [begin, end) of those after the header.
+// A tensor as the header describes it. Its data are bytes [begin, end), counted from the end of the
+// header.
 struct Entry {
   std::string name;
   DType dtype;
@@ -63,7 +64,7 @@ struct Entry {
   int64_t end;
 };
 
-// Reads the JSON of one tensor.
+// Parses the JSON of one tensor.
 class EntryReader {
  public:
   EntryReader(std::string_view source, const std::string& name, const Json& value)
@@ -125,8 +126,8 @@ class EntryReader {
     }
     std::vector<int64_t> numbers;
     for (const Json& number : list) {
-      // The JSON library reads whole numbers from 0 to 2^64 - 1 as unsigned, lower ones as signed
-      // and all others as floating point.
+      // The JSON library parses whole numbers from 0 to 2^64 - 1 as unsigned, negative ones as
+      // signed and everything else as floating point.
       if (!number.is_number_unsigned() || std::cmp_greater(number.get<uint64_t>(), kMaxNumber)) {
         fail("has a bad number in \"{}\": {}; expected a whole number from 0 to {}", key,
              shown(number), kMaxNumber);
@@ -159,7 +160,7 @@ std::map<std::string, std::string> read_metadata(const Json& value, std::string_
   return metadata;
 }
 
-// The header's text.
+// The text of the JSON header.
 std::string_view find_header(std::span<const std::byte> file, std::string_view source) {
   if (file.size() < kLengthSize) {
     throw Error(
@@ -185,7 +186,8 @@ std::string_view find_header(std::span<const std::byte> file, std::string_view s
   return {reinterpret_cast<const char*>(rest.data()), static_cast<size_t>(length)};
 }
 
-// Checks that the entries, in order of their data, fill the `size` bytes after the header exactly.
+// Checks that the entries, sorted by their data offsets, fill the `size` bytes after the header
+// exactly.
 void check_layout(const std::vector<Entry>& entries, size_t size, std::string_view source) {
   int64_t filled = 0;
   for (const Entry& entry : entries) {
@@ -223,7 +225,7 @@ float half_to_float(uint16_t bits) {
   return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
-// Converts unaligned elements of type T.
+// Converts elements of type T at any alignment.
 template <class T, class Convert>
 void convert(std::span<const std::byte> data, std::span<float> out, Convert to_float) {
   const std::byte* source = data.data();
@@ -250,7 +252,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   const std::span<const std::byte> bytes = result.file_.bytes();
   const std::string source = path.string();
   const std::string_view text = find_header(bytes, source);
-  // The format asks for the brace, so no byte order mark or space may come before it.
+  // The format requires the brace, so neither a byte order mark nor a space may precede it.
   if (!text.starts_with('{')) {
     throw Error(
         fmt::format("{}: the header is no JSON object: it does not begin with '{{'", source));
@@ -332,7 +334,7 @@ void write_safetensors(const std::filesystem::path& path,
     throw Error(
         fmt::format("{}: can't write metadata or tensor names that are not UTF-8", path.string()));
   }
-  // Spaces at the end let the data begin at a multiple of 8 bytes.
+  // Pad with spaces, so that the data begins at a multiple of 8 bytes.
   text.resize((text.size() + 7) / 8 * 8, ' ');
   if (text.size() > kMaxHeaderSize) {
     throw Error(fmt::format("{}: can't write a header of {} bytes, more than the {} allowed",

@@ -19,14 +19,15 @@ namespace {
 
 constexpr const char* kConfigKey = "config";
 constexpr const char* kScaleEnding = ".scale";
-// More faults than this in one file are counted, not listed.
+// An error message lists at most this many faults and counts the rest.
 constexpr size_t kMostFaults = 8;
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-// A quantizable weight has scales if and only if it is I8. Either tensor may be absent (null).
+// A quantizable weight must have scales if it is I8, and must not otherwise. Either tensor may be
+// absent (null).
 void find_scale_faults(const Parameter& parameter, const std::string& scale_name,
                        const TensorView* tensor, const TensorView* scale,
                        std::vector<std::string>& faults) {
@@ -48,7 +49,7 @@ void find_scale_faults(const Parameter& parameter, const std::string& scale_name
         fmt::format("tensor {} is of dtype {}, expected F32", scale_name, name(scale->dtype)));
 }
 
-// Every difference between the tensors a file has and those its config asks for.
+// All differences between the tensors in the file and those that the config requires.
 std::vector<std::string> find_faults(const SafetensorsFile& file, const Parameters& parameters) {
   std::vector<std::string> faults;
   std::set<std::string, std::less<>> known;
@@ -98,14 +99,14 @@ std::vector<float> read_scales(const std::filesystem::path& path, const TensorVi
   return scales;
 }
 
-// values = q * scale, row by row.
+// values[i] = q[i] * scale of its row.
 void dequantize(const TensorView& tensor, std::span<const float> scales, std::span<float> values) {
   const size_t in = values.size() / scales.size();
   for (size_t i = 0; i < values.size(); ++i)
     values[i] = static_cast<float>(static_cast<int8_t>(tensor.data[i])) * scales[i / in];
 }
 
-// Reads a parameter that has been found to be there, in its shape.
+// find_faults must already have checked that the parameter is present with the right shape.
 void read_parameter(const SafetensorsFile& file, const Parameter& parameter,
                     std::span<float> values) {
   const TensorView& tensor = *file.find(parameter.name);
@@ -121,7 +122,8 @@ void read_parameter(const SafetensorsFile& file, const Parameter& parameter,
   }
 }
 
-// Taps at and after the predicted pixel: the middle column and those to its right, in the last row.
+// Checks that the taps at and after the predicted pixel are zero: those in the last row of the
+// window from the middle column on.
 void check_stem(const std::filesystem::path& path, const ModelConfig& config,
                 std::span<const float> stem) {
   const auto rows = static_cast<size_t>(config.stem->rows);
@@ -139,10 +141,10 @@ void check_stem(const std::filesystem::path& path, const ModelConfig& config,
 
 bool is_bfloat16(float value) { return to_float(to_bfloat16(value)) == value; }
 
-// Tensors to be written, with the bytes of those that are not written as they lie in memory.
+// Collects the tensors to write, and owns the bytes of those that it converts.
 class TensorWriter {
  public:
-  // `values` are to stay; as F32 or BF16.
+  // Adds a tensor as F32 or BF16. `values` must outlive the writer.
   void add(const std::string& name, const std::vector<int64_t>& shape, DType dtype,
            std::span<const float> values) {
     if (dtype == DType::f32) {
@@ -154,7 +156,7 @@ class TensorWriter {
     views_.push_back({name, dtype, shape, std::as_bytes(halves)});
   }
 
-  // A weight as I8, and its scales.
+  // Adds a weight as I8, and its scales.
   void add_quantized(const Parameter& parameter, std::span<const float> values) {
     const std::span<int8_t> quantized = storage<int8_t>(values.size());
     const std::span<float> scales = storage<float>(static_cast<size_t>(parameter.out()));
@@ -166,7 +168,7 @@ class TensorWriter {
         {parameter.name + kScaleEnding, DType::f32, {parameter.out()}, std::as_bytes(scales)});
   }
 
-  // Larger elements first, so that all lie aligned in the file.
+  // Sorts tensors with larger elements first, which aligns all of them in the file.
   std::span<const TensorView> views() {
     std::ranges::stable_sort(views_, std::greater(),
                              [](const TensorView& view) { return byte_size(view.dtype); });
@@ -196,7 +198,7 @@ Weights load_weights(const std::filesystem::path& path) {
                     path.string(), kConfigKey));
   const ModelConfig config = parse_config(config_text->second, path.string());
 
-  // Before memory is taken: a config may claim any size.
+  // Check this before allocating memory, because a config may claim any size.
   const std::vector<std::string> faults = find_faults(file, Parameters(config));
   if (!faults.empty()) {
     const size_t listed = std::min(faults.size(), kMostFaults);

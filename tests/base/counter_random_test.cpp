@@ -10,7 +10,7 @@ namespace {
 
 double top_53_bits(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 
-// Excess of the counts in equal bins of [0, 1).
+// The excess (see chi_square_excess) of the counts of `draws` draws in equal bins of [0, 1).
 template <class Draw>
 double uniformity(int64_t draws, Draw&& draw) {
   constexpr size_t kBins = 64;
@@ -25,8 +25,8 @@ double uniformity(int64_t draws, Draw&& draw) {
 
 }  // namespace
 
-// The known answers that the generator's authors publish for philox2x64 with 10 rounds.
-TEST_CASE("random: published answers of Philox2x64-10") {
+// The generator's authors publish these known answers for philox2x64 with 10 rounds.
+TEST_CASE("random: matches the published answers of Philox2x64-10") {
   constexpr uint64_t kOnes = ~uint64_t{0};
   CHECK(counter_uniform(0, 0, 0) == top_53_bits(0xca00a0459843d731));
   CHECK(counter_uniform(kOnes, kOnes, kOnes) == top_53_bits(0x65b021d60cd8310f));
@@ -34,7 +34,7 @@ TEST_CASE("random: published answers of Philox2x64-10") {
         top_53_bits(0x0a5e742c2997341c));
 }
 
-TEST_CASE("random: numbers that pictures of earlier versions were made with") {
+TEST_CASE("random: earlier versions drew the same numbers, hence the same pictures") {
   CHECK(counter_uniform(1, 0, 0) == 0x1.d7a4a4f00a661p-1);
   CHECK(counter_uniform(0, 1, 0) == 0x1.b765f3df9a468p-4);
   CHECK(counter_uniform(0, 0, 1) == 0x1.345883fbd77acp-3);
@@ -47,7 +47,7 @@ TEST_CASE("random: uniform along sub-pixels, images and seeds") {
   CHECK(uniformity(100000, [](uint64_t i) { return counter_uniform(i, 1, 2); }) < 4);
 }
 
-TEST_CASE("random: neighbours are independent") {
+TEST_CASE("random: neighbouring numbers are independent") {
   const auto pairs = [](auto&& first, auto&& second) {
     constexpr size_t kBins = 8;
     std::vector<int64_t> counts(kBins * kBins);
@@ -60,7 +60,7 @@ TEST_CASE("random: neighbours are independent") {
   CHECK(pairs(at, [](uint64_t i) { return counter_uniform(5, 6, i + 1); }) < 4);
   CHECK(pairs(at, [](uint64_t i) { return counter_uniform(5, 7, i); }) < 4);
   CHECK(pairs(at, [](uint64_t i) { return counter_uniform(6, 6, i); }) < 4);
-  CHECK(pairs(at, at) > 100);  // the test sees dependence where there is some
+  CHECK(pairs(at, at) > 100);  // the test must detect dependence where there is some
 }
 
 }  // namespace combiner

@@ -9,8 +9,9 @@
 namespace combiner {
 namespace {
 
-// Sizes about the one from which blocks are mappings, and ones that end within a page.
-TEST_CASE("allocate_zeros gives aligned zeros of every size, again and again") {
+// Sizes around the one at which allocations become memory mappings, and sizes that end inside a
+// page.
+TEST_CASE("allocate_zeros returns aligned zeros for every size, also after a block was freed") {
   for (const size_t bytes : {size_t{0}, size_t{1}, size_t{100}, (size_t{1} << 22) - 1,
                              size_t{1} << 22, (size_t{1} << 22) + 1, size_t{5000001}})
     for (int times = 0; times < 3; ++times) {
@@ -23,14 +24,14 @@ TEST_CASE("allocate_zeros gives aligned zeros of every size, again and again") {
     }
 }
 
-TEST_CASE("allocate_zeros: more than there can be") {
+TEST_CASE("allocate_zeros throws for more memory than can exist") {
   if (kAddressSanitizer) SKIP_TEST("the address sanitizer ends a program that asks for too much");
   CHECK_THROWS_AS(allocate_zeros(SIZE_MAX), std::bad_alloc);
   CHECK_THROWS_AS(allocate_zeros(SIZE_MAX / 2), std::bad_alloc);
   CHECK_THROWS_AS(allocate_zeros(SIZE_MAX / 4), std::bad_alloc);
 }
 
-TEST_CASE("machine memory: as much as this program has, and no more than there are addresses") {
+TEST_CASE("machine memory: at least what this program uses, at most the address space") {
   CHECK(machine_memory() > int64_t{1} << 24);
   CHECK(machine_memory() < int64_t{1} << 57);
 }

@@ -36,7 +36,7 @@ TEST_CASE("output file: replaces the old file only when committed") {
   CHECK(files_in(folder.path()) == 1);
 }
 
-TEST_CASE("output file: nothing is left without a commit") {
+TEST_CASE("output file: without a commit nothing is left") {
   const TempFolder folder;
   const std::filesystem::path path = folder / "a.txt";
   write_file(path, "old");
@@ -66,7 +66,7 @@ TEST_CASE("output file: devices are written in place") {
   CHECK_THROWS_WITH(full.write("text"), contains("/dev/full: can't write the file: No space left"));
 }
 
-TEST_CASE("output file: what can't be a file is refused") {
+TEST_CASE("output file: paths that can't be files are refused") {
   const TempFolder folder;
   CHECK_THROWS_WITH(OutputFile(folder.path()), contains("is a folder"));
   CHECK_THROWS_WITH(OutputFile(folder / "none" / "a.txt"), contains("can't create the file"));

@@ -10,10 +10,10 @@ namespace {
 
 constexpr size_t kMegabyte = 1 << 20;
 
-TEST_CASE("peak memory is what the work held at once, beyond what was there before") {
+TEST_CASE("peak memory is the most that the work held at once, beyond what was held before") {
   if (kAddressSanitizer) SKIP_TEST("the address sanitizer keeps what is freed");
   return_freed_memory();
-  // Large buffers take memory when it is written.
+  // A large buffer only takes memory once it is written to.
   const auto write = [](size_t megabytes) {
     Buffer<uint8_t> buffer(megabytes * kMegabyte);
     buffer.fill(1);
@@ -28,7 +28,7 @@ TEST_CASE("peak memory is what the work held at once, beyond what was there befo
   CHECK(peak > 38);
   CHECK(peak < 44);
 
-  // Small blocks count too, although the allocator keeps some that were freed.
+  // Small blocks count too, although the allocator keeps some freed ones.
   const auto hold = [](size_t blocks) {
     std::vector<Buffer<uint8_t>> held;
     for (size_t i = 0; i < blocks; ++i) held.emplace_back(size_t{32'000});
@@ -38,7 +38,7 @@ TEST_CASE("peak memory is what the work held at once, beyond what was there befo
   hold(1000);
   CHECK(*small.bytes() > 30'000'000);
 
-  // Counted anew.
+  // A new measurement starts from zero.
   const PeakMemory nothing;
   CHECK(static_cast<double>(*nothing.bytes()) / kMegabyte < 4);
 }

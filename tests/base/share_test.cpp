@@ -6,12 +6,12 @@
 #include "catch.h"
 
 namespace combiner {
-TEST_CASE("spin barrier: after each wait all see what all did before it") {
+TEST_CASE("spin barrier: after each wait every thread sees what all threads did before it") {
   const int size = GENERATE(1, 2, 3, 4, 5, 8, 11);
   CAPTURE(size);
   constexpr int kWaits = 300;
   SpinBarrier barrier(size);
-  // Plain integers: what is seen is the barrier's work alone.
+  // Plain integers: only the barrier makes one thread's writes visible to another.
   std::vector<int> done(static_cast<size_t>(size));
   std::vector<int> wrong(static_cast<size_t>(size));
   ThreadTeam(size).run([&](int rank) {
@@ -26,7 +26,7 @@ TEST_CASE("spin barrier: after each wait all see what all did before it") {
   CHECK(wrong == std::vector<int>(static_cast<size_t>(size)));
 }
 
-TEST_CASE("spin barrier: broken, it holds nobody, neither who waits nor who comes later") {
+TEST_CASE("spin barrier: once broken, it releases current waiters and never blocks later ones") {
   constexpr int kSize = 4;
   SpinBarrier barrier(kSize);
   std::vector<int> broken(kSize);
@@ -43,7 +43,7 @@ TEST_CASE("spin barrier: broken, it holds nobody, neither who waits nor who come
   CHECK(broken == std::vector<int>{2, 2, 0, 2});
 }
 
-TEST_CASE("share: the pieces are divided among all, and what each did is seen by all") {
+TEST_CASE("share: splits the pieces among all threads, and every thread sees the result of each") {
   constexpr int kSize = 3;
   SpinBarrier barrier(kSize);
   const int64_t count = GENERATE(1, 2, 3, 7, 100);

@@ -9,7 +9,7 @@
 namespace combiner {
 namespace {
 
-TEST_CASE("A team runs the work once on every rank, each on a thread of its own") {
+TEST_CASE("A team runs the work once on every rank, each on its own thread") {
   for (const int size : {1, 2, 5}) {
     ThreadTeam team(size);
     CHECK(team.size() == size);
@@ -31,16 +31,16 @@ TEST_CASE("A team runs the work once on every rank, each on a thread of its own"
   }
 }
 
-TEST_CASE("A team of no size is one thread") {
+TEST_CASE("A team of size zero or less has one thread") {
   CHECK(ThreadTeam(0).size() == 1);
   CHECK(ThreadTeam(-3).size() == 1);
   CHECK(available_threads() >= 1);
 }
 
-TEST_CASE("A team's ranks run at once") {
+TEST_CASE("A team's ranks run concurrently") {
   ThreadTeam team(3);
   std::atomic<int> arrived{0};
-  // Would wait for ever if one rank ran after another.
+  // This would wait forever if one rank ran after another.
   team.run([&](int) {
     ++arrived;
     while (arrived < 3) std::this_thread::yield();
@@ -65,7 +65,7 @@ TEST_CASE("for_each covers every index once") {
   }
 }
 
-TEST_CASE("An exception of a rank comes out of run, after all have ended") {
+TEST_CASE("run rethrows a rank's exception after all ranks have ended") {
   ThreadTeam team(3);
   for (int time = 0; time < 2; ++time) {
     std::atomic<int> ended{0};
@@ -75,14 +75,14 @@ TEST_CASE("An exception of a rank comes out of run, after all have ended") {
     }),
                       "rank 1 failed");
     CHECK(ended == 2);
-    // The team serves on, and the exception is gone.
+    // The team remains usable, and the exception is gone.
     ended = 0;
     team.run([&](int) { ++ended; });
     CHECK(ended == 3);
   }
 }
 
-TEST_CASE("When every rank throws, one exception comes out") {
+TEST_CASE("When every rank throws, run rethrows one of the exceptions") {
   ThreadTeam team(4);
   CHECK_THROWS_AS(team.run([](int) { throw std::out_of_range("all"); }), std::out_of_range);
   CHECK_NOTHROW(team.run([](int) {}));

@@ -9,7 +9,7 @@
 namespace combiner {
 namespace {
 
-TEST_CASE("random images are of the model's size, noise, and the same each time") {
+TEST_CASE("random images have the model's size, are noise and are the same each time") {
   const ModelConfig config = small_config(Tokens::pixel, Attention::full, 20, 30);
   const RandomImages images(config, 1000);
   CHECK(images.size() == 1000);
@@ -22,7 +22,7 @@ TEST_CASE("random images are of the model's size, noise, and the same each time"
   CHECK(first == again);
   CHECK(first != second);
   CHECK(std::set<uint8_t>(first.begin(), first.end()).size() > 250);
-  images.read(999, again);  // beyond those kept in memory
+  images.read(999, again);  // beyond the images kept in memory
   CHECK(std::set<uint8_t>(again.begin(), again.end()).size() > 250);
   CHECK_FALSE(images.describe(999).empty());
 }

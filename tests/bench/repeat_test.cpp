@@ -11,7 +11,7 @@ namespace {
 
 using Catch::Matchers::WithinRel;
 
-TEST_CASE("a rate is the median of its repeats, with their spread") {
+TEST_CASE("a rate is the median of its repeats, with their relative spread") {
   const auto rate_of = [](std::vector<double> rates) {
     Effort effort;
     effort.repeats = static_cast<int>(rates.size());
@@ -29,7 +29,7 @@ TEST_CASE("a rate is the median of its repeats, with their spread") {
   CHECK(rate_of({7})->spread == 0);
 }
 
-TEST_CASE("there is one repeat at least, and no more than the time allows") {
+TEST_CASE("there is at least one repeat, and no more than the time allows") {
   Effort effort;
   effort.repeats = 100;
   effort.seconds = 0.01;
@@ -46,7 +46,7 @@ TEST_CASE("there is one repeat at least, and no more than the time allows") {
   CHECK(repeat(effort, slow)->repeats == 3);
 }
 
-TEST_CASE("a cancelled measurement keeps the repeats that ended") {
+TEST_CASE("a cancelled measurement keeps the repeats that finished") {
   Effort effort;
   int calls = 0;
   effort.cancelled = [&] { return calls == 2; };
@@ -62,12 +62,12 @@ TEST_CASE("a cancelled measurement keeps the repeats that ended") {
   CHECK(rate->repeats == 3);
 }
 
-TEST_CASE("short work is repeated until it fills the time, and its rate is that of one") {
+TEST_CASE("short work is repeated to fill the time, and its rate is that of one run") {
   Effort effort;
   effort.seconds = 8;
   effort.repeats = 2;
   std::vector<int64_t> asked;
-  // Takes a hundredth of a second each, in a clock of its own.
+  // Each run takes 0.01 s by this fake clock.
   const std::optional<Rate> rate = repeat_short(effort, [&](int64_t times) {
     asked.push_back(times);
     return std::optional(0.01 * static_cast<double>(times));
@@ -77,12 +77,12 @@ TEST_CASE("short work is repeated until it fills the time, and its rate is that 
   CHECK(rate->repeats == 2);
   REQUIRE(asked.size() > 3);
   CHECK(asked.front() == 1);  // the warm-up
-  // 4 seconds each, or a little less.
+  // Each repeat takes at most half of the 8 seconds.
   CHECK(asked.back() > 300);
   CHECK(asked.back() <= 400);
   CHECK(asked[asked.size() - 2] == asked.back());
 
-  // Work longer than a repeat is done once.
+  // Work that takes longer than a repeat runs once per repeat.
   asked.clear();
   repeat_short(effort, [&](int64_t times) {
     asked.push_back(times);

@@ -1,4 +1,5 @@
-// The figures that don't depend on the machine, and that there are some of those that do.
+// Checks the figures that do not depend on the machine exactly, and only the presence of the
+// others.
 
 #include "bench/speed.h"
 
@@ -32,7 +33,7 @@ void check(const std::optional<Rate>& rate) {
   CHECK(rate->repeats <= 3);
 }
 
-TEST_CASE("sampling reads the weights once a position, those of summaries once a row") {
+TEST_CASE("sampling reads all weights once per position, and summary weights once per row") {
   const int threads = GENERATE(1, 3);
   const int64_t batch = GENERATE(1, 2, 7);
   for (const auto& [precision, bytes] : {std::pair(Precision::f32, 4), {Precision::bf16, 2}})
@@ -41,7 +42,7 @@ TEST_CASE("sampling reads the weights once a position, those of summaries once a
       const auto speed = measure_sampling(weights, precision, batch, short_effort(threads));
       REQUIRE(speed);
       check(speed->images);
-      // Of d = 12, an MLP of 20, a stem of 60 inputs, and three heads.
+      // The sizes follow from d = 12, an MLP of 20, a stem with 60 inputs, and three heads.
       const int64_t head = 3 * (12 * 12 + 12 * 256), stem = 12 * 60;
       const int64_t blocks = 2 * (4 * 12 * 12 + 2 * 12 * 20);
       const int64_t summaries = attention == Attention::axial_rowmajor ? 2 * 2 * 12 * 12 : 0;
@@ -49,7 +50,7 @@ TEST_CASE("sampling reads the weights once a position, those of summaries once a
       const int64_t state = attention_state_size<float>(attention, attention_shape(weights.config));
       CHECK(speed->state_bytes == bytes * batch * 2 * state);
 
-      // An image is decoded alone, or together with others.
+      // An image may be decoded alone or together with others, which share the reading.
       const double an_image = bytes * (24.0 * static_cast<double>(head + stem + blocks) +
                                        4.0 * static_cast<double>(summaries));
       const double read = speed->weight_bytes_per_second / speed->images.median / an_image;
@@ -76,7 +77,7 @@ TEST_CASE("sampling's peak memory is weights, state and a little more") {
   CHECK(*speed->peak_bytes < known + (8 << 20));
 }
 
-TEST_CASE("likelihood and training have speeds, on one thread and several") {
+TEST_CASE("likelihood and training report speeds on one thread and on several") {
   const Weights weights = small_weights(Attention::axial_mixture);
   for (const Precision precision : {Precision::f32, Precision::bf16})
     for (const int threads : {1, 3}) {
@@ -89,7 +90,7 @@ TEST_CASE("likelihood and training have speeds, on one thread and several") {
     }
 }
 
-TEST_CASE("ceilings: products and reading have rates") {
+TEST_CASE("ceilings: matrix products and reading report rates") {
   const Weights weights = small_weights(Attention::axial_rowmajor);
   CHECK(has_own_products(Precision::f32));
   check(measure_products(weights, Precision::f32, short_effort(2)));

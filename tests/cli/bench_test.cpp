@@ -45,7 +45,7 @@ void check_speed(const Json& row, int positions) {
   CHECK(row.at("repeats") <= 2);
 }
 
-TEST_CASE("bench: JSON of a config") {
+TEST_CASE("bench: prints JSON for a config") {
   const TempFolder folder;
   const ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 6);
   const std::string path = write_config(folder / "config.json", config);
@@ -92,7 +92,7 @@ TEST_CASE("bench: JSON of a config") {
   CHECK(json.at("train").at(0).at("batch") == 4);
 }
 
-TEST_CASE("bench: a table of a model, of the parts asked for") {
+TEST_CASE("bench: prints a table of a model, with only the requested parts") {
   const std::string model = (golden_folder() / "pixel_rowmajor_all.safetensors").string();
   const ProgramResult all = bench({"--model", model});
   CHECK(all.exit_code == 0);
@@ -115,7 +115,7 @@ TEST_CASE("bench: a table of a model, of the parts asked for") {
   CHECK(json.at("train").at(0).at("fraction_of_peak").is_null());
 }
 
-TEST_CASE("bench: a wrong command line is told") {
+TEST_CASE("bench: a wrong command line is reported") {
   const auto fails = [](std::vector<std::string> arguments, const std::string& complaint) {
     arguments.insert(arguments.begin(), "bench");
     const ProgramResult result = run_combiner(arguments);
@@ -133,7 +133,7 @@ TEST_CASE("bench: a wrong command line is told") {
   fails({"--threads", "0"}, "--threads");
 }
 
-TEST_CASE("bench: a config that can't be used is refused") {
+TEST_CASE("bench: an unusable config is refused") {
   const TempFolder folder;
   std::ofstream(folder / "config.json") << "{}";
   for (const auto& [name, complaint] :
@@ -147,14 +147,14 @@ TEST_CASE("bench: a config that can't be used is refused") {
   }
 }
 
-TEST_CASE("bench: an interrupt prints what is finished") {
+TEST_CASE("bench: an interrupt prints the finished measurements") {
   const TempFolder folder;
   const std::string path = write_config(
       folder / "config.json", small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 6));
   ProgramResult result;
-  // Once more if it came before the program was ready for it.
+  // Try again if the signal came before the program had installed its handler.
   for (int wait = 100; wait < 60'000; wait *= 2) {
-    // Would take far longer than the test waits.
+    // Uninterrupted, this takes far longer than the test waits.
     RunningProgram program({"bench", "--config", path, "--seconds", "3000", "--json"});
     std::this_thread::sleep_for(std::chrono::milliseconds(wait));
     program.send(SIGINT);

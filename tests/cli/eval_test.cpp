@@ -36,7 +36,7 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-// A golden model and its images as a folder of pictures.
+// A golden model, and its images in a folder of pictures.
 struct Golden {
   GoldenCase expected;
   TempFolder folder;
@@ -68,7 +68,7 @@ struct Golden {
   }
 };
 
-// A model of zeros says that all 256 values are equally likely: 8 bits/dim.
+// With all weights zero, the model predicts all 256 values with equal probability: 8 bits/dim.
 void save_uniform_model(const fs::path& path, int side, int embed_dim, int layers) {
   ModelConfig config;
   config.image = {side, side, 3};
@@ -85,7 +85,7 @@ void write_cifar10(const fs::path& path, size_t records) {
   std::ofstream(path, std::ios::binary) << std::string(records * 3073, '\0');
 }
 
-TEST_CASE("eval: JSON and CSV say what the golden file says") {
+TEST_CASE("eval: JSON and CSV agree with the golden file") {
   for (const char* name : {"pixel_rowmajor_all", "subpixel_context", "pixel_full_stem"}) {
     INFO(name);
     const Golden golden(name);
@@ -130,7 +130,7 @@ TEST_CASE("eval: JSON and CSV say what the golden file says") {
   }
 }
 
-TEST_CASE("eval: the figures do not depend on the threads") {
+TEST_CASE("eval: results do not depend on the number of threads") {
   const Golden golden("pixel_mixed");
   const auto figures = [&](const char* threads) {
     const ProgramResult result = run_combiner(
@@ -144,7 +144,7 @@ TEST_CASE("eval: the figures do not depend on the threads") {
   CHECK(figures("7") == one);
 }
 
-TEST_CASE("eval: a table of CIFAR-10 in both precisions, with split and limit") {
+TEST_CASE("eval: prints a table for CIFAR-10 in both precisions, with split and limit") {
   const TempFolder folder;
   const std::string model = (folder / "uniform.safetensors").string();
   save_uniform_model(model, 32, 8, 1);
@@ -170,13 +170,13 @@ TEST_CASE("eval: a table of CIFAR-10 in both precisions, with split and limit") 
   CHECK_THAT(eval({"--split", "train"}), contains("images     3\n"));
   const std::string one = eval({"--limit", "1"});
   CHECK_THAT(one, contains("images     1\n"));
-  CHECK_THAT(one, contains("bits/dim   8.0000\n"));  // no standard error of one image
+  CHECK_THAT(one, contains("bits/dim   8.0000\n"));  // one image has no standard error
   const Json json = Json::parse(eval({"--limit", "1", "--json", "--split", "train"}));
   CHECK(json["stderr"].is_null());
   CHECK(json["split"] == "train");
 }
 
-TEST_CASE("eval: data that can't be used is refused") {
+TEST_CASE("eval: unusable data is refused") {
   const Golden golden("pixel_mixed");  // 3 x 6 pixels
   write_png(golden.folder / "large.png", {8, 8, std::vector<uint8_t>(192)});
   std::ofstream(golden.folder / "half.bin", std::ios::binary) << std::string(4000, 'x');
@@ -203,7 +203,7 @@ TEST_CASE("eval: data that can't be used is refused") {
   CHECK(Json::parse(resized.out)["images"] == 1);
 }
 
-TEST_CASE("eval: a table that can't be written is a failure and leaves nothing") {
+TEST_CASE("eval: a table that can't be written is a failure and leaves no file") {
   const Golden golden("pixel_mixed");
   const auto csv_to = [&](const fs::path& path) {
     return run_combiner(
@@ -215,11 +215,11 @@ TEST_CASE("eval: a table that can't be written is a failure and leaves nothing")
   CHECK_THAT(no_folder.err, contains("can't create the file"));
   CHECK_FALSE(fs::exists(golden.folder / "absent"));
 
-  // The evaluation fails on its second image: no table of the first.
+  // The evaluation fails on its second image, so no table of the first may be left.
   std::ofstream(fs::path(golden.data) / "z.png") << "no picture";
   const fs::path csv = golden.folder / "images.csv";
   CHECK(csv_to(csv).exit_code == 1);
-  CHECK(std::distance(fs::directory_iterator(golden.folder.path()), {}) == 1);  // the pictures
+  CHECK(std::distance(fs::directory_iterator(golden.folder.path()), {}) == 1);  // only the pictures
 
   if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
   fs::remove(fs::path(golden.data) / "z.png");
@@ -232,16 +232,16 @@ TEST_CASE("eval: a table that can't be written is a failure and leaves nothing")
   CHECK_THAT(full_output.err, contains("can't write to standard output"));
 }
 
-TEST_CASE("eval: an interrupt keeps what is finished") {
+TEST_CASE("eval: an interrupt keeps the finished images") {
   const TempFolder folder;
   const fs::path model = folder / "model.safetensors", data = folder / "images.bin";
   const fs::path csv_folder = folder / "tables";
   fs::create_directory(csv_folder);
   save_uniform_model(model, 32, 64, 4);
-  write_cifar10(data, 5000);  // far longer than the test waits
+  write_cifar10(data, 5000);  // takes far longer than the test waits
   RunningProgram program({"eval", "--model", model.string(), "--data", data.string(), "--csv",
                           (csv_folder / "images.csv").string(), "--json"});
-  // The table's file, not yet under its name, is there once the evaluation begins.
+  // The table's file exists, under a temporary name, as soon as the evaluation begins.
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (fs::is_empty(csv_folder) && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

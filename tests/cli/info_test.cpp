@@ -15,12 +15,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Its parameters were counted and its sum taken by other programs.
+// Other programs counted the parameters and computed the checksum of this file.
 const std::string kModel = (golden_folder() / "pixel_rowmajor_all.safetensors").string();
 constexpr int64_t kEmbedding = 26656, kBlocks = 4880, kHead = 22096;
 constexpr const char* kSha256 = "d0655856807cf9df59f194209a889477304d79f3d7f541f494683adcad6ad75a";
 
-TEST_CASE("info: as JSON") {
+TEST_CASE("info: prints JSON") {
   const ProgramResult result = run_combiner({"info", "--model", kModel, "--json"});
   CHECK(result.exit_code == 0);
   CHECK(result.err.empty());
@@ -37,7 +37,8 @@ TEST_CASE("info: as JSON") {
   CHECK(json["config"]["tokens"] == "pixel");
   CHECK(json["config"]["embed_dim"] == 16);
 
-  // A batch of 64 holds 63 more images' state than a batch of 1; weights are held as floats anyhow.
+  // A batch of 64 holds the state of 63 more images than a batch of 1. The model's weights are
+  // always held as floats.
   const ModelConfig config = load_weights(kModel).config;
   int64_t state = 0;
   for (const Attention attention : config.attention)
@@ -52,7 +53,7 @@ TEST_CASE("info: as JSON") {
   }
 }
 
-TEST_CASE("info: as a table") {
+TEST_CASE("info: prints a table") {
   const ProgramResult result = run_combiner({"info", "--model", kModel});
   CHECK(result.exit_code == 0);
   CHECK(result.err.empty());
@@ -63,7 +64,7 @@ TEST_CASE("info: as a table") {
     CHECK_THAT(result.out, contains(part));
 }
 
-TEST_CASE("info: a file that is no model is refused") {
+TEST_CASE("info: a file that is not a model is refused") {
   const TempFolder folder;
   std::ofstream(folder / "notes.txt") << "These are no weights.";
   for (const auto& [path, complaint] :

@@ -37,7 +37,7 @@ Image flat(int width, int height, int value) {
       std::vector<uint8_t>(static_cast<size_t>(3 * width * height), static_cast<uint8_t>(value))};
 }
 
-// Twelve pictures of one value each, 1 to 12, in three classes.
+// Writes twelve pictures of one value each, 1 to 12, in three classes.
 void write_flat_pictures(const fs::path& folder) {
   for (int value = 1; value <= 12; ++value) {
     const char* const name = value <= 4 ? "n01" : value <= 8 ? "n02" : "n10";
@@ -69,7 +69,7 @@ std::set<std::string> names_of(const fs::path& folder) {
   return names;
 }
 
-TEST_CASE("make_imagenet64: a test set has whole pictures in their order") {
+TEST_CASE("make_imagenet64: a test set has whole pictures in order") {
   const TempFolder folder;
   Random random(3);
   std::vector<Image> pictures;
@@ -97,7 +97,7 @@ TEST_CASE("make_imagenet64: a test set has whole pictures in their order") {
   for (size_t i = 0; i < 3; ++i) CHECK(cut[i] == resize_to(pictures[i], 8, 8));
 }
 
-TEST_CASE("make_imagenet64: a train set is shuffled by the seed, in files of --batch records") {
+TEST_CASE("make_imagenet64: a train set is shuffled by the seed into files of --batch records") {
   const TempFolder folder;
   const fs::path pictures = folder / "pictures";
   write_flat_pictures(pictures);
@@ -155,9 +155,9 @@ TEST_CASE("make_imagenet64: NumPy reads the set, with labels by class") {
   }
 }
 
-TEST_CASE("make_imagenet64: random crops are squares within the picture") {
+TEST_CASE("make_imagenet64: random crops are squares inside the picture") {
   const TempFolder folder;
-  // Red tells a pixel's column, green its row.
+  // A pixel's red value encodes its column, its green value its row.
   Image picture = flat(60, 40, 0);
   for (int y = 0; y < 40; ++y)
     for (int x = 0; x < 60; ++x) {
@@ -165,7 +165,7 @@ TEST_CASE("make_imagenet64: random crops are squares within the picture") {
       picture.pixels[static_cast<size_t>(3 * (60 * y + x) + 1)] = static_cast<uint8_t>(4 * y);
     }
   write_picture(folder / "pictures/a.png", picture);
-  write_picture(folder / "pictures/b.png", flat(3, 5, 9));  // smaller than the images
+  write_picture(folder / "pictures/b.png", flat(3, 5, 9));  // smaller than the images of the set
   const auto make = [&](const std::string& name, const std::string& threads,
                         const std::string& seed) {
     REQUIRE(run_make({(folder / "pictures").string(), "-o", (folder / name).string(), "--size",
@@ -184,7 +184,7 @@ TEST_CASE("make_imagenet64: random crops are squares within the picture") {
       continue;
     }
     different.emplace(image.pixels.begin(), image.pixels.end());
-    // Nine tenths of the side lie between the first and the last pixel's centre.
+    // The centres of the first and the last pixel are nine tenths of the side apart.
     const double width = (image.pixels[3 * 9] - image.pixels[0]) / 4.0 / 0.9;
     const double height = (image.pixels[3 * 90 + 1] - image.pixels[1]) / 4.0 / 0.9;
     CHECK(std::abs(width - height) < 1);
@@ -201,7 +201,7 @@ TEST_CASE("make_imagenet64: random crops are squares within the picture") {
   CHECK(make("three", "1", "6") != images);
 }
 
-TEST_CASE("make_imagenet64: pictures that can't be read are named and left out") {
+TEST_CASE("make_imagenet64: unreadable pictures are named and skipped") {
   const TempFolder folder;
   const fs::path pictures = folder / "pictures";
   write_flat_pictures(pictures);
@@ -217,7 +217,7 @@ TEST_CASE("make_imagenet64: pictures that can't be read are named and left out")
   CHECK(read_set(out, Split::test, 4).size() == 12);
 }
 
-TEST_CASE("make_imagenet64: a set is not mixed with an older one") {
+TEST_CASE("make_imagenet64: a new set is not mixed with an older one") {
   const TempFolder folder;
   const std::string pictures = (folder / "pictures").string(), out = (folder / "set").string();
   write_flat_pictures(pictures);
@@ -232,7 +232,7 @@ TEST_CASE("make_imagenet64: a set is not mixed with an older one") {
   }
 }
 
-TEST_CASE("make_imagenet64: wrong use says what is wrong") {
+TEST_CASE("make_imagenet64: wrong usage is explained") {
   struct WrongUse {
     std::vector<std::string> arguments;
     std::string complaint;
@@ -269,13 +269,13 @@ TEST_CASE("make_imagenet64: wrong use says what is wrong") {
   CHECK_THAT(help.out, contains("--crops"));
 }
 
-TEST_CASE("make_imagenet64: an interrupt leaves whole files only") {
+TEST_CASE("make_imagenet64: an interrupt leaves only complete files") {
   const TempFolder folder;
   const fs::path pictures = folder / "pictures", out = folder / "set";
   write_picture(pictures / "0.png", flat(400, 400, 9));
   for (int i = 1; i < 200; ++i) fs::copy(pictures / "0.png", pictures / fmt::format("{}.png", i));
   RunningProgram program({pictures.string(), "-o", out.string(), "--crops", "256", "--batch",
-                          "20000"},  // far longer than the test waits
+                          "20000"},  // takes far longer than the test waits
                          "", COMBINER_MAKE_IMAGENET64);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!fs::exists(out) && std::chrono::steady_clock::now() < deadline)

@@ -1,4 +1,4 @@
-// What holds for every subcommand.
+// Behaviour that all subcommands share.
 
 #include <fmt/format.h>
 
@@ -34,7 +34,7 @@ TEST_CASE("program: --help and --version go to standard output") {
     CHECK_THAT(eval_help.out, contains(option));
 }
 
-TEST_CASE("program: a wrong command line exits with 2 and says what is wrong") {
+TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
   struct WrongUse {
     std::vector<std::string> arguments;
     std::string complaint;
@@ -64,14 +64,14 @@ TEST_CASE("program: a wrong command line exits with 2 and says what is wrong") {
   }
 }
 
-TEST_CASE("program: output that can't be written is a failure") {
+TEST_CASE("program: failing to write the output is a failure") {
   if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
   const ProgramResult help = RunningProgram({"--help"}, "/dev/full").wait();
   CHECK(help.exit_code == 1);
   CHECK(help.err.starts_with("combiner: can't write to standard output: "));
 }
 
-TEST_CASE("program: the shipped model is found from the program's own place") {
+TEST_CASE("program: finds the shipped model relative to its own path") {
   ModelConfig config;
   config.image = {2, 3, 3};
   config.embed_dim = 8;

@@ -26,7 +26,7 @@ using Json = nlohmann::json;
 
 constexpr int kHeight = 6, kWidth = 5;
 
-// A model and three pictures of its size.
+// A folder with a model and three pictures of its size.
 struct Place {
   TempFolder folder;
   std::string model = (folder / "model.safetensors").string();
@@ -56,7 +56,7 @@ struct Place {
   }
 };
 
-TEST_CASE("quantize: writes a smaller model of int8 weights") {
+TEST_CASE("quantize: writes a smaller model with int8 weights") {
   const Place place;
   const ProgramResult result = place.quantize({});
   CHECK(result.exit_code == 0);
@@ -73,13 +73,13 @@ TEST_CASE("quantize: writes a smaller model of int8 weights") {
   const Json memory = json["sampling_weights_and_state_bytes"];
   CHECK(memory["int8"]["batch_1"] < memory["f32"]["batch_1"]);
 
-  // A second time changes nothing.
+  // Quantizing again changes nothing.
   const std::string again = (place.folder / "again.safetensors").string();
   CHECK(run_combiner({"quantize", "--model", place.output, "-o", again}).exit_code == 0);
   CHECK(read_text(again) == read_text(place.output));
 }
 
-TEST_CASE("quantize: measures what eval does") {
+TEST_CASE("quantize: measures the same as eval") {
   const Place place;
   const ProgramResult result = place.quantize({"--data", place.data, "--json"});
   CHECK(result.err.empty());
@@ -106,7 +106,8 @@ TEST_CASE("quantize: measures what eval does") {
   CHECK(of_model["precision"] == "int8");
   CHECK(of_model["bits_per_dim"] == of_output["bits_per_dim"]);
   CHECK_THAT(of_output["bits_per_dim"].get<double>(), WithinAbs(int8, 1e-5));
-  // The same weights with inputs that are not rounded, which matters as little as that weights are.
+  // The same weights with inputs that are not rounded. Rounding the inputs matters as little as
+  // rounding the weights.
   CHECK_THAT(place.eval(place.output, "f32")["bits_per_dim"].get<double>(), WithinAbs(int8, 0.01));
 
   const ProgramResult table = place.quantize({"--data", place.data, "--limit", "2"});
@@ -116,7 +117,7 @@ TEST_CASE("quantize: measures what eval does") {
     CHECK_THAT(table.out, contains(part));
 }
 
-TEST_CASE("quantize: a quantized model samples") {
+TEST_CASE("quantize: a quantized model can be sampled") {
   const Place place;
   REQUIRE(place.quantize({}).exit_code == 0);
   const auto sample = [&](const std::string& model, const std::string& precision) {
@@ -132,7 +133,7 @@ TEST_CASE("quantize: a quantized model samples") {
   CHECK_FALSE(same_f32);
 }
 
-TEST_CASE("quantize: what can't be done is refused, and nothing is left behind") {
+TEST_CASE("quantize: impossible requests are refused and leave nothing behind") {
   const Place place;
   const auto fails = [&](const ProgramResult& result, const std::string& complaint) {
     CHECK(result.exit_code == 1);
@@ -148,7 +149,7 @@ TEST_CASE("quantize: what can't be done is refused, and nothing is left behind")
   fails(run_combiner({"quantize", "--model", place.model, "-o",
                       (place.folder / "absent/small.safetensors").string()}),
         "can't create the file");
-  CHECK(load_weights(place.model).config.image.width == kWidth);  // still the model
+  CHECK(load_weights(place.model).config.image.width == kWidth);  // the model itself is untouched
 
   const auto misused = [&](const std::vector<std::string>& arguments, const std::string& text) {
     const ProgramResult result = run_combiner(arguments);
@@ -163,9 +164,9 @@ TEST_CASE("quantize: what can't be done is refused, and nothing is left behind")
   CHECK(std::distance(fs::directory_iterator(place.folder.path()), {}) == 2);
 }
 
-TEST_CASE("quantize: an interrupt keeps what is finished") {
+TEST_CASE("quantize: an interrupt keeps the finished images") {
   const Place place;
-  for (int i = 3; i < 2000; ++i)  // longer than the test waits
+  for (int i = 3; i < 2000; ++i)  // takes longer than the test waits
     fs::create_hard_link(fs::path(place.data) / "0.png",
                          fs::path(place.data) / fmt::format("{}.png", i));
   RunningProgram program({"quantize", "--model", place.model, "-o", place.output, "--data",

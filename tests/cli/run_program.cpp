@@ -15,7 +15,7 @@ extern char** environ;
 namespace combiner {
 namespace {
 
-// A file open for reading and writing that vanishes when it is closed.
+// Opens a nameless file for reading and writing. It disappears when it is closed.
 int nameless_file() {
   std::string name = (std::filesystem::temp_directory_path() / "combiner-test-XXXXXX").string();
   const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);

@@ -1,4 +1,4 @@
-// Runs the program as a user does.
+// Runs the programs as a user does.
 #pragma once
 
 #include <string>
@@ -7,14 +7,14 @@
 namespace combiner {
 
 struct ProgramResult {
-  int exit_code = -1;  // 128 + the signal's number if one ended the program
+  int exit_code = -1;  // 128 + the number of the signal that ended the program, if one did
   std::string out, err;
 };
 
-// A program that has been started; killed if nobody waits for it.
+// A running program. The destructor kills it unless wait() has returned.
 class RunningProgram {
  public:
-  // Standard output goes to `out_path` (a device, say) if that is given, else it is captured.
+  // Standard output goes to `out_path` (such as a device) if given, and is captured otherwise.
   explicit RunningProgram(const std::vector<std::string>& arguments,
                           const std::string& out_path = {},
                           const std::string& program = COMBINER_PROGRAM);
@@ -27,10 +27,10 @@ class RunningProgram {
 
  private:
   int process_ = -1;
-  int out_ = -1, err_ = -1;  // files without names
+  int out_ = -1, err_ = -1;  // nameless files
 };
 
-// Runs `combiner` with these arguments to its end.
+// Runs `combiner` with these arguments and waits for it to end.
 inline ProgramResult run_combiner(const std::vector<std::string>& arguments) {
   return RunningProgram(arguments).wait();
 }

@@ -44,7 +44,7 @@ std::vector<Image> images_of_seed(uint64_t seed, int64_t count) {
   return images;
 }
 
-// Names and bytes of a folder's files.
+// The names and contents of the files in a folder.
 std::map<std::string, std::string> files_of(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -55,7 +55,7 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
   return files;
 }
 
-// Tells when something is made in a folder.
+// Waits until a file is created in a folder.
 class FolderWatch {
  public:
   explicit FolderWatch(const fs::path& folder) : descriptor_(::inotify_init1(IN_CLOEXEC)) {
@@ -74,7 +74,7 @@ class FolderWatch {
   int descriptor_;
 };
 
-// Takes seconds for an image.
+// This model takes seconds per image.
 fs::path save_slow_model(const TempFolder& folder) {
   ModelConfig config;
   config.image = {32, 32, 3};
@@ -89,7 +89,7 @@ fs::path save_slow_model(const TempFolder& folder) {
   return path;
 }
 
-TEST_CASE("sample: a sheet of the seed's images") {
+TEST_CASE("sample: draws the seed's images on one sheet") {
   const TempFolder folder;
   const std::string path = (folder / "sheet.png").string();
   const std::vector<Image> images = images_of_seed(7, 6);
@@ -112,7 +112,7 @@ TEST_CASE("sample: a sheet of the seed's images") {
   check_sheet({"--grid", "4x2", "-n", "5"}, 5, 4, 2, 1);
 }
 
-TEST_CASE("sample: 16 images if nothing is said, on samples.png") {
+TEST_CASE("sample: by default 16 images on samples.png") {
   const TempFolder folder;
   const ProgramResult help = run_combiner({"sample", "--help"});
   CHECK_THAT(help.out, contains("samples.png"));
@@ -123,7 +123,7 @@ TEST_CASE("sample: 16 images if nothing is said, on samples.png") {
   CHECK(sheet.height == 4 * kHeight + 5 * 2);
 }
 
-TEST_CASE("sample: a folder of images, the same for all batches and threads") {
+TEST_CASE("sample: a folder of images is the same for all batches and threads") {
   const TempFolder folder;
   const std::vector<Image> images = images_of_seed(3, 5);
   const auto draw = [&](const std::string& name, std::vector<std::string> more) {
@@ -142,7 +142,7 @@ TEST_CASE("sample: a folder of images, the same for all batches and threads") {
   }
   CHECK(draw("one", {"-n", "5", "--batch", "1", "--threads", "1"}) == files);
   CHECK(draw("many", {"-n", "5", "--batch", "2", "--threads", "3"}) == files);
-  // Into a folder that is there already, without the slash; the other images stay.
+  // Write into an existing folder, named without the slash. The other images must stay.
   const std::string again = (folder / "one").string();
   CHECK(run_sample({"-n", "2", "--seed", "4", "-o", again}).exit_code == 0);
   const auto mixed = files_of(again);
@@ -151,7 +151,7 @@ TEST_CASE("sample: a folder of images, the same for all batches and threads") {
   CHECK(mixed.at("00004.png") == files.at("00004.png"));
 }
 
-TEST_CASE("sample: a random seed is printed and makes the same images again") {
+TEST_CASE("sample: a random seed is printed and reproduces the images") {
   const TempFolder folder;
   const ProgramResult first = run_sample({"-n", "2", "-o", (folder / "a/").string()});
   const ProgramResult second = run_sample({"-n", "2", "-o", (folder / "b/").string()});
@@ -165,7 +165,7 @@ TEST_CASE("sample: a random seed is printed and makes the same images again") {
   CHECK(files_of(folder / "a") == files_of(folder / "c"));
 }
 
-TEST_CASE("sample: temperature, top-k and top-p reach the choice") {
+TEST_CASE("sample: temperature, top-k and top-p affect the drawn values") {
   const TempFolder folder;
   const auto draw = [&](const std::string& seed, std::vector<std::string> more) {
     const std::string path = (folder / "x.png").string();
@@ -182,7 +182,7 @@ TEST_CASE("sample: temperature, top-k and top-p reach the choice") {
   CHECK(draw("18446744073709551615", {}) != draw("2", {}));
 }
 
-TEST_CASE("sample: a wrong command line exits with 2, draws and leaves nothing") {
+TEST_CASE("sample: a wrong command line exits with 2, draws nothing and leaves nothing") {
   const TempFolder folder;
   const std::string png = (folder / "x.png").string();
   const std::string inside = (folder / "inside/").string();
@@ -235,7 +235,7 @@ TEST_CASE("sample: a wrong command line exits with 2, draws and leaves nothing")
   CHECK(fs::is_empty(folder.path()));
 }
 
-TEST_CASE("sample: what can't be written is known before the work") {
+TEST_CASE("sample: an output that can't be written is reported before drawing") {
   const TempFolder folder;
   const std::string slow = save_slow_model(folder).string();
   std::ofstream(folder / "file") << "text";
@@ -249,7 +249,7 @@ TEST_CASE("sample: what can't be written is known before the work") {
     CHECK(result.out.empty());
     CHECK(result.err.starts_with("combiner: "));
     CHECK_THAT(result.err, contains(complaint));
-    CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));  // not a day
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));  // instead of a day
   };
   fails({"-o", (folder / "absent/x.png").string()}, "absent/x.png: can't create the file");
   fails({"-o", (folder / "file/x.png").string()}, "file/x.png: can't create the file");
@@ -260,7 +260,7 @@ TEST_CASE("sample: what can't be written is known before the work") {
   CHECK_FALSE(fs::exists(folder / "x.png"));
 }
 
-TEST_CASE("sample: a write that fails is a failure") {
+TEST_CASE("sample: a failing write is a failure") {
   if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
   const TempFolder folder;
   fs::create_directory(folder / "images");
@@ -274,7 +274,7 @@ TEST_CASE("sample: a write that fails is a failure") {
   }
 }
 
-TEST_CASE("sample: a model that can't be used is refused") {
+TEST_CASE("sample: an unusable model is refused") {
   const TempFolder folder;
   ModelConfig grey;
   grey.image = {2, 2, 1};
@@ -297,7 +297,7 @@ TEST_CASE("sample: a model that can't be used is refused") {
   }
 }
 
-TEST_CASE("sample: an interrupt keeps a folder's finished images") {
+TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
   const TempFolder folder;
   const std::string slow = save_slow_model(folder).string();
   const fs::path images = folder / "images";
@@ -321,12 +321,12 @@ TEST_CASE("sample: an interrupt keeps a folder's finished images") {
                                   files.size(), images.string()));
 }
 
-TEST_CASE("sample: an interrupt leaves no part of a sheet") {
+TEST_CASE("sample: an interrupt leaves no partial sheet") {
   const TempFolder folder;
   const std::string slow = save_slow_model(folder).string();
   const fs::path sheets = folder / "sheets";
   fs::create_directory(sheets);
-  const FolderWatch watch(sheets);  // the program tries at once whether it can write there
+  const FolderWatch watch(sheets);  // the program first checks that it can write there
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "-o",
                           (sheets / "sheet.png").string()});
   REQUIRE(watch.wait());

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr int kPictures = 12;
 
-// A folder with a config and pictures to train on, for files named after a run.
+// A folder with a config and pictures to train on. The files of a run are named after it.
 class Workplace {
  public:
   Workplace() {
@@ -41,7 +41,7 @@ class Workplace {
   fs::path checkpoint(const std::string& run) const { return folder / (run + ".checkpoint"); }
   fs::path log(const std::string& run) const { return folder / (run + ".csv"); }
 
-  // The command line of a run, which keeps 4 pictures apart.
+  // The command line of a run that keeps 4 pictures for validation.
   std::vector<std::string> command(const std::string& run, std::vector<std::string> more) const {
     std::vector<std::string> words = {"train",
                                       "--data",
@@ -74,7 +74,7 @@ size_t steps_logged(const fs::path& log) {
   return rows > 0 ? rows - 1 : 0;
 }
 
-// Waits until a log has this many steps; whether it has, in a minute.
+// Waits up to a minute until a log has this many steps; returns whether it does.
 bool reaches(const fs::path& log, size_t steps) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   while (std::chrono::steady_clock::now() < deadline) {
@@ -84,13 +84,13 @@ bool reaches(const fs::path& log, size_t steps) {
   return false;
 }
 
-TEST_CASE("train: makes weights, a checkpoint and a log") {
+TEST_CASE("train: writes weights, a checkpoint and a log") {
   const Workplace place;
   const ProgramResult result = run_combiner(place.fresh("a", {"--steps", "5", "--batch", "3"}));
   REQUIRE(result.exit_code == 0);
   CHECK(result.out.starts_with(place.weights("a").string() + ": 5 steps, 15 images, validation "));
   CHECK(result.out.ends_with(" bits/dim\n"));
-  CHECK(result.err.starts_with("step 5, 15 images, "));  // the last step's validation
+  CHECK(result.err.starts_with("step 5, 15 images, "));  // the validation after the last step
 
   CHECK(load_weights(place.weights("a")).config == tiny_config());
   const CheckpointHeader header = read_checkpoint_header(place.checkpoint("a"));
@@ -102,14 +102,14 @@ TEST_CASE("train: makes weights, a checkpoint and a log") {
   CHECK(rows[5].starts_with("5,15,"));
   CHECK(std::distance(fs::directory_iterator(place.folder.path()), {}) == 2 + 3);
 
-  // The weights serve: to be evaluated, say, on the pictures kept apart.
+  // The weights can be used, for example to evaluate the pictures kept for validation.
   const ProgramResult eval =
       run_combiner({"eval", "--model", place.weights("a").string(), "--data",
                     (place.folder / "pictures").string(), "--precision", "f32"});
   CHECK(eval.exit_code == 0);
 }
 
-TEST_CASE("train: the options decide the course, and are kept in the checkpoint") {
+TEST_CASE("train: options control the training and are stored in the checkpoint") {
   const Workplace place;
   const ProgramResult result = run_combiner(place.fresh("a", {"--steps",
                                                               "2",
@@ -152,7 +152,7 @@ TEST_CASE("train: the options decide the course, and are kept in the checkpoint"
   CHECK_FALSE(fs::exists(place.checkpoint("a")));
   CHECK_FALSE(fs::exists(place.log("a")));
 
-  // Resumed, they stay, but for those given.
+  // Resuming keeps these options except for those given on the command line.
   const ProgramResult resumed = run_combiner(place.command(
       "b", {"--resume", (place.folder / "c").string(), "--steps", "4", "--lr", "0.125"}));
   REQUIRE(resumed.exit_code == 0);
@@ -162,7 +162,7 @@ TEST_CASE("train: the options decide the course, and are kept in the checkpoint"
   CHECK_FALSE(later.flips);
 }
 
-TEST_CASE("train: a wrong command line is told and nothing is made") {
+TEST_CASE("train: a wrong command line is reported and no file is written") {
   const Workplace place;
   const auto refuses = [&](const std::vector<std::string>& arguments,
                            const std::string& complaint) {
@@ -207,7 +207,7 @@ TEST_CASE("train: a wrong command line is told and nothing is made") {
   }
 }
 
-TEST_CASE("train: no file of a run may be another one of its files") {
+TEST_CASE("train: two files of a run may not be the same file") {
   const Workplace place;
   const std::string config = read_text(place.config());
   const auto refuses = [&](const std::vector<std::string>& more, const std::string& complaint) {
@@ -228,7 +228,7 @@ TEST_CASE("train: no file of a run may be another one of its files") {
   refuses({"--resume", place.weights("a").string()}, "--output and --resume are the same file");
 }
 
-TEST_CASE("train: what can't be done is told and nothing is made") {
+TEST_CASE("train: impossible requests are reported and no file is written") {
   const Workplace place;
   const auto refuses = [&](const std::vector<std::string>& arguments,
                            const std::string& complaint) {
@@ -258,7 +258,7 @@ TEST_CASE("train: what can't be done is told and nothing is made") {
   refuses(place.fresh("a", one), "pictures: can't open the data set");
   fs::rename(place.folder / "away", place.folder / "pictures");
 
-  // A picture is looked at when its turn comes; there is a checkpoint by then.
+  // A picture is only read when its turn comes. By then there is a checkpoint.
   ModelConfig wider = tiny_config();
   wider.image.width = 5;
   write_text(place.config(), to_json(wider));
@@ -270,7 +270,7 @@ TEST_CASE("train: what can't be done is told and nothing is made") {
   CHECK(run_combiner(place.fresh("a", {"--steps", "1", "--resize"})).exit_code == 0);
 }
 
-TEST_CASE("train: as many pictures kept apart as there are is an error") {
+TEST_CASE("train: keeping all pictures for validation is an error") {
   const Workplace place;
   const auto kept_apart = [&](int count) {
     return run_combiner({"train", "--config", place.config().string(), "--data",
@@ -287,10 +287,10 @@ TEST_CASE("train: as many pictures kept apart as there are is an error") {
   CHECK(none.err.empty());
 }
 
-TEST_CASE("train: pictures kept apart are not trained on") {
+TEST_CASE("train: validation pictures are not trained on") {
   const Workplace place;
   REQUIRE(run_combiner(place.fresh("a", {"--steps", "9"})).exit_code == 0);
-  // Other pictures in their place, the last by name: the same training.
+  // Replacing the validation pictures, the last by name, must not change the training.
   const auto others = tiny_pictures(4, 99);
   for (int64_t i = 0; i < 4; ++i) {
     Image image{kTinySide, kTinySide, std::vector<uint8_t>(3 * kTinySide * kTinySide)};
@@ -299,10 +299,10 @@ TEST_CASE("train: pictures kept apart are not trained on") {
   }
   REQUIRE(run_combiner(place.fresh("b", {"--steps", "9"})).exit_code == 0);
   CHECK((read_text(place.weights("a")) == read_text(place.weights("b"))));
-  CHECK(timeless_rows(place.log("a")) != timeless_rows(place.log("b")));  // another validation
+  CHECK(timeless_rows(place.log("a")) != timeless_rows(place.log("b")));  // the validation differs
 }
 
-// Without a decay, steps don't depend on how many there are to be.
+// Without a decay, a step does not depend on the total number of steps.
 const std::vector<std::string> kNoDecay = {"--decay", "0"};
 
 std::vector<std::string> steps(size_t number, std::vector<std::string> more = kNoDecay) {
@@ -310,7 +310,7 @@ std::vector<std::string> steps(size_t number, std::vector<std::string> more = kN
   return more;
 }
 
-TEST_CASE("train: --resume goes on as if nothing had been") {
+TEST_CASE("train: --resume continues as if training had not stopped") {
   const Workplace place;
   REQUIRE(run_combiner(place.fresh("straight", steps(8))).exit_code == 0);
   REQUIRE(run_combiner(place.fresh("broken", steps(3))).exit_code == 0);
@@ -321,13 +321,13 @@ TEST_CASE("train: --resume goes on as if nothing had been") {
   std::vector<std::string> expected = timeless_rows(place.log("straight"));
   std::vector<std::string> rows = timeless_rows(place.log("broken"));
   REQUIRE(rows.size() == 9);
-  // It was measured after its third step, then the last.
+  // The interrupted run has a validation after step 3 that the other run lacks.
   rows.erase(rows.begin() + 3);
   expected.erase(expected.begin() + 3);
   CHECK(rows == expected);
 }
 
-TEST_CASE("train: a checkpoint goes on only with what it was made with") {
+TEST_CASE("train: a checkpoint only resumes with the data and config that it was made with") {
   const Workplace place;
   REQUIRE(run_combiner(place.fresh("a", steps(3))).exit_code == 0);
   const std::string checkpoint = read_text(place.checkpoint("a"));
@@ -359,7 +359,7 @@ TEST_CASE("train: a checkpoint goes on only with what it was made with") {
   refuses(place.resumed("c", steps(5)), "is this a training checkpoint?");
 }
 
-TEST_CASE("train: an interrupt ends in good order, and --resume goes on from there") {
+TEST_CASE("train: an interrupt stops cleanly, and --resume continues from there") {
   const Workplace place;
   for (const int signal : {SIGINT, SIGTERM}) {
     const std::string run = fmt::format("signal{}", signal);
@@ -382,7 +382,7 @@ TEST_CASE("train: an interrupt ends in good order, and --resume goes on from the
   }
 }
 
-TEST_CASE("train: killed at any moment, it leaves a checkpoint to go on from") {
+TEST_CASE("train: killed at any moment, it leaves a checkpoint to resume from") {
   const Workplace place;
   const std::vector<std::string> always = {"--decay", "0", "--checkpoint-minutes", "0"};
   size_t made = 0;
@@ -403,7 +403,7 @@ TEST_CASE("train: killed at any moment, it leaves a checkpoint to go on from") {
   CHECK(timeless_rows(place.log("a")) == timeless_rows(place.log("straight")));
 }
 
-TEST_CASE("train: a full disk, or standard output, is an error") {
+TEST_CASE("train: a full disk or standard output is an error") {
   if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
   const Workplace place;
   for (const char* option : {"--checkpoint", "--log"}) {

@@ -17,12 +17,12 @@ namespace fs = std::filesystem;
 const DatasetOptions kTrain{.split = Split::train, .width = 32, .height = 32};
 const DatasetOptions kTest{.split = Split::test, .width = 32, .height = 32};
 
-// The value of a channel of a pixel of the made-up image `number`.
+// The value of one channel of one pixel in the made-up image `number`.
 uint8_t value(int number, int channel, int pixel) {
   return static_cast<uint8_t>(50 * number + 90 * channel + 7 * pixel + pixel / 32);
 }
 
-// Records of the images first to first + count - 1.
+// The records of images `first` to `first` + `count` - 1.
 std::string records(int first, int count, char label = 9) {
   std::string bytes;
   for (int number = first; number < first + count; ++number) {
@@ -54,7 +54,7 @@ std::vector<uint8_t> read(const Dataset& dataset, int64_t index) {
   return pixels;
 }
 
-TEST_CASE("CIFAR-10 batches are taken in the order of their numbers") {
+TEST_CASE("CIFAR-10 batches are sorted by their numbers") {
   const TempFolder folder;
   write(folder / "data_batch_10.bin", records(3, 1));
   write(folder / "data_batch_2.bin", records(1, 2));
@@ -77,7 +77,7 @@ TEST_CASE("CIFAR-10 batches are taken in the order of their numbers") {
   CHECK(read(*test, 1) == interleaved(8));
 }
 
-TEST_CASE("One CIFAR-10 file is a data set of its own") {
+TEST_CASE("A single CIFAR-10 file is a data set") {
   const TempFolder folder;
   write(folder / "some.bin", records(0, 3));
   for (const DatasetOptions& options : {kTrain, kTest}) {
@@ -87,7 +87,7 @@ TEST_CASE("One CIFAR-10 file is a data set of its own") {
   }
 }
 
-TEST_CASE("CIFAR-10 images are resampled when asked") {
+TEST_CASE("CIFAR-10 images are resampled on request") {
   const TempFolder folder;
   write(folder / "test_batch.bin", records(0, 2));
   CHECK_THAT(error_of([&] { open_dataset(folder.path(), {.width = 64, .height = 32}); }),
@@ -122,7 +122,7 @@ TEST_CASE("Damaged CIFAR-10 files are refused") {
              contains("test_batch.bin: can't open the file: No such file"));
 }
 
-TEST_CASE("The shared CIFAR-10 set has the images that its notes say") {
+TEST_CASE("The shared CIFAR-10 set has the number and the mean of images that its notes state") {
   const char* variable = std::getenv("COMBINER_SHARED");
   const fs::path shared =
       variable ? fs::path(variable) : fs::path(__FILE__).parent_path() / "../../../shared";
@@ -134,7 +134,7 @@ TEST_CASE("The shared CIFAR-10 set has the images that its notes say") {
   CHECK(train->size() == 49923);
   CHECK(test->size() == 4989);
 
-  // The published mean of the train images in each channel, as parts of 255.
+  // The published mean of the training images in each channel, as a fraction of 255.
   double sums[3] = {};
   std::vector<uint8_t> pixels(3072);
   for (int64_t i = 0; i < train->size(); ++i) {

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 const DatasetOptions kTrain{.split = Split::train, .width = 2, .height = 2};
 const DatasetOptions kTest{.split = Split::test, .width = 2, .height = 2};
 
-// A square of one value, written as a PNG.
+// Writes a square picture of one value as a PNG.
 void write_square(const fs::path& path, int side, uint8_t value) {
   fs::create_directories(path.parent_path());
   write_png(path, {side, side, std::vector<uint8_t>(static_cast<size_t>(3 * side * side), value)});
@@ -29,7 +29,7 @@ int first_byte(const Dataset& dataset, int64_t index) {
   return pixels[0];
 }
 
-TEST_CASE("A folder of pictures is both splits, sorted by name") {
+TEST_CASE("An undivided folder of pictures serves as both splits, sorted by name") {
   const TempFolder folder;
   write_square(folder / "b.png", 2, 20);
   write_square(folder / "a.png", 2, 10);
@@ -52,7 +52,7 @@ TEST_CASE("A single picture is a data set") {
   CHECK(first_byte(*dataset, 0) == 33);
 }
 
-TEST_CASE("A divided folder gives its train and its test pictures") {
+TEST_CASE("A divided folder yields its train and its test pictures") {
   const TempFolder folder;
   write_square(folder / "train/a.png", 2, 1);
   write_square(folder / "val/a.png", 2, 2);
@@ -64,7 +64,7 @@ TEST_CASE("A divided folder gives its train and its test pictures") {
   CHECK(first_byte(*open_dataset(folder.path(), kTest), 0) == 4);
 }
 
-TEST_CASE("A folder divided by size gives the pictures of the wanted size") {
+TEST_CASE("A folder divided by size yields the pictures of the wanted size") {
   const TempFolder folder;
   write_square(folder / "train_2x2/a.png", 2, 1);
   write_square(folder / "valid_2x2/a.png", 2, 2);
@@ -110,7 +110,7 @@ TEST_CASE("A damaged picture is an Error when it is read") {
   CHECK_THAT(error_of([&] { first_byte(*dataset, 1); }), contains("b.png: isn't an image"));
 }
 
-TEST_CASE("A path of no known kind is an Error that lists the kinds") {
+TEST_CASE("An unknown kind of path is an Error that lists the known kinds") {
   const TempFolder folder;
   const auto error = [](const fs::path& path) {
     return error_of([&] { open_dataset(path, kTest); });

@@ -17,7 +17,7 @@ std::string error(const std::string& header) {
   return error_of([&] { parse(npy(header)); });
 }
 
-TEST_CASE("NumPy's headers of all versions are understood") {
+TEST_CASE("Headers of all versions of NumPy's format are parsed") {
   const std::string text = "{'descr': '|u1', 'fortran_order': False, 'shape': (5, 192), }   \n";
   for (const int version : {1, 2, 3}) {
     INFO("version " << version);
@@ -29,7 +29,7 @@ TEST_CASE("NumPy's headers of all versions are understood") {
   }
 }
 
-TEST_CASE("A header may have its fields in any order and Python's other spellings") {
+TEST_CASE("A header may have its fields in any order and use Python's other notations") {
   const NpyHeader header =
       parse(npy("{\"shape\":(128116L,12288L),'fortran_order' : True,\"descr\": '<f4'}"));
   CHECK(header.dtype == "<f4");
@@ -40,7 +40,7 @@ TEST_CASE("A header may have its fields in any order and Python's other spelling
   CHECK(parse(npy("{'descr': '<i8', 'fortran_order': False, 'shape': (), }")).shape.empty());
 }
 
-TEST_CASE("What isn't a NumPy header is refused with the reason") {
+TEST_CASE("A malformed NumPy header is refused with a reason") {
   CHECK_THAT(error_of([] { parse(""); }), contains("a.npy: isn't a NumPy array"));
   CHECK_THAT(error_of([] { parse("\x89NUMPY\1"); }), contains("isn't a NumPy array"));
   CHECK_THAT(error_of([] { parse("\x93NUMPY"); }), contains("is of version 0 of NumPy's format"));
@@ -72,14 +72,14 @@ TEST_CASE("What isn't a NumPy header is refused with the reason") {
              contains("expected the end at character 54"));
 }
 
-TEST_CASE("A header cut anywhere is refused") {
+TEST_CASE("A truncated header is refused") {
   const std::string whole = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (5, 192), }");
   CHECK(error_of([&] { parse(whole); }) == "no Error was thrown");
   for (size_t length = 0; length < whole.size(); ++length) {
     INFO("length " << length);
     CHECK_THAT(error_of([&] { parse(whole.substr(0, length)); }), contains("a.npy: "));
   }
-  // The same text, cut where its length says.
+  // The header's text is truncated, and its length field agrees.
   const std::string text = whole.substr(10);
   for (size_t length = 0; length < text.size(); ++length) {
     INFO("text of length " << length);
@@ -87,7 +87,7 @@ TEST_CASE("A header cut anywhere is refused") {
   }
 }
 
-TEST_CASE("Written headers are read back and have one length") {
+TEST_CASE("Written headers are read back and all have the same length") {
   for (const std::array<int64_t, 2>& shape :
        {std::array<int64_t, 2>{0, 0}, {5, 192}, {INT64_MAX, INT64_MAX}}) {
     const std::string text = make_npy_header("|u1", shape);

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kRecords = 5;  // of the files that NumPy made
+constexpr int64_t kRecords = 5;  // in the files made by NumPy
 
 DatasetOptions options(int size, const fs::path& scratch, Split split = Split::test) {
   return {.split = split, .width = size, .height = size, .scratch = scratch};
@@ -32,7 +32,7 @@ std::vector<uint8_t> read(const Dataset& dataset, int64_t index) {
   return pixels;
 }
 
-// A record of the files that NumPy made, as pixels.
+// A record of the files made by NumPy, as pixels.
 std::vector<uint8_t> numpy_record(int64_t record) {
   std::vector<uint8_t> pixels;
   for (int pixel = 0; pixel < 64; ++pixel)
@@ -53,7 +53,7 @@ void write_npz(const fs::path& path, int size, const std::vector<int>& values,
   REQUIRE(writer.finish([] { return false; }));
 }
 
-TEST_CASE("NumPy's npz files are read, stored and compressed, in any order") {
+TEST_CASE("Stored and compressed npz files of NumPy are read in any order") {
   const TempFolder scratch;
   for (const char* name : {"stored.npz", "compressed.npz"}) {
     const fs::path path = npz_folder() / name;
@@ -65,11 +65,11 @@ TEST_CASE("NumPy's npz files are read, stored and compressed, in any order") {
     for (const int64_t record : {3, 0, 4, 4, 1, 2})
       CHECK(read(*dataset, record) == numpy_record(record));
     CHECK(dataset->describe(4) == path.string() + " record 4");
-    CHECK(fs::is_empty(scratch.path()));  // what is there has no name
+    CHECK(fs::is_empty(scratch.path()));  // scratch files have no name
   }
 }
 
-TEST_CASE("A folder's npz batches are taken in the order of their numbers") {
+TEST_CASE("npz batches in a folder are sorted by their numbers") {
   const TempFolder folder;
   write_npz(folder / "train_data_batch_10.npz", 2, {40});
   write_npz(folder / "train_data_batch_2.npz", 2, {20, 30}, NpzCompression::stored);
@@ -112,7 +112,7 @@ TEST_CASE("npz images of another size are refused or resampled") {
 TEST_CASE("A large compressed npz is read by many threads, in any order") {
   const TempFolder folder;
   Random random(1);
-  constexpr int kSize = 32, kMany = 150;  // seven pieces of decompression
+  constexpr int kSize = 32, kMany = 150;  // decompressed in seven chunks
   std::vector<std::vector<uint8_t>> images;
   NpzWriter writer(folder / "many.npz", kSize, NpzCompression::deflated);
   for (int i = 0; i < kMany; ++i)
@@ -134,7 +134,7 @@ TEST_CASE("A large compressed npz is read by many threads, in any order") {
   for (auto& each : equal) CHECK(each.get());
 }
 
-TEST_CASE("Without a folder for temporary files only stored npz files are read") {
+TEST_CASE("Without a folder for temporary files, only stored npz files can be read") {
   const TempFolder folder;
   const DatasetOptions nowhere = options(8, folder / "none");
   CHECK(open_dataset(npz_folder() / "stored.npz", nowhere)->size() == kRecords);
@@ -142,7 +142,7 @@ TEST_CASE("Without a folder for temporary files only stored npz files are read")
              contains("none: can't create a temporary file there: No such file"));
 }
 
-// What opening an npz with these members complains about.
+// The Error of opening an npz file with these members.
 std::string error_of_members(const std::vector<ZipFile>& members) {
   const TempFolder folder;
   const fs::path path = write_text(folder / "a.npz", stored_zip(members));
@@ -157,7 +157,7 @@ std::string header(const std::string& dtype, const std::string& shape) {
   return fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", dtype, shape);
 }
 
-TEST_CASE("An npz whose array isn't as it should be is refused") {
+TEST_CASE("An npz with an invalid array is refused") {
   const std::string two(24, 'x');
   CHECK(error_of_data(npy(header("|u1", "(2, 12)"), two)) == "no Error was thrown");
   CHECK(error_of_data(npy(header("|u1", "(0, 12)"))) == "no Error was thrown");
@@ -187,7 +187,7 @@ TEST_CASE("An npz whose array isn't as it should be is refused") {
              contains("has 25 bytes after its header; expected 2 records of 12"));
 }
 
-TEST_CASE("What isn't a zip archive is refused") {
+TEST_CASE("A file that isn't a zip archive is refused") {
   const TempFolder folder;
   const auto error = [&](const fs::path& path) {
     return error_of([&] { open_npz(path, options(8, folder.path())); });
@@ -202,14 +202,14 @@ TEST_CASE("What isn't a zip archive is refused") {
 TEST_CASE("A stored member of two sizes is refused") {
   const TempFolder folder;
   std::string archive = stored_zip({{"data.npy", npy(header("|u1", "(1, 12)"), "123456789012")}});
-  const size_t sizes = archive.find("PK\1\2") + 20;  // the directory has the compressed one first
+  const size_t sizes = archive.find("PK\1\2") + 20;  // the directory has the compressed size first
   archive[sizes] = archive[sizes + 1] = 0;
   const fs::path path = write_text(folder / "a.npz", archive);
   CHECK_THAT(error_of([&] { open_npz(path, options(2, folder.path())); }),
              contains("data.npy: is stored as 0 bytes; expected "));
 }
 
-// Opens the file and reads all its records.
+// Opens the file and reads all of its records.
 std::vector<std::vector<uint8_t>> read_all(const fs::path& path, const fs::path& scratch) {
   const auto dataset = open_npz(path, options(8, scratch));
   std::vector<std::vector<uint8_t>> records;
@@ -217,7 +217,7 @@ std::vector<std::vector<uint8_t>> read_all(const fs::path& path, const fs::path&
   return records;
 }
 
-TEST_CASE("An npz cut anywhere is refused") {
+TEST_CASE("A truncated npz is refused") {
   const TempFolder folder;
   for (const char* name : {"stored.npz", "compressed.npz"}) {
     const std::string whole = read_text(npz_folder() / name);
@@ -243,7 +243,7 @@ TEST_CASE("A damaged compressed npz never gives other images") {
       damaged[at] = static_cast<char>(damaged[at] ^ damage);
       const fs::path path = write_text(folder / "damaged.npz", damaged);
       try {
-        // Damage elsewhere (dates, labels) is none of ours.
+        // Damage to other parts (dates, labels) need not be detected.
         if (read_all(path, folder.path()) != expected)
           FAIL("byte " << at << " changed by " << damage << " gives other images");
       } catch (const Error& error) {

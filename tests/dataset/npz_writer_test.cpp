@@ -33,7 +33,7 @@ bool write(const fs::path& path, NpzCompression compression, int size,
   return writer.finish(cancelled);
 }
 
-TEST_CASE("What is written as npz is read back") {
+TEST_CASE("A written npz is read back") {
   const TempFolder folder;
   for (const NpzCompression compression : {NpzCompression::stored, NpzCompression::deflated}) {
     for (const int count : {0, 1, 9}) {
@@ -51,7 +51,7 @@ TEST_CASE("What is written as npz is read back") {
   }
 }
 
-TEST_CASE("The same images make the same npz") {
+TEST_CASE("The same images make the same npz file") {
   const TempFolder folder;
   const auto images = some_images(8, 20);
   for (const NpzCompression compression : {NpzCompression::stored, NpzCompression::deflated}) {
@@ -61,7 +61,7 @@ TEST_CASE("The same images make the same npz") {
   }
 }
 
-TEST_CASE("An npz that is cancelled or not finished leaves everything as it was") {
+TEST_CASE("Cancelling or not finishing an npz leaves the existing file unchanged") {
   const TempFolder folder;
   const fs::path path = write_text(folder / "images.npz", "older");
   const auto images = some_images(16, 300);

@@ -8,7 +8,7 @@
 namespace combiner {
 namespace {
 
-// Ten images of one pixel, (i, i, i).
+// Ten images of one pixel each; image i is (i, i, i).
 class Ten : public Dataset {
  public:
   int64_t size() const override { return 10; }
@@ -20,7 +20,7 @@ class Ten : public Dataset {
   std::string describe(int64_t index) const override { return "image " + std::to_string(index); }
 };
 
-TEST_CASE("A slice is a run of images of another data set") {
+TEST_CASE("A slice is a range of another data set's images") {
   const Slice last(std::make_shared<Ten>(), 7, 3);
   CHECK(last.size() == 3);
   CHECK(last.width() == 1);
@@ -32,7 +32,7 @@ TEST_CASE("A slice is a run of images of another data set") {
   CHECK(Slice(std::make_shared<Ten>(), 10, 0).size() == 0);
 }
 
-TEST_CASE("A slice beyond its data set is an Error") {
+TEST_CASE("A slice outside its data set is an Error") {
   const auto error = [](int64_t first, int64_t count) {
     return error_of([&] { Slice(std::make_shared<Ten>(), first, count); });
   };

@@ -1,4 +1,4 @@
-// Zip archives and NumPy arrays made byte by byte, so that the tests know exactly what is in them.
+// Zip archives and NumPy arrays made byte by byte, so that their exact contents are known.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +26,12 @@ struct ZipFile {
   std::string name, bytes;
 };
 
-// An archive of stored members.
+// A zip archive of uncompressed members.
 inline std::string stored_zip(const std::vector<ZipFile>& files) {
   std::string archive, directory;
   for (const ZipFile& file : files) {
-    // Version, flags, method, time, date, checksum, sizes, length of the name and of the rest.
+    // Version, flags, method, time, date, checksum, sizes, lengths of the name and of the extra
+    // field.
     const std::string facts = little_endian_text(20, 2) + std::string(8, '\0') +
                               little_endian_text(crc32_of(file.bytes), 4) +
                               little_endian_text(file.bytes.size(), 4) +
@@ -46,7 +47,7 @@ inline std::string stored_zip(const std::vector<ZipFile>& files) {
          std::string(2, '\0');
 }
 
-// An array's file of this version of the format, with this text as its header.
+// A .npy file of the given format version with `header` as its header text.
 inline std::string npy(const std::string& header, const std::string& numbers = {},
                        int version = 1) {
   return "\x93NUMPY" + little_endian_text(static_cast<uint64_t>(version), 1) + '\0' +

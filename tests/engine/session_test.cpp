@@ -21,7 +21,7 @@ Weights small_weights(Attention attention = Attention::axial_rowmajor) {
   return random_weights(config, random);
 }
 
-// One image's logits, all decoded alone.
+// The logits of an image that is decoded alone.
 std::vector<float> alone(const Weights& weights, const std::vector<uint8_t>& image,
                          Precision precision) {
   const std::span images(&image, 1);
@@ -39,7 +39,7 @@ TEST_CASE("session: images come, go and are cloned while others are decoded") {
     Random random(2);
     std::vector<std::vector<uint8_t>> pixels;
     for (int i = 0; i < 4; ++i) pixels.push_back(random_pixels(weights.config, random));
-    // The last is the first one's clone from position 5 on.
+    // State 3 is cloned from state 0 at position 5, so their images agree up to there.
     std::copy_n(pixels[0].begin(), 3 * 5, pixels[3].begin());
 
     Session session(model, 3);
@@ -73,7 +73,7 @@ TEST_CASE("session: images come, go and are cloned while others are decoded") {
   }
 }
 
-TEST_CASE("session: what is prefilled is what was decoded") {
+TEST_CASE("session: decoding after a prefill gives the same logits as decoding from the start") {
   for (const Precision precision : kPrecisions)
     for (const Attention attention : kAttentions) {
       const Weights weights = small_weights(attention);
@@ -98,7 +98,7 @@ TEST_CASE("session: what is prefilled is what was decoded") {
     }
 }
 
-TEST_CASE("model: threads that ask at once share one packing") {
+TEST_CASE("model: threads that ask for packed weights at the same time share them") {
   const Weights weights = small_weights();
   const Model model = model_of(weights);
   std::vector<const ModelWeights*> packed(4);

@@ -6,10 +6,10 @@
 namespace combiner {
 namespace {
 
-// 1 x 1 pixel of one value.
+// An image of 1 x 1 pixel of one value.
 Image dot(uint8_t value) { return {1, 1, {value, value, value}}; }
 
-// The red channel, a row of text per row.
+// The red channel as text, one line per row.
 std::string red(const Image& image) {
   std::string text;
   for (size_t i = 0; i < image.pixels.size(); i += 3) {
@@ -45,7 +45,7 @@ TEST_CASE("A contact sheet magnifies pixels but not gaps, and keeps colours") {
   CHECK(std::vector<int>(pixel, pixel + 3) == std::vector<int>{2, 12, 22});
 }
 
-TEST_CASE("A contact sheet that can't be is an Error") {
+TEST_CASE("An impossible contact sheet is an Error") {
   const std::vector<Image> images = {dot(1), dot(2), dot(3)};
   const auto error = [](const std::vector<Image>& all, int rows, int columns, int gap, int scale) {
     return error_of([&] { contact_sheet(all, rows, columns, gap, scale); });

@@ -1,4 +1,4 @@
-// Picture files made byte by byte, so that the tests know exactly what is in them.
+// Picture files made byte by byte, so that their exact contents are known.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ inline void write_bytes(const std::filesystem::path& path, std::span<const uint8
   if (!out) throw std::runtime_error("can't write " + path.string());
 }
 
-// A PNG chunk: length, kind, data and the CRC-32 of kind and data.
+// A PNG chunk: length, kind, data, and the CRC-32 of kind and data.
 inline Bytes png_chunk(std::string_view kind, const Bytes& data) {
   const Bytes checked = join({bytes_of(kind), data});
   uint32_t crc = 0xFFFFFFFF;
@@ -52,7 +52,7 @@ inline Bytes png_chunk(std::string_view kind, const Bytes& data) {
   return join({big_endian(static_cast<uint32_t>(data.size())), checked, big_endian(~crc)});
 }
 
-// A zlib stream of one block that isn't compressed.
+// A zlib stream with one uncompressed block.
 inline Bytes zlib_stored(const Bytes& data) {
   const auto size = static_cast<uint32_t>(data.size());
   uint32_t low = 1;
@@ -76,7 +76,8 @@ enum PngColour : uint8_t {
   png_rgba = 6
 };
 
-// `samples` holds the rows as PNG packs them; `extra` the chunks before the pixels (PLTE, tRNS).
+// `samples` holds the rows as PNG packs them; `extra` holds the chunks before the pixels (PLTE,
+// tRNS).
 inline Bytes png(int width, int height, int bits, PngColour colour, const Bytes& samples,
                  const Bytes& extra = {}) {
   const size_t row_bytes = samples.size() / static_cast<size_t>(height);
@@ -96,7 +97,8 @@ inline Bytes png(int width, int height, int bits, PngColour colour, const Bytes&
                png_chunk("IEND", {})});
 }
 
-// A BMP whose rows, bottom row first, are padded to 4 bytes; `palette` holds blue, green, red, 0.
+// A BMP. `rows` starts with the bottom row, each padded to 4 bytes; `palette` holds blue, green,
+// red, 0.
 inline Bytes bmp(int width, int height, int bits, const Bytes& rows, const Bytes& palette = {}) {
   const auto offset = static_cast<uint32_t>(54 + palette.size());
   return join(
@@ -108,7 +110,8 @@ inline Bytes bmp(int width, int height, int bits, const Bytes& rows, const Bytes
        little_endian(static_cast<uint32_t>(palette.size() / 4)), little_endian(0), palette, rows});
 }
 
-// An uncompressed TIFF of one strip: 8, 16 or 32 (floating-point) bits a sample, 3 samples a pixel.
+// An uncompressed TIFF with one strip: 8, 16 or 32 (floating-point) bits per sample and 3 samples
+// per pixel.
 inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples) {
   const auto entry = [](uint32_t tag, uint32_t type, uint32_t count, uint32_t value) {
     return join({little_endian(tag, 2), little_endian(type, 2), little_endian(count),
@@ -123,19 +126,19 @@ inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples) {
   return join({bytes_of("II"), little_endian(42, 2), little_endian(8), little_endian(kEntries, 2),
                entry(256, kLong, 1, static_cast<uint32_t>(width)),
                entry(257, kLong, 1, static_cast<uint32_t>(height)),
-               entry(258, kShort, 3, kAfterDirectory),               // bits a sample
+               entry(258, kShort, 3, kAfterDirectory),               // bits per sample
                entry(259, kShort, 1, 1),                             // no compression
                entry(262, kShort, 1, 2),                             // RGB
                entry(273, kLong, 1, kPixels),                        // the strip
-               entry(277, kShort, 1, 3),                             // samples a pixel
-               entry(278, kLong, 1, static_cast<uint32_t>(height)),  // rows a strip
+               entry(277, kShort, 1, 3),                             // samples per pixel
+               entry(278, kLong, 1, static_cast<uint32_t>(height)),  // rows per strip
                entry(279, kLong, 1, static_cast<uint32_t>(samples.size())),
                entry(339, kShort, 1, bits == 32 ? 3 : 1),  // floating-point or unsigned
                little_endian(0), bits_of_sample, bits_of_sample, bits_of_sample, samples});
 }
 
-// A JPEG of 16 x 8 pixels, the left half about (200, 120, 40), the right half about (20, 60, 200),
-// made with OpenCV's encoder at quality 90.
+// A JPEG of 16 x 8 pixels, with a left half of about (200, 120, 40) and a right half of about (20,
+// 60, 200), encoded by OpenCV at quality 90.
 inline Bytes small_jpeg() {
   return {
       // clang-format off
@@ -162,7 +165,7 @@ inline Bytes small_jpeg() {
   };
 }
 
-// The same with an EXIF segment that says how to turn it.
+// The same JPEG with an EXIF segment that gives its orientation.
 inline Bytes turned_jpeg(uint8_t orientation) {
   const Bytes jpeg = small_jpeg();
   const Bytes exif = join({bytes_of(std::string_view("Exif\0\0MM\0*\0\0\0\x08", 14)),

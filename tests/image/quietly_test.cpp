@@ -10,7 +10,7 @@
 namespace combiner {
 namespace {
 
-TEST_CASE("quietly swallows what its function prints and nothing else") {
+TEST_CASE("quietly discards what its function prints and nothing else") {
   if (!threads_can_have_own_descriptors()) SKIP_TEST("threads can't have their own descriptors");
   const std::string printed = stderr_of([] {
     std::fputs("before ", stderr);
@@ -24,7 +24,7 @@ TEST_CASE("quietly swallows what its function prints and nothing else") {
   CHECK(printed == "before after");
 }
 
-TEST_CASE("quietly leaves other threads their standard error") {
+TEST_CASE("quietly leaves the standard error of other threads alone") {
   const std::string printed = stderr_of([] {
     std::promise<void> inside;
     std::promise<void> done;
@@ -42,7 +42,7 @@ TEST_CASE("quietly leaves other threads their standard error") {
   CHECK(printed == "heard");
 }
 
-TEST_CASE("quietly hands over results and exceptions") {
+TEST_CASE("quietly passes on results and exceptions") {
   CHECK(quietly([] { return 42; }) == 42);
   CHECK_THROWS_AS(quietly([] { throw std::runtime_error("loud"); }), std::runtime_error);
 }

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Writes a file and reads it as an image.
+// Writes the bytes to a file and reads it as an image.
 Image read_bytes(const Bytes& bytes, const char* name = "picture") {
   const TempFolder folder;
   write_bytes(folder / name, bytes);
@@ -27,7 +27,7 @@ std::string error_of_bytes(const Bytes& bytes) {
   return error_of([&] { read_bytes(bytes); });
 }
 
-// 3 x 2 pixels.
+// An image of 3 x 2 pixels.
 const Bytes kSamples = {1, 2, 3, 40, 50, 60, 255, 0, 128, 7, 8, 9, 0, 255, 1, 100, 99, 98};
 const Image kImage{3, 2, kSamples};
 
@@ -51,7 +51,7 @@ TEST_CASE("Grey becomes red = green = blue") {
   CHECK(read_bytes(png(2, 1, 1, png_grey, {0x80})) == black_and_white);
 }
 
-TEST_CASE("A palette is looked up") {
+TEST_CASE("A palette image gets its palette's colours") {
   const Image expected{2, 1, {10, 20, 30, 200, 100, 50}};
   const Bytes palette = png_chunk("PLTE", {200, 100, 50, 10, 20, 30});
   CHECK(read_bytes(png(2, 1, 8, png_palette, {1, 0}, palette)) == expected);
@@ -59,7 +59,7 @@ TEST_CASE("A palette is looked up") {
   CHECK(read_bytes(bmp(2, 1, 8, {1, 0, 0, 0}, {50, 100, 200, 0, 30, 20, 10, 0})) == expected);
 }
 
-TEST_CASE("An opaque alpha channel is dropped, any other refused") {
+TEST_CASE("An opaque alpha channel is dropped, and any other is refused") {
   CHECK(read_bytes(png(2, 1, 8, png_rgba, {1, 2, 3, 255, 4, 5, 6, 255})) ==
         Image{2, 1, {1, 2, 3, 4, 5, 6}});
   CHECK(read_bytes(png(1, 1, 8, png_grey_alpha, {9, 255})) == Image{1, 1, {9, 9, 9}});
@@ -74,7 +74,7 @@ TEST_CASE("An opaque alpha channel is dropped, any other refused") {
   CHECK_THAT(error_of_bytes(png(1, 1, 8, png_palette, {0}, palette)), contains("alpha 128"));
 }
 
-TEST_CASE("Samples of other than 8 bits are refused") {
+TEST_CASE("Samples without exactly 8 bits are refused") {
   const char* const expected = "picture: has samples of 16 bits; expected 8; convert it first";
   CHECK_THAT(error_of_bytes(png(1, 1, 16, png_grey, {1, 2})), contains(expected));
   CHECK_THAT(error_of_bytes(png(1, 1, 16, png_rgb, {7, 7, 8, 8, 9, 9})), contains(expected));
@@ -83,7 +83,7 @@ TEST_CASE("Samples of other than 8 bits are refused") {
   CHECK_THAT(error_of_bytes(rgb_tiff(1, 1, 32, Bytes(12))), contains("32 bits, floating-point"));
 }
 
-TEST_CASE("A JPEG is read, and turned upright") {
+TEST_CASE("A JPEG is read and rotated upright") {
   const auto is_near = [](const Image& image, int x, int y, std::initializer_list<int> colour) {
     const uint8_t* pixel = &image.pixels[static_cast<size_t>(3 * (y * image.width + x))];
     for (const int value : colour) {
@@ -100,14 +100,14 @@ TEST_CASE("A JPEG is read, and turned upright") {
   CHECK(is_near(plain, 0, 7, orange));
   CHECK(is_near(plain, 15, 0, blue));
 
-  const Image turned = read_bytes(turned_jpeg(6));  // to be turned clockwise by a quarter
+  const Image turned = read_bytes(turned_jpeg(6));  // the tag asks for a quarter turn clockwise
   REQUIRE(turned.width == 8);
   REQUIRE(turned.height == 16);
   CHECK(is_near(turned, 0, 0, orange));
   CHECK(is_near(turned, 7, 15, blue));
 }
 
-TEST_CASE("A picture cut short anywhere is refused, and nothing is printed") {
+TEST_CASE("A truncated picture is refused, and nothing is printed") {
   const std::vector<Bytes> pictures = {png(3, 2, 8, png_rgb, kSamples), bmp(3, 2, 24, kBmpRows),
                                        ppm(), rgb_tiff(3, 2, 8, kSamples), turned_jpeg(1)};
   const TempFolder folder;
@@ -133,7 +133,7 @@ TEST_CASE("A picture cut short anywhere is refused, and nothing is printed") {
 TEST_CASE("A picture with any byte changed is read or refused, and nothing is printed") {
   const TempFolder folder;
   const fs::path path = folder / "changed";
-  // The image, or nothing where there was an Error, for every changed byte.
+  // For every changed byte the image, or nullopt if reading threw an Error.
   const auto read_all_changes = [&](Bytes picture) {
     std::vector<std::optional<Image>> images;
     for (uint8_t& byte : picture) {
@@ -159,13 +159,13 @@ TEST_CASE("A picture with any byte changed is read or refused, and nothing is pr
       read_all_changes(picture);
     }
   });
-  // The other formats have no checksums.
+  // Only PNG has checksums that guarantee the right pixels.
   for (const auto& image : from_png) CHECK((!image || *image == kImage));
   if (!threads_can_have_own_descriptors()) SKIP_TEST("threads can't have their own descriptors");
   CHECK(printed == "");
 }
 
-TEST_CASE("What isn't a picture is refused by name") {
+TEST_CASE("A path that isn't a picture is refused by name") {
   const TempFolder folder;
   CHECK_THAT(error_of([&] { read_image(folder / "none.png"); }),
              contains("none.png: can't open the file: No such file"));
@@ -177,11 +177,11 @@ TEST_CASE("What isn't a picture is refused by name") {
              contains("picture: isn't an image of a format that OpenCV reads"));
 }
 
-TEST_CASE("A picture that claims to be enormous is refused") {
+TEST_CASE("A picture that claims an enormous size is refused") {
   const std::string message = error_of_bytes(bmp(2'000'000, 2'000'000, 24, kBmpRows));
   CHECK_THAT(message, contains("picture: is damaged, truncated, too large"));
   CHECK_THAT(message, contains("OpenCV: "));
-  // Within OpenCV's limits, past ours; mostly a hole in the file.
+  // Within OpenCV's limits but beyond ours. Most of the file is a hole.
   const TempFolder folder;
   const fs::path path = folder / "big.pgm";
   write_bytes(path, bytes_of("P5\n20000 10000\n255\n"));
@@ -190,7 +190,7 @@ TEST_CASE("A picture that claims to be enormous is refused") {
              contains("big.pgm: is too large: 20000x10000 pixels"));
 }
 
-TEST_CASE("Threads can read at once") {
+TEST_CASE("Several threads can read at once") {
   const TempFolder folder;
   const fs::path path = folder / "shared.png";
   write_bytes(path, png(3, 2, 8, png_rgb, kSamples));

@@ -8,7 +8,7 @@
 namespace combiner {
 namespace {
 
-// An image with red as given, green = 255 - red and blue = 7.
+// An image with the given red values, green = 255 - red and blue = 7.
 Image from_red(int width, int height, std::initializer_list<int> red) {
   Image image{width, height, {}};
   for (const int value : red) {
@@ -19,12 +19,12 @@ Image from_red(int width, int height, std::initializer_list<int> red) {
   return image;
 }
 
-TEST_CASE("An image of the wanted size stays as it is") {
+TEST_CASE("An image of the wanted size is unchanged") {
   const Image image = from_red(3, 2, {1, 20, 255, 0, 99, 7});
   CHECK(resize_to(image, 3, 2) == image);
 }
 
-TEST_CASE("Shrinking takes the mean over areas") {
+TEST_CASE("Shrinking averages over areas") {
   const Image by_two = from_red(4, 4,
                                 {0, 10, 100, 102,   //
                                  20, 30, 104, 106,  //
@@ -33,7 +33,7 @@ TEST_CASE("Shrinking takes the mean over areas") {
   CHECK(resize_to(by_two, 2, 2) == from_red(2, 2, {15, 103, 8, 102}));
   CHECK(resize_to(by_two, 1, 1) == from_red(1, 1, {57}));  // 912 / 16
 
-  // Each new pixel covers 1.5 x 1.5 old ones: weights 4, 2, 2, 1 of 9.
+  // Each new pixel covers 1.5 x 1.5 old ones, with weights of 4/9, 2/9, 2/9 and 1/9.
   const Image by_half_more = from_red(3, 3,
                                       {90, 0, 9,  //
                                        0, 0, 0,   //
@@ -41,7 +41,7 @@ TEST_CASE("Shrinking takes the mean over areas") {
   CHECK(resize_to(by_half_more, 2, 2) == from_red(2, 2, {40, 4, 0, 8}));
 }
 
-TEST_CASE("What doesn't have the wanted proportions is cut to its centre") {
+TEST_CASE("An image of another aspect ratio is cropped to its centre") {
   const Image wide = from_red(6, 2,
                               {255, 255, 10, 20, 255, 255,  //
                                255, 255, 30, 40, 255, 255});
@@ -53,7 +53,7 @@ TEST_CASE("What doesn't have the wanted proportions is cut to its centre") {
   CHECK(resize_to(tall, 2, 1) == from_red(2, 1, {10, 20}));
 }
 
-TEST_CASE("A part is resampled without regard to its proportions or to what is around it") {
+TEST_CASE("A part is resampled regardless of its aspect ratio and its surroundings") {
   const Image image = from_red(4, 3,
                                {255, 255, 255, 255,  //
                                 255, 10, 30, 255,    //
@@ -73,7 +73,7 @@ TEST_CASE("Enlarging interpolates") {
   REQUIRE(ramp.pixels.size() == 3 * 8 * 8);
   for (size_t x = 1; x < 8; ++x) {
     INFO("column " << x);
-    // The cubic overshoots beside an edge, but rises between the two old centres (1.5 and 5.5).
+    // The cubic overshoots beside an edge but rises between the two old centres (1.5 and 5.5).
     if (x >= 2 && x <= 5) CHECK(ramp.pixels[3 * x] > ramp.pixels[3 * (x - 1)]);
     CHECK(ramp.pixels[3 * x] == ramp.pixels[3 * (8 * 7 + x)]);
   }

@@ -1,4 +1,4 @@
-// What a call prints to standard error.
+// Captures what a call prints to standard error.
 #pragma once
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 namespace combiner {
 
-// Everything that any thread of the process prints to standard error while `function` runs.
+// Everything that the process, on any thread, prints to standard error while `function` runs.
 template <class Function>
 std::string stderr_of(Function function) {
   const TempFolder folder;
@@ -31,7 +31,7 @@ std::string stderr_of(Function function) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Some sandboxes forbid what `quietly` does.
+// Whether unshare(CLONE_FILES), which `quietly` uses, is permitted. Some sandboxes forbid it.
 inline bool threads_can_have_own_descriptors() {
   return std::async(std::launch::async, [] { return ::unshare(CLONE_FILES) == 0; }).get();
 }

@@ -25,7 +25,7 @@ Image random_image(int width, int height) {
   return image;
 }
 
-// Lets no file of this process grow past `bytes`, as a full disk would.
+// Limits the size of this process's files to `bytes`, to simulate a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {
@@ -44,12 +44,12 @@ class FileSizeLimit {
   sighandler_t handler_;
 };
 
-TEST_CASE("A PNG reads back as it was written") {
+TEST_CASE("A PNG reads back as written") {
   const TempFolder folder;
   const fs::path path = folder / "image.png";
   for (const auto& [width, height] : {std::pair(1, 1), {7, 5}, {32, 32}, {1, 300}, {129, 65}}) {
     const Image image = random_image(width, height);
-    write_png(path, image);  // over the one before
+    write_png(path, image);  // overwrites the previous one
     CHECK(read_image(path) == image);
   }
   const Image flat{200, 100, std::vector<uint8_t>(3 * 200 * 100, 77)};
@@ -82,7 +82,7 @@ TEST_CASE("A PNG that can't be written is an Error and leaves nothing behind") {
   CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 1);
 }
 
-TEST_CASE("An image whose pixels don't fit its size isn't written") {
+TEST_CASE("An image whose number of pixels doesn't match its size isn't written") {
   const TempFolder folder;
   CHECK_THROWS_AS(write_png(folder / "a.png", Image{2, 2, std::vector<uint8_t>(11)}),
                   std::invalid_argument);

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kSizes[] = {1, 3, 7, 8, 17, 33};
 constexpr double kGeluScale = 1.5957691216057308;  // 2 sqrt(2 / pi)
 
-// gelu(x) = x gate(x) with gate = 1 / (1 + e^-u), u = kGeluScale (x + 0.044715 x^3).
+// gelu(x) = x gate(x), where gate(x) = 1 / (1 + e^-u) and u = kGeluScale (x + 0.044715 x^3).
 double gelu_exponent(double x) { return kGeluScale * (x + 0.044715 * x * x * x); }
 double gate(double x) { return 1 / (1 + std::exp(-gelu_exponent(x))); }
 double gelu(double x) { return x * gate(x); }
@@ -23,9 +23,10 @@ double gelu_slope(double x) {
   return gate(x) + x * du * gate(x) * (1 - gate(x));
 }
 
-// u is off by five relative units, so e^-u by 5 |u| of them and 4 of its own; the gate by the part
-// 1 - gate of that, and by two of its own. Below e^-87 it stops falling. What becomes a bfloat16
-// has an exponential to 2^-13 and a reciprocal to 2^-14.
+// u has a relative error of five units, so e^-u has one of 5 |u| units plus four of its own. The
+// gate inherits 1 - gate of that error and adds two units of its own. The gate stops falling below
+// e^-87. For bfloat16 results the exponential is only accurate to 2^-13 and the reciprocal to
+// 2^-14.
 constexpr double kSmallestGate = 2e-38;
 template <class T>
 double gate_error(double x) {
@@ -39,7 +40,7 @@ template <class T>
 double gelu_error(double x) {
   return std::abs(x) * gate_error<T>(x) + kFloatUnit * std::abs(gelu(x));
 }
-// gate (1 - gate) is a difference of values up to the gate; x du is off by five units.
+// gate (1 - gate) is a difference of values of at most the gate; x du is off by five units.
 template <class T>
 double gelu_slope_error(double x) {
   const double x_du = std::abs(x) * kGeluScale * (1 + 3 * 0.044715 * x * x);
@@ -48,7 +49,7 @@ double gelu_slope_error(double x) {
          kFloatUnit * std::abs(gelu_slope(x));
 }
 
-// Values about zero, and at both tails.
+// Values around zero and in both tails.
 template <class T>
 PaddedMatrix<T> inputs(int64_t rows, int64_t columns) {
   Random random(1);
@@ -150,9 +151,10 @@ TEST_CASE("The plain gelu and its derivative agree with the tanh form and finite
         (reference::gelu(x + kStep) - reference::gelu(x - kStep)) / (2 * kStep);
     worst_slope = std::max(worst_slope, std::abs(gelu_slope(x) - difference));
   }
-  // Doubles of up to 12 are off by 1e-15.
+  // Doubles of up to 12 have errors of 1e-15.
   CHECK(worst_value < 1e-14);
-  // That over the step, and the third derivative, about 1, times a sixth of the step's square.
+  // That error divided by the step, plus a sixth of the step's square times the third derivative,
+  // which is about 1.
   CHECK(worst_slope < 1e-9);
 }
 

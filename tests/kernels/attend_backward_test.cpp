@@ -13,7 +13,7 @@
 namespace combiner {
 namespace {
 
-// A matrix of sums, and of their errors.
+// A matrix of sums, with a bound on the error of each.
 struct Sums {
   std::vector<double> value, error;
   int64_t columns;
@@ -36,7 +36,7 @@ struct Sums {
     for (int64_t i = 0; i < actual.view().rows; ++i)
       for (int64_t d = 0; d < columns; ++d) {
         const auto at = static_cast<size_t>(i * columns + d);
-        // What is rounded is off already.
+        // The value to be rounded already has an error.
         bounds.add(actual(i, d), value[at], (1 + unit) * error[at] + unit * std::abs(value[at]));
       }
   }
@@ -76,13 +76,13 @@ struct OutputGradient {
   }
 };
 
-// By how much of themselves d_out, P and dS may be off because they are rounded for products.
+// The relative error of d_out, P and dS from rounding them for products.
 template <class T>
 double product_rounding() {
   return std::is_same_v<T, bfloat16> && amx_available() ? kBfloat16Unit : 0.0;
 }
 
-// With P = exp(logit - lse) and dS = P (d_out . V - delta), lse and delta as given:
+// With P = exp(logit - lse) and dS = P (d_out . V - delta), for the given lse and delta, adds:
 // d_query += scale dS K, d_key += scale dS^T Q, d_value += P^T d_out.
 template <class T>
 void add_gradient(const AttentionCase<T>& c, const OutputGradient& output, Sums& d_query,
@@ -90,15 +90,15 @@ void add_gradient(const AttentionCase<T>& c, const OutputGradient& output, Sums&
   const int64_t head_dim = c.head_dim();
   const auto e = static_cast<double>(head_dim);
   const double rounding = product_rounding<T>();
-  // Terms of the longest sums here, and some operations on them.
+  // The number of terms in the longest sums here, plus a few operations on them.
   const double sum_error = static_cast<double>(std::max(c.keys(), c.queries()) + 4) * kFloatUnit;
   for (int64_t i = 0; i < c.queries(); ++i)
     for (int64_t j = 0; j < c.visible_keys(i); ++j) {
       const double logit = c.logit(i, j);
       const double distance = std::abs(logit - output.lse(i, 0));
       const double p = std::exp(logit - output.lse(i, 0));
-      // The logit's sum, the subtraction, the exponential (to 2^-13 if it is rounded anyway). What
-      // is below the smallest float is zero.
+      // Errors of the logit's sum, the subtraction and the exponential (2^-13 if it is rounded
+      // anyway). A value below the smallest float becomes zero.
       const double p_error = p * (kFloatUnit * ((e + 2) * c.logit_magnitude(i, j) + distance + 5) +
                                   (rounding > 0 ? 0x1p-13 : 0.0)) +
                              0x1p-120;
@@ -112,7 +112,7 @@ void add_gradient(const AttentionCase<T>& c, const OutputGradient& output, Sums&
           p_error * std::abs(product) + p * ((e + 3) * kFloatUnit + rounding) * magnitude;
       const auto add = [&](Sums& to, int64_t row, int64_t d, double a, double a_error, double b,
                            double b_rounding = 0.0) {
-        // What is rounded is off already, so its rounding is of a little more than itself.
+        // The value to be rounded already has an error, so its rounding error is slightly larger.
         const double rounded = rounding * (std::abs(a) + a_error);
         const double error = a_error + rounded;
         to.add(
@@ -127,8 +127,8 @@ void add_gradient(const AttentionCase<T>& c, const OutputGradient& output, Sums&
     }
 }
 
-// Any gradient and delta will do; the lse must be the logits' own or larger, as one merged with
-// other parts.
+// Any gradient and delta will do. The lse must be at least that of the logits, as it is after
+// merging with other parts.
 template <class T>
 OutputGradient random_output_gradient(const AttentionCase<T>& c, Random& random) {
   Scratch scratch;
@@ -209,7 +209,7 @@ void check_causal_and_full() {
   });
 }
 
-TEST_CASE("attend_causal_and_full_backward agrees with plain loops twice") {
+TEST_CASE("attend_causal_and_full_backward agrees with plain loops") {
   for_each_instruction_set([] {
     check_causal_and_full<float>();
     check_causal_and_full<bfloat16>();
@@ -220,8 +220,8 @@ TEST_CASE("attend_causal_and_full_backward agrees with plain loops twice") {
 
 constexpr int64_t kQueries = 17, kRowKeys = 17, kAboveKeys = 5, kHeadDim = 3;
 
-// Attention in double over a row part (causal) and another (strict), from one flat buffer of
-// queries, row keys, row values, other keys and other values; the sum of d_out . out.
+// Attention in double over a row part (causal) and another part (strict). `x` is a flat buffer of
+// queries, row keys, row values, other keys and other values. Returns the sum of d_out . out.
 double objective(const std::vector<double>& x, const PaddedMatrix<float>& d_out) {
   const double* query = x.data();
   const double* row_key = query + kQueries * kHeadDim;
@@ -295,7 +295,7 @@ TEST_CASE("attend_backward of merged parts agrees with finite differences") {
       error += (gradient[k] - expected) * (gradient[k] - expected);
       norm += expected * expected;
     }
-    // Logits, softmax, merge, delta and two sums: some ten roundings of sums of at most 22 terms.
+    // Logits, softmax, merge, delta and two sums: about ten roundings of sums of at most 22 terms.
     CHECK(std::sqrt(error / norm) < 10 * std::sqrt(22.0) * kFloatUnit);
   });
 }

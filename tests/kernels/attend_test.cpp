@@ -15,15 +15,15 @@ namespace {
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
-// By how much of itself each weight of attend and attend_spans may be off because it is rounded for
-// the product with the values: an exponential to 2^-13, then bfloat16.
+// The relative error of each weight in attend and attend_spans from rounding it for the product
+// with the values: 2^-13 of the exponential, plus that of bfloat16.
 template <class T>
 double weight_rounding() {
   return std::is_same_v<T, bfloat16> && amx_available() ? kBfloat16Unit + 0x1p-13 : 0.0;
 }
 
-// A query's attention over the visible keys of some parts in one softmax, and how far off floats
-// may be if they are rounded so.
+// A query's attention over the visible keys of several parts in one softmax, with bounds on the
+// errors of a computation in float whose weights are rounded this way.
 struct Attended {
   std::vector<double> out, out_error;
   double lse = kNothing, lse_error = 0;
@@ -40,7 +40,7 @@ Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i, 
   std::vector<Key> keys;
   for (const AttentionCase<T>* part : parts)
     for (int64_t j = 0; j < part->visible_keys(i); ++j)
-      // A sum of head_dim products, after the query's scaling.
+      // The error of a sum of head_dim products, after scaling the query.
       keys.push_back(
           {part, j, part->logit(i, j),
            static_cast<double>(head_dim + 2) * kFloatUnit * part->logit_magnitude(i, j)});
@@ -61,9 +61,9 @@ Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i, 
     spread += std::exp(key.logit - maximum) * (maximum - key.logit);
   }
   result.lse = maximum + std::log(sum);
-  // An exponential is off by 4 u, or what its rounding adds, and by the error of its argument; the
-  // sum by n u more; a logarithm turns relative errors into absolute ones. Each part's lse, and
-  // each merge of two, is a sum of numbers of the logits' size.
+  // An exponential is off by 4 u, or by the error that its rounding adds, and by the error of its
+  // argument; the sum adds n u. A logarithm turns relative errors into absolute ones. The lse of
+  // each part, and each merge of two parts, is a sum of numbers of the logits' magnitude.
   const auto n = static_cast<double>(keys.size());
   const auto merges = static_cast<double>(parts.size());
   result.lse_error =
@@ -76,8 +76,8 @@ Attended attended(const std::vector<const AttentionCase<T>*>& parts, int64_t i, 
     for (int64_t d = 0; d < head_dim; ++d) {
       const double value = key.part->value(key.j, d);
       result.out[static_cast<size_t>(d)] += weight * value;
-      // A weight below the smallest float may be zero; next to a sum of 2^-80 where the logits are
-      // not diminished by their maximum.
+      // A weight below the smallest float may become zero. Where logits are not reduced by their
+      // maximum, the sum that the weight belongs to may be as small as 2^-80.
       result.out_error[static_cast<size_t>(d)] +=
           (weight * weight_error + (rounding > 0 ? 0x1p-45 : 0x1p-120)) * std::abs(value);
     }
@@ -132,11 +132,11 @@ TEST_CASE("attend agrees with a plain softmax, under every mask") {
   });
 }
 
-TEST_CASE("attend gives nothing where no key is visible") {
+TEST_CASE("attend outputs zeros where no key is visible") {
   for_each_instruction_set([] {
     Scratch scratch;
     Random random(2);
-    // Queries 0 to 2 see nothing; then no keys at all; then no queries.
+    // Queries 0 to 2 see no key. After that come cases with no keys and with no queries.
     const AttentionCase<float> some(5, 4, 7, Visible::strict(-2), random);
     AttendResult<float> result(5, 7);
     attend(some.tile(), result.output(), Merge::replace, scratch);
@@ -175,7 +175,7 @@ void check_causal_and_full() {
   });
 }
 
-TEST_CASE("attend_causal_and_full agrees with a plain softmax twice") {
+TEST_CASE("attend_causal_and_full agrees with two plain softmaxes") {
   for_each_instruction_set([] {
     check_causal_and_full<float>();
     check_causal_and_full<bfloat16>();
@@ -202,7 +202,8 @@ void check_merge() {
           INFO(describe(above));
           CHECK(worst_error<T>({&row, &above, &third}, result) <= 1.0);
 
-          // The other way round the first part, and what is merged into, may be empty.
+          // In the reverse order the first part, and the result that others are merged into, may be
+          // empty.
           attend(third.tile(), result.output(), Merge::replace, scratch);
           attend(above.tile(), result.output(), Merge::merge, scratch);
           attend(row.tile(), result.output(), Merge::merge, scratch);
@@ -211,14 +212,14 @@ void check_merge() {
         }
 }
 
-TEST_CASE("Merged parts are one softmax over all their keys") {
+TEST_CASE("Merging parts is one softmax over all their keys") {
   for_each_instruction_set([] {
     check_merge<float>();
     check_merge<bfloat16>();
   });
 }
 
-TEST_CASE("Merging into an empty part replaces it, whatever it holds") {
+TEST_CASE("Merging into an empty part replaces it, whatever it contains") {
   for_each_instruction_set([] {
     Scratch scratch;
     Random random(4);
@@ -288,14 +289,14 @@ void check_hidden_keys() {
   }
 }
 
-TEST_CASE("What hidden keys hold does not change a bit") {
+TEST_CASE("The contents of hidden keys do not change a bit") {
   for_each_instruction_set([] {
     check_hidden_keys<float>();
     check_hidden_keys<bfloat16>();
   });
 }
 
-// Some heads side by side, and each alone.
+// Several heads side by side must agree with each head alone.
 template <class T>
 void check_heads() {
   constexpr int64_t kHeads = 3, kQueries = 37, kKeys = 70;
@@ -332,14 +333,15 @@ void check_heads() {
     }
 }
 
-TEST_CASE("attend of heads side by side is that of each") {
+TEST_CASE("attend of heads side by side equals attend of each head") {
   for_each_instruction_set([] {
     check_heads<float>();
     check_heads<bfloat16>();
   });
 }
 
-// Keys or values in 8 bits; times their scales, powers of two, they are bfloat16.
+// Keys or values in 8 bits. Their scales are powers of two, so their products with the scales are
+// exact in bfloat16.
 struct Int8Rows {
   std::vector<int8_t> whole;
   std::vector<float> scales;
@@ -356,8 +358,8 @@ struct Int8Rows {
   }
 };
 
-// Lines of keys as decoding has them, all heads side by side, one maybe in 8 bits, and what one
-// position makes of them.
+// Checks the attention of one position over spans of keys laid out as in decoding: all heads side
+// by side, and possibly one span in 8 bits.
 template <class T>
 void check_spans(int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys,
                  int64_t int8_keys, Random& random) {
@@ -410,9 +412,10 @@ void check_spans(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
       }
       most_key = std::max(most_key, sum);
     }
-    // By tiles, keys in 8 bits see the query as whole numbers up to 127 x 128: a logit is off by
-    // this, and with it its weight, and again the sum of all. Weights of values in 8 bits are whole
-    // numbers up to 32767 of the largest scale, which is at most twice any other.
+    // With tile registers, 8-bit keys are multiplied by a query rounded to whole numbers up to 127
+    // x 128. This shifts a logit by at most off_by; it shifts the key's weight, and the sum of all
+    // weights, by as much again. The weights of 8-bit values are rounded to whole numbers up to
+    // 32767, relative to the largest scale, which is at most twice any other.
     const double off_by = scale * most_key * most_query / (2 * 127 * 128);
     const double of_weights = static_cast<double>(int8_keys) * most_value / 32767;
 
@@ -427,7 +430,7 @@ void check_spans(int64_t heads, int64_t head_dim, const std::vector<int64_t>& ke
   CHECK(bounds.worst() <= 1.0);
 }
 
-TEST_CASE("attend_spans is one softmax over the keys of all lines, for each head") {
+TEST_CASE("attend_spans is one softmax over the keys of all spans, for each head") {
   for_each_instruction_set([] {
     Random random(8);
     for (const int64_t heads : {1, 3})
@@ -441,7 +444,7 @@ TEST_CASE("attend_spans is one softmax over the keys of all lines, for each head
   });
 }
 
-TEST_CASE("Scratch of another tile does not matter") {
+TEST_CASE("Scratch left over from another tile does not matter") {
   for_each_instruction_set([] {
     Random random(7);
     const AttentionCase<float> large(33, 64, 32, Visible::causal(), random);

@@ -1,4 +1,4 @@
-// Random tiles of attention, and which of their keys are visible.
+// Random attention tiles with a mask.
 #pragma once
 
 #include <algorithm>
@@ -40,12 +40,12 @@ struct AttentionCase {
             visible};
   }
 
-  // Keys that query i attends.
+  // The number of keys that query i attends to.
   int64_t visible_keys(int64_t i) const {
-    if (visible.first > keys()) return keys();  // `all` is further than a sum with it can say
+    if (visible.first > keys()) return keys();  // `all` is too large to add to
     return std::clamp<int64_t>(visible.first + visible.step * i, 0, keys());
   }
-  // A logit, and the sum of its products' magnitudes.
+  // A logit, and the sum of the magnitudes of its products.
   double logit(int64_t i, int64_t j) const {
     double sum = 0;
     for (int64_t d = 0; d < head_dim(); ++d) sum += query(i, d) * key(j, d);
@@ -58,11 +58,11 @@ struct AttentionCase {
   }
 };
 
-// Odd sizes, and some about a vector's and a block of queries' (16).
+// Odd sizes, and sizes around a vector's width and a block of queries (16).
 inline constexpr int64_t kQueryCounts[] = {1, 3, 16, 17, 33};
 inline constexpr int64_t kKeyCounts[] = {1, 3, 8, 17, 33};
 inline constexpr int64_t kHeadDims[] = {1, 3, 8, 17, 32, 40};
-// Of each kind; below, beside and beyond the keys.
+// Masks of every kind, with offsets before, among and beyond the keys.
 inline const Visible kVisible[] = {Visible::all(),      Visible::causal(),    Visible::causal(5),
                                    Visible::causal(-4), Visible::causal(100), Visible::strict(),
                                    Visible::strict(3),  Visible::strict(-20)};
@@ -77,7 +77,7 @@ void for_each_attention_case(const Test& test) {
           test(AttentionCase<T>(queries, keys, head_dim, visible, random));
 }
 
-// What goes with an attend: out, rounded and lse, with rows apart.
+// The buffers of attend's output: out, rounded and lse, with gaps between their rows.
 template <class T>
 struct AttendResult {
   PaddedMatrix<float> out;
@@ -90,7 +90,7 @@ struct AttendResult {
     return {out.view().data,       out.view().stride, rounded.view().data,
             rounded.view().stride, lse.view().data,   lse.view().stride};
   }
-  // Whether `rounded` is `out` rounded, and nothing was written between the rows.
+  // Whether `rounded` equals `out` after rounding, and nothing was written between the rows.
   bool consistent() const {
     bool right = out.gaps_kept() && rounded.gaps_kept() && lse.gaps_kept();
     for (int64_t i = 0; i < out.view().rows; ++i)

@@ -16,7 +16,7 @@ constexpr int64_t kSizes[] = {1, 3, 7, 17, 33, 255, 256};
 struct Softmax {
   std::vector<double> probabilities;
   double maximum = 0, nats = 0;
-  // The mean distance of the logits from the maximum, under the softmax.
+  // The mean distance of the logits from their maximum, weighted by the softmax.
   double spread = 0;
 };
 
@@ -59,7 +59,7 @@ void check(int64_t rows, int64_t columns, double deviation) {
     const auto row = static_cast<size_t>(i);
     const Softmax s = softmax_of(logits, i, columns, targets[row]);
     const double distance = s.maximum - logits(i, targets[row]);
-    // An exponential is off by 4 u, and by the rounding of its argument, the distance from the
+    // An exponential is off by 4 u and by the rounding of its argument, the distance from the
     // maximum; the sum adds n u. A logarithm turns a relative error into an absolute one.
     const double sum_error = (n + 5 + s.spread) * kFloatUnit;
     bounds.add(nats[row], s.nats,
@@ -69,9 +69,9 @@ void check(int64_t rows, int64_t columns, double deviation) {
       const double p = s.probabilities[static_cast<size_t>(j)];
       const double expected = kScale * (p - (is_target ? 1.0 : 0.0));
       const double p_error = p * (sum_error + (6 + s.maximum - logits(i, j)) * kFloatUnit);
-      // At the target the sum itself is taken away, with the error that it has.
+      // At the target the kernel subtracts the sum itself, with the error that the sum has.
       const double error = kScale * (p_error + (is_target ? sum_error + 3 * kFloatUnit : 0.0));
-      // Exponentials below the smallest float are zero.
+      // Exponentials below the smallest float become zero.
       bounds.add(d_logits(i, j), expected,
                  error + storing_error<T>(std::abs(expected) + error) + 0x1p-125);
     }
@@ -126,7 +126,7 @@ TEST_CASE("The gradient of cross_entropy agrees with finite differences") {
   };
   ErrorBounds bounds;
   for (int64_t j = 0; j < kColumns; ++j)
-    // The step's square, and a softmax's error as above.
+    // The step's square, plus the error of a softmax as above.
     bounds.add(d_logits[static_cast<size_t>(j)],
                (nats_at(j, kStep) - nats_at(j, -kStep)) / (2 * kStep),
                kStep * kStep + (kColumns + 10) * kFloatUnit);

@@ -1,4 +1,4 @@
-// The exponentials of simd-inl.h under every instruction set.
+// Tests the exponentials of simd-inl.h under every instruction set.
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
 
-// In place; the count is one of whole vectors.
+// Computes in place. The size must be a multiple of the vector width.
 void Exp(std::vector<float>& x) {
   const hn::ScalableTag<float> d;
   for (size_t i = 0; i < x.size(); i += hn::Lanes(d))
@@ -24,7 +24,7 @@ void ExpCoarse(std::vector<float>& x) {
   for (size_t i = 0; i < x.size(); i += hn::Lanes(d))
     hn::StoreU(FastExpCoarse(d, hn::LoadU(d, x.data() + i)), d, x.data() + i);
 }
-// What FastExp may be off by, in units of the last place.
+// The error allowed to FastExp, in units in the last place.
 double ExpUnits() { return HWY_NATIVE_FMA ? 2.0 : 2.25; }
 
 }  // namespace combiner::HWY_NAMESPACE
@@ -43,7 +43,7 @@ HWY_EXPORT(ExpUnits);
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// From -87.3 to 88 in small steps, those about zero smaller.
+// Small steps from -87.3 to 88, and smaller ones around zero.
 std::vector<float> arguments() {
   std::vector<float> x;
   for (int i = -873000; i <= 880000; ++i) x.push_back(static_cast<float>(i) * 1e-4f);
@@ -52,7 +52,7 @@ std::vector<float> arguments() {
   return x;
 }
 
-// The largest error relative to e^x, and in units of its last place.
+// The largest errors: relative to e^x, and in units in its last place.
 struct Worst {
   double relative = 0, units = 0;
 };
@@ -67,7 +67,7 @@ Worst worst_error(const std::vector<float>& x, const std::vector<float>& actual)
   return worst;
 }
 
-// Of -infinity, -1e30, -88, infinity and 1e30, then zeros.
+// Applies `exp` to -infinity, -1e30, -88, infinity and 1e30, followed by zeros.
 std::vector<float> at_ends(void (*exp)(std::vector<float>&)) {
   std::vector<float> x(64, 0.0f);
   x[0] = -kInfinity;
@@ -83,7 +83,7 @@ std::vector<float> at_ends(void (*exp)(std::vector<float>&)) {
   return x;
 }
 
-TEST_CASE("FastExp is right to two units in the last place") {
+TEST_CASE("FastExp is accurate to two units in the last place") {
   const std::vector<float> x = arguments();
   for_each_instruction_set([&] {
     std::vector<float> y = x;
@@ -98,7 +98,7 @@ TEST_CASE("FastExp is right to two units in the last place") {
   });
 }
 
-TEST_CASE("FastExpCoarse is right to 2^-13") {
+TEST_CASE("FastExpCoarse is accurate to 2^-13") {
   const std::vector<float> x = arguments();
   for_each_instruction_set([&] {
     std::vector<float> y = x;

@@ -31,7 +31,7 @@ void check() {
       for (int64_t j = 0; j < columns; ++j) {
         most = std::max<double>(most, std::abs(from(i, j)));
         const double kept = static_cast<double>(scale) * whole.row(i)[j];
-        // Half a step, and what 1 / scale of 16 bits and the product with it may be off.
+        // Half a step, plus the errors of 1 / scale, which has 16 bits, and of the product with it.
         CHECK(std::abs(from(i, j) - kept) <= scale * (0.5 + 127 * (0x1p-15 + 3 * kFloatUnit)));
         CHECK(rounded(i, j) == to_float(from_double<T>(kept)));
       }
@@ -42,7 +42,7 @@ void check() {
   }
 }
 
-// Wherever in the row it stands, and of either sign.
+// At every place in the row and with either sign.
 template <class T>
 void check_not_finite() {
   constexpr int64_t kColumns = 45;
@@ -62,14 +62,14 @@ void check_not_finite() {
 
 }  // namespace
 
-TEST_CASE("Rows of 8-bit integers are the nearest to what they were made of") {
+TEST_CASE("Rows of 8-bit integers are the nearest to the original numbers") {
   for_each_instruction_set([] {
     check<float>();
     check<bfloat16>();
   });
 }
 
-TEST_CASE("A row of 8-bit integers with a number that is not finite has no finite scale") {
+TEST_CASE("A row of 8-bit integers whose original has a non-finite number has no finite scale") {
   for_each_instruction_set([] {
     check_not_finite<float>();
     check_not_finite<bfloat16>();

@@ -11,7 +11,7 @@ namespace combiner {
 namespace {
 
 constexpr int64_t kSizes[] = {1, 3, 7, 8, 17, 33, 128};
-constexpr double kEpsilon = 1e-6f;  // as the kernel gets it
+constexpr double kEpsilon = 1e-6f;  // as passed to the kernel
 
 struct Moments {
   double mean = 0, inverse_deviation = 0, mean_magnitude = 0;
@@ -48,9 +48,9 @@ void check_forward(int64_t rows, int64_t columns, double offset, double deviatio
   const auto n = static_cast<double>(columns);
   for (int64_t i = 0; i < rows; ++i) {
     const Moments m = moments_of(x, i, columns);
-    // The mean is a sum of n terms and a division. Its error e shifts every centred value by e, and
-    // adds e^2 to the variance. Besides, the variance is a sum of n squares, each off by 3 u, and
-    // its root halves what comes of it.
+    // The mean is a sum of n terms and a division. Its error e shifts every centred value by e and
+    // adds e^2 to the variance. The variance is also a sum of n squares, each off by 3 u; the
+    // square root halves the relative error.
     const double mean_error = (n + 1) * kFloatUnit * m.mean_magnitude;
     const double square = mean_error * m.inverse_deviation * mean_error * m.inverse_deviation;
     const double deviation_error = (n + 8) * kFloatUnit + square;
@@ -80,7 +80,7 @@ TEST_CASE("layer_norm agrees with a plain loop") {
       for (const int64_t rows : {1, 5}) {
         check_forward<float>(rows, columns, 0.0, 1.0);
         check_forward<bfloat16>(rows, columns, 0.0, 1.0);
-        // Far from zero the difference of two large sums would lose the variance.
+        // Far from zero, computing the variance as a difference of two large sums would lose it.
         check_forward<float>(rows, columns, 1000.0, 1.0);
         check_forward<float>(rows, columns, -0.01, 1e-6);
         check_forward<float>(rows, columns, 0.0, 1e6);
@@ -123,7 +123,7 @@ TEST_CASE("layer_norm_backward agrees with a plain loop") {
         PaddedMatrix<float> y(rows, columns);
         layer_norm<float>(x.view(), weight.data(), weight.data(), 1e-6f, y.view(), moments.data());
 
-        // The gradients are added to what is there.
+        // The gradients are added to existing values.
         const PaddedMatrix<float> d_x_before(rows, columns, random);
         PaddedMatrix<float> d_x = d_x_before;
         const std::vector<float> d_weight_before = random.normals(size);
@@ -158,7 +158,7 @@ TEST_CASE("layer_norm_backward agrees with a plain loop") {
           }
           for (int64_t j = 0; j < columns; ++j) {
             const double added = (g(j) - mean_g - normal(j) * mean_gn) * scale;
-            // A sum of n products of three factors, and seven operations on what comes of it.
+            // A sum of n products of three factors, and seven operations on the result.
             const double magnitude = scale * (std::abs(g(j)) + mean_g_magnitude +
                                               std::abs(normal(j)) * mean_gn_magnitude);
             const double expected = d_x_before(i, j) + added;
@@ -167,7 +167,7 @@ TEST_CASE("layer_norm_backward agrees with a plain loop") {
           }
         }
         for (size_t j = 0; j < size; ++j) {
-          // Products of three factors, one a difference, added row by row.
+          // Products of three factors, one of them a difference, summed over the rows.
           const double units = static_cast<double>(rows + 3) * kFloatUnit;
           bounds.add(d_weight[j], weight_sum[j], units * weight_magnitude[j]);
           bounds.add(d_bias[j], bias_sum[j], units * bias_magnitude[j]);
@@ -179,7 +179,7 @@ TEST_CASE("layer_norm_backward agrees with a plain loop") {
   });
 }
 
-// A function of one row, and its gradient by layer_norm_backward, against finite differences.
+// The gradient of a function of one row by layer_norm_backward, against finite differences.
 TEST_CASE("layer_norm_backward agrees with finite differences") {
   constexpr int64_t kColumns = 7;
   constexpr double kStep = 1e-6;
@@ -210,7 +210,7 @@ TEST_CASE("layer_norm_backward agrees with finite differences") {
     error += (d_x[j] - expected) * (d_x[j] - expected);
     norm += expected * expected;
   }
-  // Some twenty roundings (see above); the differences themselves are off by 1e-9.
+  // About twenty roundings (see above). The finite differences themselves are off by 1e-9.
   CHECK(std::sqrt(error / norm) < 20 * kFloatUnit);
 }
 

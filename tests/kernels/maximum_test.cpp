@@ -52,8 +52,8 @@ TEMPLATE_TEST_CASE("maximum is the greater of each pair", "", float, bfloat16) {
   });
 }
 
-TEMPLATE_TEST_CASE("a maximum's gradient goes to the first asked of its equals", "", float,
-                   bfloat16) {
+TEMPLATE_TEST_CASE("a maximum's gradient goes to the first of equal elements that asks for it", "",
+                   float, bfloat16) {
   for_each_instruction_set([] {
     Random random(2);
     for (const size_t size : kSizes) {

@@ -8,14 +8,14 @@
 namespace combiner {
 namespace {
 
-// Panels are 16 wide, blocks up to six rows high and four panels wide. Products are cut into 16
-// panels, 48 rows and 256 inputs; by tile registers into 16 or 32 rows, in another order from 65
-// on.
+// A panel is 16 outputs wide; a register block has up to six rows and four panels. Products are
+// blocked by 16 panels, 48 rows and 256 inputs; with tile registers by 16 or 32 rows, in a
+// different order from 65 rows on.
 constexpr int64_t kOuts[] = {1, 15, 16, 17, 65, 273};
 constexpr int64_t kIns[] = {1, 3, 33, 300};
 constexpr int64_t kRows[] = {0, 1, 3, 6, 7, 40, 50, 75};
 
-// What products compute with, in place of the weights.
+// The weights that products actually compute with.
 template <class Weight>
 PaddedMatrix<double> rounded(const PaddedMatrix<float>& weights) {
   const Matrix<const float> from = weights.view();
@@ -35,14 +35,15 @@ PaddedMatrix<double> rounded(const PaddedMatrix<float>& weights) {
   return result;
 }
 
-// x > 0 cut to so many bits of mantissa.
+// Truncates the mantissa of x > 0 to 16 bits.
 float cut_to_16_bits(float x) {
   int exponent = 0;
   const float mantissa = std::frexp(x, &exponent);
   return std::ldexp(std::floor(std::ldexp(mantissa, 16)), exponent - 16);
 }
 
-// And in place of the inputs: beside int8 weights, whole multiples of a row's largest / 127.
+// The inputs that products actually compute with: for int8 weights, rounded to multiples of the
+// row's largest magnitude / 127.
 template <class Weight, class X>
 PaddedMatrix<double> rounded_inputs(const PaddedMatrix<X>& x) {
   const Matrix<const X> from = x.view();
@@ -105,8 +106,8 @@ TEST_CASE("multiply_panels agrees with a plain loop") {
   });
 }
 
-// Products of every number of rows up to 13, of 16 and of 64, whole and in two ranges of panels,
-// are those of each row alone, bit by bit.
+// Products of every number of rows up to 13, and of 16, 40 and 64 rows, must equal those of each
+// row alone bit for bit, both with all panels at once and in two ranges of panels.
 template <class X, class Weight, class Y>
 void check_rows_apart() {
   Random random(2);
@@ -141,7 +142,7 @@ void check_rows_apart() {
   }
 }
 
-// What a sampled picture's independence of the batch and the threads rests on.
+// The independence of a sampled picture from the batch and the threads rests on this.
 TEST_CASE("The bits of a row depend neither on the number of rows nor on the range of panels") {
   for_each_instruction_set([] {
     check_rows_apart<float, float, float>();
@@ -154,8 +155,9 @@ TEST_CASE("The bits of a row depend neither on the number of rows nor on the ran
   });
 }
 
-// Row 1 is all zeros, row 2 smaller than a scale can be; rows 3 and 4 are no numbers.
-TEST_CASE("Products with int8 weights of inputs that have no scale") {
+// Row 1 is all zeros and row 2 is smaller than a scale can be. Rows 3 and 4 contain non-finite
+// numbers.
+TEST_CASE("Products of int8 weights with inputs that have no scale") {
   for_each_instruction_set([] {
     Random random(4);
     constexpr int64_t kIn = 21, kOut = 20;
@@ -182,7 +184,7 @@ TEST_CASE("Products with int8 weights of inputs that have no scale") {
   });
 }
 
-TEST_CASE("A range of panels touches its own outputs alone") {
+TEST_CASE("A range of panels writes only its own outputs") {
   Random random(3);
   const PaddedMatrix<float> weights(50, 5, random);
   const PanelWeights panels = PanelWeights::pack<float>(weights.view());
@@ -229,7 +231,7 @@ void check_transposed() {
     }
 }
 
-TEST_CASE("Panels of transposed weights, and packed in place of others, are the same") {
+TEST_CASE("Packing transposed weights, or packing over other weights, makes the same panels") {
   for_each_instruction_set([] {
     check_transposed<float>();
     check_transposed<bfloat16>();

@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kGridRows = 5;
 constexpr int64_t kGridColumns = 7;
 
-// Angles that tell rows, columns and pairs apart.
+// Angles that differ between rows, columns and pairs.
 double angle_of(int64_t position, int64_t pair, int64_t quarter) {
   const auto row = static_cast<double>(position / kGridColumns);
   const auto column = static_cast<double>(position % kGridColumns);
@@ -58,7 +58,7 @@ void check(int64_t first, int64_t rows, int64_t heads, int64_t quarter) {
         const std::complex<double> turned =
             point * std::polar(1.0, rotation == Rotation::forward ? angle : -angle);
         const double expected = j == a ? turned.real() : turned.imag();
-        // Two products with rounded factors and a sum, and the result's own rounding.
+        // Two products with rounded factors and a sum, plus the rounding of the result.
         const double unit = std::is_same_v<To, float> ? 0 : 0x1p-8;
         const double bound = 4 * 0x1p-24 * std::abs(point) + unit * std::abs(expected) + 1e-12;
         worst = std::max(worst, std::abs(to(i, j) - expected) / bound);
@@ -74,7 +74,7 @@ void check(int64_t first, int64_t rows, int64_t heads, int64_t quarter) {
   }
 }
 
-TEST_CASE("rotate_heads turns pairs of numbers by the angles of their places") {
+TEST_CASE("rotate_heads rotates pairs of numbers by the angles of their positions") {
   for_each_instruction_set([] {
     for (const int64_t quarter : {1, 2, 3, 8, 16, 80})
       for (const auto& [first, rows, heads] : {std::tuple(0, 1, 1), std::tuple(0, 35, 2),

@@ -31,7 +31,7 @@ void check_convert() {
   }
 }
 
-TEST_CASE("convert rounds floats as to_bfloat16 does and keeps the rest") {
+TEST_CASE("convert rounds floats as to_bfloat16 does and is exact otherwise") {
   for_each_instruction_set([] {
     check_convert<float, float>();
     check_convert<float, bfloat16>();
@@ -40,8 +40,9 @@ TEST_CASE("convert rounds floats as to_bfloat16 does and keeps the rest") {
   });
 }
 
-TEST_CASE("convert to bfloat16 has the bits of to_bfloat16 for every kind of float") {
-  // All upper halves with lower halves about the ties: zeros, denormals, infinities, NaNs.
+TEST_CASE("convert to bfloat16 gives the bits of to_bfloat16 for every kind of float") {
+  // All upper halves (zeros, denormals, infinities and NaNs among them), with lower halves around
+  // the ties.
   std::vector<float> from;
   for (uint32_t upper = 0; upper < 0x10000; ++upper)
     for (const uint32_t lower : {0x0u, 0x1u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu})
@@ -81,7 +82,7 @@ void check_column_sums() {
     }
 }
 
-TEST_CASE("add_column_sums adds the rows") {
+TEST_CASE("add_column_sums sums over the rows") {
   for_each_instruction_set([] {
     check_column_sums<float>();
     check_column_sums<bfloat16>();
@@ -164,9 +165,9 @@ TEST_CASE("head_products are the heads' dot products") {
   });
 }
 
-// Kernels of another instruction set sum in another order. Were the switch without effect, the
+// Kernels of different instruction sets sum in different orders. If the switch had no effect, the
 // other tests would test one instruction set many times.
-TEST_CASE("Instruction sets are switched") {
+TEST_CASE("Instruction sets can be switched") {
   const std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
   if (targets.size() == 1) SKIP_TEST("this machine has one instruction set");
   Random random(5);
@@ -176,7 +177,7 @@ TEST_CASE("Instruction sets are switched") {
     std::vector<float>& out = results.emplace_back(50);
     head_products<float>(a.view(), b.view(), 64, {out.data(), 50, 1});
   });
-  // With tile registers the best one is tried without them too.
+  // With tile registers, the best instruction set is also tested without them.
   REQUIRE(results.size() == targets.size() + (amx_available() ? 1 : 0));
   CHECK(results.front() != results.back());
 }

@@ -12,7 +12,7 @@
 namespace combiner {
 namespace {
 
-// Rows that are whole cache lines and begin with one, and all others.
+// Rows that consist of whole, aligned cache lines, and rows that do not.
 template <class T>
 void check() {
   constexpr auto kLine = static_cast<int64_t>(64 / sizeof(T));
@@ -41,7 +41,7 @@ void check() {
 
 }  // namespace
 
-TEST_CASE("stream_store copies rows and touches nothing else, wherever they go") {
+TEST_CASE("stream_store copies rows at any alignment and writes nothing else") {
   for_each_instruction_set([] {
     check<float>();
     check<bfloat16>();

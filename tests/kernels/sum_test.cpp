@@ -9,10 +9,11 @@
 namespace combiner {
 namespace {
 
-TEST_CASE("sum adds up every value once, and nothing beyond") {
+TEST_CASE("sum adds every value once and reads nothing beyond them") {
   for_each_instruction_set([] {
     for (const size_t size : {0, 1, 3, 7, 8, 31, 32, 33, 64, 127, 128, 129, 200, 1000}) {
-      // Whole numbers, whose sums are exact in any order; the values around are not to be read.
+      // Sums of these whole numbers are exact in any order. The values around them must not be
+      // read.
       std::vector<float> values(size + 2, 1e30f);
       std::iota(values.begin() + 1, values.end() - 1, 1.0f);
       const auto count = static_cast<float>(size);

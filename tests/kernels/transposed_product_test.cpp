@@ -7,8 +7,8 @@
 namespace combiner {
 namespace {
 
-// Tiles are of 16 rows and columns, read two at a time, and of 32 depths; 512 depths are multiplied
-// at once, of 256 rows and columns.
+// A tile has 16 rows, 16 columns and a depth of 32; tiles are read two at a time. Products are
+// blocked by a depth of 512 and by 256 rows and columns.
 constexpr int64_t kDepths[] = {0, 1, 31, 32, 65, 513, 1040};
 constexpr int64_t kSizes[] = {1, 15, 16, 17, 47, 64, 81};
 
@@ -26,7 +26,7 @@ void check(int64_t depth, int64_t rows, int64_t columns, Random& random, Scratch
   }
 }
 
-TEST_CASE("Products of a transpose by tile registers agree with a plain loop") {
+TEST_CASE("Products of a transpose with tile registers agree with a plain loop") {
   if (!amx_available()) return;
   Random random(1);
   Scratch scratch;

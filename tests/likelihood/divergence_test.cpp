@@ -23,13 +23,13 @@ Weights model(uint64_t seed, Tokens tokens = Tokens::pixel) {
   return random_weights(small_config(tokens, Attention::axial_rowmajor, kHeight, kWidth), random);
 }
 
-// `weights` and a little noise.
+// `weights` with a little relative noise.
 Weights near(const Weights& weights, double deviation) {
   Random random(9);
   Weights other(weights.config);
   for (size_t i = 0; i < other.values.size(); ++i)
     other.values[i] =
-        weights.values[i] * static_cast<float>(1 + random.normal(deviation));  // zeros stay
+        weights.values[i] * static_cast<float>(1 + random.normal(deviation));  // zeros stay zero
   return other;
 }
 
@@ -44,7 +44,7 @@ Divergence measure(const Weights& reference, const Weights& model, const Dataset
                             [](int64_t, int64_t, double) { return true; });
 }
 
-// The sums of the definition, in double.
+// The sums of the definition, computed in double.
 double plain_kl(const std::vector<double>& reference, const std::vector<double>& logits) {
   double kl = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
@@ -54,7 +54,7 @@ double plain_kl(const std::vector<double>& reference, const std::vector<double>&
   return kl;
 }
 
-TEST_CASE("divergence: a model is no distance from itself") {
+TEST_CASE("divergence: a model has no divergence from itself") {
   const MemoryDataset images = pictures(3);
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
     const Weights weights = model(1, tokens);
@@ -68,9 +68,9 @@ TEST_CASE("divergence: a model is no distance from itself") {
   }
 }
 
-TEST_CASE("divergence: agrees with the definition, computed by the reference model") {
+TEST_CASE("divergence: agrees with the definition, computed with the reference model") {
   const MemoryDataset images = pictures(2);
-  // The models may differ in all but what they speak of.
+  // The models may differ in everything except the images that they are models of.
   const Weights reference = model(1), nearby = near(reference, 0.1),
                 other = model(2, Tokens::subpixel);
   const auto logits = [](const Weights& weights, const std::vector<uint8_t>& pixels) {
@@ -93,7 +93,7 @@ TEST_CASE("divergence: agrees with the definition, computed by the reference mod
     const auto subpixels = static_cast<double>(2 * pixels.size());
     const Divergence divergence = measure(reference, *weights, images);
     CHECK_THAT(divergence.kl_divergence, WithinRel(kl / subpixels, 1e-4));
-    CHECK(std::abs(kl - reversed) > 1e-3 * kl);  // so the order of the two was checked
+    CHECK(std::abs(kl - reversed) > 1e-3 * kl);  // so this test would notice the two swapped
     CHECK_THAT(divergence.reference_bits_per_dim,
                WithinRel(reference_nats / subpixels / std::numbers::ln2, 1e-5));
     CHECK_THAT(divergence.bits_per_dim, WithinRel(nats / subpixels / std::numbers::ln2, 1e-5));
@@ -109,7 +109,7 @@ TEST_CASE("divergence: grows with the square of small changes") {
   CHECK_THAT(large / small, WithinAbs(100, 20));
 }
 
-TEST_CASE("divergence: the same bits whatever the number of threads, of the first images") {
+TEST_CASE("divergence: equal bits for any number of threads, over the first images") {
   const MemoryDataset images = pictures(7);
   const Weights reference = model(1), other = near(reference, 0.1);
   const Divergence one = measure(reference, other, images, {.limit = 6, .threads = 1});
@@ -123,7 +123,7 @@ TEST_CASE("divergence: the same bits whatever the number of threads, of the firs
   CHECK(measure(reference, other, images, {.limit = 100}).images == 7);
 }
 
-TEST_CASE("divergence: reports each image and stops when told to") {
+TEST_CASE("divergence: reports each image and stops on request") {
   const Weights reference = model(1), other = near(reference, 0.1);
   double mean = 0;
   std::vector<int64_t> reports;
@@ -140,7 +140,7 @@ TEST_CASE("divergence: reports each image and stops when told to") {
   CHECK_THAT(divergence.kl_divergence, WithinRel(mean, 1e-12));
 }
 
-TEST_CASE("divergence: what can't be compared is an Error") {
+TEST_CASE("divergence: an impossible comparison is an Error") {
   const MemoryDataset images = pictures(2);
   const Weights weights = model(1);
   const auto fails = [&](const Weights& reference, const Weights& other, const Dataset& data) {

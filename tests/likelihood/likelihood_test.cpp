@@ -38,7 +38,7 @@ Likelihood evaluate_all(const Case& c, const LikelihoodOptions& options,
                   [](int64_t, int64_t, double) { return true; });
 }
 
-TEST_CASE("likelihood: the golden files' nats, summed") {
+TEST_CASE("likelihood: equals the summed nats of the golden files") {
   for (const GoldenCase& golden : golden_cases()) {
     INFO(golden.name);
     const ImageShape& shape = golden.weights.config.image;
@@ -65,7 +65,7 @@ TEST_CASE("likelihood: the golden files' nats, summed") {
   }
 }
 
-TEST_CASE("likelihood: each image is what the forward pass says of it, in either precision") {
+TEST_CASE("likelihood: agrees with the forward pass for each image, in either precision") {
   const Case c = random_case(3);
   const auto check = [&]<class T>(Precision precision, T) {
     const Likelihood likelihood = evaluate_all(c, {.threads = 2}, precision);
@@ -112,7 +112,7 @@ TEST_CASE("likelihood: mean, standard error and channels") {
   CHECK(likelihood.images_per_second > 0);
 }
 
-TEST_CASE("likelihood: the same bits whatever the number of threads") {
+TEST_CASE("likelihood: equal bits for any number of threads") {
   const Case c = random_case(20);
   const Likelihood one = evaluate_all(c, {.threads = 1});
   for (const int threads : {2, 3, 50}) {
@@ -129,7 +129,7 @@ TEST_CASE("likelihood: the same bits whatever the number of threads") {
   }
 }
 
-TEST_CASE("likelihood: a limit takes the first images, or all there are") {
+TEST_CASE("likelihood: a limit takes the first images, or all if there are fewer") {
   const Case c = random_case(4);
   const Likelihood all = evaluate_all(c, {});
   const Likelihood two = evaluate_all(c, {.limit = 2, .threads = 3});
@@ -141,7 +141,7 @@ TEST_CASE("likelihood: a limit takes the first images, or all there are") {
   CHECK(std::isnan(one.standard_error));
 }
 
-TEST_CASE("likelihood: reports each image and stops when told to") {
+TEST_CASE("likelihood: reports each image and stops on request") {
   const Case c = random_case(50);
   std::vector<int64_t> reports;
   double last_mean = 0;
@@ -159,10 +159,10 @@ TEST_CASE("likelihood: reports each image and stops when told to") {
   const Likelihood many = evaluate(model_of(c.weights), c.images, {.threads = 3},
                                    [&](int64_t done, int64_t, double) { return done < 7; });
   CHECK(many.images.size() >= 7);
-  CHECK(many.images.size() <= 9);  // those that the other threads had begun
+  CHECK(many.images.size() <= 9);  // the other threads had begun these
 }
 
-TEST_CASE("likelihood: what can't be evaluated is an Error") {
+TEST_CASE("likelihood: an impossible evaluation is an Error") {
   const Case c = random_case(2);
   const auto fails = [](const Weights& weights, const Dataset& images) {
     return error_of([&] {
@@ -177,7 +177,7 @@ TEST_CASE("likelihood: what can't be evaluated is an Error") {
   grey.image.channels = 1;
   CHECK_THAT(fails(Weights(grey), c.images), contains("1 channels, expected 3"));
 
-  // Activations overflow: every later number is infinite or none.
+  // Activations overflow, so every later number is infinite or NaN.
   Case large = random_case(2);
   for (float& value : large.weights.values) value = 1e38f;
   const std::string message = fails(large.weights, large.images);

@@ -12,12 +12,13 @@ namespace {
 struct Shape {
   int64_t m, k, n;
 };
-// One row, one column, depth 1, any two of these and all, and some that fill vectors or just don't.
+// One row, one column, a depth of 1, any two of these and all three, and shapes that fill vectors
+// exactly or just miss.
 constexpr Shape kShapes[] = {{1, 1, 1},     {1, 1, 19},   {1, 33, 1},    {19, 1, 1},   {1, 35, 17},
                              {33, 17, 1},   {17, 1, 33},  {3, 7, 17},    {17, 16, 33}, {16, 32, 48},
                              {20, 36, 108}, {64, 33, 65}, {33, 300, 130}};
 
-// A factor [rows, columns], stored as it is or transposed.
+// A factor [rows, columns], stored as is or transposed.
 template <class T>
 struct Stored {
   PaddedMatrix<T> matrix;
@@ -43,7 +44,8 @@ void check_products() {
         for (const bool accumulate : {false, true}) {
           INFO(m << " x " << k << " x " << n << (a_transposed ? ", a transposed" : "")
                  << (b_transposed ? ", b transposed" : "") << (accumulate ? ", added" : ""));
-          // Twice: the second time the primitive is there, and the matrices are elsewhere.
+          // Run twice: the second time the primitive exists already and the matrices have other
+          // addresses.
           for (int time = 0; time < 2; ++time) {
             const Stored<In> a(m, k, a_transposed, random), b(k, n, b_transposed, random);
             const PaddedMatrix<Out> before(m, n, random);
@@ -82,7 +84,7 @@ void check_packed() {
           return double{to_float(from_double<Weight>(kept(j, i)))};
         };
         const PackedWeights packed(weights->view(), element_type<Weight>);
-        *weights = PaddedMatrix<float>(n, k);  // it was copied
+        *weights = PaddedMatrix<float>(n, k);  // the packed weights are a copy
         CHECK(packed.out() == n);
         CHECK(packed.in() == k);
         const Stored<In> a(m, k, false, random);
@@ -151,13 +153,13 @@ void check_depth_of_zero() {
   }
 }
 
-TEST_CASE("A product of no depth is what is added to it") {
+TEST_CASE("A product of depth zero is its addend") {
   check_depth_of_zero<float, float>();
   check_depth_of_zero<bfloat16, float>();
   check_depth_of_zero<bfloat16, bfloat16>();
 }
 
-TEST_CASE("What oneDNN complains about says of which product") {
+TEST_CASE("Errors from oneDNN describe the product") {
   Random random(9);
   Multiplier multiplier;
   const PaddedMatrix<float> a(2, 4, random), b(4, 3, random);
@@ -170,7 +172,7 @@ TEST_CASE("What oneDNN complains about says of which product") {
   CHECK_THAT(error, contains("into [2, 3] of f32, rows 2 apart: "));
 }
 
-TEST_CASE("One multiplier makes products of many shapes and weights in turn") {
+TEST_CASE("One multiplier computes products of many shapes and weights in turn") {
   Random random(4);
   Multiplier multiplier;
   const PaddedMatrix<float> first(6, 4, random), second(6, 4, random), a(2, 4, random);
@@ -218,7 +220,7 @@ void check_int8() {
     }
 }
 
-TEST_CASE("Products with int8 weights are those of multiply_panels") {
+TEST_CASE("Products with int8 weights equal those of multiply_panels") {
   SECTION("float") { check_int8<float, float>(); }
   SECTION("bfloat16 into float") { check_int8<bfloat16, float>(); }
   SECTION("bfloat16") { check_int8<bfloat16, bfloat16>(); }
@@ -238,7 +240,7 @@ TEST_CASE("Products with int8 weights are those of multiply_panels") {
   }
 }
 
-TEST_CASE("Products of no rows do nothing, and sizes that do not fit are refused") {
+TEST_CASE("Products of zero rows do nothing, and mismatched sizes are refused") {
   Random random(5);
   Multiplier multiplier;
   const PaddedMatrix<float> none(0, 4), a(2, 4, random), b(4, 3, random), wrong(5, 3, random);

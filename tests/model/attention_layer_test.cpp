@@ -14,7 +14,7 @@
 namespace combiner {
 namespace {
 
-// A tensor of a file, as a matrix.
+// A tensor of a file as a matrix; empty if the file lacks it.
 class FileMatrix {
  public:
   FileMatrix() = default;
@@ -48,7 +48,7 @@ double relative_error(const std::vector<float>& actual, const std::vector<float>
   return std::sqrt(error / norm);
 }
 
-TEST_CASE("The attention layer agrees with the NumPy reference, causal and both ways") {
+TEST_CASE("The attention layer agrees with the NumPy reference, causal and bidirectional") {
   int bidirectional = 0;
   int causal = 0;
   for (const auto& entry : std::filesystem::directory_iterator(attention_folder())) {
@@ -68,11 +68,11 @@ TEST_CASE("The attention layer agrees with the NumPy reference, causal and both 
                          {summary_output.view(), summary_key.view(), norm_weight.view().data,
                           norm_bias.view().data});
     std::vector<float> out(expected.values().size());
-    // Twice: nothing stays behind from one call to the next.
+    // Run twice: one call must leave no state behind for the next.
     for (int i = 0; i < 2; ++i) {
       layer.forward({query.view(), key.view(), value.view(), input.view()},
                     {out.data(), shape.positions(), shape.dim});
-      // Some hundred roundings of 6e-8, in sums of up to 24 terms.
+      // About a hundred roundings of 6e-8, in sums of up to 24 terms.
       CHECK(relative_error(out, expected.values()) < 2e-6);
     }
     ++(is_causal ? causal : bidirectional);
@@ -81,7 +81,7 @@ TEST_CASE("The attention layer agrees with the NumPy reference, causal and both 
   CHECK(bidirectional == 3);
 }
 
-// Random tensors of a layer.
+// A layer's inputs and weights with random values.
 struct Tensors {
   explicit Tensors(const AttentionShape& shape_, uint64_t seed) : shape(shape_) {
     Random random(seed);
@@ -117,9 +117,10 @@ struct Tensors {
   std::vector<float> query, key, value, input, output, summary_key, norm_weight, norm_bias;
 };
 
-// The exact gradients are checked in double precision through a model's (training/); this is that
-// the layer passes each to its place. A sum over all outputs, in float, leaves a few digits.
-TEST_CASE("The attention layer's gradients are the slopes of its output") {
+// Other tests check the gradients themselves in double precision through a model (see training/).
+// This one checks that the layer returns each gradient in its place. A sum over all outputs in
+// float leaves only a few digits for that.
+TEST_CASE("The attention layer's gradients match the slopes of its output") {
   const AttentionShape shape{4, 5, 8, 2};
   for (const Attention attention : kAttentions) {
     INFO(name(attention));
@@ -152,7 +153,8 @@ TEST_CASE("The attention layer's gradients are the slopes of its output") {
       for (const float v : g) norm += double{v} * v;
       norm = std::sqrt(norm);
       REQUIRE(norm > 0);
-      // Along the gradient the slope is its norm. A short step passes few of the maxima's kinks.
+      // Along the gradient, the slope equals the gradient's norm. A short step crosses few kinks of
+      // the maxima.
       constexpr double kStep = 1e-3;
       const auto moved = [&](double step) {
         Tensors there = at;
@@ -166,7 +168,7 @@ TEST_CASE("The attention layer's gradients are the slopes of its output") {
   }
 }
 
-TEST_CASE("The attention layer refuses what does not fit") {
+TEST_CASE("The attention layer refuses mismatched arguments") {
   const AttentionShape shape{2, 3, 4, 2};
   std::vector<float> x(24), out(24);
   const Matrix<const float> in(x.data(), 6, 4);

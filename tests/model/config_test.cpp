@@ -57,7 +57,7 @@ std::string parse_error(const std::string& text) {
 }
 std::string parse_error(const Json& json) { return parse_error(json.dump()); }
 
-// What a bad value's message must hold: the file, the field, the value, what would do.
+// Checks that the message names the file, the field, the bad value and what was expected.
 void check_refused(const Json& json, const std::string& field, const std::string& value,
                    const std::string& expected) {
   CHECK_THAT(parse_error(json), contains("m.safetensors: config field \"" + field + "\" is " +
@@ -66,7 +66,7 @@ void check_refused(const Json& json, const std::string& field, const std::string
 
 }  // namespace
 
-TEST_CASE("config: a pixel config is read") {
+TEST_CASE("config: parses a pixel config") {
   const ModelConfig config = parse(pixel_json());
   CHECK(config.image == ImageShape{32, 16, 3});
   CHECK(config.tokens == Tokens::pixel);
@@ -85,7 +85,7 @@ TEST_CASE("config: a pixel config is read") {
   CHECK(config.positions() == 32 * 16);
 }
 
-TEST_CASE("config: a subpixel config is read") {
+TEST_CASE("config: parses a subpixel config") {
   const ModelConfig config = parse(subpixel_json());
   CHECK(config.tokens == Tokens::subpixel);
   CHECK(config.attention == std::vector{Attention::full, Attention::axial_rowmajor});
@@ -97,7 +97,7 @@ TEST_CASE("config: a subpixel config is read") {
   CHECK(config.columns() == 16 * 3);
 }
 
-TEST_CASE("config: what is written is read back equal, on one line") {
+TEST_CASE("config: a written config is on one line and reads back equal") {
   for (const Json& json : {pixel_json(), subpixel_json(), with("/context", {"above"}),
                            with("/norm_epsilon", 0.1), with("/position", "learned")}) {
     const ModelConfig config = parse(json);
@@ -109,7 +109,7 @@ TEST_CASE("config: what is written is read back equal, on one line") {
   }
 }
 
-TEST_CASE("config: a vocabulary that files can't hold is not written") {
+TEST_CASE("config: a vocabulary that files can't represent is not written") {
   ModelConfig config = parse(subpixel_json());
   config.vocab_size = 12;
   config.start_token = 12;
@@ -162,7 +162,7 @@ TEST_CASE("config: unknown fields are named") {
              contains("unknown config field \"image.depth\"; the known fields are height"));
 }
 
-TEST_CASE("config: another format is refused before its fields are looked at") {
+TEST_CASE("config: another format is refused before its fields are checked") {
   check_refused(Json{{"format", "combiner-2"}, {"new", 1}}, "format", "\"combiner-2\"",
                 "\"combiner-1\"");
 }
@@ -212,14 +212,14 @@ TEST_CASE("config: sizes out of bounds are refused") {
     check_refused(with(size.pointer, -1), size.field, "-1", expected);
     check_refused(with(size.pointer, size.highest + 1), size.field,
                   std::to_string(size.highest + 1), expected);
-    // 2^32 + 1 must not be taken for 1.
+    // 2^32 + 1 must not be truncated to 1.
     check_refused(with(size.pointer, 4294967297), size.field, "4294967297", expected);
     check_refused(with(size.pointer, std::numeric_limits<uint64_t>::max()), size.field,
                   "18446744073709551615", expected);
   }
 }
 
-TEST_CASE("config: values that don't go together are refused") {
+TEST_CASE("config: incompatible values are refused") {
   check_refused(with("/num_heads", 3), "num_heads", "3", "a divisor of embed_dim, which is 128");
   check_refused(with("/attention", {"full"}), "attention", "1 names long",
                 "one name for each of the 2 layers");
@@ -248,7 +248,7 @@ TEST_CASE("config: values that don't go together are refused") {
   check_refused(with("/norm_epsilon", -1e-6), "norm_epsilon", "-1e-06", "a finite number");
 }
 
-TEST_CASE("config: rotary positions may be there, be null or be absent") {
+TEST_CASE("config: the field for rotary positions may be an object, null or absent") {
   const auto rotary = [](const Json& value) { return with("/rotary", value); };
   CHECK(parse(rotary({{"base", 100}})).rotary == RotaryConfig{100});
   CHECK_FALSE(parse(rotary(nullptr)).rotary);
@@ -285,7 +285,7 @@ TEST_CASE("config: subpixel images may have one to four channels") {
   }
 }
 
-TEST_CASE("config: a program's own values are checked") {
+TEST_CASE("config: values set by a program are checked") {
   const ModelConfig good = parse(subpixel_json());
   CHECK_NOTHROW(validate(good, "test"));
   ModelConfig config = good;

@@ -18,16 +18,16 @@
 namespace combiner {
 namespace {
 
-// Decoding and the parallel pass do the same sums in another order: in float, a few dozen roundings
-// of 2^-24 in a row. In bfloat16 the order also decides now and then which of two neighbours, 2^-8
-// apart, a sum is rounded to, at a few places between the image and the logits. With tile registers
-// the parallel pass rounds attention's weights too, to 2^-8, and what follows is rounded to
-// neighbours at all of some twenty places; the worst of many logits is off by a few times the root
-// of so many roundings' squares.
+// Decoding and the parallel pass compute the same sums in different orders. In float a few dozen
+// roundings of 2^-24 differ along the way. In bfloat16 the order also decides now and then which of
+// two neighbours, 2^-8 apart, a sum is rounded to, in a few places between the image and the
+// logits. With tile registers the parallel pass also rounds the attention weights to 2^-8, so all
+// of the about twenty roundings that follow may go to the other neighbour. The worst of many logits
+// is then off by a few times the root of the sum of their squares.
 struct Tolerance {
-  double logits;       // of any sub-pixel, relative to their norm
+  double logits;       // of any sub-pixel's logits, relative to their norm
   double mean_logits;  // in the quadratic mean over an image's sub-pixels
-  double nats;         // of the image's sum of nats, where the differences cancel
+  double nats;         // of the image's total nats, in which differences cancel
 };
 template <class T>
 Tolerance tolerance() {
@@ -62,7 +62,7 @@ double sum_of_nats(std::span<const float> logits, const std::vector<uint8_t>& im
   return sum;
 }
 
-// Each sub-pixel's logits on their own, and the whole image's likelihood.
+// Compares the logits of each sub-pixel, and the likelihood of the whole image.
 void check_same(const std::vector<std::vector<float>>& decoded,
                 const std::vector<std::vector<float>>& parallel,
                 std::span<const std::vector<uint8_t>> images, const Tolerance& tolerance) {
@@ -111,7 +111,7 @@ void check_incremental_is_parallel(const Weights& weights,
   check();
 }
 
-// Configurations unlike the golden ones in size and in what they combine.
+// Configs that differ from the golden ones in size and combine other features.
 std::vector<ModelConfig> odd_configs() {
   std::vector<ModelConfig> configs;
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
@@ -173,7 +173,8 @@ std::vector<std::vector<uint8_t>> random_images(const ModelConfig& config, size_
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("decoder: incremental is parallel, golden models", "", float, bfloat16) {
+TEMPLATE_TEST_CASE("decoder: incremental decoding equals the parallel pass, golden models", "",
+                   float, bfloat16) {
   for (const GoldenCase& c : golden_cases()) {
     INFO(c.name);
     std::vector<std::vector<uint8_t>> images;
@@ -185,7 +186,8 @@ TEMPLATE_TEST_CASE("decoder: incremental is parallel, golden models", "", float,
   }
 }
 
-TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfloat16) {
+TEMPLATE_TEST_CASE("decoder: incremental decoding equals the parallel pass, odd sizes", "", float,
+                   bfloat16) {
   for (const ModelConfig& config : odd_configs()) {
     INFO(described(config));
     Random random(1);
@@ -194,14 +196,15 @@ TEMPLATE_TEST_CASE("decoder: incremental is parallel, odd sizes", "", float, bfl
   }
 }
 
-// Both round a product's inputs to whole multiples of the row's largest / 127, and where these
-// differ in the last bits, now and then to different ones, of which each makes others: in the end
-// the two are roundings of their own, either some twenty times 1/200, in squares, off sums without
-// any, or 1/45, and the two 1/32 apart. Layer norms and softmaxes may magnify that to twice as much
-// in an image's mean. Of the test's 6,000 sub-pixels the worst, were they all alike, is off by four
-// times the mean, as sqrt(2 ln 6000) is 4. An image's likelihood here, of as few as 28 sub-pixels
-// of 3 to 6 nats each, by 1e-3. In float fewer differ in the first place.
-TEST_CASE("decoder: incremental is parallel, int8 weights") {
+// Both passes round a product's inputs to multiples of the row's largest magnitude / 127. Where
+// inputs differ in their last bits, they sometimes round to different multiples, and each such
+// difference causes others. In the end the rounding errors of the two passes are independent. About
+// twenty roundings of 1/200 each, added in squares, put either pass off the unrounded sums by 1/45,
+// and put the two 1/32 apart. Layer norms and softmaxes may double that in an image's mean. If all
+// of the test's 6,000 sub-pixels were alike, the worst would be off by four times the mean, because
+// sqrt(2 ln 6000) is 4. The likelihood of an image here, with as few as 28 sub-pixels of 3 to 6
+// nats each, is off by 1e-3. In float fewer inputs differ in the first place.
+TEST_CASE("decoder: incremental decoding equals the parallel pass, int8 weights") {
   for (const ModelConfig& config : odd_configs()) {
     INFO(described(config));
     Random random(1);
@@ -232,13 +235,13 @@ void check_batch(Precision precision) {
   }
 }
 
-TEST_CASE("decoder: a batch changes no bit of an image") {
+TEST_CASE("decoder: the batch changes no bit of an image") {
   check_batch<float>(Precision::f32);
   check_batch<bfloat16>(Precision::bf16);
   check_batch<bfloat16>(Precision::int8);
 }
 
-// Two rows and a little, with rows of whole cache lines.
+// Two rows and a few positions, with rows of whole cache lines.
 template <class T>
 void check_many(Precision precision) {
   ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 256, 16);
@@ -260,7 +263,7 @@ void check_many(Precision precision) {
   }
 }
 
-TEST_CASE("decoder: images whose states are more than caches hold are what each is alone") {
+TEST_CASE("decoder: images whose states exceed the caches equal each decoded alone") {
   check_many<float>(Precision::f32);
   check_many<bfloat16>(Precision::bf16);
   check_many<bfloat16>(Precision::int8);
@@ -291,7 +294,7 @@ TEST_CASE("decoder: a team changes no bit of an image") {
   check_team<bfloat16>(Precision::int8);
 }
 
-TEST_CASE("decoder: a thread that throws ends its team's waiting") {
+TEST_CASE("decoder: when a thread throws, its team stops waiting") {
   Random random(9);
   const Weights weights =
       random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 2, 2), random);
@@ -333,12 +336,13 @@ TEMPLATE_TEST_CASE("decoder: the images of a batch may stand at different positi
   CHECK(logits == expected);
 }
 
-TEMPLATE_TEST_CASE("decoder: a clone goes on exactly as the original", "", float, bfloat16) {
+TEMPLATE_TEST_CASE("decoder: a clone continues exactly as the original", "", float, bfloat16) {
   for (const Attention attention : kAttentions) {
     Random random(4);
     const Weights weights = random_weights(small_config(Tokens::pixel, attention, 5, 4), random);
     const auto images = random_images(weights.config, 2);
-    // The second image is the first one's copy up to the middle of a row, then goes its own way.
+    // The second image shares its beginning with the first, up to the middle of a row, and then
+    // differs.
     const int64_t shared = 10;
     std::vector<std::vector<uint8_t>> branches = {images[0], images[1]};
     std::copy_n(images[0].begin(), 3 * shared, branches[1].begin());
@@ -358,7 +362,7 @@ TEMPLATE_TEST_CASE("decoder: a clone goes on exactly as the original", "", float
   }
 }
 
-TEMPLATE_TEST_CASE("decoder: a state may begin a new image", "", float, bfloat16) {
+TEMPLATE_TEST_CASE("decoder: a state can start a new image", "", float, bfloat16) {
   for (const Attention attention : kAttentions) {
     Random random(5);
     const Weights weights = random_weights(small_config(Tokens::subpixel, attention, 3, 3), random);
@@ -374,7 +378,7 @@ TEMPLATE_TEST_CASE("decoder: a state may begin a new image", "", float, bfloat16
   }
 }
 
-TEST_CASE("decoder: refuses more images than it was made for, and complete ones") {
+TEST_CASE("decoder: refuses more images than it was made for, and complete images") {
   Random random(6);
   const Weights weights =
       random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 2, 2), random);
@@ -394,7 +398,7 @@ TEST_CASE("decoder: the prototype's likelihood of real images") {
     SKIP_TEST("no " << folder << " or no " << records);
   const Weights weights = load_weights(folder / "cifar10-prototype.safetensors");
 
-  // The figures are of the last 500 records; a record is a label and three planes of pixels.
+  // The table covers the last 500 records. A record is a label and three planes of pixels.
   constexpr size_t kImages = 4, kPixels = 1024, kRecord = 1 + 3 * kPixels;
   std::ifstream file(records, std::ios::binary);
   file.seekg(-500 * static_cast<std::streamoff>(kRecord), std::ios::end);

@@ -23,17 +23,17 @@ constexpr Precision kPrecision = Precision::f32;
 template <>
 constexpr Precision kPrecision<bfloat16> = Precision::bf16;
 
-// Single precision, in the norm of all logits: the bar of the project.
+// The project's requirement for single precision, in the norm of all logits.
 constexpr double kFloatTolerance = 1e-5;
 
-// In bfloat16 each product's factors are rounded, independently: ten products a block and five in
-// the head, two factors each. Twice what that adds up to leaves room for the layer norms and
-// softmaxes that magnify it.
+// In bfloat16 both factors of each product are rounded independently: ten products per block and
+// five in the head. Doubling the sum of these errors leaves room for layer norms and softmaxes,
+// which magnify them.
 double bfloat16_tolerance(const ModelConfig& config) {
   return 2 * std::sqrt(2 * (10 * config.num_layers + 5)) * kBfloat16Unit;
 }
 
-// A model and its forward pass.
+// A model with its forward pass.
 template <class T>
 class Forward {
  public:
@@ -60,7 +60,7 @@ class Forward {
   ImagePass<T> forward_;
 };
 
-// Of the norm of all logits.
+// Relative to the norm of all logits.
 template <class Expected>
 double relative_error(const std::vector<float>& actual, const Expected& expected) {
   double error = 0, norm = 0;
@@ -72,8 +72,8 @@ double relative_error(const std::vector<float>& actual, const Expected& expected
   return std::sqrt(error / norm);
 }
 
-// Nats are a logit less the log-sum-exp of all: off by at most twice what the worst logit is, and
-// by their own rounding.
+// Nats are the log-sum-exp of all logits minus one logit. They are off by at most twice the worst
+// logit's error, plus their own rounding.
 template <class Logits, class Nats>
 double worst_nats_error(const std::vector<float>& logits, const Logits& expected_logits,
                         const std::vector<float>& nats, const Nats& expected_nats) {
@@ -120,12 +120,12 @@ struct Size {
 };
 
 TEST_CASE("The forward pass agrees with the reference at odd sizes") {
-  // The last are of more positions than are worked on at a time, and of longer rows.
+  // The last sizes have more positions than are processed at a time, and longer rows.
   for (const Size size : {Size{1, 1}, {1, 7}, {7, 1}, {2, 3}, {3, 50}, {13, 50}, {2, 520}})
     for (const Attention attention : kAttentions)
       for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
         ModelConfig config = small_config(tokens, attention, size.height, size.width);
-        // The reference's time goes with the square of the positions.
+        // The reference takes time proportional to the square of the positions.
         if (config.positions() > 1100) continue;
         Random random(1);
         const Weights weights = random_weights(config, random);
@@ -148,11 +148,11 @@ TEST_CASE("The forward pass agrees with the reference at odd sizes") {
         const double halves =
             relative_error(Forward<bfloat16>(weights).logits(pixels.data()), expected);
         CHECK(halves < bfloat16_tolerance(config));
-        CHECK(halves > kFloatTolerance);  // it was in bfloat16
+        CHECK(halves > kFloatTolerance);  // proves that it was computed in bfloat16
       }
 }
 
-TEST_CASE("The forward pass in int8 is that of the same model saved as I8") {
+TEST_CASE("The forward pass in int8 equals that of the same model saved as I8") {
   const TempFolder folder;
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel}) {
     Random random(11);
@@ -164,21 +164,21 @@ TEST_CASE("The forward pass in int8 is that of the same model saved as I8") {
     const std::vector<float> int8 =
         Forward<bfloat16>(weights, Precision::int8).logits(pixels.data());
     CHECK(int8 == Forward<bfloat16>(saved, Precision::int8).logits(pixels.data()));
-    // In float the same weights see their inputs as they are. An input in int8 is off by its row's
-    // largest / 127 / sqrt(12) in the mean, about 1/200 of its size; the 21 products add up to
-    // 1/40, and twice that leaves room for what layer norms and softmaxes magnify.
+    // In float the same weights get unrounded inputs. An input in int8 is off by its row's largest
+    // magnitude / 127 / sqrt(12) on average, about 1/200 of its size. Over the 21 products this
+    // adds up to 1/40. Twice that leaves room for layer norms and softmaxes, which magnify it.
     const std::vector<float> exact = Forward<float>(saved).logits(pixels.data());
     CHECK(int8 != exact);
     CHECK(relative_error(int8, exact) < 0.05);
 
-    // And nearly that of the model as it was, whose weights int8 rounds as much again.
+    // It is also close to the original model, whose weights int8 rounds by as much again.
     const std::vector<float> f32 = Forward<float>(weights).logits(pixels.data());
     CHECK(int8 != f32);
     CHECK(relative_error(int8, f32) < 0.05 * std::numbers::sqrt2);
   }
 }
 
-TEST_CASE("Images through one forward pass do not depend on those before") {
+TEST_CASE("A forward pass does not depend on the images before it") {
   const ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 13, 50);
   Random random(2);
   const Weights weights = random_weights(config, random);
@@ -187,14 +187,14 @@ TEST_CASE("Images through one forward pass do not depend on those before") {
   Forward<float> forward(weights);
   const std::vector<float> before = forward.logits(first.data());
   forward.logits(second.data());
-  const bool same = forward.logits(first.data()) == before;  // too many to show
+  const bool same = forward.logits(first.data()) == before;  // too many values for CHECK to print
   CHECK(same);
 }
 
 // ---- Causality
 
-// Changes byte t of an image; counts the logits at or before it that are no longer the same bits,
-// and those after it.
+// Changes byte t of an image. Counts the logits whose bits change: those at or before byte t, and
+// those after it.
 struct Changes {
   size_t before = 0, after = 0;
 };
@@ -240,8 +240,8 @@ TEST_CASE("No logit depends on its own byte or a later one") {
       std::iota(all.begin(), all.end(), size_t{0});
       check_causality(small, all);
 
-      // More positions than are worked on at a time: bytes of the first and last rows, and some of
-      // the others.
+      // More positions than are processed at a time. Changes the bytes of the first and last rows,
+      // and some of the others.
       const ModelConfig large = small_config(tokens, attention, 13, 50);
       const auto dims = static_cast<size_t>(large.dims());
       std::vector<size_t> some = {0, 1, 2, dims - 3, dims - 2, dims - 1};
@@ -252,7 +252,7 @@ TEST_CASE("No logit depends on its own byte or a later one") {
 
 // ---- A trained model
 
-// Record k of the last 500 of a CIFAR-10 file, channels interleaved.
+// Record k of the last 500 in a CIFAR-10 file, with interleaved channels.
 std::vector<uint8_t> validation_record(const std::filesystem::path& path, size_t k) {
   constexpr size_t kRecord = 3073, kPlane = 1024;
   const size_t records = std::filesystem::file_size(path) / kRecord;
@@ -267,7 +267,7 @@ std::vector<uint8_t> validation_record(const std::filesystem::path& path, size_t
   return pixels;
 }
 
-// Each image's nats, of all channels.
+// The nats of each image, summed over its channels.
 std::vector<double> read_nats(const std::filesystem::path& path) {
   std::ifstream file(path);
   std::string line;
@@ -286,7 +286,7 @@ double total_nats(Forward<T>& forward, const std::vector<uint8_t>& pixels) {
   return std::accumulate(nats.begin(), nats.end(), 0.0);
 }
 
-TEST_CASE("A trained model says of images what it said to its makers") {
+TEST_CASE("A trained model assigns images the nats that its makers recorded") {
   const std::filesystem::path folder = shared_folder() / "weights";
   const std::filesystem::path data = shared_folder() / "data/cifar-10/data_batch_5.bin";
   for (const std::filesystem::path& path : {folder, data})

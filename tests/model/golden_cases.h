@@ -1,4 +1,4 @@
-// The models of tests/data/golden and what they say of their images.
+// The models in tests/data/golden, with their images and expected outputs.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct GoldenCase {
 
   size_t dims() const { return static_cast<size_t>(weights.config.dims()); }
   size_t images() const { return pixels.size() / dims(); }
-  // One image's part of a vector above.
+  // The part of one of the vectors above that belongs to one image.
   template <class T>
   std::span<const T> image(const std::vector<T>& all, size_t index) const {
     const size_t size = all.size() / images();

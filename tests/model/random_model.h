@@ -10,7 +10,8 @@
 
 namespace combiner {
 
-// Sizes at which neither logits nor attention are flat; the stem's masked taps are zero.
+// Scales the weights so that neither logits nor attention are flat. The stem's masked taps are
+// zero.
 inline Weights random_weights(const ModelConfig& config, Random& random) {
   validate(config, "test");
   Weights weights(config);
@@ -47,12 +48,12 @@ inline std::vector<double> to_doubles(const Weights& weights) {
   return {weights.values.begin(), weights.values.end()};
 }
 
-// The variants that rotary positions may be used with.
+// The variants that support rotary positions.
 inline constexpr Attention kRotaryAttentions[] = {Attention::axial_rowmajor, Attention::full,
                                                   Attention::axial, Attention::fixed_sparse,
                                                   Attention::logsparse_sparse};
 
-// A model of one or two small layers; change what a test is about.
+// A model of one or two small layers. Tests change the fields that they are about.
 inline ModelConfig small_config(Tokens tokens, Attention attention, int height, int width) {
   ModelConfig config;
   config.image = {height, width, 3};

@@ -1,4 +1,5 @@
-// Logits of given images by decoding, each sub-pixel's true value revealed after its prediction.
+// Computes the logits of given images by decoding. Each sub-pixel's true value is revealed after
+// its prediction.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +40,7 @@ void decode(Decoder<T>& decoder, std::span<ImageState* const> states,
 template <class T>
 constexpr Precision precision_of = std::is_same_v<T, float> ? Precision::f32 : Precision::bf16;
 
-// A decoder and images for it.
+// A decoder and the states of its images.
 template <class T>
 struct Batch {
   ModelWeights packed;
@@ -58,7 +59,7 @@ struct Batch {
   }
 };
 
-// Logits [dims, V] of each image, all decoded as one batch.
+// The logits [dims, V] of each image, decoded together as one batch.
 template <class T>
 std::vector<std::vector<float>> decode_batch(const Weights& weights,
                                              std::span<const std::vector<uint8_t>> images,

@@ -1,5 +1,5 @@
 # Installs the build tree `build` under `work`, then configures, builds and runs the project in this
-# folder with it.
+# folder against it.
 set(prefix ${work}/prefix)
 file(REMOVE_RECURSE ${work})
 

@@ -1,5 +1,5 @@
-// Uses the installed library as another project would: includes all of its headers, reads a model,
-// draws an image and asks how likely the model finds it.
+// Uses the installed library as another project would: includes all of its headers, loads a model,
+// draws an image and evaluates its likelihood under the model.
 #include <combiner/attention.h>
 #include <combiner/config.h>
 #include <combiner/dataset.h>

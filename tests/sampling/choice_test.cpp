@@ -23,7 +23,7 @@ std::vector<double> normalised(std::vector<double> weights) {
   return weights;
 }
 
-// What choose_value should draw with, the long way.
+// The probabilities that choose_value should use, computed in a straightforward way.
 std::vector<double> probabilities(const std::vector<float>& logits, const ChoiceOptions& options) {
   std::vector<double> result;
   for (const float logit : logits) result.push_back(std::exp(logit / options.temperature));
@@ -53,7 +53,7 @@ double excess(const std::vector<float>& logits, const ChoiceOptions& options,
   return chi_square_excess(counts, expected);
 }
 
-// Values drawn by any uniform of a fine grid.
+// The values that are drawn for the uniforms of a fine grid.
 std::vector<int> support(const std::vector<float>& logits, const ChoiceOptions& options) {
   std::vector<int> values;
   for (int i = 0; i < 1000; ++i) {
@@ -63,7 +63,7 @@ std::vector<int> support(const std::vector<float>& logits, const ChoiceOptions& 
   return values;
 }
 
-// Logits of the given probabilities.
+// Logits with these probabilities.
 std::vector<float> logits_of(const std::vector<double>& probabilities) {
   std::vector<float> logits;
   for (const double p : probabilities) logits.push_back(static_cast<float>(std::log(p)));
@@ -72,7 +72,7 @@ std::vector<float> logits_of(const std::vector<double>& probabilities) {
 
 }  // namespace
 
-TEST_CASE("choice: draws follow the distribution asked for") {
+TEST_CASE("choice: draws follow the requested distribution") {
   const auto [temperature, top_k, top_p] =
       GENERATE(std::tuple(1.0, 256, 1.0), std::tuple(0.5, 256, 1.0), std::tuple(2.5, 256, 1.0),
                std::tuple(1.0, 7, 1.0), std::tuple(1.0, 256, 0.6), std::tuple(0.8, 20, 0.9));
@@ -85,7 +85,7 @@ TEST_CASE("choice: draws follow the distribution asked for") {
   CHECK(excess(logits, options, expected) < 4);
 }
 
-TEST_CASE("choice: the test tells distributions apart") {
+TEST_CASE("choice: the test can tell distributions apart") {
   Random random(3);
   const std::vector<float> logits = random.normals(256, 1.5);
   CHECK(excess(logits, {}, probabilities(logits, {1.1, 256, 1})) > 20);
@@ -93,7 +93,7 @@ TEST_CASE("choice: the test tells distributions apart") {
   CHECK(excess(logits, {}, probabilities(logits, {1, 256, 0.99})) > 20);
 }
 
-TEST_CASE("choice: the first value whose cumulative probability exceeds the number") {
+TEST_CASE("choice: takes the first value whose cumulative probability exceeds the uniform") {
   const std::vector<float> logits(4, -3.0f);
   CHECK(choose_value(logits, {}, 0) == 0);
   CHECK(choose_value(logits, {}, 0.25 - 1e-9) == 0);
@@ -103,8 +103,8 @@ TEST_CASE("choice: the first value whose cumulative probability exceeds the numb
   CHECK(choose_value({logits.data(), 1}, {}, kBelowOne) == 0);
 }
 
-TEST_CASE("choice: a value of no probability is never drawn") {
-  // exp underflows for the outer ones.
+TEST_CASE("choice: a value of probability zero is never drawn") {
+  // exp underflows for the outer values.
   const std::vector<float> logits = {-200, 1, 1, -200};
   CHECK(choose_value(logits, {}, 0) == 1);
   CHECK(choose_value(logits, {}, kBelowOne) == 2);
@@ -112,7 +112,7 @@ TEST_CASE("choice: a value of no probability is never drawn") {
   CHECK(choose_value(last, {1, 2, 1}, kBelowOne) == 1);
 }
 
-TEST_CASE("choice: temperature 0 and top_k 1 take the likeliest, of equals the lower") {
+TEST_CASE("choice: temperature 0 and top_k 1 take the likeliest value, the lower one of equals") {
   Random random(4);
   for (int i = 0; i < 20; ++i) {
     const std::vector<float> logits = random.normals(256);
@@ -127,7 +127,7 @@ TEST_CASE("choice: temperature 0 and top_k 1 take the likeliest, of equals the l
   const std::vector<float> equals = {1, 2, 2, 0};
   CHECK(choose_value(equals, {0, 256, 1}, kBelowOne) == 1);
   CHECK(choose_value(equals, {1, 1, 1}, kBelowOne) == 1);
-  // So close that their weights are one float.
+  // So close that their weights are the same float.
   const std::vector<float> close = {0, 1e-9f};
   CHECK(choose_value(close, {1, 1, 1}, 0) == 1);
 }
@@ -143,17 +143,17 @@ TEST_CASE("choice: top_k and top_p keep the fewest likeliest values") {
   CHECK(support(logits, {1, 256, 0.76}) == std::vector{0, 1, 3});
 }
 
-TEST_CASE("choice: each limit is of what the one before left") {
+TEST_CASE("choice: each limit applies to what the previous one left") {
   const std::vector<float> logits = logits_of({0.5, 0.25, 0.125, 0.125});
-  // Two of four values: 2/3 and 1/3.
+  // top_k keeps two of four values, with probabilities 2/3 and 1/3.
   CHECK(support(logits, {1, 2, 0.66}) == std::vector{0});
   CHECK(support(logits, {1, 2, 0.67}) == std::vector{0, 1});
-  // At a temperature of 1/2 the first has 16/22.
+  // At a temperature of 1/2, the first value has probability 16/22.
   CHECK(support(logits, {0.5, 256, 0.72}) == std::vector{0});
   CHECK(support(logits, {0.5, 256, 0.74}) == std::vector{0, 1});
 }
 
-TEST_CASE("choice: a logit that is no finite number is an Error") {
+TEST_CASE("choice: a logit that is not finite is an Error") {
   const float inf = std::numeric_limits<float>::infinity();
   for (const float bad : {inf, -inf, std::numeric_limits<float>::quiet_NaN()})
     for (const double temperature : {0.0, 1.0}) {
@@ -163,7 +163,7 @@ TEST_CASE("choice: a logit that is no finite number is an Error") {
     }
 }
 
-TEST_CASE("choice: options that make no sense are Errors") {
+TEST_CASE("choice: invalid options are Errors") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(error_of([&] {
           validate({-0.1, 256, 1});

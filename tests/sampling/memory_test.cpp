@@ -4,7 +4,7 @@
 
 namespace combiner {
 
-TEST_CASE("suggested batch: 32, fewer where those of all threads would take too much memory") {
+TEST_CASE("suggested batch: 32, or fewer if all threads together would take too much memory") {
   constexpr SamplingMemory kMemory{.state = 1000};
   CHECK(suggested_batch(kMemory, 1, 128'000) == 32);
   CHECK(suggested_batch(kMemory, 1, 1'000'000'000'000) == 32);

@@ -42,7 +42,7 @@ std::vector<float> parallel_logits(const Weights& weights, const Image& image) {
 
 }  // namespace
 
-TEST_CASE("sampler: an image does not depend on count, batch, threads and first index") {
+TEST_CASE("sampler: an image does not depend on count, batch, threads or first index") {
   const Precision precision = GENERATE(Precision::f32, Precision::bf16);
   const Tokens tokens = GENERATE(Tokens::pixel, Tokens::subpixel);
   const Attention attention = GENERATE(from_range(std::begin(kAttentions), std::end(kAttentions)));
@@ -107,7 +107,7 @@ TEST_CASE("sampler: temperature 0 takes the likeliest value everywhere") {
   }
 }
 
-TEST_CASE("sampler: rows are told as they are done, and are the images'") {
+TEST_CASE("sampler: reports rows as they are finished, with the images' pixels") {
   const Weights weights = small_model(GENERATE(Tokens::pixel, Tokens::subpixel));
   std::map<int64_t, std::vector<uint8_t>> rows;
   std::map<int64_t, int> number;
@@ -126,8 +126,8 @@ TEST_CASE("sampler: rows are told as they are done, and are the images'") {
   CHECK(images == 7);
 }
 
-// One image on a team of two threads, and several on each thread.
-TEST_CASE("sampler: draws the same again, whatever became of the drawing before") {
+// Either one image on a team of two threads, or several images on each thread.
+TEST_CASE("sampler: draws the same images again, however the previous run ended") {
   const Weights weights = small_model();
   const int64_t count = GENERATE(1, 7);
   const SampleOptions options{.count = count, .seed = 5, .batch = 2, .threads = 2};
@@ -157,11 +157,11 @@ TEST_CASE("sampler: draws the same again, whatever became of the drawing before"
   check_draws_all();
 }
 
-TEST_CASE("sampler: runs with nobody listening") {
+TEST_CASE("sampler: runs without event handlers") {
   CHECK(sample(model_of(small_model()), {.count = 2}, {}));
 }
 
-TEST_CASE("sampler: cancelled, it keeps what is finished and starts nothing more") {
+TEST_CASE("sampler: after cancelling, it keeps finished images and starts no more") {
   const Weights weights = small_model();
   const SampleOptions options{.count = 100, .seed = 5, .batch = 2, .threads = 2};
   const auto expected = draw(weights, {.count = 100, .seed = 5});
@@ -175,7 +175,7 @@ TEST_CASE("sampler: cancelled, it keeps what is finished and starts nothing more
   events.cancelled = [&] { return cancelled.load(); };
   CHECK_FALSE(sample(model_of(weights), options, events));
   CHECK(images.size() >= 6);
-  CHECK(images.size() <= 8);  // the other thread may have been at the end of its batch
+  CHECK(images.size() <= 8);  // the other thread may have just finished its batch
   for (const auto& [index, image] : images) CHECK(image == expected.at(index));
 
   cancelled = true;
@@ -184,7 +184,7 @@ TEST_CASE("sampler: cancelled, it keeps what is finished and starts nothing more
   CHECK(images.empty());
 }
 
-TEST_CASE("sampler: what an event throws ends the sampling") {
+TEST_CASE("sampler: an exception thrown by an event ends the sampling") {
   int calls = 0;
   SampleEvents events;
   events.image_done = [&](int64_t, const Image&) {
@@ -197,7 +197,7 @@ TEST_CASE("sampler: what an event throws ends the sampling") {
   CHECK(calls <= 2);
 }
 
-TEST_CASE("sampler: options that make no sense are Errors") {
+TEST_CASE("sampler: invalid options are Errors") {
   const Weights weights = small_model();
   const auto error = [&](const SampleOptions& options) {
     return error_of([&] { sample(model_of(weights), options, {}); });
@@ -219,7 +219,7 @@ TEST_CASE("sampler: options that make no sense are Errors") {
         }).starts_with("the model's images have 1 channels"));
 }
 
-TEST_CASE("sampler: weights too large are an Error, not a picture of garbage") {
+TEST_CASE("sampler: overflowing weights are an Error rather than a garbage picture") {
   Weights weights = small_model();
   weights.values.fill(3e38f);
   CHECK(error_of([&] {

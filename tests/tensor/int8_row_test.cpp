@@ -25,7 +25,7 @@ struct Quantized {
   }
 };
 
-// Whether quantising what was quantised changes nothing, to the bit.
+// Whether quantising the result again changes no bit.
 bool is_fixed(const Quantized& quantized) {
   const Quantized again(quantized.row());
   return again.q == quantized.q &&
@@ -35,7 +35,7 @@ bool is_fixed(const Quantized& quantized) {
 constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr float kSmallest = std::numeric_limits<float>::min();
 
-TEST_CASE("quantize_row: the nearest multiples of the largest over 127") {
+TEST_CASE("quantize_row: gives the nearest multiples of the largest magnitude / 127") {
   const Quantized simple({-127, 0, 1.4f, 1.6f, 126.4f, -63.6f});
   CHECK(simple.scale == 1.0f);
   CHECK(simple.q == std::vector<int8_t>{-127, 0, 1, 2, 126, -64});
@@ -44,7 +44,7 @@ TEST_CASE("quantize_row: the nearest multiples of the largest over 127") {
   CHECK(halves.q == std::vector<int8_t>{127, 0, -1});
 }
 
-TEST_CASE("quantize_row: each weight is within half a step, the scale within 17 bits") {
+TEST_CASE("quantize_row: each weight is within half a step, and the scale within 17 bits") {
   Random random(1);
   for (int trial = 0; trial < 2000; ++trial) {
     const std::vector<float> row = random.normals(40, std::exp(random.normal(10)));
@@ -68,13 +68,13 @@ TEST_CASE("quantize_row: each weight is within half a step, the scale within 17 
   }
 }
 
-TEST_CASE("quantize_row: what was quantised once stays as it is") {
+TEST_CASE("quantize_row: quantising again changes nothing") {
   Random random(2);
   size_t changed = 0;
   for (int trial = 0; trial < 20000; ++trial)
     if (!is_fixed(Quantized(random.normals(16, std::exp(random.normal(15)))))) ++changed;
   CHECK(changed == 0);
-  // Every mantissa of the largest weight, in steps.
+  // Every mantissa of the largest weight, in strides.
   for (uint32_t mantissa = 0; mantissa < 0x800000; mantissa += 61)
     if (!is_fixed(Quantized({std::bit_cast<float>(0x3f800000u | mantissa), 0.3f}))) ++changed;
   CHECK(changed == 0);

@@ -12,22 +12,22 @@
 namespace combiner {
 namespace {
 
-TEST_CASE("Every bfloat16 goes to float and back") {
+TEST_CASE("Every bfloat16 survives conversion to float and back") {
   size_t different = 0;
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const bfloat16 value{static_cast<uint16_t>(bits)};
     const float wide = to_float(value);
     const uint16_t back = to_bfloat16(wide).bits;
-    // A signalling NaN comes back quiet.
+    // A signalling NaN becomes quiet.
     if (std::isnan(wide) ? back != (bits | 0x40u) : back != bits) ++different;
   }
   CHECK(different == 0);
 }
 
-TEST_CASE("to_bfloat16 rounds to the nearest, and to even between two") {
+TEST_CASE("to_bfloat16 rounds to nearest, ties to even") {
   const auto next = [](bfloat16 b) { return bfloat16{static_cast<uint16_t>(b.bits + 1)}; };
   size_t wrong = 0;
-  // Every finite pair of neighbours, of both signs.
+  // Every pair of finite neighbours, of both signs.
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const bfloat16 low{static_cast<uint16_t>(bits)};
     if (!std::isfinite(to_float(low)) || !std::isfinite(to_float(next(low)))) continue;
@@ -44,7 +44,7 @@ TEST_CASE("to_bfloat16 rounds to the nearest, and to even between two") {
   CHECK(std::isnan(to_float(to_bfloat16(std::bit_cast<float>(0xffffffffu)))));
 }
 
-TEST_CASE("A buffer is aligned, zero at first, moved and cloned") {
+TEST_CASE("A buffer is aligned and initially zero, and can be moved and cloned") {
   for (const size_t size : {1u, 3u, 17u, 1000u}) {
     Buffer<float> buffer(size);
     CHECK(reinterpret_cast<uintptr_t>(buffer.data()) % 64 == 0);
@@ -72,7 +72,7 @@ TEST_CASE("A buffer is aligned, zero at first, moved and cloned") {
   CHECK(Buffer<float>(0).empty());
 }
 
-TEST_CASE("Blocks of a matrix are the same elements") {
+TEST_CASE("Blocks of a matrix refer to the same elements") {
   std::vector<int> values(40);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int>(i);
   const Matrix<int> m(values.data(), 5, 6, 8);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of tools/import_flax.py, on a checkpoint saved by the real flax and on others made here."""
+"""Tests tools/import_flax.py on a checkpoint saved by the real Flax and on others made here."""
 
 import contextlib
 import importlib.util
@@ -62,13 +62,13 @@ def nest(leaves):
 
 
 def parameters(**changed):
-    """The parameters of the checkpoint by path; `changed` replaces some, None removes them."""
+    """The parameters of the checkpoint by path; `changed` replaces some, and None removes them."""
     leaves = flatten(made.parameters()) | changed
     return {name: leaf for name, leaf in leaves.items() if leaf is not None}
 
 
 def without_summaries(layer):
-    """The same model with attention of another of the authors' layers."""
+    """The same model with the attention of another of the authors' layers."""
     theirs = {}
     for name, leaf in parameters().items():
         if "SelfAtt" in name:
@@ -81,7 +81,7 @@ def without_summaries(layer):
 
 
 def packed(tree, dtype=None):
-    """A tree as flax writes it, arrays as the named dtype if they are given as its bits."""
+    """A tree as Flax writes it; `dtype` names the arrays' type if they are given as its bits."""
     def pack(leaf):
         if isinstance(leaf, complex):
             return msgpack.ExtType(2, msgpack.packb((leaf.real, leaf.imag)))
@@ -93,7 +93,7 @@ def packed(tree, dtype=None):
 
 
 def expected_weights():
-    """Our names and shapes, spelled out once more."""
+    """The weights under our names and in our shapes, written out independently."""
     p = flatten(made.parameters())
     weights = {"embed.token.weight": p["Embed_0/embedding"]}
 
@@ -149,23 +149,23 @@ class ImportFlaxTest(unittest.TestCase):
         return path
 
     def run_program(self, *arguments):
-        """(exit code, standard output, standard error); an exception that leaves it is an error."""
+        """(exit code, standard output, standard error); other exceptions fail the test."""
         out, err, code = io.StringIO(), io.StringIO(), 0
         with (unittest.mock.patch("sys.argv", ["import_flax.py", *arguments]),
               contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)):
             try:
                 import_flax.main()
-            except SystemExit as end:  # with a number, or with a message as Python has it
+            except SystemExit as end:  # with a code, or a message for code 1
                 code = end.code if isinstance(end.code, int) else 1
                 err.write("" if isinstance(end.code, int) else end.code)
         return code, out.getvalue(), err.getvalue()
 
     def imported(self, checkpoint, *options):
-        """(config, tensors) of the model written."""
+        """(config, tensors) of the written model."""
         code, out, err = self.run_program(checkpoint, "--image", "3x2", "-o", self.output, *options)
         self.assertEqual((code, err), (0, ""))
         self.assertIn(self.output, out)
-        config, _ = reference.load_model(self.output)  # refuses names and shapes not the config's
+        config, _ = reference.load_model(self.output)  # checks names and shapes
         return config, safetensors_numpy.read(self.output)[0]
 
     def assert_is_the_model(self, tensors):
@@ -223,7 +223,7 @@ class ImportFlaxTest(unittest.TestCase):
 
     def test_other_floats(self):
         name, ours = f"{LAYER}/LayerNorm_0/bias", "blocks.1.norm1.bias"
-        values = np.array([0.5, -1.5, 2, 3, -4, 5, 6, 7.25], np.float32)  # exact in all
+        values = np.array([0.5, -1.5, 2, 3, -4, 5, 6, 7.25], np.float32)  # exact in all types
         for dtype in (np.float16, np.float64):
             path = self.npz(parameters(**{name: values.astype(dtype)}))
             np.testing.assert_array_equal(self.imported(path)[1][ours], values)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Test of tools/compare/random_weights.py: combiner takes its files for models."""
+"""Tests that combiner loads the files of tools/compare/random_weights.py."""
 
 import json
 import os

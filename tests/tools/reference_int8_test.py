@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Test of tools/reference.py on 8-bit weights: it says of a file what combiner says."""
+"""Tests tools/reference.py on 8-bit weights: it must compute the same nats as combiner."""
 
 import csv
 import os
@@ -49,7 +49,7 @@ class Int8(unittest.TestCase):
         found = np.array([float(row[f"nats_{channel}"]) for channel in "rgb"])
         expected = reference.nats(reference.forward(image, config, weights), image).sum((0, 1))
         self.assertLess(reference.relative_error(found, expected), 1e-5)
-        # Other weights, or nothing was quantised.
+        # With other weights the nats differ, so something was quantised.
         _, before = reference.load_model(MODEL)
         unlike = reference.nats(reference.forward(image, config, before), image).sum((0, 1))
         self.assertGreater(reference.relative_error(unlike, expected), 1e-5)

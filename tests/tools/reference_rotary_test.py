@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Test of tools/reference.py: which rotary positions a model may have."""
+"""Tests which rotary positions tools/reference.py accepts."""
 
 import json
 import os
@@ -49,7 +49,7 @@ class Rotary(unittest.TestCase):
     def test_all_other_attention_is_not(self):
         for variant in ("full", "axial", "fixed_sparse", "logsparse_sparse"):
             self.load(attention=variant)
-        self.refused("summary", attention="axial_rowmajor")  # its weights are not there
+        self.refused("summary", attention="axial_rowmajor")  # the file has no weights for summaries
 
     def test_heads_that_are_no_multiple_of_4_are_refused(self):
         self.refused("num_heads is 2", num_heads=4)

@@ -21,7 +21,7 @@ int64_t flips_of_pass(DataOrder& order, int64_t pass, int64_t size) {
   return flips;
 }
 
-TEST_CASE("data order: every pass has every image once, each time in another order") {
+TEST_CASE("data order: every pass has every image once, in a new order") {
   constexpr int64_t kSize = 97;
   std::vector<int64_t> sorted(kSize);
   std::iota(sorted.begin(), sorted.end(), int64_t{0});
@@ -35,7 +35,7 @@ TEST_CASE("data order: every pass has every image once, each time in another ord
   }
 }
 
-TEST_CASE("data order: any image comes first equally often") {
+TEST_CASE("data order: any image is equally likely in any place") {
   constexpr int64_t kSize = 6;
   for (const int64_t place : {0, 3, 5}) {
     DataOrder order(3, kSize, false);
@@ -46,7 +46,7 @@ TEST_CASE("data order: any image comes first equally often") {
   }
 }
 
-TEST_CASE("data order: goes on anywhere as if from the start") {
+TEST_CASE("data order: resumes anywhere as if from the start") {
   constexpr int64_t kSize = 13;
   DataOrder straight(5, kSize, true);
   std::vector<DataOrder::Place> places;
@@ -61,12 +61,12 @@ TEST_CASE("data order: goes on anywhere as if from the start") {
   }
 }
 
-TEST_CASE("data order: half of the images are mirrored, if any are to be") {
+TEST_CASE("data order: half of the images are mirrored, if mirroring is on") {
   constexpr int64_t kSize = 10000;
   DataOrder order(1, kSize, true);
-  for (int64_t pass = 0; pass < 3; ++pass)  // deviation: 50
+  for (int64_t pass = 0; pass < 3; ++pass)  // the standard deviation is 50
     CHECK(std::abs(flips_of_pass(order, pass, kSize) - kSize / 2) < 4 * 50);
-  // Others in the second pass: by chance, half of them.
+  // The second pass mirrors other images: on average, half of the images change.
   int64_t changed = 0;
   std::vector<bool> flipped(kSize);
   for (int64_t n = 0; n < kSize; ++n) {

@@ -28,9 +28,9 @@ double total_nats(const Weights& weights, std::span<const double> values,
   return std::accumulate(nats.begin(), nats.end(), 0.0);
 }
 
-// The derivative of the reference's nats when parameter `first` + i moves by direction[i]: a
-// central difference. Its step's square, 1e-12, and the rounding of nats over the step, below 1e-8
-// of a gradient's norm, are nothing beside float's rounding.
+// The derivative of the reference's nats when parameter `first` + i moves by direction[i], as a
+// central difference. The step's square, 1e-12, and the rounding of nats divided by the step, below
+// 1e-8 of a gradient's norm, are negligible compared with float's rounding.
 double slope(const Weights& weights, size_t first, std::span<const double> direction,
              const std::vector<uint8_t>& pixels) {
   constexpr double kStep = 1e-6;
@@ -43,10 +43,10 @@ double slope(const Weights& weights, size_t first, std::span<const double> direc
   return (nats_at(kStep) - nats_at(-kStep)) / (2 * kStep);
 }
 
-// A gradient passes some ten products a block on the way up and twice as many on the way down, and
-// ten in the head. Each rounds a sum of at most `longest` terms at every step; roundings are as
-// good as independent, so such a sum is off by sqrt(longest) units, and the products' errors add
-// up.
+// A gradient passes through about ten products per block in the forward pass, twice as many in the
+// backward pass, and ten in the head. Each product rounds a sum of at most `longest` terms after
+// every addition. These roundings are nearly independent, so the sum is off by sqrt(longest) units,
+// and the errors of the products add up.
 double tolerance(const ModelConfig& config, double unit) {
   const int longest =
       std::max({config.embed_dim, config.mlp_dim, config.vocab_size, config.positions()});
@@ -68,8 +68,9 @@ std::span<const float> part(const std::vector<float>& gradient, const Parameter&
   return std::span(gradient).subspan(parameter.offset, parameter.size);
 }
 
-// The largest error of any tensor's gradient, relative to that tensor's own norm. (A tensor whose
-// gradient is zero, or next to it, is held against a hundredth of the whole.)
+// The largest error of any tensor's gradient, relative to that tensor's own norm. (If a tensor's
+// gradient is zero or nearly zero, the error is taken relative to a hundredth of the whole
+// gradient's norm.)
 struct Worst {
   double error = 0;
   std::string tensor;
@@ -82,7 +83,7 @@ struct Worst {
   }
 };
 
-// All parameters, one at a time.
+// Compares every parameter on its own.
 Worst compare_each(const Weights& weights, const std::vector<float>& gradient,
                    const std::vector<uint8_t>& pixels) {
   const double one[] = {1.0};
@@ -101,8 +102,8 @@ Worst compare_each(const Weights& weights, const std::vector<float>& gradient,
   return worst;
 }
 
-// Each tensor along a random direction. With signs for a direction the slope, and its error, are
-// about the norm of the gradient and of its error.
+// Compares each tensor along a direction of random signs. Along such a direction the slope is about
+// the norm of the gradient, and its error about the norm of the gradient's error.
 Worst compare_directions(const Weights& weights, const std::vector<float>& gradient,
                          const std::vector<uint8_t>& pixels, Random& random) {
   const double whole = norm(std::vector<double>(gradient.begin(), gradient.end()));
@@ -126,7 +127,7 @@ struct Case {
   ModelConfig config;
 };
 
-// Tiny, with few values a channel so that every row of every table is met.
+// A tiny model. It has few values per channel, so that an image uses every row of every table.
 ModelConfig tiny(Tokens tokens, Attention attention, int height, int width) {
   ModelConfig config = small_config(tokens, attention, height, width);
   config.embed_dim = 8;
@@ -196,7 +197,7 @@ TEST_CASE("The gradient of every parameter agrees with finite differences") {
   }
 }
 
-// More positions than a tile of full attention or a part of the head holds, and all 256 values.
+// More positions than a tile of full attention or a chunk of the head holds, and all 256 values.
 TEST_CASE("Gradients of a larger image agree with finite differences") {
   for (const Attention attention : kAttentions) {
     ModelConfig config = small_config(Tokens::pixel, attention, 6, 50);
@@ -230,7 +231,7 @@ TEST_CASE("The gradient pass returns the nats and adds the scaled gradient") {
   const double expected = total_nats(weights, to_doubles(weights), pixels);
   CHECK(std::abs(nats - expected) < tolerance(config, kFloatUnit) * expected);
 
-  // Nothing stays behind from one run to the next.
+  // One run must leave no state behind for the next.
   pass.run(random_pixels(config, random).data(), 1.0f, second.data());
   std::fill(second.begin(), second.end(), 0.0f);
   CHECK(pass.run(pixels.data(), 1.0f, second.data()) == nats);
@@ -258,7 +259,7 @@ void check_replaced(const ModelConfig& config) {
   CHECK(replaced == added);
 }
 
-TEST_CASE("A gradient that is not accumulated is the one added to zeros") {
+TEST_CASE("A gradient that is not accumulated equals one added to zeros") {
   for (const Case& c : tiny_cases()) {
     INFO(c.name);
     check_replaced<float>(c.config);
@@ -266,13 +267,13 @@ TEST_CASE("A gradient that is not accumulated is the one added to zeros") {
   }
 }
 
-TEST_CASE("The gradient in bfloat16 is near the one in float") {
+TEST_CASE("The gradient in bfloat16 is close to that in float") {
   for (Case& c : tiny_cases()) {
-    c.config.embed_dim = 32;  // narrow layer norms, of a few features, magnify roundings
+    c.config.embed_dim = 32;  // narrow layer norms, of a few features, magnify rounding errors
     Random random(4);
     Weights weights = random_weights(c.config, random);
     const std::vector<uint8_t> pixels = random_pixels(c.config, random);
-    // Weights that bfloat16 holds exactly, so that only what is computed is rounded.
+    // Weights that are exact in bfloat16, so that only the computation rounds.
     const auto size = static_cast<int64_t>(weights.values.size());
     Buffer<bfloat16> halves(weights.values.size());
     convert<float, bfloat16>({weights.values.data(), 1, size}, {halves.data(), 1, size});
@@ -285,8 +286,9 @@ TEST_CASE("The gradient in bfloat16 is near the one in float") {
     const double relative =
         norm(error) / norm(std::vector<double>(expected.begin(), expected.end()));
     INFO(c.name);
-    // A product's factors are rounded once, its sum is in float: every product adds an independent
-    // unit of 2^-8. Four times that leaves room for the norms and softmaxes that magnify it.
+    // The factors of a product are rounded once and its sum is in float, so every product adds an
+    // independent error of 2^-8. Four times that leaves room for the norms and softmaxes that
+    // magnify it.
     const double products = 30 * c.config.num_layers + 10;
     CHECK(relative < 4 * std::sqrt(products) * 0x1p-8);
     CHECK(relative > 0x1p-12);

@@ -1,4 +1,4 @@
-// What a training log says.
+// Reads a training log.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +9,8 @@
 
 namespace combiner {
 
-// Its lines, the header first, but for the columns of time: seconds and images/s. The rest is the
-// same whenever the same steps are made. Empty if there is no file.
+// The lines of the log, header first, without the columns of time: seconds and images/s. The rest
+// is equal whenever the steps are. Empty if there is no file.
 inline std::vector<std::string> timeless_rows(const std::filesystem::path& log) {
   std::vector<std::string> rows;
   std::ifstream file(log);

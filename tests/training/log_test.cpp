@@ -31,7 +31,7 @@ void write_rows(const fs::path& path, int64_t first, int64_t last) {
   for (int64_t step = first; step <= last; ++step) log.write(report_of(step));
 }
 
-TEST_CASE("training log: a row a step, in the file at once") {
+TEST_CASE("training log: writes one row per step, at once") {
   const TempFolder folder;
   const fs::path path = folder / "run.csv";
   TrainingLog log(path, 0);
@@ -44,7 +44,7 @@ TEST_CASE("training log: a row a step, in the file at once") {
   CHECK(read_text(path) == kHeader + row_of(1) + "2,8,12.500,5.25,4.50000,0.001,0.75,8\n");
 }
 
-TEST_CASE("training log: going on drops the rows of steps that are made again") {
+TEST_CASE("training log: resuming drops the rows of steps that are repeated") {
   const TempFolder folder;
   const fs::path path = folder / "run.csv";
   write_rows(path, 1, 12);
@@ -53,17 +53,17 @@ TEST_CASE("training log: going on drops the rows of steps that are made again") 
   for (int64_t step = 1; step <= 10; ++step) expected += row_of(step);
   CHECK(read_text(path) == expected);
 
-  // A run from the start begins anew.
+  // A run from the start replaces the log.
   write_rows(path, 1, 1);
   CHECK(read_text(path) == kHeader + row_of(1));
 
-  // A checkpoint without its log.
+  // The checkpoint's log is missing.
   fs::remove(path);
   write_rows(path, 7, 7);
   CHECK(read_text(path) == kHeader + row_of(7));
 }
 
-TEST_CASE("training log: a last row that was cut off is dropped") {
+TEST_CASE("training log: an incomplete last row is dropped") {
   const TempFolder folder;
   const fs::path path = folder / "run.csv";
   const std::string whole = kHeader + row_of(1);
@@ -73,7 +73,7 @@ TEST_CASE("training log: a last row that was cut off is dropped") {
     TrainingLog(path, 2);
     CHECK(read_text(path) == whole);
   }
-  write_text(path, "");  // nor does the header have to be there
+  write_text(path, "");  // even the header may be missing
   TrainingLog(path, 2);
   CHECK(read_text(path) == kHeader);
 }
@@ -91,7 +91,7 @@ TEST_CASE("training log: another file is not overwritten") {
   }
 }
 
-TEST_CASE("training log: a place that can't be written is an error") {
+TEST_CASE("training log: a path that can't be written is an error") {
   const TempFolder folder;
   CHECK_THAT(error_of([&] { TrainingLog(folder / "absent/run.csv", 0); }),
              contains("can't create the file"));

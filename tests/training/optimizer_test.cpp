@@ -18,7 +18,8 @@ using Doubles = std::vector<double>;
 
 constexpr int kSteps = 4;
 constexpr float kLearningRate = 0.01f;
-// Clipping scales gradients differently from step to step; if not, AdamW wouldn't see it.
+// Clipping scales the gradients differently from step to step. If the scale were constant, AdamW
+// would not notice it.
 constexpr std::array<float, kSteps> kGradientScales = {0.5f, 1.0f, 0.125f, 0.75f};
 
 OptimizerOptions options_of(OptimizerKind kind) {
@@ -28,13 +29,13 @@ OptimizerOptions options_of(OptimizerKind kind) {
   return options;
 }
 
-// Matrices that are square, tall and wide, value tables with and without a 257th row, vectors.
+// Square, tall and wide matrices, value tables with and without a 257th row, and vectors.
 Weights first_weights() {
   Random random(2);
   return random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 3, 4), random);
 }
 
-// Each step's gradient is of another size.
+// The gradients of each step have another magnitude.
 std::vector<std::vector<float>> random_gradients(size_t size) {
   Random random(3);
   std::vector<std::vector<float>> gradients;
@@ -55,8 +56,8 @@ Weights optimized(const OptimizerOptions& options, int threads,
   return weights;
 }
 
-// What the optimiser must do, in double and by the books. Each takes a gradient to the step that is
-// to be subtracted, times the learning rate.
+// What the optimiser must do, in double and by the definitions. Each class turns a gradient into
+// the step that is multiplied by the learning rate and subtracted.
 class PlainAdam {
  public:
   PlainAdam(size_t size, const OptimizerOptions& options) : options_(options), m_(size), v_(size) {}
@@ -155,8 +156,8 @@ void descend(const Doubles& direction, double decay, Doubles& values) {
     values[i] -= kLearningRate * (direction[i] + decay * values[i]);
 }
 
-// A value table as it is meant: free values plus a sum of cosines, two sets of parameters that are
-// learned side by side.
+// The definition of a value table: free values plus a sum of cosines. The two sets of parameters
+// are learned side by side.
 class PlainSmoothTable {
  public:
   PlainSmoothTable(Doubles values, size_t columns, const OptimizerOptions& options, double decay)
@@ -227,8 +228,8 @@ Doubles plainly_optimized(const Weights& weights, const Parameter& parameter,
   return is_table ? table.values() : values;
 }
 
-// The largest difference from plain arithmetic, in learning rates: the unit that any mistake in a
-// step's size or direction shows in.
+// The largest difference from plain arithmetic, in units of the learning rate. Any mistake in a
+// step's size or direction shows in these units.
 double worst_error(const OptimizerOptions& options, ParameterKind kind) {
   const Weights before = first_weights();
   const Weights after = optimized(options, 1);
@@ -244,7 +245,7 @@ double worst_error(const OptimizerOptions& options, ParameterKind kind) {
   return worst;
 }
 
-// The eigenvalues of a symmetric matrix, by Jacobi's rotations.
+// The eigenvalues of a symmetric matrix, by Jacobi rotations.
 Doubles eigenvalues(PlainMatrix a) {
   for (int sweep = 0; sweep < 30; ++sweep)
     for (size_t p = 0; p < a.rows; ++p)
@@ -268,24 +269,24 @@ Doubles eigenvalues(PlainMatrix a) {
   return result;
 }
 
-// A float value of size 1 has a rounding of 1e-7, a hundred-thousandth of the learning rate, at
-// every step.
+// A float of magnitude 1 is rounded by 1e-7, a hundred-thousandth of the learning rate, in every
+// step.
 constexpr double kRounding = kSteps * 1e-7 / kLearningRate;
 
-TEST_CASE("optimiser: AdamW is the textbook's, with decay on matrices only") {
+TEST_CASE("optimiser: AdamW is the textbook's, with weight decay on matrices only") {
   const OptimizerOptions options = options_of(OptimizerKind::adamw);
   CHECK(worst_error(options, ParameterKind::other) < 2 * kRounding);
   CHECK(worst_error(options, ParameterKind::matrix) < 2 * kRounding);
 }
 
-TEST_CASE("optimiser: a smooth table is free values plus cosines, each with an AdamW of its own") {
-  // 32 coefficients' steps add up.
+TEST_CASE("optimiser: a smooth table is free values plus cosines, each with its own AdamW") {
+  // The steps of 32 coefficients add up.
   CHECK(worst_error(options_of(OptimizerKind::adamw), ParameterKind::value_table) < 10 * kRounding);
 }
 
-TEST_CASE("optimiser: Muon is momentum and five Newton-Schulz steps, on the matrices only") {
+TEST_CASE("optimiser: Muon is momentum and five Newton-Schulz steps, on matrices only") {
   const OptimizerOptions options = options_of(OptimizerKind::muon);
-  // Small singular values grow by 3.4 in each of five steps, their rounding too.
+  // Each of the five steps multiplies small singular values, and their rounding errors, by 3.4.
   CHECK(worst_error(options, ParameterKind::matrix) < 100 * kRounding);
   CHECK(worst_error(options, ParameterKind::other) < 2 * kRounding);
 }
@@ -301,12 +302,12 @@ Doubles singular_values(const float* values, const Parameter& parameter) {
   return result;
 }
 
-TEST_CASE("optimiser: Muon's step is nearly orthogonal, whatever the gradient's size") {
+TEST_CASE("optimiser: Muon's step is nearly orthogonal, regardless of the gradient's size") {
   const ElementType products = GENERATE(ElementType::f32, ElementType::bf16);
-  // Rounding to bfloat16 moves each element, and so the singular values, by half a unit of 2^-8 at
-  // most, as a part of the norm: at first that of all singular values together, which is 1, and in
-  // the end that of as many values of up to 1.3. What the steps between round, those after put
-  // right.
+  // Rounding to bfloat16 moves each element by at most half a unit of 2^-8, and so moves the
+  // singular values by at most this part of the norm. At first this is the norm of all singular
+  // values together, which is 1; at the end it is the norm of as many values of up to 1.3. Later
+  // steps correct the roundings of the steps in between.
   const double rounding = products == ElementType::bf16 ? 0x1p-9 : 0.0;
   OptimizerOptions options = options_of(OptimizerKind::muon);
   options.weight_decay = 0;
@@ -325,7 +326,8 @@ TEST_CASE("optimiser: Muon's step is nearly orthogonal, whatever the gradient's 
       const Doubles before = singular_values(gradient.data() + parameter.offset, parameter);
       double norm = 0;
       for (const double value : before) norm += value * value;
-      // Five steps lift a value of 0.001 of the norm to 0.47, larger ones to between 0.6 and 1.3.
+      // Five steps raise a value of 0.001 of the norm to 0.47, and larger ones to between 0.6 and
+      // 1.3.
       const double smallest = *std::min_element(before.begin(), before.end()) / std::sqrt(norm);
       const double last = rounding * 1.3 * std::sqrt(static_cast<double>(before.size()));
       const double least = std::min(0.6, 400 * (smallest - rounding)) - last;
@@ -342,7 +344,7 @@ TEST_CASE("optimiser: Muon's step is nearly orthogonal, whatever the gradient's 
   }
 }
 
-TEST_CASE("optimiser: no gradient, no step") {
+TEST_CASE("optimiser: without a gradient there is no step") {
   for (const OptimizerKind kind : {OptimizerKind::muon, OptimizerKind::adamw}) {
     OptimizerOptions options = options_of(kind);
     options.weight_decay = 0;
@@ -356,7 +358,7 @@ TEST_CASE("optimiser: no gradient, no step") {
   }
 }
 
-TEST_CASE("optimiser: the same bits from any number of threads") {
+TEST_CASE("optimiser: equal bits from any number of threads") {
   for (const OptimizerKind kind : {OptimizerKind::muon, OptimizerKind::adamw})
     for (const ElementType products : {ElementType::f32, ElementType::bf16}) {
       const Weights one = optimized(options_of(kind), 1, products);

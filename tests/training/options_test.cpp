@@ -11,7 +11,7 @@ namespace {
 
 using Catch::Matchers::WithinRel;
 
-TEST_CASE("learning rate: up over the warm-up, constant, down to nothing at the end") {
+TEST_CASE("learning rate: rises in the warm-up, stays constant, and falls to zero at the end") {
   TrainingOptions options;
   options.learning_rate = 0.5;
   options.warmup_steps = 10;
@@ -26,8 +26,8 @@ TEST_CASE("learning rate: up over the warm-up, constant, down to nothing at the 
   CHECK_THAT(rate(100, 0.8), WithinRel(0.4, 1e-12));
   CHECK_THAT(rate(100, 0.99), WithinRel(0.02, 1e-12));
   CHECK(rate(100, 1.0) == 0);
-  CHECK(rate(100, 1.5) == 0);  // a run that took a little longer than it was to
-  CHECK_THAT(rate(4, 0.875), WithinRel(0.125, 1e-12));  // both at once
+  CHECK(rate(100, 1.5) == 0);  // a run that took slightly longer than planned
+  CHECK_THAT(rate(4, 0.875), WithinRel(0.125, 1e-12));  // warm-up and decay at once
 
   options.warmup_steps = 0;
   options.decay_fraction = 0;
@@ -58,7 +58,7 @@ TEST_CASE("training options: the JSON text reads back to the same options") {
   CHECK(read.seed == std::numeric_limits<uint64_t>::max());
 }
 
-TEST_CASE("training options: text that was never written is refused") {
+TEST_CASE("training options: malformed text is refused") {
   const std::string good = to_json(TrainingOptions());
   const auto complaint = [&](const std::string& from, const std::string& to) {
     std::string text = good;
@@ -80,7 +80,7 @@ TEST_CASE("training options: text that was never written is refused") {
   CHECK_THAT(error_of([&] { parse_training_options("[]", "x"); }), contains("x: bad training"));
 }
 
-TEST_CASE("training options: impossible numbers are named") {
+TEST_CASE("training options: out-of-range numbers are named") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinity = std::numeric_limits<double>::infinity();
   const auto refuses = [](const std::string& message,

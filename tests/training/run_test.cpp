@@ -35,7 +35,7 @@ RunOptions options_in(const TempFolder& folder, const std::string& name, int64_t
   return options;
 }
 
-// Hooks that find 3.5 bits/dim, write down what is reported and stop after some steps.
+// Hooks that report a validation of 3.5 bits/dim, record all reports, and stop after some steps.
 struct Recorder {
   std::vector<RunReport> reports = {};
   int validations = 0;
@@ -55,7 +55,7 @@ struct Recorder {
   }
 };
 
-TEST_CASE("run: makes its steps and leaves weights, checkpoint and log") {
+TEST_CASE("run: makes its steps and writes weights, checkpoint and log") {
   const TempFolder folder;
   const RunOptions options = options_in(folder, "a", 6);
   Trainer trainer = make_trainer();
@@ -64,7 +64,7 @@ TEST_CASE("run: makes its steps and leaves weights, checkpoint and log") {
   CHECK(trainer.steps() == 6);
 
   REQUIRE(recorder.reports.size() == 6);
-  CHECK(recorder.validations == 1);  // at the end
+  CHECK(recorder.validations == 1);  // at the end only
   for (size_t i = 0; i < 6; ++i) {
     const RunReport& report = recorder.reports[i];
     CHECK(report.step.step == static_cast<int64_t>(i) + 1);
@@ -73,7 +73,7 @@ TEST_CASE("run: makes its steps and leaves weights, checkpoint and log") {
     CHECK(report.images_per_second > 0);
     if (i > 0) CHECK(report.seconds > recorder.reports[i - 1].seconds);
   }
-  // The last sixth and the one before are of the decay, a fifth of the whole.
+  // The rate falls in the last fifth of the training, which here is the last step only.
   CHECK(recorder.reports[5].step.learning_rate < recorder.reports[4].step.learning_rate);
 
   const Weights saved = load_weights(options.weights);
@@ -89,7 +89,7 @@ TEST_CASE("run: makes its steps and leaves weights, checkpoint and log") {
   CHECK_THAT(rows[6], contains(",3.50000,"));
 }
 
-TEST_CASE("run: interrupted and resumed, it ends where an uninterrupted one does") {
+TEST_CASE("run: interrupted and resumed, it ends as an uninterrupted run does") {
   const TempFolder folder;
   const RunOptions straight = options_in(folder, "straight", 9);
   Trainer uninterrupted = make_trainer();
@@ -115,7 +115,7 @@ TEST_CASE("run: interrupted and resumed, it ends where an uninterrupted one does
   CHECK(timeless_rows(broken.log) == timeless_rows(straight.log));
 }
 
-TEST_CASE("run: going back to an older checkpoint makes the lost steps again") {
+TEST_CASE("run: resuming from an older checkpoint repeats the lost steps") {
   const TempFolder folder;
   const RunOptions options = options_in(folder, "a", 8);
   Trainer first = make_trainer();
@@ -132,7 +132,7 @@ TEST_CASE("run: going back to an older checkpoint makes the lost steps again") {
   CHECK(timeless_rows(options.log) == rows);
 }
 
-TEST_CASE("run: checkpoints and validations come when they are due") {
+TEST_CASE("run: writes checkpoints and validates when they are due") {
   const TempFolder folder;
   RunOptions options = options_in(folder, "a", 4);
   options.checkpoint_minutes = 0;
@@ -142,7 +142,7 @@ TEST_CASE("run: checkpoints and validations come when they are due") {
   RunHooks hooks = recorder.hooks();
   int checked = 0;
   hooks.on_step = [&](const RunReport& report) {
-    // There is one before the first step; each step's is written after its report.
+    // The first checkpoint precedes the first step. That of each step is written after its report.
     Trainer restored = make_trainer();
     restored.restore(options.checkpoint);
     CHECK(restored.steps() == report.step.step - 1);
@@ -156,7 +156,7 @@ TEST_CASE("run: checkpoints and validations come when they are due") {
   CHECK(recorder.validations == 4);
 }
 
-TEST_CASE("run: a budget of minutes") {
+TEST_CASE("run: trains for a number of minutes") {
   const TempFolder folder;
   RunOptions options = options_in(folder, "a", 1);
   options.steps.reset();
@@ -171,14 +171,14 @@ TEST_CASE("run: a budget of minutes") {
   CHECK(last.step.learning_rate < 2e-3);
   CHECK(recorder.validations == 1);
 
-  // However short: a run makes a step.
+  // However short its time, a run makes one step.
   options.minutes = 1e-9;
   Trainer other = make_trainer();
   run_training(other, 0, options, Recorder().hooks());
   CHECK(other.steps() == 1);
 }
 
-TEST_CASE("run: a budget that is spent is an error, and nothing is written") {
+TEST_CASE("run: resuming a finished run is an error and writes nothing") {
   const TempFolder folder;
   RunOptions options = options_in(folder, "a", 3);
   Trainer trainer = make_trainer();
@@ -201,7 +201,7 @@ TEST_CASE("run: a budget that is spent is an error, and nothing is written") {
   refuses(120, "1.5 minutes were asked for");
 }
 
-TEST_CASE("run: impossible numbers are refused") {
+TEST_CASE("run: invalid numbers are refused") {
   const auto refuses = [](const auto& spoil, const std::string& message) {
     RunOptions options;
     options.steps = 3;
@@ -226,7 +226,7 @@ TEST_CASE("run: impossible numbers are refused") {
   }
 }
 
-TEST_CASE("run: files that can't be written are found out before anything is overwritten") {
+TEST_CASE("run: checks that all files can be written before it overwrites any") {
   const TempFolder folder;
   const RunOptions good = options_in(folder, "a", 2);
   Trainer trainer = make_trainer();
@@ -251,10 +251,10 @@ TEST_CASE("run: files that can't be written are found out before anything is ove
   bad = good;
   bad.log = folder / "absent/a";
   refuses(bad);
-  CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 3);  // nothing half-written
+  CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 3);  // no partial files
 }
 
-TEST_CASE("run: when training breaks down the last good checkpoint is there, and named") {
+TEST_CASE("run: when training diverges, the last good checkpoint remains and is named") {
   const TempFolder folder;
   RunOptions options = options_in(folder, "a", 5);
   options.checkpoint_minutes = 0;
@@ -274,7 +274,7 @@ TEST_CASE("run: when training breaks down the last good checkpoint is there, and
   CHECK(careful.steps() == 5);
   CHECK_NOTHROW(run_training(careful, 0, options, Recorder().hooks()));
 
-  // A validation that fails is no different.
+  // A failing validation is treated the same way.
   options.steps = 12;
   Recorder recorder;
   RunHooks hooks = recorder.hooks();

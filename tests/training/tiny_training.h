@@ -17,7 +17,8 @@ inline ModelConfig tiny_config() {
   return small_config(Tokens::pixel, Attention::axial_rowmajor, kTinySide, kTinySide);
 }
 
-// Ramps of some brightness, a little coloured, a little noisy: a pixel says much about the next.
+// Ramps that differ in brightness, with a little colour and noise, so that a pixel says much about
+// the next.
 inline std::shared_ptr<const MemoryDataset> tiny_pictures(int64_t count, uint64_t seed = 1) {
   Random random(seed);
   std::vector<uint8_t> pixels;

@@ -34,7 +34,7 @@ double mean_bits_per_dim(const Weights& weights, const Dataset& images) {
       .bits_per_dim;
 }
 
-// The report of each step.
+// Makes some steps and returns the report of each.
 std::vector<StepReport> train(Trainer& trainer, int steps) {
   std::vector<StepReport> reports;
   for (int i = 0; i < steps; ++i) reports.push_back(trainer.step(0.0));
@@ -55,9 +55,9 @@ TEST_CASE("trainer: the loss falls") {
     options.average_decay = 0.9;
     Trainer trainer(tiny_config(), options, tiny_pictures(200), Precision::f32, 1);
     const std::vector<StepReport> reports = train(trainer, 150);
-    CHECK_THAT(reports[0].bits_per_dim, WithinAbs(8.0, 0.3));  // nothing is known at first
+    CHECK_THAT(reports[0].bits_per_dim, WithinAbs(8.0, 0.3));  // at first the model knows nothing
     CHECK(mean_loss(reports, 140, 10) < 6.0);
-    // Others of their kind are predicted as well.
+    // The average model predicts other pictures of the same kind as well.
     CHECK(mean_bits_per_dim(trainer.average(), *tiny_pictures(50, 2)) < 6.0);
   }
 }
@@ -81,7 +81,7 @@ TEST_CASE("trainer: the loss is the mean of the images' bits/dim") {
   }
 }
 
-TEST_CASE("trainer: the gradient's norm is that of the mean nats, and is clipped") {
+TEST_CASE("trainer: reports the norm of the mean nats' gradient, and clips it") {
   const auto pictures = tiny_pictures(4);
   TrainingOptions options = tiny_options();
   options.flips = false;
@@ -103,8 +103,8 @@ TEST_CASE("trainer: the gradient's norm is that of the mean nats, and is clipped
   const StepReport report = trainer.step(0.0);
   CHECK_THAT(report.gradient_norm, WithinRel(std::sqrt(squares), 1e-5));
 
-  // AdamW's first step hardly depends on the gradient's size, its first moment does: it is
-  // 1 - beta1 of the clipped gradient.
+  // AdamW's first step hardly depends on the gradient's size, but its first moment does: it is 1 -
+  // beta1 of the clipped gradient.
   const auto moment_norm = [&](double clip) {
     const TempFolder folder;
     options.clip_norm = clip;
@@ -122,7 +122,7 @@ TEST_CASE("trainer: the gradient's norm is that of the mean nats, and is clipped
   CHECK_THAT(moment_norm(1e3), WithinRel(0.1 * report.gradient_norm, 1e-4));
 }
 
-TEST_CASE("trainer: images that are to be mirrored are") {
+TEST_CASE("trainer: mirrors the images that the data order marks") {
   const auto pictures = tiny_pictures(1);
   const ModelConfig config = tiny_config();
   std::vector<uint8_t> pixels(static_cast<size_t>(config.dims())), mirrored(pixels.size());
@@ -146,7 +146,7 @@ TEST_CASE("trainer: images that are to be mirrored are") {
   CHECK((flips > 0 && flips < 8));
 }
 
-TEST_CASE("trainer: the average follows the weights, the faster the younger it is") {
+TEST_CASE("trainer: the average follows the weights, and follows faster at first") {
   TrainingOptions options = tiny_options();
   options.average_decay = 0.3;
   Trainer trainer(tiny_config(), options, tiny_pictures(20), Precision::f32, 1);
@@ -163,7 +163,7 @@ TEST_CASE("trainer: the average follows the weights, the faster the younger it i
   }
 }
 
-TEST_CASE("trainer: resumed, it makes the same steps bit for bit") {
+TEST_CASE("trainer: a resumed run makes the same steps bit for bit") {
   struct Setting {
     Precision precision;
     OptimizerKind kind;
@@ -175,12 +175,12 @@ TEST_CASE("trainer: resumed, it makes the same steps bit for bit") {
         Setting{Precision::f32, OptimizerKind::muon, 2, 4},
         Setting{Precision::f32, OptimizerKind::adamw, 1, 3},
         Setting{Precision::bf16, OptimizerKind::muon, 2, 3},
-        Setting{Precision::f32, OptimizerKind::muon, 3, 2}}) {  // a thread without images
+        Setting{Precision::f32, OptimizerKind::muon, 3, 2}}) {  // one thread has no images
     const TempFolder folder;
     TrainingOptions options = tiny_options();
     options.optimizer.kind = setting.kind;
     options.batch = setting.batch;
-    // A pass ends within a batch.
+    // With 13 pictures, a pass ends within a batch.
     const auto make = [&] {
       return std::make_unique<Trainer>(tiny_config(), options, tiny_pictures(13), setting.precision,
                                        setting.threads);
@@ -207,7 +207,7 @@ TEST_CASE("trainer: resumed, it makes the same steps bit for bit") {
   }
 }
 
-TEST_CASE("trainer: the number of threads changes no more than rounding, the seed everything") {
+TEST_CASE("trainer: threads change the result only by rounding, the seed changes everything") {
   const auto losses = [](int threads, uint64_t seed) {
     TrainingOptions options = tiny_options();
     options.seed = seed;
@@ -221,7 +221,7 @@ TEST_CASE("trainer: the number of threads changes no more than rounding, the see
   }
 }
 
-TEST_CASE("trainer: bf16 stays near f32") {
+TEST_CASE("trainer: bf16 stays close to f32") {
   const auto losses = [](Precision precision) {
     TrainingOptions options = tiny_options();
     options.learning_rate = 1e-2;
@@ -230,12 +230,12 @@ TEST_CASE("trainer: bf16 stays near f32") {
   };
   const auto f32 = losses(Precision::f32), bf16 = losses(Precision::bf16);
   CHECK_THAT(bf16[0].bits_per_dim, WithinAbs(f32[0].bits_per_dim, 0.01));
-  CHECK(bf16[0].bits_per_dim != f32[0].bits_per_dim);  // it is another precision
+  CHECK(bf16[0].bits_per_dim != f32[0].bits_per_dim);  // proves that bf16 was used
   CHECK_THAT(bf16[0].gradient_norm, WithinRel(f32[0].gradient_norm, 0.02));
   CHECK_THAT(mean_loss(bf16, 90, 10), WithinAbs(mean_loss(f32, 90, 10), 0.05));
 }
 
-TEST_CASE("trainer: refuses images and options that can't be") {
+TEST_CASE("trainer: refuses unusable images and options") {
   const auto refuses = [](const ModelConfig& config, const TrainingOptions& options,
                           std::shared_ptr<const Dataset> data, const std::string& message) {
     CHECK_THAT(error_of([&] { Trainer(config, options, data, Precision::f32, 1); }),
@@ -258,7 +258,7 @@ TEST_CASE("trainer: refuses images and options that can't be") {
   refuses(tiny_config(), bad, tiny_pictures(3), "batch is 0");
 }
 
-// A checkpoint of two steps with something about it changed.
+// A checkpoint after two steps, which tests can modify.
 class Checkpoint {
  public:
   Checkpoint() {
@@ -288,7 +288,7 @@ class Checkpoint {
     write_safetensors(path, metadata, views);
   }
 
-  // What restoring it complains about, after the path, which every message begins with.
+  // The message of restoring it, without the path that every message starts with.
   std::string complaint(Trainer trainer = make()) const {
     write();
     return after_path(error_of([&] { trainer.restore(path); }));
@@ -310,14 +310,14 @@ class Checkpoint {
   }
 };
 
-TEST_CASE("checkpoint: says what it is of") {
+TEST_CASE("checkpoint: contains its config and options") {
   const Checkpoint checkpoint;
   const CheckpointHeader header = read_checkpoint_header(checkpoint.path);
   CHECK(header.config == tiny_config());
   CHECK(to_json(header.options) == to_json(tiny_options()));
 }
 
-TEST_CASE("checkpoint: a file that is none, or is damaged, is refused") {
+TEST_CASE("checkpoint: a damaged or wrong file is refused") {
   Checkpoint good;
   good.write();
   Trainer trainer = Checkpoint::make();
@@ -358,10 +358,10 @@ TEST_CASE("checkpoint: a file that is none, or is damaged, is refused") {
   }
 }
 
-TEST_CASE("checkpoint: goes only into a trainer of its kind") {
+TEST_CASE("checkpoint: only a matching trainer can restore it") {
   Checkpoint checkpoint;
   ModelConfig config = tiny_config();
-  config.num_heads = 3;  // as many parameters
+  config.num_heads = 3;  // has the same number of parameters
   CHECK_THAT(checkpoint.complaint(Checkpoint::make(9, tiny_options(), config)),
              contains("another config"));
   TrainingOptions options = tiny_options();
@@ -370,7 +370,7 @@ TEST_CASE("checkpoint: goes only into a trainer of its kind") {
   CHECK_THAT(checkpoint.complaint(Checkpoint::make(8)),
              contains("trained on 9 images, and 8 are given"));
 
-  // Its pace may be changed.
+  // The training options may be changed.
   options = tiny_options();
   options.learning_rate = 1e-4;
   options.batch = 2;
@@ -379,7 +379,7 @@ TEST_CASE("checkpoint: goes only into a trainer of its kind") {
   CHECK(slower.step(0.0).images == 2 * 4 + 2);
 }
 
-TEST_CASE("trainer: a loss that is not finite is an error") {
+TEST_CASE("trainer: a non-finite loss is an error") {
   Checkpoint checkpoint;
   for (float& value : checkpoint.tensors["weights"])
     value = std::numeric_limits<float>::quiet_NaN();
@@ -391,7 +391,7 @@ TEST_CASE("trainer: a loss that is not finite is an error") {
   CHECK(trainer.steps() == 2);
 }
 
-TEST_CASE("trainer: weights that are not finite are an error") {
+TEST_CASE("trainer: non-finite weights are an error") {
   TrainingOptions options = tiny_options();
   options.learning_rate = 1e30;
   Trainer trainer = Checkpoint::make(9, options);
@@ -399,7 +399,7 @@ TEST_CASE("trainer: weights that are not finite are an error") {
              contains("training broke down at step 1: the norm of the weights is inf"));
 }
 
-TEST_CASE("checkpoint: one that can't be written is an error") {
+TEST_CASE("checkpoint: failing to write it is an error") {
   const Checkpoint checkpoint;
   const Trainer trainer = Checkpoint::make();
   CHECK_THAT(error_of([&] { trainer.save(checkpoint.folder / "absent/c", 0); }),

@@ -45,7 +45,7 @@ TensorView view(const std::string& name, DType dtype, std::vector<int64_t> shape
   return {name, dtype, std::move(shape), std::as_bytes(std::span(values))};
 }
 
-// A small valid file: two tensors, one of them empty, and metadata.
+// A small valid file: metadata and three tensors, one of them empty.
 std::string small_file() {
   const TempFolder folder;
   const std::vector<float> weight = {1, 2, 3, 4, 5, 6};
@@ -66,7 +66,7 @@ std::vector<float> floats(const TensorView& tensor) {
 
 }  // namespace
 
-TEST_CASE("safetensors: what is written is read back") {
+TEST_CASE("safetensors: a written file reads back") {
   const TempFolder folder;
   const std::vector<float> weight = {1, 2, 3, 4, 5, 6};
   const std::vector<int64_t> scalar = {-1};
@@ -92,7 +92,7 @@ TEST_CASE("safetensors: what is written is read back") {
   }
   CHECK(file.find("weight") == nullptr);
   CHECK(file.find("a.scalar")->elements() == 1);
-  // Three bytes before it: at no address of a float.
+  // Three bytes precede its data, so it is not aligned for floats.
   CHECK(floats(*file.find("z.weight")) == weight);
 }
 
@@ -103,14 +103,14 @@ TEST_CASE("safetensors: an opened file can be moved") {
   CHECK(floats(*second.find("weight")) == std::vector<float>{1, 2, 3, 4, 5, 6});
 }
 
-TEST_CASE("safetensors: a file without tensors, and a header padded by spaces") {
+TEST_CASE("safetensors: a file may have no tensors and a header padded with spaces") {
   const TempFolder folder;
   const auto file = SafetensorsFile::open(write_text(folder / "none", file_text("{}      ", 0)));
   CHECK(file.tensors().empty());
   CHECK(file.metadata().empty());
 }
 
-TEST_CASE("safetensors: tensors come in the order of their data") {
+TEST_CASE("safetensors: tensors are listed in the order of their data") {
   const TempFolder folder;
   const auto file = SafetensorsFile::open(
       write_text(folder / "m", file_text(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},
@@ -142,7 +142,7 @@ TEST_CASE("safetensors: every dtype has the name and size of the format") {
   }
 }
 
-TEST_CASE("safetensors: F32 and BF16 become floats") {
+TEST_CASE("safetensors: F32 and BF16 convert to floats") {
   CHECK(floats(view("t", DType::f32, {3}, std::vector<float>{0.1f, -2, 1e-40f})) ==
         std::vector<float>{0.1f, -2, 1e-40f});
   CHECK(
@@ -150,7 +150,7 @@ TEST_CASE("safetensors: F32 and BF16 become floats") {
       std::vector<float>{1, -2, 0x1p-133f, std::numeric_limits<float>::infinity()});
 }
 
-TEST_CASE("safetensors: every F16 value becomes its float") {
+TEST_CASE("safetensors: every F16 value converts to the right float") {
   std::vector<uint16_t> halves(65536);
   for (size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<uint16_t>(i);
   const std::vector<float> read = floats(view("t", DType::f16, {65536}, halves));
@@ -171,7 +171,7 @@ TEST_CASE("safetensors: every F16 value becomes its float") {
   CHECK(wrong == 0);
 }
 
-TEST_CASE("safetensors: other dtypes and sizes don't become floats") {
+TEST_CASE("safetensors: other dtypes and sizes don't convert to floats") {
   const std::vector<double> values = {1, 2};
   std::vector<float> out(2);
   CHECK_THROWS_WITH(to_floats(view("layer.weight", DType::f64, {2}, values), out),
@@ -180,7 +180,7 @@ TEST_CASE("safetensors: other dtypes and sizes don't become floats") {
                     contains("\"t\" has 1 elements; expected 2"));
 }
 
-TEST_CASE("safetensors: paths that are no files are refused") {
+TEST_CASE("safetensors: paths that aren't files are refused") {
   const TempFolder folder;
   CHECK_THROWS_WITH(SafetensorsFile::open(folder / "missing"),
                     contains("missing: can't open the file: No such file"));
@@ -286,7 +286,7 @@ TEST_CASE("safetensors: negative, fractional and overflowing numbers are refused
       contains("shape that overflows"));
 }
 
-TEST_CASE("safetensors: data that doesn't fit its shape or its place is refused") {
+TEST_CASE("safetensors: data that doesn't match its shape or offsets is refused") {
   CHECK_THAT(open_error(R"({"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,23]}})", 23),
              contains("has 23 bytes of data; expected 24 for F32 of shape [2, 3]"));
   CHECK_THAT(open_error(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}})", 1),
@@ -316,7 +316,7 @@ TEST_CASE("safetensors: data that doesn't fit its shape or its place is refused"
   CHECK_THAT(open_error("{}", 1), contains("1 trailing bytes"));
 }
 
-TEST_CASE("safetensors: a file cut short anywhere is refused") {
+TEST_CASE("safetensors: a truncated file is refused") {
   const TempFolder folder;
   const std::string whole = small_file();
   REQUIRE(whole.size() > 100);
@@ -329,7 +329,7 @@ TEST_CASE("safetensors: a file cut short anywhere is refused") {
   CHECK_NOTHROW(SafetensorsFile::open(folder / "cut"));
 }
 
-TEST_CASE("safetensors: a header with any byte changed is refused or read") {
+TEST_CASE("safetensors: a file with any header byte changed is refused or read") {
   const TempFolder folder;
   const std::string whole = small_file();
   const size_t header_end = whole.size() - 27;  // the data's bytes
@@ -341,7 +341,7 @@ TEST_CASE("safetensors: a header with any byte changed is refused or read") {
       INFO("byte " << i << " changed by " << change);
       try {
         const SafetensorsFile file = SafetensorsFile::open(folder / "changed");
-        int64_t sum = 0;  // touches all that the views reach
+        int64_t sum = 0;  // reads every byte that the views reach
         for (const TensorView& tensor : file.tensors()) {
           for (const std::byte byte : tensor.data) sum += std::to_integer<int64_t>(byte);
         }
@@ -353,7 +353,7 @@ TEST_CASE("safetensors: a header with any byte changed is refused or read") {
   }
 }
 
-TEST_CASE("safetensors: what would be no valid file is not written") {
+TEST_CASE("safetensors: an invalid file is not written") {
   const TempFolder folder;
   const std::vector<float> values = {1, 2};
   const TensorView good = view("a", DType::f32, {2}, values);
@@ -372,7 +372,7 @@ TEST_CASE("safetensors: what would be no valid file is not written") {
   CHECK(std::filesystem::is_empty(folder.path()));
 }
 
-TEST_CASE("safetensors: a write that fails is an Error and leaves the old file") {
+TEST_CASE("safetensors: a failing write is an Error and leaves the old file") {
   const TempFolder folder;
   const std::vector<float> values = {1, 2};
   const TensorView tensor = view("a", DType::f32, {2}, values);

@@ -30,7 +30,7 @@ Weights small_weights() {
   return random_weights(stem_config(), random);
 }
 
-// A weights file taken apart, to be changed and written again.
+// The contents of a weights file, which tests modify and write again.
 struct Parts {
   struct Tensor {
     DType dtype;
@@ -40,7 +40,7 @@ struct Parts {
   std::map<std::string, std::string> metadata;
   std::map<std::string, Tensor> tensors;
 
-  // A file of small_weights.
+  // The contents of a file of small_weights.
   static Parts small(DType dtype = DType::f32) {
     const TempFolder folder;
     save_weights(small_weights(), dtype, folder / "small", {{"note", "kept"}});
@@ -64,7 +64,7 @@ struct Parts {
   }
 };
 
-// What load_weights says of the small file after a change.
+// The Error of load_weights for the small file after a change.
 std::string load_error(const std::function<void(Parts&)>& change, DType dtype = DType::f32) {
   Parts parts = Parts::small(dtype);
   change(parts);
@@ -81,7 +81,7 @@ bool same_values(const Weights& a, const Weights& b) {
          std::equal(a.values.begin(), a.values.end(), b.values.begin(), b.values.end());
 }
 
-TEST_CASE("Weights saved as F32 load as they were") {
+TEST_CASE("Weights saved as F32 load unchanged") {
   const TempFolder folder;
   const Weights weights = small_weights();
   save_weights(weights, DType::f32, folder / "w", {{"note", "kept"}});
@@ -96,7 +96,7 @@ TEST_CASE("Weights saved as F32 load as they were") {
     }
 }
 
-TEST_CASE("Weights saved as BF16 load rounded, and then stay") {
+TEST_CASE("Weights saved as BF16 load rounded and don't change when saved again") {
   const TempFolder folder;
   Weights weights = small_weights();
   save_weights(weights, DType::bf16, folder / "w");
@@ -109,8 +109,8 @@ TEST_CASE("Weights saved as BF16 load rounded, and then stay") {
   CHECK(std::filesystem::file_size(folder / "w") < 2 * weights.values.size() + 10'000);
 }
 
-// Rows of dense weights as quantize_row gives them, all else as it was: tables, vectors, and what
-// makes logits.
+// Rounds the rows of dense weights as quantize_row does. Leaves the rest unchanged: tables,
+// vectors, and the layers that make logits.
 Weights rounded_to_int8(const Weights& weights) {
   Weights rounded(weights.config);
   rounded.values = weights.values.clone();
@@ -129,7 +129,7 @@ Weights rounded_to_int8(const Weights& weights) {
   return rounded;
 }
 
-TEST_CASE("Weights saved as I8 load with those rounded, and then stay") {
+TEST_CASE("Weights saved as I8 load rounded and don't change when saved again") {
   const TempFolder folder;
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
     for (const Attention attention : {Attention::axial_rowmajor, Attention::fixed}) {
@@ -144,7 +144,7 @@ TEST_CASE("Weights saved as I8 load with those rounded, and then stay") {
     }
 }
 
-TEST_CASE("A file of I8 has scales beside its I8 tensors, and the rest as exactly as it came") {
+TEST_CASE("An I8 file has scales beside its I8 tensors, and stores the rest exactly") {
   const TempFolder folder;
   const auto dtype = [&](const std::string& tensor) {
     return SafetensorsFile::open(folder / "w").find(tensor)->dtype;
@@ -178,7 +178,7 @@ TEST_CASE("A file of I8 has scales beside its I8 tensors, and the rest as exactl
   CHECK(file.tensors().size() == weights.parameters.list.size() + quantized);
 }
 
-TEST_CASE("Scales that do not fit their I8 tensors are named") {
+TEST_CASE("Scales that don't match their I8 tensors are named") {
   const std::string query = "blocks.0.attention.query.weight", scale = query + ".scale";
   const auto error = [](const std::function<void(Parts&)>& change) {
     return load_error(change, DType::i8);
@@ -208,7 +208,7 @@ TEST_CASE("Scales that do not fit their I8 tensors are named") {
                  contains("quantize the model again") && !contains("unknown"));
 }
 
-TEST_CASE("Scales that are no sizes are named") {
+TEST_CASE("Scales that are negative or not finite are named") {
   const auto error = [](float value) {
     return load_error([&](Parts& p) { p.set("blocks.0.mlp.up.weight.scale", 3, value); },
                       DType::i8);
@@ -217,7 +217,7 @@ TEST_CASE("Scales that are no sizes are named") {
                                     std::pair(HUGE_VALF, "inf"), std::pair(-HUGE_VALF, "-inf")})
     CHECK_THAT(error(value), contains(std::string("tensor blocks.0.mlp.up.weight.scale is ") +
                                       text + " at element 3 of 20"));
-  // A product that overflows.
+  // The product of scale and weight overflows.
   CHECK_THAT(error(1e38f), contains("tensor blocks.0.mlp.up.weight is") && contains("inf"));
 }
 
@@ -234,7 +234,7 @@ TEST_CASE("F16 tensors load") {
   CHECK(weights.values[weights.parameters.head.norm.bias + 1] == 0.0f);
 }
 
-TEST_CASE("Tensors that do not fit the config are named, with both shapes") {
+TEST_CASE("Tensors that don't match the config are named, with both shapes") {
   CHECK_THAT(load_error([](Parts& p) { p.tensors.erase("blocks.0.attention.query.weight"); }),
              contains("tensor blocks.0.attention.query.weight is missing, expected with shape "
                       "[12, 12]"));
@@ -250,7 +250,7 @@ TEST_CASE("Tensors that do not fit the config are named, with both shapes") {
              }),
              contains("tensor head.2.output.weight has shape [12, 256], expected [256, 12]"));
 
-  // All of them at once, up to a number.
+  // One message lists all of them, up to a limit.
   const std::string both = load_error([](Parts& p) {
     p.tensors.erase("norm.weight");
     p.tensors.at("norm.bias").shape = {1, 12};
@@ -261,7 +261,7 @@ TEST_CASE("Tensors that do not fit the config are named, with both shapes") {
              contains("embed.previous.0.weight is missing") && contains("and 33 more"));
 }
 
-TEST_CASE("Weights that are no numbers are named") {
+TEST_CASE("Weights that are not finite are named") {
   CHECK_THAT(load_error([](Parts& p) { p.set("blocks.0.mlp.up.bias", 3, NAN); }),
              contains("tensor blocks.0.mlp.up.bias is nan at element 3 of 20"));
   CHECK_THAT(load_error([](Parts& p) { p.set("embed.above.1.weight", 0, HUGE_VALF); }),
@@ -271,7 +271,8 @@ TEST_CASE("Weights that are no numbers are named") {
 }
 
 TEST_CASE("A stem that would see the predicted pixel is refused") {
-  // The window is 2 x 3: taps 4 (the pixel itself) and 5 (the next) are masked, 3 is before it.
+  // The window is 2 x 3. Taps 4 (the pixel itself) and 5 (the next one) are masked; tap 3 is before
+  // it.
   CHECK_THAT(load_error([](Parts& p) { p.set("embed.stem.weight", 4, 0.5f); }),
              contains("tensor embed.stem.weight is 0.5 at window row 1, column 1, expected 0"));
   CHECK_THAT(load_error([](Parts& p) { p.set("embed.stem.weight", 12 * 24 - 1, -1.0f); }),
@@ -285,12 +286,12 @@ TEST_CASE("A stem that would see the predicted pixel is refused") {
   CHECK_NOTHROW(load_weights(folder / "w"));
 }
 
-TEST_CASE("A tensor of a type that weights don't have is named") {
+TEST_CASE("A tensor of a type that weights can't have is named") {
   CHECK_THAT(load_error([](Parts& p) { p.tensors.at("norm.weight").dtype = DType::i32; }),
              contains("norm.weight") && contains("is of dtype I32; expected F32, F16 or BF16"));
 }
 
-TEST_CASE("A file without a good config is refused") {
+TEST_CASE("A file without a valid config is refused") {
   CHECK_THAT(load_error([](Parts& p) { p.metadata.erase("config"); }),
              contains("no model config: the file's metadata has no key \"config\""));
   CHECK_THAT(load_error([](Parts& p) { p.metadata.clear(); }), contains("no model config"));
@@ -310,7 +311,7 @@ TEST_CASE("A file without a good config is refused") {
              contains("tensor blocks.0.mlp.up.weight has shape [20, 12], expected [21, 12]"));
 }
 
-// A config may claim any size; the tensors are looked at before memory for them is.
+// A config may claim any size, so the tensors are checked before memory for them is allocated.
 TEST_CASE("A config far larger than its file is refused like any other") {
   CHECK_THAT(load_error([](Parts& p) {
                ModelConfig config = stem_config();
@@ -322,7 +323,7 @@ TEST_CASE("A config far larger than its file is refused like any other") {
              contains("tensor embed.previous.0.weight has shape [257, 12], expected [257, 16384]"));
 }
 
-TEST_CASE("What is no file, or no safetensors file, is refused") {
+TEST_CASE("A path that isn't a file, or not a safetensors file, is refused") {
   const TempFolder folder;
   CHECK_THAT(error_of([&] { load_weights(folder / "absent"); }), contains("absent"));
   CHECK_THAT(error_of([&] { load_weights(folder.path()); }), contains(folder.path().string()));
@@ -330,7 +331,7 @@ TEST_CASE("What is no file, or no safetensors file, is refused") {
              contains("text: "));
 }
 
-TEST_CASE("A weights file cut short anywhere is refused") {
+TEST_CASE("A truncated weights file is refused") {
   const TempFolder folder;
   save_weights(small_weights(), GENERATE(DType::bf16, DType::i8), folder / "whole");
   const std::string whole = read_text(folder / "whole");

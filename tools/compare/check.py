@@ -1,12 +1,12 @@
-"""Whether the contestants compute the same model as tools/reference.py."""
+"""Checks that the contestants compute the same model as tools/reference.py."""
 
 import numpy as np
 
 import reference
 from figures import LIKELIHOOD, Way
 
-TOLERANCE = {"f32": 1e-4, "bf16": 0.05, "int8": 0.01}  # relative, of a random image's nats
-REDRAWN = 6  # pixels of an image, drawn again
+TOLERANCE = {"f32": 1e-4, "bf16": 0.05, "int8": 0.01}  # relative error of a random image's nats
+REDRAWN = 6  # number of pixels of an image to draw again
 
 
 def random_image(config):
@@ -15,7 +15,7 @@ def random_image(config):
 
 
 def check_combiner(combiner, ways, image, expected, report):
-    """Of combiner there are only the sums over the image, by channel."""
+    """combiner only reports sums over the image, one per channel."""
     for precision in sorted({way.precision for way in ways}):
         found = combiner.channel_nats(image, precision)
         compare(f"{combiner.describe()}, {precision}", found, expected.sum((0, 1)), precision,
@@ -23,22 +23,22 @@ def check_combiner(combiner, ways, image, expected, report):
 
 
 def all_ways(contestant):
-    """Ways of every precision and mode."""
+    """The ways of every precision and mode."""
     choices = contestant.choices(LIKELIHOOD)
     return {Way(1, precision, mode) for precision in choices["precision"]
             for mode in choices["mode"]}
 
 
 def check_peer(peer, ways, image, expected, report):
-    """Raises ValueError if the peer is wrong in a precision and mode of the ways, or in f32.
+    """Raises ValueError if the peer is wrong in f32, or in a precision and mode of `ways`.
 
-    The functions that are checked are those that are measured: the likelihood in parallel, with
-    caches given the image's pixels, and the loss that is trained on; in f32, where rounding can't
-    well change a draw, also that pixels drawn with caches are drawn again by forward passes.
+    Checks the same functions that are measured: the likelihood in parallel, decoding with caches
+    that is given the image's pixels, and the training loss. In f32, where rounding is unlikely to
+    change a draw, it also checks that forward passes draw the same pixels as decoding with caches.
     """
     uniforms = np.random.default_rng(2).random((*image.shape[:2], 1, 3), np.float32)
     ways = {way._replace(batch=1) for way in ways}
-    ways |= {way._replace(precision="f32") for way in ways}  # bf16 alone hides small mistakes
+    ways |= {way._replace(precision="f32") for way in ways}  # bf16 alone would hide small mistakes
     for way in sorted(ways, key=lambda way: (way.precision != "f32", way.mode)):
         what = f"{peer.describe()}, {way.precision}, {way.mode}"
         parallel = peer.nats(image[None], way)[0]

@@ -1,4 +1,4 @@
-"""combiner itself, by running the program."""
+"""Measures combiner by running the program."""
 
 import csv
 import json
@@ -13,15 +13,16 @@ from figures import (BATCHES, LIKELIHOOD, SAMPLE_FORWARD, SAMPLE_MANY, SAMPLE_ON
 
 PROGRAM = os.path.join(os.path.dirname(os.path.realpath(__file__)),
                        "..", "..", "build", "release", "combiner")
-# The peers are measured warm: so many that the memory they take first does not count.
-IMAGES_A_THREAD = 100  # of a measurement of the likelihood
-BATCHES_SAMPLED = 4  # of many images, one after the other
-TRAINING_STEPS = 6  # that are measured; one more comes before them
+# The peers are measured warm. These numbers are large enough that the memory the program takes at
+# first does not count.
+IMAGES_A_THREAD = 100  # for a measurement of the likelihood
+BATCHES_SAMPLED = 4  # one after the other, when sampling many images
+TRAINING_STEPS = 6  # steps that are measured; one more runs before them
 
 
 class CombinerProgram:
-    """The model of a file; `folder` is for what the program reads and writes, and `precisions`
-    are those that it may choose from."""
+    """The model in a file. `folder` holds what the program reads and writes; `precisions` are those
+    that it may choose from."""
 
     def __init__(self, path, config, threads, folder, precisions):
         self.path, self.threads, self.folder = path, threads, folder
@@ -42,15 +43,15 @@ class CombinerProgram:
         return "combiner" + (", 8-bit weights" if self.quantized else "")
 
     def choices(self, figure):
-        """As Peer's; empty for what the program doesn't do."""
+        """As in Peer; empty for figures that the program doesn't have."""
         if figure == SAMPLE_FORWARD or (self.quantized and figure in (TRAIN_FOUR, TRAIN)):
             return {}
-        # The likelihood has no batch: it takes an image to a thread.
+        # The likelihood has no batch: each thread processes one image at a time.
         batches = [self.threads] if figure == LIKELIHOOD else BATCHES[figure]
         return {"batch": batches, "precision": self.precisions, "mode": [""]}
 
     def rate(self, figure, way, brief=False):
-        """Images/s, as the program says them."""
+        """Images/s as the program reports them."""
         if figure in (SAMPLE_ONE, SAMPLE_MANY):
             return self._sampling_rate(way, 1 if brief or figure == SAMPLE_ONE else BATCHES_SAMPLED)
         if figure == LIKELIHOOD:
@@ -62,7 +63,7 @@ class CombinerProgram:
         return self._training_rate(way, 2 if brief else TRAINING_STEPS)
 
     def channel_nats(self, image, precision):
-        """[3]: the sums of an image's nats."""
+        """[3]: an image's nats, summed per channel."""
         picture = os.path.join(self.folder, "image.ppm")
         table = os.path.join(self.folder, "image.csv")
         write_ppm(picture, image)
@@ -89,7 +90,7 @@ class CombinerProgram:
         return float(re.search(r"([\d.e+-]+) images/s", said).group(1))
 
     def _training_rate(self, way, steps):
-        """With AdamW, as the peers; the program's own default costs more."""
+        """Trains with AdamW, as the peers do; the program's default optimiser costs more."""
         stem = os.path.join(self.folder, "training")
         self._run("train", way.precision, "--config", self.config_path, "--data", self.pictures,
                   "-o", f"{stem}.safetensors", "--steps", 1 + steps, "--batch", way.batch,

@@ -1,4 +1,4 @@
-"""What is measured, and the ways in which it may be had."""
+"""The figures that are measured, and the ways in which a contestant can run."""
 
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ BATCHES = {SAMPLE_ONE: [1], SAMPLE_MANY: [64], SAMPLE_FORWARD: [1], LIKELIHOOD: 
 
 
 class Way(NamedTuple):
-    batch: int  # images at a time
+    batch: int  # images at once
     precision: str  # f32, bf16 or int8
-    mode: str  # how a peer runs it: jit, eager, compile; "" if there is but one
+    mode: str  # how a peer runs it: jit, eager or compile; "" if there is only one mode
 
     def __str__(self):
         return ", ".join(filter(None, [self.precision, self.mode, f"batch {self.batch}"]))

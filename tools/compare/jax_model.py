@@ -1,7 +1,7 @@
 """The model in JAX: an image in parallel over positions, and pixel by pixel with caches.
 
-Shapes in comments: B images of R x C pixels, D features, h heads of e = D / h features. Weights
-are a tree as parameters.arrange makes it; the type of the weights is that of all products' factors.
+Shapes in comments: B images of R x C pixels, D features, h heads of e = D / h features. Weights are
+a tree as made by parameters.arrange; their type is the type of the factors of all products.
 """
 
 from functools import partial
@@ -22,8 +22,8 @@ def layer_norm(x, norm, epsilon):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def product(spec, x, y):
-    """jnp.einsum of two factors. XLA has fast products of bf16 (on AMX, say) only where they are
-    made in f32, and makes them so only of factors in the order of the indices that each gives."""
+    """jnp.einsum of two factors, accumulated in f32. XLA's fast products of bf16 (on AMX, for
+    example) need f32 results, and factors in the order in which the result has their indices."""
     of_x, of_y, of_product = spec.replace("->", ",").split(",")
     if next(i for i in of_product if (i in of_x) != (i in of_y)) in of_y:
         spec, x, y = f"{of_y},{of_x}->{of_product}", y, x
@@ -62,7 +62,7 @@ def join_heads(x):  # [..., h, e] -> [..., D]
 
 
 def turn(x, rotary):
-    """[..., h, e], turned by cosines and sines [..., 1, e / 2], unless None."""
+    """Rotates x [..., h, e] by cosines and sines [..., 1, e / 2], unless None."""
     if rotary is None:
         return x
     cos, sin = rotary
@@ -71,13 +71,13 @@ def turn(x, rotary):
 
 
 def query_key_value(a, block, shape, rotary):
-    """Three of [..., h, e]; `rotary` is for turn."""
+    """Three of [..., h, e]; `rotary` is passed to turn."""
     q, k, v = [split_heads(x, shape.heads) for x in jnp.split(times(a, block["qkv"]), 3, -1)]
     return turn(q, rotary), turn(k, rotary), v
 
 
 def summary_keys(values, a, block, shape, rotary):
-    """[..., h, e] of the summaries' values and the attention's input [..., D]."""
+    """The summaries' keys [..., h, e] from their values and the attention's input [..., D]."""
     hidden = times(join_heads(values), block["summary_output"]) + a
     hidden = layer_norm(hidden, block["summary_norm"], shape.epsilon)
     return turn(split_heads(times(hidden, block["summary_key"]), shape.heads), rotary)
@@ -89,7 +89,7 @@ def mlp(x, block, shape):
 
 
 def channel_logits(h, c, params):
-    """[..., 256] in f32, of the head's input for channel c."""
+    """The logits [..., 256] in f32 of channel c, from the head's input for it."""
     hidden = jax.nn.gelu(dense(h, params["hidden"][c]))
     return dense(hidden, params["output"][c]).astype(jnp.float32)
 
@@ -100,7 +100,7 @@ def table_rows(previous, above):
 
 
 def scale_pixels(pixels):
-    """[..., 3] -> [..., 4]: the stem's planes inside the image."""
+    """[..., 3] -> [..., 4]: the stem's input planes inside the image."""
     scaled = pixels.astype(jnp.float32) / 127.5 - 1.0
     return jnp.concatenate([scaled, jnp.ones_like(scaled[..., :1])], -1)
 
@@ -152,7 +152,7 @@ def attention(x, block, shape):  # [B, R, C, D] -> [B, R, C, D]
     return x + times(join_heads(out), block["output"])
 
 
-def trunk(images, params, shape):  # [B, R, C, D], what the heads are given
+def trunk(images, params, shape):  # [B, R, C, D], the input of the heads
     x = embedding(images, params, shape)
     for block in params["blocks"]:
         x = mlp(attention(x, block, shape), block, shape)
@@ -174,7 +174,7 @@ def nats(images, params, shape):  # [B, R, C, 3]
 
 
 def draw_pixel(h, uniforms, given, is_given, params):
-    """A pixel [B, 3] and its nats [B, 3]: drawn by uniforms [B, 3], or the given one's."""
+    """A pixel [B, 3] and its nats [B, 3]: the given pixel, or one drawn with uniforms [B, 3]."""
     values, losses = [], []
     for c in range(3):
         if c > 0:
@@ -189,7 +189,7 @@ def draw_pixel(h, uniforms, given, is_given, params):
 
 
 def redraw_pixel(images, p, uniforms, params, shape):
-    """Images with pixel p drawn anew from a forward pass of the whole images: no caches."""
+    """Images with pixel p drawn again from a forward pass over whole images, without caches."""
     flat = images.reshape(len(images), -1, 3)
     h = trunk(images, params, shape).reshape(*flat.shape[:2], -1)
     h = lax.dynamic_index_in_dim(h, p, 1, False)
@@ -198,7 +198,7 @@ def redraw_pixel(images, p, uniforms, params, shape):
 
 
 def attend_cached(q, direct, summaries, r, c):
-    """[B, h, e]: the keys and values are [B, h, C, e] of the row and [B, h, R, e] of a column."""
+    """[B, h, e]; the keys and values are [B, h, C, e] of the row and [B, h, R, e] of a column."""
     row_keys, row_values = direct
     keys, values = summaries
     columns, rows = row_keys.shape[2], keys.shape[2]
@@ -214,8 +214,8 @@ def attend_cached(q, direct, summaries, r, c):
 def decode(uniforms, given, is_given, num_rows, params, shape):
     """(images [B, R, C, 3], nats): the first rows of images, drawn or, if is_given, as given.
 
-    uniforms and given are [R, C, B, 3]; num_rows may be traced. The cache of a layer is its
-    summaries' keys and values, two of [C, B, h, R, e], and while in a row that row's.
+    uniforms and given are [R, C, B, 3]; num_rows may be traced. The cache of a layer holds the keys
+    and values of its summaries, two of [C, B, h, R, e], and during a row that row's as well.
     """
     rows, columns, batch, _ = uniforms.shape
     dim = params["row"].shape[1]
@@ -273,7 +273,7 @@ def decode(uniforms, given, is_given, num_rows, params, shape):
         return flat, planes, losses, new_summaries
 
     column = jnp.zeros((columns, batch, shape.heads, rows, head_dim), dtype)
-    # Only what has been drawn differs from the outside, and a masked tap sees nothing of the rest.
+    # Only drawn pixels differ from the outside, because masked taps see nothing of the rest.
     inside = jnp.zeros((batch, rows, columns, 4), dtype).at[..., 3].set(1)
     carry = (jnp.full((batch, (rows + 1) * columns, 3), OUTSIDE), pad_planes(inside, shape),
              jnp.zeros((rows, columns, batch, 3)), [(column, column)] * len(params["blocks"]))

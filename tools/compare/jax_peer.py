@@ -1,4 +1,4 @@
-"""JAX on the CPU, everything jitted."""
+"""JAX on the CPU, with every function jitted."""
 
 import functools
 import os

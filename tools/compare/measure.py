@@ -1,4 +1,4 @@
-"""The best way of each contestant, and rounds in which they take turns."""
+"""Finds the best way of each contestant, and measures them in turns."""
 
 import statistics
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from figures import Way
 
 class Measurement(NamedTuple):
     way: Way
-    rates: list  # images/s, one a round
+    rates: list  # images/s, one per round
 
     @property
     def median(self):
@@ -16,7 +16,7 @@ class Measurement(NamedTuple):
 
 
 def best_way(contestant, figure, report):
-    """The fastest by brief measurements, field by field; None if the figure isn't to be had."""
+    """The fastest way by brief measurements, one field at a time; None without this figure."""
     choices = contestant.choices(figure)
     if not choices:
         return None
@@ -42,7 +42,7 @@ def best_ways(contestants, figures, report):
 
 
 def measure(ways, rounds, report):
-    """{(figure, contestant): Measurement}: figure by figure, the contestants in alternation."""
+    """{(figure, contestant): Measurement}, figure by figure, with the contestants in turns."""
     rates = {key: [] for key in ways}
     for n in range(rounds):
         for (figure, contestant), way in sorted(ways.items(), key=lambda item: item[0][0]):

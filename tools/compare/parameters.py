@@ -1,4 +1,4 @@
-"""A model file's weights as the peers hold them, and which models they have."""
+"""The weights of a model file as the peers hold them, and the models that the peers support."""
 
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ class Shape(NamedTuple):
 
 
 def rotary_tables(config):
-    """Cosines and sines, two of [R, C, 1, e / 2], of the angles that rotary positions turn the
-    pairs of a head by; None in a model without."""
+    """Cosines and sines, each [R, C, 1, e / 2], of the angles by which rotary positions rotate the
+    pairs of a head; None for a model without them."""
     if config.get("rotary") is None:
         return None
     head_dim = config["embed_dim"] // config["num_heads"]
@@ -36,7 +36,7 @@ def rotary_tables(config):
 
 
 def require_supported(config):
-    """Raises ValueError for a model that the peers don't have."""
+    """Raises ValueError for a model that the peers don't support."""
     variants = config["attention"]
     variants = {variants} if isinstance(variants, str) else set(variants)
     found = {"tokens": config["tokens"], "attention": ", ".join(sorted(variants)),
@@ -50,10 +50,10 @@ def require_supported(config):
 
 
 def arrange(config, weights):
-    """The weights as a tree of NumPy arrays, dense weights [in, out].
+    """The weights as a tree of NumPy arrays, with dense weights [in, out].
 
-    Query, key and value are one matrix, the query's part scaled by 1 / sqrt(head_dim); the six
-    context tables are one of six times 257 rows. Norms and biased layers are (weight, bias).
+    Query, key and value are one matrix, whose query part is scaled by 1 / sqrt(head_dim). The six
+    context tables are one table of six times 257 rows. Norms and biased layers are (weight, bias).
     """
     weights = {name: np.asarray(weight, np.float32) for name, weight in weights.items()}
 
@@ -94,7 +94,7 @@ def arrange(config, weights):
 
 
 def stem_matrix(weight):
-    """[rows columns 4, D] of [D, 4, rows, columns]; taps that are not earlier are zero."""
+    """[D, 4, rows, columns] -> [rows columns 4, D]; taps that are not earlier become zero."""
     dim, planes, rows, columns = weight.shape
     earlier = np.arange(rows * columns) < (rows - 1) * columns + columns // 2
     taps = weight.transpose(2, 3, 1, 0) * earlier.reshape(rows, columns, 1, 1)

@@ -1,4 +1,4 @@
-"""What the peers have in common, and the process that each runs in."""
+"""What the peers have in common, and the process that each of them runs in."""
 
 import concurrent.futures
 import importlib
@@ -14,15 +14,15 @@ from figures import (BATCHES, LIKELIHOOD, SAMPLE_FORWARD, SAMPLE_MANY, SAMPLE_ON
                      TRAIN_FOUR)
 from parameters import arrange, require_supported
 
-FORWARD_PASSES = 20  # of the sampling without caches; the time of the others is inferred
-BRIEF_ROWS = 2  # of an image, to choose between ways of sampling
-LEAST_SECONDS = 2.0  # of a measurement
+FORWARD_PASSES = 20  # timed when sampling without caches; the time of the others is inferred
+BRIEF_ROWS = 2  # rows of an image to draw when choosing between ways of sampling
+LEAST_SECONDS = 2.0  # minimal time of a measurement
 
 
 class Peer:
-    """The model of a file in another framework, on as many threads as the process has processors.
+    """The model of a file in another framework, with one thread per processor of this process.
 
-    A subclass has `name`, `version`, `modes` and the methods that raise NotImplementedError.
+    A subclass defines `name`, `version`, `modes` and the methods that raise NotImplementedError.
     Images are uint8 [B, R, C, 3].
     """
 
@@ -35,28 +35,28 @@ class Peer:
         self.warm = set()
 
     def nats(self, images, way):
-        """[B, R, C, 3], in parallel over positions."""
+        """Nats [B, R, C, 3], in parallel over positions."""
         raise NotImplementedError
 
     def decode(self, uniforms, given, num_rows, way):
-        """(images, nats) of images drawn with caches by uniforms [R, C, B, 3], or of those given:
-        the first rows, the others are not defined."""
+        """(images, nats): with caches, draws images with uniforms [R, C, B, 3] or evaluates the
+        given ones. Only the first num_rows rows of the results are defined."""
         raise NotImplementedError
 
     def redraw(self, images, positions, uniforms, way):
-        """Draws those pixels of the images anew, each by a forward pass, by uniforms [.., B, 3]."""
+        """Draws these pixels again, each with a forward pass, using uniforms [.., B, 3]."""
         raise NotImplementedError
 
     def train_step(self, images, way):
-        """The loss, mean nats of a byte, before a step of AdamW. Each way has a training."""
+        """The loss, the mean nats of a byte, before a step of AdamW. Each way trains on its own."""
         raise NotImplementedError
 
     def describe(self):
         return f"{self.name} {self.version}"
 
     def choices(self, figure):
-        """The values to try of each field of Way, first those to begin with; the batch last, for
-        it is the precision and mode that it must suit."""
+        """The values of each field of Way to try, starting with the default. The batch comes last
+        because it must suit the precision and the mode."""
         modes = self.modes[:1] if figure == SAMPLE_FORWARD else self.modes
         return {"precision": ["f32", "bf16"], "mode": modes, "batch": BATCHES[figure]}
 
@@ -67,7 +67,7 @@ class Peer:
         return self.rng.random((self.rows, self.columns, batch, 3), np.float32)
 
     def rate(self, figure, way, brief=False):
-        """Images/s, warm. If brief, a rough figure: no more work than it takes."""
+        """Images/s, warm. If brief, a rough figure for as little work as possible."""
         work, images = self._work(figure, way, brief)
         if (figure, way) not in self.warm:
             self._work(figure, way, True)[0]()
@@ -81,7 +81,7 @@ class Peer:
                 return done / seconds
 
     def _work(self, figure, way, brief):
-        """(a function to call, the images that one call makes)"""
+        """(a function to call, the number of images that one call processes)"""
         if figure in (SAMPLE_ONE, SAMPLE_MANY):
             rows = min(BRIEF_ROWS, self.rows) if brief else self.rows
             uniforms = self.random_uniforms(way.batch)
@@ -98,9 +98,9 @@ class Peer:
         return (lambda: self.train_step(images, way)), way.batch
 
 
-# ---- In a process of its own, so that no peer's threads are in another's way ---------------------
+# ---- In its own process, so that peers' threads don't compete -----------------------------------
 
-_peer = None  # the worker's
+_peer = None  # set in the worker process
 
 
 def _end_with_parent():
@@ -119,7 +119,7 @@ def _ask(method, *arguments):
 
 
 class RemotePeer:
-    """A peer of `module` with the same methods as Peer; what they raise is raised here."""
+    """A peer of `module` with the methods of Peer. Exceptions of its methods are raised here."""
 
     def __init__(self, module, path):
         self._pool = concurrent.futures.ProcessPoolExecutor(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random weights for a config: what speed is measured with where nothing is trained.
+"""Random weights for a config, to measure speed without a trained model.
 
     tools/compare/random_weights.py CONFIG.json -o MODEL.safetensors
 """
@@ -18,7 +18,7 @@ import safetensors_numpy  # noqa: E402
 
 
 def write_random_weights(config_path, output, seed=0):
-    """As BF16, like the files that `combiner train` writes."""
+    """Writes BF16, as `combiner train` does."""
     with open(config_path) as file:
         config = json.load(file)
     weights = reference.random_weights(config, np.random.default_rng(seed))

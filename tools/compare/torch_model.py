@@ -1,7 +1,7 @@
 """The model in PyTorch: an image in parallel over positions, and pixel by pixel with caches.
 
-Shapes in comments: B images of R x C pixels, D features, h heads of e = D / h features. Weights
-are a tree as parameters.arrange makes it; the type of the weights is that of all products.
+Shapes in comments: B images of R x C pixels, D features, h heads of e = D / h features. Weights are
+a tree as made by parameters.arrange; their type is the type of all products.
 """
 
 import torch
@@ -24,7 +24,7 @@ def split_heads(x, heads):  # [..., D] -> [..., h, e]
 
 
 def turn(x, rotary):
-    """[..., h, e], turned by cosines and sines [..., 1, e / 2], unless None."""
+    """Rotates x [..., h, e] by cosines and sines [..., 1, e / 2], unless None."""
     if rotary is None:
         return x
     cos, sin = rotary
@@ -33,13 +33,13 @@ def turn(x, rotary):
 
 
 def query_key_value(a, block, shape, rotary):
-    """Three of [..., h, e]; `rotary` is for turn."""
+    """Three of [..., h, e]; `rotary` is passed to turn."""
     q, k, v = [split_heads(x, shape.heads) for x in (a @ block["qkv"]).chunk(3, -1)]
     return turn(q, rotary), turn(k, rotary), v
 
 
 def summary_keys(values, a, block, shape, rotary):
-    """[..., h, e] of the summaries' values and the attention's input [..., D]."""
+    """The summaries' keys [..., h, e] from their values and the attention's input [..., D]."""
     hidden = values.flatten(-2) @ block["summary_output"] + a
     hidden = layer_norm(hidden, block["summary_norm"], shape.epsilon)
     return turn(split_heads(hidden @ block["summary_key"], shape.heads), rotary)
@@ -55,7 +55,7 @@ def mlp(x, block, shape):
 
 
 def channel_log_p(h, c, params):
-    """[..., 256] in f32, of the head's input for channel c."""
+    """The log probabilities [..., 256] in f32 of channel c, from the head's input for it."""
     hidden = gelu(dense(h, params["hidden"][c]))
     return dense(hidden, params["output"][c]).float().log_softmax(-1)
 
@@ -66,7 +66,7 @@ def table_rows(previous, above):
 
 
 def scale_pixels(pixels):
-    """[..., 3] -> [..., 4]: the stem's planes inside the image."""
+    """[..., 3] -> [..., 4]: the stem's input planes inside the image."""
     scaled = pixels / 127.5 - 1.0
     return torch.cat([scaled, torch.ones_like(scaled[..., :1])], -1)
 
@@ -105,7 +105,7 @@ def attention(x, block, shape):  # [B, R, C, D] -> [B, R, C, D]
     not_above = torch.ones(shape.rows, shape.rows, dtype=torch.bool).triu()
     row_scores = row_scores.masked_fill(later, -torch.inf)
     column_scores = column_scores.masked_fill(not_above, -torch.inf)
-    with torch.no_grad():  # the softmax is the same whatever is subtracted
+    with torch.no_grad():  # the softmax does not depend on what is subtracted
         most = torch.maximum(row_scores.amax(-1), column_scores.amax(-1).transpose(1, 3))
     of_row = (row_scores - most[..., None]).exp()
     of_column = (column_scores - most.transpose(1, 3)[..., None]).exp()
@@ -116,7 +116,7 @@ def attention(x, block, shape):  # [B, R, C, D] -> [B, R, C, D]
     return x + out.flatten(-2) @ block["output"]
 
 
-def trunk(images, params, shape):  # [B, R, C, D], what the heads are given
+def trunk(images, params, shape):  # [B, R, C, D], the input of the heads
     x = embedding(images, params, shape)
     for block in params["blocks"]:
         x = mlp(attention(x, block, shape), block, shape)
@@ -138,7 +138,7 @@ def nats(images, params, shape):  # [B, R, C, 3]
 
 
 def draw_pixel(h, uniforms, given, params):
-    """A pixel [B, 3] and its nats [B, 3]: drawn by uniforms [B, 3], or the given one's."""
+    """A pixel [B, 3] and its nats [B, 3]: the given pixel, or one drawn with uniforms [B, 3]."""
     values, losses = [], []
     for c in range(3):
         if c > 0:
@@ -155,18 +155,18 @@ def draw_pixel(h, uniforms, given, params):
 
 
 def redraw_pixel(images, p, uniforms, params, shape):
-    """Draws pixel p anew, in place, from a forward pass of the whole images: no caches."""
+    """Draws pixel p again, in place, from a forward pass over whole images, without caches."""
     h = trunk(images, params, shape).flatten(1, 2)[:, p]
     images.view(len(images), -1, 3)[:, p] = draw_pixel(h, uniforms, None, params)[0]
 
 
 class Cache:
-    """What decoding keeps: the pixels, each layer's row so far, each layer's summaries."""
+    """The state of decoding: the pixels, and for each layer its row so far and its summaries."""
 
     def __init__(self, batch, params, shape):
         dim, dtype = params["row"].shape[1], params["row"].dtype
         layers, e = len(params["blocks"]), dim // shape.heads
-        # Outside until drawn; a masked tap sees nothing of what is not drawn yet.
+        # Pixels count as outside until they are drawn; masked taps see nothing of later ones.
         self.flat = torch.full((batch, (shape.rows + 1) * shape.columns, 3), OUTSIDE)
         inside = torch.zeros(batch, shape.rows, shape.columns, 4, dtype=dtype)
         inside[..., 3] = 1
@@ -180,10 +180,10 @@ class Cache:
 
 
 def decode_layer(x, c, column_mask, rotary, row, summaries, block, shape):
-    """[B, D] -> [B, D] at column c, a tensor; fills in column c of the row's cache.
+    """[B, D] -> [B, D] at column c, a tensor. Fills in column c of the row's cache.
 
-    row is queries, keys, values [B, h, C, e] and inputs [B, C, D]; summaries is keys and values
-    [C, B, h, R, e]; column_mask [C + R] is 0 where a key may be attended, -inf elsewhere.
+    `row` holds queries, keys and values [B, h, C, e] and inputs [B, C, D]; `summaries` holds keys
+    and values [C, B, h, R, e]; column_mask [C + R] is 0 where a key may be attended to, else -inf.
     """
     queries, keys, values, inputs = row
     a = layer_norm(x, block["norm1"], shape.epsilon)
@@ -201,7 +201,7 @@ def decode_layer(x, c, column_mask, rotary, row, summaries, block, shape):
 
 def decode_pixel(previous, above, window, position, c, column_mask, rotary, uniforms, given, rows,
                  summaries, params, shape):
-    """decode_layer through all layers, and draw_pixel; `position` is [D]."""
+    """Applies decode_layer for all layers and then draw_pixel; `position` is [D]."""
     x = params["tables"][table_rows(previous, above)].sum(-2)
     x = x + window.flatten(1) @ params["stem"] + position
     for block, row, summary in zip(params["blocks"], rows, summaries):
@@ -224,7 +224,7 @@ def end_row(r, cache, params, shape):
 def decode(uniforms, given, num_rows, params, shape, step=decode_pixel):
     """(images [B, R, C, 3], nats): the first rows of images, drawn or, unless None, as given.
 
-    uniforms and given are [R, C, B, 3]; `step` is decode_pixel or that compiled.
+    uniforms and given are [R, C, B, 3]; `step` is decode_pixel or its compiled version.
     """
     rows, columns, batch, _ = uniforms.shape
     cache = Cache(batch, params, shape)

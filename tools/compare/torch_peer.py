@@ -1,4 +1,4 @@
-"""PyTorch on the CPU, eager and by torch.compile."""
+"""PyTorch on the CPU, eager and with torch.compile."""
 
 import os
 
@@ -35,7 +35,8 @@ class TorchPeer(Peer):
         self.params = {precision: cast(tree, precision) for precision in TYPES}
         self.trainings = {}
         functions = (model.nats, model.decode_pixel, loss_of)
-        # Each batch and precision is compiled for itself, without a limit on how many.
+        # Each batch and precision is compiled separately, so the limit on recompilation must be
+        # high.
         torch._dynamo.config.recompile_limit = 64
         self.functions = {
             "eager": functions,
