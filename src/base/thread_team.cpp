@@ -1,23 +1,14 @@
 #include "base/thread_team.h"
 
 #include <omp.h>
-#ifdef __linux__
-#include <sched.h>
-#endif
 
 #include <algorithm>
 #include <atomic>
 #include <utility>
 
-namespace combiner {
+#include "base/affinity.h"
 
-int available_threads() {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-#endif
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
+namespace combiner {
 
 ThreadTeam::ThreadTeam(int size) {
   threads_.reserve(static_cast<size_t>(std::max(size, 1)));
@@ -36,6 +27,7 @@ ThreadTeam::~ThreadTeam() {
 
 void ThreadTeam::serve(int rank) {
   omp_set_num_threads(1);
+  unbind_thread();
   uint64_t seen = 0;
   for (;;) {
     const std::function<void(int)>* work = nullptr;

@@ -11,10 +11,6 @@
 
 namespace combiner {
 
-// Number of threads that this process may run at once (the size of the affinity mask, where the
-// system has one).
-int available_threads();
-
 // The team is the only parallelism: inside it, a library with OpenMP threads of its own (oneDNN)
 // runs on one thread. Must not be used from two threads at once, nor from inside itself.
 class ThreadTeam {

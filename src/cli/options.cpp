@@ -8,14 +8,14 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "base/thread_team.h"
 #include "combiner/error.h"
+#include "cpu/limits.h"
 #include "matmul/matmul.h"
 
 namespace combiner {
 namespace {
 
-constexpr int kMostThreads = 1024;
+constexpr int kMaxThreads = 1024;
 
 Precision parse_precision(const std::string& name) {
   if (name == "f32") return Precision::f32;
@@ -112,10 +112,21 @@ std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ModelCo
 }
 
 void add_threads_option(CLI::App& command, int& threads) {
-  threads = std::min(available_threads(), kMostThreads);
-  command.add_option("--threads", threads, "Threads to compute with")
-      ->check(CLI::Range(1, kMostThreads))
-      ->capture_default_str();
+  const int usable = std::min(usable_threads(), kMaxThreads);
+  threads = usable;
+  command
+      .add_option_function<int>(
+          "--threads",
+          [&threads, usable](int wanted) {
+            threads = std::min(wanted, usable);
+            if (wanted > usable)
+              fmt::print(stderr,
+                         "--threads {0}: this process may use {1} processor{2}, so {1} thread{2}\n",
+                         wanted, usable, usable == 1 ? "" : "s");
+          },
+          "Threads to compute with, at most one for each processor that may be used")
+      ->check(CLI::Range(1, kMaxThreads))
+      ->default_str(std::to_string(usable));
 }
 
 std::filesystem::path scratch_folder() {

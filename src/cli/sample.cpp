@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "base/memory.h"
 #include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -21,6 +20,7 @@
 #include "cli/progress.h"
 #include "combiner/error.h"
 #include "combiner/sampler.h"
+#include "cpu/limits.h"
 #include "image/contact_sheet.h"
 #include "image/write_png.h"
 #include "sampling/choice.h"
@@ -150,7 +150,7 @@ void run(SampleCommandOptions options) {
   options.sampling.batch =
       options.batch ? *options.batch
                     : suggested_batch(sampling_memory(model.weights(), options.precision),
-                                      options.sampling.threads, machine_memory());
+                                      options.sampling.threads, usable_memory());
 
   const int64_t count = options.sampling.count;
   std::vector<Image> sheet(to_folder ? 0 : static_cast<size_t>(count));
