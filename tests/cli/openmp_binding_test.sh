@@ -15,7 +15,7 @@ done
 
 # The processors that threads of a running program may use: all of them, one line for each mask.
 folder=$(mktemp -d)
-trap 'kill "$pid" 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$folder"' EXIT
 OMP_PROC_BIND=true "$program" sample -n 1000000 --seed 1 -o "$folder/" 2>/dev/null &
 pid=$!
 allowed=$(grep Cpus_allowed_list /proc/self/status)
