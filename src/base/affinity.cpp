@@ -30,11 +30,11 @@ std::vector<int> find_affinity() {
 #ifdef __linux__
   add_mask(processors);
   // The OpenMP runtime made its places of the mask that it found, and bound the main thread only.
+  // Places that a user names may have processors that the machine lacks.
+  const long configured = sysconf(_SC_NPROCESSORS_CONF);
   for (int place = 0; place < omp_get_num_places(); ++place) {
     std::vector<int> of_place(static_cast<size_t>(omp_get_place_num_procs(place)));
     omp_get_place_proc_ids(place, of_place.data());
-    // Places that a user names may have processors that the machine lacks.
-    const long configured = sysconf(_SC_NPROCESSORS_CONF);
     std::erase_if(of_place, [&](int processor) { return processor >= configured; });
     processors.insert(processors.end(), of_place.begin(), of_place.end());
   }
