@@ -101,7 +101,7 @@ void pack(benchmark::State& state) {
 }
 
 void shapes(benchmark::internal::Benchmark* benchmark) {
-  for (const int64_t rows : {1, 4, 16, 64}) {
+  for (const int64_t rows : {1, 4, 16, 64, 128}) {
     for (const int64_t dim : {128, 256})
       benchmark->Args({rows, 3 * dim, dim})
           ->Args({rows, dim, dim})

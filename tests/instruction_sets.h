@@ -1,34 +1,57 @@
-// Runs a test of kernels under every instruction set that they were compiled for and the machine
-// supports, with and without tile registers.
+// Runs a test of kernels under every instruction set that they were compiled for, the machine
+// supports and the test runner's cap allows.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "catch.h"
+#include "cpu/features.h"
 #include "hwy/highway.h"
-#include "kernels/amx.h"
 
 namespace combiner {
 
-// Restricts kernels to one instruction set for the lifetime of this object.
-class OnlyInstructionSet {
+// Caps the instructions in use for the lifetime of this object, if the cap is not lower already.
+class Capped {
  public:
-  explicit OnlyInstructionSet(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
-  ~OnlyInstructionSet() { hwy::SetSupportedTargetsForTest(0); }
-  OnlyInstructionSet(const OnlyInstructionSet&) = delete;
-  OnlyInstructionSet& operator=(const OnlyInstructionSet&) = delete;
+  explicit Capped(InstructionSet cap) : before_(instruction_set_cap()) {
+    cap_instruction_set(std::min(cap, before_));
+  }
+  ~Capped() { cap_instruction_set(before_); }
+  Capped(const Capped&) = delete;
+  Capped& operator=(const Capped&) = delete;
+
+ private:
+  InstructionSet before_;
 };
 
+// Restricts Highway to one target for the lifetime of this object.
+class OnlyTarget {
+ public:
+  explicit OnlyTarget(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
+  ~OnlyTarget() { hwy::SetSupportedTargetsForTest(0); }
+  OnlyTarget(const OnlyTarget&) = delete;
+  OnlyTarget& operator=(const OnlyTarget&) = delete;
+};
+
+// First the portable kernels for each of Highway's targets, then the others.
 template <class Test>
 void for_each_instruction_set(const Test& test) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    const OnlyInstructionSet only(target);
-    INFO(hwy::TargetName(target));
-    test();
-    if (!amx_available()) continue;
-    const WithoutAmx without;
-    INFO("without tile registers");
+  {
+    const Capped portable(InstructionSet::avx512);
+    for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+      const OnlyTarget only(target);
+      INFO(hwy::TargetName(target));
+      test();
+    }
+  }
+  for (const InstructionSet set : {InstructionSet::avx512_bf16, InstructionSet::native}) {
+    const auto below = static_cast<InstructionSet>(static_cast<int>(set) - 1);
+    const CpuFeatures without = (Capped(below), cpu_features());
+    const Capped capped(set);
+    if (cpu_features() == without) continue;
+    INFO(instructions_in_use());
     test();
   }
 }

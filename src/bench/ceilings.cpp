@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/thread_team.h"
+#include "cpu/features.h"
 #include "kernels/sum.h"
 #include "matmul/matmul.h"
 #include "tensor/buffer.h"
@@ -43,8 +44,9 @@ OneDnnProduct::Type onednn_type(Precision precision) {
 }  // namespace
 
 bool has_own_products(Precision precision) {
-  return precision == Precision::f32 || (precision == Precision::bf16 && has_native_bf16()) ||
-         (precision == Precision::int8 && has_native_int8());
+  return precision == Precision::f32 ||
+         (precision == Precision::bf16 && cpu_features().avx512_bf16) ||
+         (precision == Precision::int8 && cpu_features().avx512_vnni);
 }
 
 std::optional<Rate> measure_products(const Weights& weights, Precision precision,

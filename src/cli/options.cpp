@@ -9,8 +9,8 @@
 #include <cstdlib>
 
 #include "combiner/error.h"
+#include "cpu/features.h"
 #include "cpu/limits.h"
-#include "matmul/matmul.h"
 
 namespace combiner {
 namespace {
@@ -21,16 +21,17 @@ Precision parse_precision(const std::string& name) {
   if (name == "f32") return Precision::f32;
   if (name == "bf16") return Precision::bf16;
   if (name == "int8") return Precision::int8;
-  return has_native_bf16() ? Precision::bf16 : Precision::f32;
+  return multiplies_bf16_faster() ? Precision::bf16 : Precision::f32;
 }
 
+// Parsed even if it is not given: what auto means depends on --isa.
 CLI::Option* declare_precision(CLI::App& command, Precision& precision) {
-  precision = parse_precision("auto");
   return command
       .add_option_function<std::string>(
           "--precision", [&](const std::string& name) { precision = parse_precision(name); },
-          "What matrix products are made with; auto is bf16 where the processor has it")
-      ->default_str("auto");
+          "What matrix products are made with; auto is bf16 where that is faster, f32 elsewhere")
+      ->default_str("auto")
+      ->force_callback();
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "combiner/error.h"
+#include "combiner/instruction_set.h"
 
 namespace combiner {
 namespace {
@@ -60,8 +61,29 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
   return kUsage;
 }
 
+// --isa SET, before or after the name of a subcommand. Acts as it is parsed, because other options'
+// defaults depend on it.
+void add_isa_option(CLI::App& app) {
+  app.add_option_function<std::string>(
+         "--isa",
+         [](const std::string& name) {
+           if (const auto cap = instruction_set_named(name)) cap_instruction_set(*cap);
+         },
+         "Use no more of the processor's instructions than these")
+      ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16", "native"}))
+      ->default_str("native")
+      ->trigger_on_parse();
+  app.fallthrough();
+}
+
+std::string version(const CLI::App& app) {
+  return fmt::format("{} {}\nprocessor: {}\nin use: {}", app.get_name(), COMBINER_VERSION,
+                     processor_instructions(), instructions_in_use());
+}
+
 int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, char** argv) {
-  app.set_version_flag("--version", app.get_name() + " " COMBINER_VERSION);
+  add_isa_option(app);
+  app.set_version_flag("--version", [&app] { return version(app); });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) {

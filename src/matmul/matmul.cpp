@@ -9,8 +9,8 @@
 #include <unordered_map>
 
 #include "combiner/error.h"
-#include "kernels/amx.h"
-#include "kernels/transposed_product.h"
+#include "cpu/features.h"
+#include "kernels/table.h"
 #include "tensor/buffer.h"
 
 namespace combiner {
@@ -18,8 +18,27 @@ namespace {
 
 using Desc = dnnl::memory::desc;
 
+dnnl::cpu_isa onednn_cap() {
+  switch (instruction_set_cap()) {
+    case InstructionSet::avx2:
+      return dnnl::cpu_isa::avx2;
+    case InstructionSet::avx512:
+      return dnnl::cpu_isa::avx512_core;
+    case InstructionSet::avx512_bf16:
+      return dnnl::cpu_isa::avx512_core_bf16;
+    case InstructionSet::native:
+      return dnnl::cpu_isa::all;
+  }
+  throw std::logic_error("no such instruction set");
+}
+
 const dnnl::engine& cpu_engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  static const dnnl::engine engine = [] {
+    // Every product asks for the engine first. Later, oneDNN would refuse the cap; it also does if
+    // the user has set one in the environment, which then holds.
+    if (instruction_set_cap() != InstructionSet::native) dnnl::set_max_cpu_isa(onednn_cap());
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
   return engine;
 }
 
@@ -72,12 +91,6 @@ auto attempt(const Describe& describe, const Work& work) try {
 }
 
 const char* name(ElementType type) { return type == ElementType::bf16 ? "bf16" : "f32"; }
-
-// Whether oneDNN may use all of `set`, in which each bit is an instruction set extension.
-bool has_instructions(dnnl::cpu_isa set) {
-  const auto bits = static_cast<unsigned>(set);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
-}
 
 // The layout that oneDNN prefers for the weights of a product. A plain layout means that it has no
 // packed one. Then [out, in], as stored, is best, because if `out` is a large power of two, the
@@ -133,8 +146,8 @@ void to_float_matrix(const Factor& f, float* out) {
     for (int64_t j = 0; j < columns; ++j) out[i * columns + j] = to_float(data[i * f.stride + j]);
 }
 
-// Copies float weights [in, out] to rows [out, in], rounded to `type`.
-void copy_rounded(const Factor& weights, ElementType type, float* to) {
+// Copies float weights [in, out] to rows [out, in].
+void copy_transposed(const Factor& weights, float* to) {
   const auto* data = static_cast<const float*>(weights.data);
   const int64_t out_stride = weights.transposed ? weights.stride : 1;
   const int64_t in_stride = weights.transposed ? 1 : weights.stride;
@@ -143,10 +156,8 @@ void copy_rounded(const Factor& weights, ElementType type, float* to) {
   for (int64_t first_i = 0; first_i < weights.columns; first_i += kSide)
     for (int64_t first_j = 0; first_j < weights.rows; first_j += kSide)
       for (int64_t i = first_i; i < std::min(first_i + kSide, weights.columns); ++i)
-        for (int64_t j = first_j; j < std::min(first_j + kSide, weights.rows); ++j) {
-          const float w = data[i * out_stride + j * in_stride];
-          to[i * weights.rows + j] = type == ElementType::bf16 ? to_float(to_bfloat16(w)) : w;
-        }
+        for (int64_t j = first_j; j < std::min(first_j + kSide, weights.rows); ++j)
+          to[i * weights.rows + j] = data[i * out_stride + j * in_stride];
 }
 
 // Float weights [in, out] in the form from which panels are packed.
@@ -186,10 +197,9 @@ bool onednn_miscomputes(const Factor& a, const Factor* b, const Product& c) {
     return true;
   // With AMX, oneDNN before 3.7.3 assumes that the rows of `a` are contiguous if the depth is not a
   // multiple of a tile's depth (release notes of 3.7.3).
-  constexpr int64_t kTileDepth = kTileBytes / static_cast<int64_t>(sizeof(bfloat16));
-  static const bool tiles = has_instructions(dnnl::cpu_isa::avx512_core_amx);
-  return tiles && a.type == ElementType::bf16 && !a.transposed && a.stride != a.columns &&
-         a.columns % kTileDepth != 0;
+  constexpr int64_t kTileDepth = 32;
+  return cpu_features().amx && a.type == ElementType::bf16 && !a.transposed &&
+         a.stride != a.columns && a.columns % kTileDepth != 0;
 }
 
 template <class T>
@@ -225,10 +235,10 @@ void multiply_by_panels(const Factor& a, const PanelWeights& panels, const Produ
     multiply_by_panels_as<bfloat16, bfloat16>(a, panels, c, epilogue, scratch);
 }
 
-// Whether AMX kernels compute this kind of product faster than oneDNN.
+// Whether our own kernels compute this product faster than oneDNN.
 bool is_transposed_product(const Factor& a, const Factor& b, const Product& c) {
   return a.transposed && !b.transposed && a.type == ElementType::bf16 && b.type == a.type &&
-         c.type == ElementType::f32 && amx_available();
+         c.type == ElementType::f32 && kernels().multiply_transposed;
 }
 
 void multiply_transposed(const Factor& a, const Factor& b, const Product& c, bool accumulate,
@@ -237,33 +247,19 @@ void multiply_transposed(const Factor& a, const Factor& b, const Product& c, boo
   const auto stored = [](const Factor& f, int64_t rows, int64_t columns) {
     return Matrix<const bfloat16>(static_cast<const bfloat16*>(f.data), rows, columns, f.stride);
   };
-  multiply_transposed(stored(a, a.columns, a.rows), stored(b, b.rows, b.columns),
-                      Matrix<float>(static_cast<float*>(c.data), c.rows, c.columns, c.stride),
-                      accumulate, scratch);
+  kernels().multiply_transposed(
+      stored(a, a.columns, a.rows), stored(b, b.rows, b.columns),
+      Matrix<float>(static_cast<float*>(c.data), c.rows, c.columns, c.stride), accumulate, scratch);
 }
 
 }  // namespace
-
-bool has_native_bf16() {
-  static const bool native = has_instructions(dnnl::cpu_isa::avx512_core_bf16);
-  return native;
-}
-
-bool has_native_int8() {
-  static const bool native = has_instructions(dnnl::cpu_isa::avx512_core_vnni) ||
-                             has_instructions(dnnl::cpu_isa::avx2_vnni);
-  return native;
-}
-
-bool panels_are_faster(ElementType type) { return type == ElementType::bf16 && amx_available(); }
 
 // ---- Packed weights
 
 // Either a view of a plain matrix, or an owned copy: plain (`plain_copy`), in oneDNN's own layout
 // (`memory`), or in panels.
 struct PackedWeights::Packed {
-  Factor factor;                            // [in, out]
-  ElementType rounding = ElementType::f32;  // of the copy
+  Factor factor;  // [in, out]
   Buffer<float> plain_copy;
   dnnl::memory memory;
   std::optional<PanelWeights> panels;
@@ -296,10 +292,8 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type,
     : packed_(std::make_shared<Packed>()) {
   const int64_t in = weights.rows;
   const int64_t out = weights.columns;
-  const ElementType product_type = has_native_bf16() ? type : ElementType::f32;
-  packed_->factor = {nullptr, product_type, in, out, in, true};
-  packed_->rounding = type;
-  if (panels_are_faster(type)) {
+  packed_->factor = {nullptr, type, in, out, in, true};
+  if (type == ElementType::bf16) {
     packed_->panels = PanelWeights::pack<bfloat16>(stored_weights(weights), std::move(memory));
     return;
   }
@@ -307,12 +301,13 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type,
   // The layout depends on the other two sizes, so it is chosen for a number of rows that is typical
   // of the model's products.
   constexpr int64_t kTypicalRows = 128;
+  using dnnl::memory;
   packed_->attempt_packing([&] {
-    const Desc layout = weights_layout(
-        Desc({kTypicalRows, in}, data_type(product_type), dnnl::memory::format_tag::ab),
-        data_type(product_type), in, out,
-        Desc({kTypicalRows, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab));
-    const Desc as_stored({in, out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ba);
+    const Desc layout =
+        weights_layout(Desc({kTypicalRows, in}, memory::data_type::f32, memory::format_tag::ab),
+                       memory::data_type::f32, in, out,
+                       Desc({kTypicalRows, out}, memory::data_type::f32, memory::format_tag::ab));
+    const Desc as_stored({in, out}, memory::data_type::f32, memory::format_tag::ba);
     if (layout == as_stored) {
       packed_->plain_copy = Buffer<float>(static_cast<size_t>(out * in));
       packed_->factor.data = packed_->plain_copy.data();
@@ -328,20 +323,12 @@ void PackedWeights::repack(const Factor& weights) {
   if (weights.type != ElementType::f32 || weights.rows != in() || weights.columns != out())
     throw std::logic_error("packing weights of another shape or type");
   if (packed.panels) return packed.panels->repack(stored_weights(weights));
-  const auto reorder_from = [&](const Factor& f) {
+  if (!packed.plain_copy.empty()) return copy_transposed(weights, packed.plain_copy.data());
+  if (packed.memory)
     packed.attempt_packing([&] {
-      dnnl::memory source(describe(f), cpu_engine(), const_cast<void*>(f.data));
+      dnnl::memory source(describe(weights), cpu_engine(), const_cast<void*>(weights.data));
       reorder(source, packed.memory);
     });
-  };
-  if (packed.memory && packed.rounding == packed.factor.type) return reorder_from(weights);
-  if (packed.memory) {
-    Buffer<float> rounded(static_cast<size_t>(weights.rows * weights.columns));
-    copy_rounded(weights, packed.rounding, rounded.data());
-    reorder_from({rounded.data(), ElementType::f32, in(), out(), in(), true});
-  } else if (!packed.plain_copy.empty()) {
-    copy_rounded(weights, packed.rounding, packed.plain_copy.data());
-  }
 }
 
 int64_t PackedWeights::out() const { return packed_->out(); }
@@ -451,7 +438,7 @@ struct Multiplier::State {
     Factor rows = a;
     if (a.transposed) {
       float* to = reserve(rows_scratch, a.rows * a.columns);
-      copy_rounded({a.data, a.type, a.columns, a.rows, a.stride, false}, a.type, to);
+      copy_transposed({a.data, a.type, a.columns, a.rows, a.stride, false}, to);
       rows = {to, a.type, a.rows, a.columns, a.columns, false};
     }
     const StoredWeights weights = stored_weights(packed ? unpacked(b, *packed) : b);
@@ -459,7 +446,7 @@ struct Multiplier::State {
                        panel_scratch);
   }
 
-  // Computes a product of types for which there is no native product, in float.
+  // Computes a product of types that oneDNN does not multiply, or not as fast, in float.
   void run_in_float(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,
                     bool accumulate, const float* bias) {
     const Factor a32 = in_float(a, a_scratch);
@@ -492,7 +479,7 @@ struct Multiplier::State {
                            accumulate, bias);
     }
     const bool bf16 = a.type == ElementType::bf16 || c.type == ElementType::bf16;
-    const bool in_float = a.type != b.type || (bf16 && !has_native_bf16());
+    const bool in_float = a.type != b.type || (bf16 && !multiplies_bf16_faster());
     attempt([&] { return description(a, b, c); },
             [&] {
               if (in_float)

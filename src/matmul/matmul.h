@@ -19,17 +19,6 @@ inline constexpr ElementType element_type = ElementType::f32;
 template <>
 inline constexpr ElementType element_type<bfloat16> = ElementType::bf16;
 
-// Whether the processor multiplies bfloat16 matrices faster than float matrices. If not, products
-// of bfloat16 matrices are computed in float, with the same results but without the speed.
-bool has_native_bf16();
-
-// Whether the processor multiplies int8 matrices faster than bfloat16 and float matrices.
-bool has_native_int8();
-
-// Whether multiply_panels is the fastest way to multiply weights of this type: with AMX it is
-// faster than oneDNN, and it applies the activation.
-bool panels_are_faster(ElementType type);
-
 // A factor of a product: a stored matrix, or its transpose.
 struct Factor {
   const void* data;
@@ -65,9 +54,8 @@ class PackedWeights {
   // Copies `weights`, rounded to `type`. They need not outlive the call.
   PackedWeights(Matrix<const float> weights, ElementType type)
       : PackedWeights(transposed(weights), type) {}
-  // The same for float weights given as [in, out], the second factor of the layer's products. If
-  // panels_are_faster(type), the panels are placed in `memory`, or in memory of their own if it is
-  // null.
+  // The same for float weights given as [in, out], the second factor of the layer's products.
+  // Weights of bfloat16 become panels, placed in `memory`, or in memory of their own if it is null.
   PackedWeights(const Factor& weights, ElementType type,
                 std::shared_ptr<PanelMemory> memory = nullptr);
   // Weights whose products multiply_panels computes.

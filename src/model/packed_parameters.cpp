@@ -21,8 +21,7 @@ auto visit_weight_type(Precision precision, Visit&& visit) {
 
 // Whether weights of this precision are multiplied by our own kernels, which read panels.
 bool in_panels(PackedFor use, Precision precision) {
-  return use == PackedFor::positions || precision == Precision::int8 ||
-         panels_are_faster(product_type(precision));
+  return use == PackedFor::positions || precision != Precision::f32;
 }
 
 }  // namespace

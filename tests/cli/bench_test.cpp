@@ -10,7 +10,7 @@
 
 #include "catch.h"
 #include "cli/run_program.h"
-#include "matmul/matmul.h"
+#include "cpu/features.h"
 #include "model/golden_cases.h"
 #include "model/random_model.h"
 #include "temp_folder.h"
@@ -64,8 +64,8 @@ TEST_CASE("bench: prints JSON for a config") {
 
   const Json& ceilings = json.at("ceilings");
   CHECK(ceilings.at("f32") > 0);
-  CHECK(ceilings.at("bf16").is_null() != has_native_bf16());
-  CHECK(ceilings.at("int8").is_null() != has_native_int8());
+  CHECK(ceilings.at("bf16").is_null() != cpu_features().avx512_bf16);
+  CHECK(ceilings.at("int8").is_null() != cpu_features().avx512_vnni);
   CHECK(ceilings.at("memory_bandwidth") > 0);
 
   std::set<std::pair<std::string, int64_t>> sampled;
@@ -81,7 +81,7 @@ TEST_CASE("bench: prints JSON for a config") {
   for (const char* precision : {"f32", "bf16", "int8"})
     for (const int64_t batch : {1, 2, 4, 16, 64, 256}) CHECK(sampled.contains({precision, batch}));
 
-  const size_t precisions = has_native_bf16() ? 2 : 1;
+  const size_t precisions = cpu_features().avx512_bf16 ? 2 : 1;
   REQUIRE(json.at("eval").size() == precisions + 1);
   CHECK(json.at("eval").back().at("precision") == "int8");
   REQUIRE(json.at("train").size() == precisions);
@@ -103,7 +103,7 @@ TEST_CASE("bench: prints a table of a model, with only the requested parts") {
     CHECK_THAT(all.out, contains(part));
   const bool none =
       all.out.find("matrix products, int8                        -\n") < all.out.size();
-  CHECK(none != has_native_int8());
+  CHECK(none != cpu_features().avx512_vnni);
 
   const ProgramResult some = bench({"--model", model, "--only", "eval,train", "--json"});
   CHECK(some.exit_code == 0);

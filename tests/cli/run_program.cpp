@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "cpu/features.h"
+
 extern char** environ;
 
 namespace combiner {
@@ -37,6 +39,8 @@ RunningProgram::RunningProgram(const std::vector<std::string>& arguments,
                                const std::string& out_path, const std::string& program)
     : out_(nameless_file()), err_(nameless_file()) {
   std::vector<std::string> words = {program};
+  if (instruction_set_cap() != InstructionSet::native)
+    words.insert(words.end(), {"--isa", std::string(name(instruction_set_cap()))});
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());

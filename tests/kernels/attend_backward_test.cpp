@@ -6,7 +6,6 @@
 #include "catch.h"
 #include "error_bounds.h"
 #include "instruction_sets.h"
-#include "kernels/amx.h"
 #include "kernels/attend.h"
 #include "kernels/rows.h"
 
@@ -79,7 +78,7 @@ struct OutputGradient {
 // The relative error of d_out, P and dS from rounding them for products.
 template <class T>
 double product_rounding() {
-  return std::is_same_v<T, bfloat16> && amx_available() ? kBfloat16Unit : 0.0;
+  return std::is_same_v<T, bfloat16> && cpu_features().amx ? kBfloat16Unit : 0.0;
 }
 
 // With P = exp(logit - lse) and dS = P (d_out . V - delta), for the given lse and delta, adds:

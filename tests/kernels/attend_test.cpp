@@ -8,7 +8,6 @@
 #include "catch.h"
 #include "error_bounds.h"
 #include "instruction_sets.h"
-#include "kernels/amx.h"
 
 namespace combiner {
 namespace {
@@ -19,7 +18,7 @@ constexpr double kNothing = -std::numeric_limits<double>::infinity();
 // with the values: 2^-13 of the exponential, plus that of bfloat16.
 template <class T>
 double weight_rounding() {
-  return std::is_same_v<T, bfloat16> && amx_available() ? kBfloat16Unit + 0x1p-13 : 0.0;
+  return std::is_same_v<T, bfloat16> && cpu_features().amx ? kBfloat16Unit + 0x1p-13 : 0.0;
 }
 
 // A query's attention over the visible keys of several parts in one softmax, with bounds on the

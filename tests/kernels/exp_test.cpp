@@ -8,7 +8,7 @@
 #define HWY_TARGET_INCLUDE "kernels/exp_test.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-#include "kernels/simd-inl.h"
+#include "kernels/portable/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {

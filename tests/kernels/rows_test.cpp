@@ -177,9 +177,8 @@ TEST_CASE("Instruction sets can be switched") {
     std::vector<float>& out = results.emplace_back(50);
     head_products<float>(a.view(), b.view(), 64, {out.data(), 50, 1});
   });
-  // With tile registers, the best instruction set is also tested without them.
-  REQUIRE(results.size() == targets.size() + (amx_available() ? 1 : 0));
-  CHECK(results.front() != results.back());
+  REQUIRE(results.size() >= targets.size());
+  CHECK(results.front() != results.at(targets.size() - 1));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include "base/thread_team.h"
 #include "catch.h"
 #include "data_folders.h"
-#include "kernels/amx.h"
+#include "instruction_sets.h"
 #include "model/golden_cases.h"
 #include "model/random_model.h"
 #include "model/teacher_forcing.h"
@@ -23,8 +23,9 @@ namespace {
 // two neighbours, 2^-8 apart, a sum is rounded to, in a few places between the image and the
 // logits. With tile registers the parallel pass also rounds the attention weights to 2^-8, so all
 // of the about twenty roundings that follow may go to the other neighbour. A rounding is off by
-// 2^-9 / sqrt(3) in the quadratic mean; two times twenty of them add up to 2^-7, and layer norms and
-// softmaxes may magnify that up to four times. The worst of many logits is off by a few times more.
+// 2^-9 / sqrt(3) in the quadratic mean; two times twenty of them add up to 2^-7, and layer norms
+// and softmaxes may magnify that up to four times. The worst of many logits is off by a few times
+// more.
 struct Tolerance {
   double logits;       // of any sub-pixel's logits, relative to their norm
   double mean_logits;  // in the quadratic mean over an image's sub-pixels
@@ -33,7 +34,7 @@ struct Tolerance {
 template <class T>
 Tolerance tolerance() {
   if (std::is_same_v<T, float>) return {1e-5, 1e-5, 1e-5};
-  if (amx_available()) return {0x1p-4, 0x1p-5, 1e-3};
+  if (cpu_features().amx) return {0x1p-4, 0x1p-5, 1e-3};
   return {0x1p-7, 0x1p-8, 1e-4};
 }
 
@@ -106,9 +107,9 @@ void check_incremental_is_parallel(const Weights& weights,
                tolerance<T>());
   };
   check();
-  if (!amx_available()) return;
-  const WithoutAmx without;
-  INFO("without tile registers");
+  if (!cpu_features().amx) return;
+  const Capped without(InstructionSet::avx512_bf16);
+  INFO("without AMX");
   check();
 }
 

@@ -1,0 +1,116 @@
+#include "cpu/features.h"
+
+#include <array>
+#include <atomic>
+
+#include "hwy/targets.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace combiner {
+namespace {
+
+constexpr std::array<std::string_view, 4> kNames = {"avx2", "avx512", "avx512_bf16", "native"};
+
+#if defined(__x86_64__) && defined(__linux__)
+bool has_amx() {
+  // CPUID leaf 7, EDX: bits 22 (AMX-BF16), 24 (AMX-TILE) and 25 (AMX-INT8).
+  constexpr unsigned kAmx = 1u << 22 | 1u << 24 | 1u << 25;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & kAmx) != kAmx) return false;
+  // The tile registers are large, so Linux enables them only for a process that requests them. The
+  // permission covers all of its threads.
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#else
+bool has_amx() { return false; }
+#endif
+
+CpuFeatures ask_processor() {
+  CpuFeatures features;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const auto has = [](bool supported) { return supported; };
+  features.avx2 = has(__builtin_cpu_supports("avx2")) && has(__builtin_cpu_supports("fma"));
+  features.avx512 =
+      features.avx2 && has(__builtin_cpu_supports("avx512f")) &&
+      has(__builtin_cpu_supports("avx512bw")) && has(__builtin_cpu_supports("avx512cd")) &&
+      has(__builtin_cpu_supports("avx512dq")) && has(__builtin_cpu_supports("avx512vl"));
+  features.avx512_vnni = features.avx512 && has(__builtin_cpu_supports("avx512vnni"));
+  features.avx512_bf16 = features.avx512 && has(__builtin_cpu_supports("avx512bf16"));
+  features.amx = features.avx512_vnni && features.avx512_bf16 && has_amx();
+  features.fast_bf16_dot = features.avx512_bf16 && !has(__builtin_cpu_is("intel"));
+#endif
+  return features;
+}
+
+CpuFeatures up_to(InstructionSet cap, CpuFeatures features) {
+  if (cap < InstructionSet::native) features.amx = false;
+  if (cap < InstructionSet::avx512_bf16)
+    features.avx512_vnni = features.avx512_bf16 = features.fast_bf16_dot = false;
+  if (cap < InstructionSet::avx512) features.avx512 = false;
+  return features;
+}
+
+std::atomic<InstructionSet> current_cap = InstructionSet::native;
+
+std::string list(const CpuFeatures& features) {
+  std::string text;
+  const auto add = [&](bool has, const char* name) {
+    if (has) text += (text.empty() ? "" : ", ") + std::string(name);
+  };
+  add(features.avx2, "AVX2");
+  add(features.avx512, "AVX-512");
+  add(features.avx512_vnni, "AVX-512 VNNI");
+  add(features.avx512_bf16, "AVX-512 BF16");
+  add(features.amx, "AMX");
+  return text.empty() ? "none beyond the baseline" : text;
+}
+
+}  // namespace
+
+std::string_view name(InstructionSet set) { return kNames[static_cast<size_t>(set)]; }
+
+std::optional<InstructionSet> instruction_set_named(std::string_view name) {
+  for (size_t i = 0; i < kNames.size(); ++i)
+    if (kNames[i] == name) return static_cast<InstructionSet>(i);
+  return std::nullopt;
+}
+
+void cap_instruction_set(InstructionSet cap) {
+  current_cap = cap;
+#if HWY_ARCH_X86
+  // A better target has a lower bit.
+  const bool beyond_avx2 = cap >= InstructionSet::avx512;
+  hwy::DisableTargets(beyond_avx2 ? 0 : int64_t{HWY_AVX2} - 1);
+#endif
+}
+
+InstructionSet instruction_set_cap() { return current_cap; }
+
+const CpuFeatures& processor_features() {
+  static const CpuFeatures features = ask_processor();
+  return features;
+}
+
+const CpuFeatures& cpu_features() {
+  static const std::array<CpuFeatures, kNames.size()> features = [] {
+    std::array<CpuFeatures, kNames.size()> capped;
+    for (size_t i = 0; i < capped.size(); ++i)
+      capped[i] = up_to(static_cast<InstructionSet>(i), processor_features());
+    return capped;
+  }();
+  return features[static_cast<size_t>(instruction_set_cap())];
+}
+
+std::string processor_instructions() { return list(processor_features()); }
+std::string instructions_in_use() { return list(cpu_features()); }
+
+}  // namespace combiner
