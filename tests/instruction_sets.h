@@ -35,6 +35,15 @@ class OnlyTarget {
   OnlyTarget& operator=(const OnlyTarget&) = delete;
 };
 
+// Takes the dot products of AVX-512 BF16 for fast for the lifetime of this object.
+class FastDotProducts {
+ public:
+  FastDotProducts() { pretend_fast_bf16_dot(true); }
+  ~FastDotProducts() { pretend_fast_bf16_dot(false); }
+  FastDotProducts(const FastDotProducts&) = delete;
+  FastDotProducts& operator=(const FastDotProducts&) = delete;
+};
+
 // First the portable kernels for each of Highway's targets, then the others.
 template <class Test>
 void for_each_instruction_set(const Test& test) {
@@ -54,6 +63,10 @@ void for_each_instruction_set(const Test& test) {
     INFO(instructions_in_use());
     test();
   }
+  if (!cpu_features().avx512_bf16 || cpu_features().fast_bf16_dot) return;
+  const FastDotProducts fast;
+  INFO("with the dot products of AVX-512 BF16");
+  test();
 }
 
 }  // namespace combiner

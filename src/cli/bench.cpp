@@ -22,6 +22,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "combiner/error.h"
+#include "combiner/instruction_set.h"
 #include "model/model.h"
 #include "sampling/memory.h"
 #include "training/initialise.h"
@@ -214,11 +215,24 @@ class Bench {
     if (!report_.ceilings) return std::nullopt;
     Effort brief = effort_;
     brief.seconds = std::min(effort_.seconds, 1.0);
-    const auto products =
-        measure_products(weights_, has_own_products(precision) ? precision : Precision::f32, brief);
+    const auto products = best_products(precision, brief);
     const auto reading = measure_reading(sampling_memory(weights_, precision).weights, brief);
     if (!products || !reading) return std::nullopt;
-    return RowCeilings{products->median, reading->median};
+    return RowCeilings{*products, reading->median};
+  }
+
+  // The ceiling of products in this precision, or in f32 where that is higher: bfloat16 can always
+  // be multiplied as floats.
+  std::optional<double> best_products(Precision precision, const Effort& effort) const {
+    std::optional<double> best;
+    for (const Precision of : {precision, Precision::f32}) {
+      if (!has_own_products(of)) continue;
+      const std::optional<Rate> rate = measure_products(weights_, of, effort);
+      if (!rate) return std::nullopt;
+      best = std::max(best.value_or(0), rate->median);
+      if (precision == Precision::f32) break;
+    }
+    return best;
   }
 
   void add(std::string name, std::function<bool()> make) {
@@ -250,6 +264,9 @@ void run(BenchOptions options) {
   const auto [source, weights] = load_subject(options);
   BenchReport report;
   report.processor = processor_name();
+  report.instructions = instructions_in_use();
+  if (processor_instructions() != report.instructions)
+    report.instructions += fmt::format("; the processor has {}", processor_instructions());
   report.threads = options.effort.threads;
   report.source = source;
   report.config = weights.config;
@@ -277,13 +294,13 @@ std::function<void()> bench_command(CLI::App& command) {
       "Batch N is N images in all, whatever the threads. Speed is that of whole images, so a "
       "large\n"
       "batch may take longer than --seconds: each is drawn once at least. `of products` is a part\n"
-      "of what oneDNN reaches in that precision at the model's shapes with warm weights, or in "
-      "f32\n"
-      "where the processor has no instructions for such products ('-' among the ceilings);\n"
+      "of what oneDNN reaches at the model's shapes with warm weights, in that precision or in "
+      "f32,\n"
+      "whichever is more;\n"
       "`of reading` are the weights that sampling reads, a part of what all threads together read\n"
       "of as many bytes again and again: ceilings measured just before and after the row, not "
       "those\n"
-      "at the top. Memory is beyond the model as read.");
+      "at the top; `of roofline` is the larger of the two. Memory is beyond the model as read.");
   add_model_option(command, options->model);
   command.add_option("--config", options->config, "A JSON config, for a model of random weights")
       ->type_name("FILE")

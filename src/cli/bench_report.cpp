@@ -40,6 +40,7 @@ Json to_json(const SpeedRow& row, int positions) {
   json["positions_per_second"] = row.images.median * positions;
   json["fraction_of_peak"] = or_null(row.fraction_of_peak);
   if (row.weight_bytes) json["fraction_of_bandwidth"] = or_null(row.fraction_of_bandwidth);
+  json["fraction_of_roofline"] = or_null(row.fraction_of_roofline());
   json["peak_bytes"] = or_null(row.peak_bytes);
   if (row.weight_bytes) json["weight_bytes"] = *row.weight_bytes;
   if (row.state_bytes) json["state_bytes"] = *row.state_bytes;
@@ -75,10 +76,10 @@ void print_ceilings(const Ceilings& ceilings) {
 void print_rows(std::string_view what, const Rows& rows, int positions) {
   if (!rows) return;
   for (const SpeedRow& row : *rows)
-    fmt::print("{:<8}{:<6}{:>5}{:>10.4g}{:>13.0f}{:>13}{:>12}{:>9}{:>9}{:>9}{:>9}\n", what,
+    fmt::print("{:<8}{:<6}{:>5}{:>10.4g}{:>13.0f}{:>13}{:>12}{:>13}{:>9}{:>9}{:>9}{:>9}\n", what,
                name(row.precision), row.batch ? fmt::to_string(*row.batch) : "-", row.images.median,
                row.images.median * positions, percent(row.fraction_of_peak),
-               percent(row.fraction_of_bandwidth),
+               percent(row.fraction_of_bandwidth), percent(row.fraction_of_roofline()),
                row.images.repeats > 1 ? percent(row.images.spread) : "-", megabytes(row.peak_bytes),
                megabytes(row.weight_bytes), megabytes(row.state_bytes));
 }
@@ -87,7 +88,10 @@ void print_rows(std::string_view what, const Rows& rows, int positions) {
 
 void print_json(const BenchReport& report) {
   Json json = {
-      {"machine", {{"cpu", report.processor}, {"threads", report.threads}}},
+      {"machine",
+       {{"cpu", report.processor},
+        {"instructions", report.instructions},
+        {"threads", report.threads}}},
       {"model",
        {{"source", report.source},
         {"config", Json::parse(to_json(report.config))},
@@ -110,14 +114,16 @@ void print_json(const BenchReport& report) {
 void print_table(const BenchReport& report) {
   fmt::print("machine  {}, {} thread{}\n", report.processor, report.threads,
              report.threads == 1 ? "" : "s");
+  fmt::print("uses     {}\n", report.instructions);
   fmt::print("model    {}: {:.1f} M parameters, {:.2f} GFLOP of products an image\n", report.source,
              static_cast<double>(report.parameters) / 1e6,
              static_cast<double>(product_operations(report.config)) / 1e9);
   if (report.ceilings) print_ceilings(*report.ceilings);
   if (!report.sample && !report.eval && !report.train) return;
   const int positions = report.config.positions();
-  fmt::print("\n{:<14}{:>5}{:>10}{:>13}{:>13}{:>12}{:>9}{:>9}{:>9}{:>9}\n", "", "batch", "images/s",
-             "positions/s", "of products", "of reading", "spread", "peak MB", "weights", "state");
+  fmt::print("\n{:<14}{:>5}{:>10}{:>13}{:>13}{:>12}{:>13}{:>9}{:>9}{:>9}{:>9}\n", "", "batch",
+             "images/s", "positions/s", "of products", "of reading", "of roofline", "spread",
+             "peak MB", "weights", "state");
   print_rows("sample", report.sample, positions);
   print_rows("eval", report.eval, positions);
   print_rows("train", report.train, positions);

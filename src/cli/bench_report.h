@@ -1,6 +1,7 @@
 // The results of `combiner bench`, and how they are printed.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -32,10 +33,16 @@ struct SpeedRow {
   // Set for sampling only.
   std::optional<double> fraction_of_bandwidth = {};  // of cache_bandwidth, by reading weights
   std::optional<int64_t> weight_bytes = {}, state_bytes = {};  // parts of peak_bytes
+
+  // Of the speed that the slower of products and reading would allow if either had its ceiling.
+  std::optional<double> fraction_of_roofline() const {
+    return std::max(fraction_of_peak, fraction_of_bandwidth);
+  }
 };
 
 struct BenchReport {
   std::string processor;
+  std::string instructions;  // in use
   int threads = 1;
   std::string source;  // path of the model or config file
   ModelConfig config;

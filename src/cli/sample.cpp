@@ -19,6 +19,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "combiner/error.h"
+#include "combiner/instruction_set.h"
 #include "combiner/sampler.h"
 #include "cpu/limits.h"
 #include "image/contact_sheet.h"
@@ -187,8 +188,9 @@ void run(SampleCommandOptions options) {
   if (!to_folder)
     write_png(options.output,
               contact_sheet(sheet, options.grid->rows, options.grid->columns, kGap, options.scale));
-  fmt::print("{}: {} images of seed {}, {:.3g} images/s\n", options.output, count, *options.seed,
-             static_cast<double>(count) / seconds.count());
+  fmt::print("{}: {} images of seed {}, {:.3g} images/s ({}; {})\n", options.output, count,
+             *options.seed, static_cast<double>(count) / seconds.count(), name(options.precision),
+             instructions_in_use());
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include "cpu/features.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 
+#include "cpu/avx512.h"
 #include "hwy/targets.h"
 
 #if defined(__x86_64__)
@@ -18,7 +20,9 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kNames = {"avx2", "avx512", "avx512_bf16", "native"};
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(COMBINER_EMULATE_AMX)
+bool has_amx() { return true; }
+#elif defined(__x86_64__) && defined(__linux__)
 bool has_amx() {
   // CPUID leaf 7, EDX: bits 22 (AMX-BF16), 24 (AMX-TILE) and 25 (AMX-INT8).
   constexpr unsigned kAmx = 1u << 22 | 1u << 24 | 1u << 25;
@@ -52,6 +56,7 @@ CpuFeatures ask_processor() {
 }
 
 CpuFeatures up_to(InstructionSet cap, CpuFeatures features) {
+  if (!COMBINER_AVX512_KERNELS) cap = std::min(cap, InstructionSet::avx512);
   if (cap < InstructionSet::native) features.amx = false;
   if (cap < InstructionSet::avx512_bf16)
     features.avx512_vnni = features.avx512_bf16 = features.fast_bf16_dot = false;
@@ -60,6 +65,7 @@ CpuFeatures up_to(InstructionSet cap, CpuFeatures features) {
 }
 
 std::atomic<InstructionSet> current_cap = InstructionSet::native;
+std::atomic<bool> pretends_fast_bf16_dot = false;
 
 std::string list(const CpuFeatures& features) {
   std::string text;
@@ -95,20 +101,18 @@ void cap_instruction_set(InstructionSet cap) {
 
 InstructionSet instruction_set_cap() { return current_cap; }
 
-const CpuFeatures& processor_features() {
+CpuFeatures processor_features() {
   static const CpuFeatures features = ask_processor();
   return features;
 }
 
-const CpuFeatures& cpu_features() {
-  static const std::array<CpuFeatures, kNames.size()> features = [] {
-    std::array<CpuFeatures, kNames.size()> capped;
-    for (size_t i = 0; i < capped.size(); ++i)
-      capped[i] = up_to(static_cast<InstructionSet>(i), processor_features());
-    return capped;
-  }();
-  return features[static_cast<size_t>(instruction_set_cap())];
+CpuFeatures cpu_features() {
+  CpuFeatures features = processor_features();
+  if (pretends_fast_bf16_dot) features.fast_bf16_dot = features.avx512_bf16;
+  return up_to(instruction_set_cap(), features);
 }
+
+void pretend_fast_bf16_dot(bool pretend) { pretends_fast_bf16_dot = pretend; }
 
 std::string processor_instructions() { return list(processor_features()); }
 std::string instructions_in_use() { return list(cpu_features()); }

@@ -22,12 +22,15 @@ struct CpuFeatures {
 };
 
 // What the processor has.
-const CpuFeatures& processor_features();
+CpuFeatures processor_features();
 
-// What may be used of it: under the cap.
-const CpuFeatures& cpu_features();
+// What is used of it: as far as the cap allows and kernels were compiled.
+CpuFeatures cpu_features();
 
 InstructionSet instruction_set_cap();
+
+// For tests: whether to take dot products for fast even where they are not, if there are any.
+void pretend_fast_bf16_dot(bool pretend);
 
 // Whether matrices of bfloat16 are multiplied faster than matrices of float.
 inline bool multiplies_bf16_faster() { return cpu_features().amx || cpu_features().fast_bf16_dot; }

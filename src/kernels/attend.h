@@ -108,16 +108,14 @@ struct RoundedAttentionGradient {
   int64_t value_stride;
 };
 
-// Attention of one tile. T is float or bfloat16. Arithmetic is in float, except where the processor
-// has bfloat16 products (kernels/amx.h): there, intermediate results between two products are
-// rounded to bfloat16.
+// Attention of one tile. T is float or bfloat16. Arithmetic is in float, except with AMX, where
+// bfloat16 is multiplied and intermediate results between two products are rounded to it.
 template <class T>
 void attend(const AttentionTile<T>& tile, const AttentionOutput<T>& output, Merge merge,
             Scratch& scratch);
 
 // The same with Merge::replace. In addition, `whole` receives the attention of every query to all
-// keys. Where the processor has bfloat16 products, the two results share the products with the keys
-// and the exponentials.
+// keys. With AMX, the two results share the products with the keys and the exponentials.
 template <class T>
 void attend_causal_and_full(const AttentionTile<T>& tile, const AttentionOutput<T>& output,
                             const AttentionOutput<T>& whole, Scratch& scratch);

@@ -1,5 +1,5 @@
-// Matrix products for small batches (decoding). With int8 weights, or with AMX and bfloat16, they
-// serve batches of any size.
+// Matrix products with packed weights: in float for small batches (decoding), in bfloat16 and int8
+// for batches of any size.
 #pragma once
 
 #include <atomic>
@@ -91,6 +91,7 @@ class PanelWeights {
 };
 
 // What follows a product: y = activation(product + y, if accumulate, + bias [out], if not null).
+// What the activation reads is rounded to y's type first, except with AMX.
 struct Epilogue {
   bool accumulate = false;
   const float* bias = nullptr;

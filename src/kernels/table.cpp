@@ -1,8 +1,10 @@
 #include "kernels/table.h"
 
+#include <array>
+
 #include "cpu/features.h"
 #include "kernels/amx/amx.h"
-#include "kernels/avx512.h"
+#include "cpu/avx512.h"
 #include "kernels/avx512_bf16/avx512_bf16.h"
 #include "kernels/portable/portable.h"
 
@@ -46,27 +48,31 @@ KernelTable choose([[maybe_unused]] const CpuFeatures& features) {
   return table;
 }
 
-// The table for each cap, made once.
-template <InstructionSet cap>
-const KernelTable& table_for() {
-  static const KernelTable table = choose(cpu_features());
-  return table;
+// The features that choose() asks for, as the bits of a number.
+constexpr size_t kFeatureSets = 16;
+size_t index_of(const CpuFeatures& features) {
+  return size_t{features.avx512_vnni} | size_t{features.avx512_bf16} << 1 |
+         size_t{features.fast_bf16_dot} << 2 | size_t{features.amx} << 3;
+}
+
+std::array<KernelTable, kFeatureSets> all_tables() {
+  std::array<KernelTable, kFeatureSets> tables;
+  for (size_t i = 0; i < tables.size(); ++i) {
+    CpuFeatures features;
+    features.avx512_vnni = i & 1;
+    features.avx512_bf16 = i >> 1 & 1;
+    features.fast_bf16_dot = i >> 2 & 1;
+    features.amx = i >> 3 & 1;
+    tables[i] = choose(features);
+  }
+  return tables;
 }
 
 }  // namespace
 
 const KernelTable& kernels() {
-  switch (instruction_set_cap()) {
-    case InstructionSet::avx2:
-      return table_for<InstructionSet::avx2>();
-    case InstructionSet::avx512:
-      return table_for<InstructionSet::avx512>();
-    case InstructionSet::avx512_bf16:
-      return table_for<InstructionSet::avx512_bf16>();
-    case InstructionSet::native:
-      break;
-  }
-  return table_for<InstructionSet::native>();
+  static const std::array<KernelTable, kFeatureSets> tables = all_tables();
+  return tables[index_of(cpu_features())];
 }
 
 // ---- The operations themselves

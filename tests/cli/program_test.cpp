@@ -25,6 +25,7 @@ TEST_CASE("program: --help and --version go to standard output") {
   CHECK(version.exit_code == 0);
   CHECK(version.err.empty());
   CHECK(version.out.starts_with("combiner "));
+  CHECK_THAT(version.out, contains("\nin use: "));
 
   const ProgramResult eval_help = run_combiner({"eval", "--help"});
   CHECK(eval_help.exit_code == 0);
@@ -32,6 +33,17 @@ TEST_CASE("program: --help and --version go to standard output") {
   for (const char* option : {"--model", "--data", "--split", "--limit", "--resize", "--precision",
                              "--threads", "--json", "--csv"})
     CHECK_THAT(eval_help.out, contains(option));
+}
+
+// The runner's own cap, if it has one, comes first; the last counts.
+TEST_CASE("program: --isa caps the instructions, before and after a subcommand") {
+  const ProgramResult version = run_combiner({"--isa", "avx2", "--version"});
+  CHECK(version.exit_code == 0);
+  const std::string use = version.out.substr(version.out.find("in use: "));
+  CHECK_THAT(use, !contains("AVX-512"));
+  CHECK_THAT(use, !contains("AMX"));
+  const ProgramResult after = run_combiner({"sample", "--isa", "avx512", "--help"});
+  CHECK(after.exit_code == 0);
 }
 
 TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
@@ -51,6 +63,9 @@ TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
       {{"eval", "--data", "x", "--threads", "0"}, "--threads", "eval"},
       {{"eval", "--data", "x", "--threads", "1025"}, "1025 not in range", "eval"},
       {{"eval", "--data", "x", "--precision", "f64"}, "f64 not in {auto,f32,bf16,int8}", "eval"},
+      {{"--isa", "mmx", "--version"},
+       "mmx not in {avx2,avx512,avx512_bf16,native}",
+       "See combiner"},
       {{"eval", "--data", "x", "--split", "both"}, "both not in {train,test}", "eval"},
   };
   for (const WrongUse& use : wrong) {

@@ -107,9 +107,14 @@ void check_incremental_is_parallel(const Weights& weights,
                tolerance<T>());
   };
   check();
-  if (!cpu_features().amx) return;
-  const Capped without(InstructionSet::avx512_bf16);
-  INFO("without AMX");
+  const Capped without_amx(InstructionSet::avx512_bf16);
+  if (cpu_features() != processor_features()) {
+    INFO("without AMX");
+    check();
+  }
+  if (!cpu_features().avx512_bf16 || cpu_features().fast_bf16_dot) return;
+  const FastDotProducts fast;
+  INFO("with the dot products of AVX-512 BF16");
   check();
 }
 

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "kernels/avx512.h"
+#include "cpu/avx512.h"
 
 namespace combiner {
 

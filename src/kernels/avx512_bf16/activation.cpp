@@ -1,6 +1,6 @@
 // Activation functions of bfloat16 with AVX-512 BF16.
 
-#include "kernels/avx512.h"
+#include "cpu/avx512.h"
 #include "kernels/avx512_bf16/avx512_bf16.h"
 
 #undef HWY_TARGET_INCLUDE

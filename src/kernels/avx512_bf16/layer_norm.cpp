@@ -1,6 +1,6 @@
 // Layer normalisation to bfloat16 with AVX-512 BF16.
 
-#include "kernels/avx512.h"
+#include "cpu/avx512.h"
 #include "kernels/avx512_bf16/avx512_bf16.h"
 #include "kernels/portable/portable.h"
 

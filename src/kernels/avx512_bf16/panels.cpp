@@ -1,6 +1,6 @@
 // Products of panels by the dot products of AVX-512 BF16 and VNNI.
 
-#include "kernels/avx512.h"
+#include "cpu/avx512.h"
 #include "kernels/avx512_bf16/avx512_bf16.h"
 #include "kernels/portable/portable.h"
 

@@ -14,7 +14,7 @@
 #include <optional>
 #include <type_traits>
 
-#include "kernels/avx512.h"
+#include "cpu/avx512.h"
 #include "kernels/panels_storage.h"
 #include "kernels/portable/activation-inl.h"
 #include "kernels/portable/quantize-inl.h"

@@ -1,6 +1,6 @@
-// Kernels for extensions of AVX-512 that Highway has no target for. They are compiled once, along
-// with Highway's AVX3 target, whose operations they use. KernelTable chooses them by feature,
-// whatever target Highway itself dispatches to.
+// Compiling kernels for extensions of AVX-512 that Highway has no target for. They are compiled
+// once, along with Highway's AVX3 target, whose operations they use, and chosen by feature
+// (cpu/features.h), whatever target Highway itself dispatches to.
 #pragma once
 
 #include "hwy/detect_targets.h"
