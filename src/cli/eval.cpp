@@ -116,7 +116,7 @@ std::function<void()> eval_command(CLI::App& command) {
   const auto options = std::make_shared<EvalOptions>();
   add_model_option(command, options->model);
   add_images_options(command, options->images)->required();
-  add_precision_option(command, options->precision);
+  add_precision_option(command, options->precision, Work::whole_images);
   add_threads_option(command, options->threads);
   command.add_flag("--json", options->json, "Print JSON");
   command.add_option("--csv", options->csv, "Also write a row for each image to this file")

@@ -17,19 +17,26 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-Precision parse_precision(const std::string& name) {
+// What auto means: the faster of f32 and bf16. Decoding reads all weights for each position, and in
+// bf16 they are half as many bytes. Whole images are a matter of products.
+Precision automatic_precision(Work work) {
+  return work == Work::decoding || multiplies_bf16_faster() ? Precision::bf16 : Precision::f32;
+}
+
+Precision parse_precision(const std::string& name, Work work) {
   if (name == "f32") return Precision::f32;
   if (name == "bf16") return Precision::bf16;
   if (name == "int8") return Precision::int8;
-  return multiplies_bf16_faster() ? Precision::bf16 : Precision::f32;
+  return automatic_precision(work);
 }
 
 // Parsed even if it is not given: what auto means depends on --isa.
-CLI::Option* declare_precision(CLI::App& command, Precision& precision) {
+CLI::Option* declare_precision(CLI::App& command, Precision& precision, Work work) {
   return command
       .add_option_function<std::string>(
-          "--precision", [&](const std::string& name) { precision = parse_precision(name); },
-          "What matrix products are made with; auto is bf16 where that is faster, f32 elsewhere")
+          "--precision",
+          [&precision, work](const std::string& name) { precision = parse_precision(name, work); },
+          "What matrix products are made with; auto is bf16 or f32, whichever is faster here")
       ->default_str("auto")
       ->force_callback();
 }
@@ -63,8 +70,9 @@ void add_model_option(CLI::App& command, std::string& model) {
       ->type_name("FILE");
 }
 
-void add_precision_option(CLI::App& command, Precision& precision) {
-  declare_precision(command, precision)->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}));
+void add_precision_option(CLI::App& command, Precision& precision, Work work) {
+  declare_precision(command, precision, work)
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}));
 }
 
 void add_training_precision_option(CLI::App& command, Precision& precision) {
@@ -74,7 +82,7 @@ void add_training_precision_option(CLI::App& command, Precision& precision) {
                  "quantize"
                : std::string();
   };
-  declare_precision(command, precision)
+  declare_precision(command, precision, Work::whole_images)
       ->check(CLI::Validator(complaint, "", "trainable"))
       ->check(CLI::IsMember({"auto", "f32", "bf16"}));
 }

@@ -23,9 +23,12 @@ uint64_t parse_seed(const std::string& text);
 // --model FILE; `model` stays empty if the option is not given.
 void add_model_option(CLI::App& command, std::string& model);
 
-// --precision auto|f32|bf16|int8. The default, auto, is bf16 on processors with bf16 matrix
-// products and f32 elsewhere.
-void add_precision_option(CLI::App& command, Precision& precision);
+// What a subcommand spends its time with: positions one at a time, or whole images at once.
+enum class Work { decoding, whole_images };
+
+// --precision auto|f32|bf16|int8. The default, auto, is the faster of f32 and bf16 for this work on
+// this processor.
+void add_precision_option(CLI::App& command, Precision& precision, Work work);
 // The same option without int8.
 void add_training_precision_option(CLI::App& command, Precision& precision);
 

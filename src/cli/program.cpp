@@ -73,7 +73,6 @@ void add_isa_option(CLI::App& app) {
       ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16", "native"}))
       ->default_str("native")
       ->trigger_on_parse();
-  app.fallthrough();
 }
 
 std::string version(const CLI::App& app) {
@@ -115,6 +114,7 @@ int run_program(const std::vector<Command>& subcommands, int argc, char** argv) 
     CLI::App app("Combiner-Axial transformers of images: likelihood, sampling and training",
                  "combiner");
     app.require_subcommand(1);
+    app.fallthrough();  // for --isa; subcommands inherit this when they are added
     std::function<void()> chosen;
     for (const Command& command : subcommands) {
       CLI::App* const subcommand = app.add_subcommand(command.name, command.summary);

@@ -238,7 +238,7 @@ std::function<void()> sample_command(CLI::App& command) {
       ->type_name("B")
       ->check(at_least_one());
   add_threads_option(command, options->sampling.threads);
-  add_precision_option(command, options->precision);
+  add_precision_option(command, options->precision, Work::decoding);
   command
       .add_option_function<std::string>(
           "--grid", [options](const std::string& text) { options->grid = parse_grid(text); },
