@@ -17,6 +17,7 @@
 #include "combiner/error.h"
 #include "combiner/session.h"
 #include "sampling/choice.h"
+#include "sampling/pace.h"
 
 namespace combiner {
 namespace {
@@ -87,9 +88,14 @@ class BatchSampler {
         plan_(plan),
         job_(job),
         session_(model, plan.largest(), plan.team()),
-        states_(states) {}
+        alone_(model, plan.largest()),
+        states_(states),
+        followed_(static_cast<size_t>(plan.team())) {}
 
-  void abandon() { session_.abandon(); }
+  void abandon() {
+    session_.abandon();
+    wake_team();
+  }
 
   // Draws batches until none are left or the job is stopped. Called by each thread of the team.
   void draw_all(int rank) {
@@ -129,20 +135,72 @@ class BatchSampler {
                                              static_cast<uint64_t>(subpixel));
       return choose_value(logits, options.choice, uniform);
     };
+    if (rank > 0) return follow(states, choose, rank);
     for (int row = 0; row < config_.rows(); ++row) {
       for (int column = 0; column < config_.columns(); ++column) {
-        if (rank == 0) stop_ = job_.stop || (job_.events.cancelled && job_.events.cancelled());
-        session_.wait(rank);
-        if (stop_) {
+        if (job_.stop || (job_.events.cancelled && job_.events.cancelled())) {
           job_.stop = true;  // for the other teams
+          give(Order::stop);
           return false;
         }
-        session_.step(states, choose, rank);
+        decode(states, choose);
       }
-      if (rank == 0) report_row(first, states, row);
+      report_row(first, states, row);
     }
-    if (rank == 0) report_images(first, states);
+    report_images(first, states);
+    give(Order::finish);
     return true;
+  }
+
+  // What the team's first thread has the others do next.
+  enum class Order : uint8_t { step, rest, finish, stop };
+
+  // Decodes the next position, with the team or alone.
+  void decode(States states, const ChooseValue& choose) {
+    if (plan_.team() == 1) return session_.step(states, choose);
+    const auto start = std::chrono::steady_clock::now();
+    if (pace_.alone()) {
+      if (!resting_) give(Order::rest);
+      alone_.step(states, choose);
+    } else {
+      give(Order::step);
+      session_.step(states, choose);
+    }
+    pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+
+  // Called by the first thread. Returns when all others are about to follow the order.
+  void give(Order order) {
+    if (resting_) wake_team();
+    resting_ = order == Order::rest;
+    orders_[++given_ % 2] = order;
+    session_.wait(0);
+  }
+
+  // What the other threads do while the first decodes a batch. They sleep while they rest, because
+  // they would take processor time from it. Returns false if the job was stopped.
+  bool follow(States states, const ChooseValue& choose, int rank) {
+    for (;;) {
+      const uint32_t wakes = wakes_;
+      session_.wait(rank);
+      switch (orders_[++followed_[static_cast<size_t>(rank)].orders % 2]) {
+        case Order::step:
+          session_.step(states, choose, rank);
+          break;
+        case Order::rest:
+          wakes_.wait(wakes);
+          break;
+        case Order::finish:
+          return true;
+        case Order::stop:
+          return false;
+      }
+    }
+  }
+
+  void wake_team() {
+    ++wakes_;
+    wakes_.notify_all();
   }
 
   void report_row(int64_t first, States states, int row) {
@@ -168,10 +226,20 @@ class BatchSampler {
   const Plan& plan_;
   Job& job_;
   Session session_;
+  Session alone_;  // of the first thread
   States states_;
   // Set by the team's first thread.
   int64_t batch_ = 0;
-  bool stop_ = false;
+  TeamPace pace_;
+  bool resting_ = false;
+  // The orders in turns: one is not overwritten before all threads have read the next.
+  Order orders_[2] = {};
+  uint32_t given_ = 0;
+  struct alignas(64) Followed {
+    uint32_t orders = 0;
+  };
+  std::vector<Followed> followed_;  // by rank
+  std::atomic<uint32_t> wakes_ = 0;
 };
 
 // The teams of a plan, ready to draw.
