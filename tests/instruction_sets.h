@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -67,6 +68,32 @@ void for_each_instruction_set(const Test& test) {
   const FastDotProducts fast;
   INFO("with the dot products of AVX-512 BF16");
   test();
+}
+
+// Whether the best of Highway's targets in use has fused multiply-add.
+inline bool fuses_multiply_add() {
+  const int64_t supported = hwy::SupportedTargets();
+  const int64_t best = supported & -supported;  // a better target has a lower bit
+#if HWY_ARCH_X86
+  return best <= HWY_AVX2;
+#else
+  return (best & (HWY_SCALAR | HWY_EMU128 | HWY_WASM | HWY_WASM_EMU256)) == 0;
+#endif
+}
+
+// Checks that compute(), which returns floats, returns the same bits under every instruction set
+// with fused multiply-add.
+template <class Compute>
+void check_same_bits(const Compute& compute) {
+  std::vector<float> expected;
+  for_each_instruction_set([&] {
+    if (!fuses_multiply_add()) return;
+    const std::vector<float> actual = compute();
+    REQUIRE(!actual.empty());
+    if (expected.empty()) expected = actual;
+    const auto bits = [](float x) { return std::bit_cast<uint32_t>(x); };
+    CHECK(std::ranges::equal(actual, expected, {}, bits, bits));
+  });
 }
 
 }  // namespace combiner

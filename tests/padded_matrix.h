@@ -39,6 +39,14 @@ class PaddedMatrix {
   T& at(int64_t i, int64_t j) { return view().row(i)[j]; }
   double operator()(int64_t i, int64_t j) const { return to_float(view().row(i)[j]); }
 
+  // All elements, row by row.
+  std::vector<T> elements() const {
+    std::vector<T> all;
+    for (int64_t i = 0; i < rows_; ++i)
+      all.insert(all.end(), view().row(i), view().row(i) + columns_);
+    return all;
+  }
+
   // Whether nothing was written between the rows.
   bool gaps_kept() const {
     for (int64_t i = 0; i + 1 < rows_; ++i)

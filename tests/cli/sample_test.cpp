@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <openssl/sha.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +21,7 @@
 #include "data_folders.h"
 #include "image/contact_sheet.h"
 #include "image/read_image.h"
+#include "instruction_sets.h"
 #include "temp_folder.h"
 #include "weights/weights_file.h"
 
@@ -162,6 +165,40 @@ TEST_CASE("sample: threads beyond the processors that may be used are said and n
   CHECK(result.err == fmt::format("--threads 1024: this process may use {0} processor{1}, so {0} "
                                   "thread{1}\n",
                                   usable_threads(), usable_threads() == 1 ? "" : "s"));
+}
+
+std::string sha256(const std::vector<uint8_t>& bytes) {
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> hash;
+  ::SHA256(bytes.data(), bytes.size(), hash.data());
+  return fmt::format("{:02x}", fmt::join(hash, ""));
+}
+
+// A change of any sum or rounding on the way to an image changes images that people have drawn. If
+// that is meant, replace the hashes, which are of the sheets' pixels.
+TEST_CASE("sample: the images of a seed in f32 are the same on all processors, and stay so") {
+#if defined(__x86_64__)
+  if (!processor_features().avx2) SKIP_TEST("this machine has no fused multiply-add");
+#endif
+  const TempFolder folder;
+  const std::string path = (folder / "sheet.png").string();
+  for (const auto& [model, hash] : {
+           std::pair("axial_mixture",
+                     "d12324ccd8ac9d1106d6e711327d002c1762cc8d4c3fe82213a5141ab9d75d0d"),
+           {"logsparse", "9b8b371c018565de947c63a7e58ae82ed55d3e2bb01afdef3bd115952b401269"},
+           {"pixel_mixed", "b19bf6181584e220488c32b6263f1612efec7ac50a4ba717302d7b843fc7aff5"},
+           {"rotary_pixel_rowmajor",
+            "2a041f2508b4ada055022fa96a839fb0d617991202b381a889d268c966ae6691"},
+       })
+    for (const InstructionSet set :
+         {InstructionSet::avx2, InstructionSet::avx512, InstructionSet::native}) {
+      INFO(model << ", " << name(set));
+      const Capped capped(set);
+      const std::string weights = (golden_folder() / model).string() + ".safetensors";
+      const ProgramResult result = run_combiner({"sample", "--model", weights, "--precision", "f32",
+                                                 "--seed", "5", "-n", "64", "-o", path});
+      CHECK(result.exit_code == 0);
+      CHECK(sha256(read_image(path).pixels) == hash);
+    }
 }
 
 TEST_CASE("sample: a random seed is printed and reproduces the images") {

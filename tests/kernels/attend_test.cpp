@@ -443,6 +443,52 @@ TEST_CASE("attend_spans is one softmax over the keys of all spans, for each head
   });
 }
 
+constexpr int64_t kOddHeadDims[] = {1, 3, 8, 15, 16, 17, 20, 40, 100};
+
+TEST_CASE("attend_spans has the same bits on every instruction set with fused multiply-add") {
+  constexpr int64_t kHeads = 3;
+  for (const int64_t head_dim : kOddHeadDims)
+    for (const int64_t keys : {1, 2, 3, 7, 15, 16, 17, 33, 100}) {
+      INFO(keys << " keys of " << head_dim);
+      check_same_bits([&] {
+        Random random(3);
+        const int64_t dim = kHeads * head_dim;
+        const PaddedMatrix<float> query(1, dim, random), key(keys + 1, dim, random),
+            value(keys + 1, dim, random);
+        const auto span = [&](int64_t first, int64_t count) {
+          return KvSpan<float>{key.view().row(first), key.view().stride, value.view().row(first),
+                               value.view().stride, count};
+        };
+        const KvSpan<float> spans[] = {span(0, keys), span(keys, 1)};
+        std::vector<float> out(static_cast<size_t>(dim));
+        const DecodedPosition<float> position{query.view().data, kHeads, spans, {}, out.data()};
+        Scratch scratch;
+        attend_spans<float>({&position, 1}, head_dim, 0.3f, scratch);
+        return out;
+      });
+    }
+}
+
+TEST_CASE("attend has the same bits on every instruction set with fused multiply-add") {
+  for (const int64_t head_dim : kOddHeadDims)
+    for (const int64_t keys : {1, 3, 15, 16, 17, 33, 100})
+      for (const int64_t queries : {1, 3, 17})
+        for (const Visible visible : {Visible::all(), Visible::causal(1)}) {
+          INFO(queries << " queries, " << keys << " keys of " << head_dim);
+          check_same_bits([&] {
+            Random random(4);
+            const AttentionCase<float> c(queries, keys, head_dim, visible, random);
+            AttendResult<float> result(queries, head_dim);
+            Scratch scratch;
+            attend(c.tile(), result.output(), Merge::replace, scratch);
+            std::vector<float> results = result.out.elements();
+            const std::vector<float> lse = result.lse.elements();
+            results.insert(results.end(), lse.begin(), lse.end());
+            return results;
+          });
+        }
+}
+
 TEST_CASE("Scratch left over from another tile does not matter") {
   for_each_instruction_set([] {
     Random random(7);

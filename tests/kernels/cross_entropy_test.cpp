@@ -108,6 +108,21 @@ TEST_CASE("cross_entropy of huge logits does not overflow") {
   });
 }
 
+TEST_CASE("softmax_weights have the same bits on every instruction set with fused multiply-add") {
+  for (const size_t size : {1, 3, 15, 16, 17, 40, 100, 256}) {
+    INFO(size);
+    check_same_bits([&] {
+      Random random(5);
+      const std::vector<float> logits = random.normals(size, 3.0);
+      const LogitRange range = logit_range(logits);
+      std::vector<float> weights(size);
+      softmax_weights(logits, range.maximum, 0.7f, weights);
+      weights.push_back(range.maximum);
+      return weights;
+    });
+  }
+}
+
 TEST_CASE("The gradient of cross_entropy agrees with finite differences") {
   constexpr int64_t kColumns = 17;
   constexpr double kStep = 1e-5;

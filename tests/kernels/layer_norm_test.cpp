@@ -88,6 +88,28 @@ TEST_CASE("layer_norm agrees with a plain loop") {
   });
 }
 
+TEST_CASE("layer_norm has the same bits on every instruction set with fused multiply-add") {
+  for (const int64_t columns : {1, 3, 8, 15, 16, 17, 31, 40, 100, 256})
+    for (const int64_t rows : {1, 5}) {
+      INFO(rows << " x " << columns);
+      check_same_bits([&] {
+        Random random(1);
+        const PaddedMatrix<float> x(rows, columns, random);
+        const std::vector<float> weight = random.normals(static_cast<size_t>(columns));
+        const std::vector<float> bias = random.normals(static_cast<size_t>(columns));
+        PaddedMatrix<float> y(rows, columns);
+        std::vector<RowMoments> moments(static_cast<size_t>(rows));
+        layer_norm<float>(x.view(), weight.data(), bias.data(), 1e-6f, y.view(), moments.data());
+        std::vector<float> results = y.elements();
+        for (const RowMoments& m : moments) {
+          results.push_back(m.mean);
+          results.push_back(m.inverse_deviation);
+        }
+        return results;
+      });
+    }
+}
+
 TEST_CASE("layer_norm of equal values is the bias, and works in place") {
   for_each_instruction_set([] {
     for (const int64_t columns : kSizes) {

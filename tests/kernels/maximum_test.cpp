@@ -52,6 +52,19 @@ TEMPLATE_TEST_CASE("maximum is the greater of each pair", "", float, bfloat16) {
   });
 }
 
+TEST_CASE("maximum has the same bits on every instruction set with fused multiply-add") {
+  for (const size_t size : {1, 3, 15, 16, 17, 40, 100}) {
+    INFO(size);
+    check_same_bits([&] {
+      Random random(3);
+      std::vector<float> a = draw<float>(size, random), b = draw<float>(size, random);
+      for (size_t i = 0; i < size; i += 2) b[i] *= -1.0f;  // makes zeros of both signs
+      maximum(a.data(), b.data(), static_cast<int64_t>(size), a.data());
+      return a;
+    });
+  }
+}
+
 TEMPLATE_TEST_CASE("a maximum's gradient goes to the first of equal elements that asks for it", "",
                    float, bfloat16) {
   for_each_instruction_set([] {

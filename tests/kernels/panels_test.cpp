@@ -156,6 +156,25 @@ TEST_CASE("The bits of a row depend neither on the number of rows nor on the ran
   });
 }
 
+TEST_CASE("Float products have the same bits on every instruction set with fused multiply-add") {
+  for (const int64_t out : {1, 3, 16, 40, 100})
+    for (const int64_t in : {1, 3, 17, 100, 300})
+      for (const int64_t rows : {1, 3, 15, 40}) {
+        INFO(rows << " x " << in << " x " << out);
+        check_same_bits([&] {
+          Random random(3);
+          const PaddedMatrix<float> weights(out, in, random), x(rows, in, random);
+          const PanelWeights panels = PanelWeights::pack<float>(weights.view());
+          const std::vector<float> bias = random.normals(static_cast<size_t>(out));
+          PaddedMatrix<float> y(rows, out, random);
+          Scratch scratch;
+          multiply_panels<float, float>(x.view(), panels, y.view(),
+                                        {true, bias.data(), Activation::gelu}, scratch);
+          return y.elements();
+        });
+      }
+}
+
 // Row 1 is all zeros and row 2 is smaller than a scale can be. Rows 3 and 4 contain non-finite
 // numbers.
 TEST_CASE("Products of int8 weights with inputs that have no scale") {

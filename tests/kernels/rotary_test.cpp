@@ -87,5 +87,22 @@ TEST_CASE("rotate_heads rotates pairs of numbers by the angles of their position
   });
 }
 
+TEST_CASE("rotate_heads has the same bits on every instruction set with fused multiply-add") {
+  for (const int64_t quarter : {1, 2, 3, 5, 8, 10, 25}) {
+    INFO(4 * quarter << " per head");
+    check_same_bits([&] {
+      const std::vector<float> of_row = table(kGridRows, quarter, 0.7);
+      const std::vector<float> of_column = table(kGridColumns, quarter, 0.6);
+      const RotaryAngles angles{{of_row.data(), kGridRows, 2 * quarter},
+                                {of_column.data(), kGridColumns, 2 * quarter}};
+      Random random(2);
+      const PaddedMatrix<float> from(9, 12 * quarter, random);
+      PaddedMatrix<float> to(9, 12 * quarter);
+      rotate_heads<float, float>(from.view(), 11, angles, Rotation::forward, to.view());
+      return to.elements();
+    });
+  }
+}
+
 }  // namespace
 }  // namespace combiner

@@ -20,7 +20,9 @@ struct ChoiceOptions {
 };
 
 // Which images to draw: `count` images of the seed's endless sequence, starting at `first_index`.
-// Image k of a seed is bit-identical for any count, batch size and number of threads.
+// Image k of a seed is bit-identical for any count, batch size and number of threads. In f32 it is
+// also the same on every processor with fused multiply-add (on x86, AVX2), whatever the width of
+// its vectors. In the other precisions it may differ between instruction sets.
 struct SampleOptions {
   int64_t count = 1;
   int64_t first_index = 0;

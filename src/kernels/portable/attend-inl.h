@@ -14,6 +14,7 @@
 #include "hwy/cache_control.h"
 #include "kernels/attend.h"
 #include "kernels/portable/simd-inl.h"
+#include "kernels/portable/sixteen-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
@@ -62,14 +63,14 @@ HWY_INLINE RowSoftmax Exponentials(float* HWY_RESTRICT row, int64_t visible, int
   auto high = hn::Set(d, -HUGE_VALF);
   for (int64_t j = 0; j < visible; j += lanes) high = hn::Max(high, hn::Load(d, row + j));
   const float maximum = visible > 0 ? hn::GetLane(hn::MaxOfLanes(d, high)) : 0.0f;
-  auto sum = hn::Zero(d);
+  Sixteen sum;
   const auto m = hn::Set(d, maximum);
-  for (int64_t j = 0; j < columns; j += lanes) {
+  ForEachWholeVectorOf16(columns, [&](int64_t j, int v) COMBINER_VISITOR {
     const auto p = FastExp(d, hn::Sub(hn::Load(d, row + j), m));
     hn::Store(p, d, row + j);
-    sum = hn::Add(sum, p);
-  }
-  return {maximum, hn::GetLane(hn::SumOfLanes(d, sum))};
+    sum.v[v] = hn::Add(sum.v[v], p);
+  });
+  return {maximum, SumOf16(sum)};
 }
 
 // The part of a tile that belongs to head h.
@@ -85,48 +86,12 @@ HWY_INLINE AttentionTile<T> OneHead(AttentionTile<T> tile, int64_t h) {
 // Keys whose logits are computed together.
 constexpr int64_t kKeyGroup = 4;
 
-// to[i] = the sum of the lanes of v[i].
-#if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
-template <class D, class V>
-HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
-  for (int64_t i = 0; i < kKeyGroup; ++i) to[i] = hn::GetLane(hn::SumOfLanes(d, v[i]));
-}
-#else
-template <class D, class V>
-HWY_INLINE void StoreFoldedBlocks(D d, V v, float* to) {
-  if constexpr (hn::MaxLanes(d) <= 4) {
-    hn::StoreU(v, d, to);
-  } else {
-    const hn::Half<D> half;
-    StoreFoldedBlocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), to);
-  }
-}
-template <class D, class V>
-HWY_INLINE void StoreSumsOfLanes(D d, const V (&v)[kKeyGroup], float* to) {
-  // With a = v[0] and b = v[1], each block of four lanes of `low` is
-  // (a0 + a2, b0 + b2, a1 + a3, b1 + b3). `high` is the same for v[2] and v[3].
-  const V low = hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1]));
-  const V high = hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3]));
-  const hn::RepartitionToWide<D> wide;
-  const auto low_pairs = hn::BitCast(wide, low);
-  const auto high_pairs = hn::BitCast(wide, high);
-  StoreFoldedBlocks(d,
-                    hn::Add(hn::BitCast(d, hn::InterleaveLower(wide, low_pairs, high_pairs)),
-                            hn::BitCast(d, hn::InterleaveUpper(wide, low_pairs, high_pairs))),
-                    to);
-}
-#endif
-
 // logit[h * stride + j] = query . key j for each head h. `query` is packed and scaled. Writes up to
 // kKeyGroup - 1 logits past the last key. Int8 keys are read as plain integers, without their
 // scales.
 template <class T>
 HWY_INLINE void SpanLogits(const float* HWY_RESTRICT query, int64_t heads, int64_t head_dim,
                            const KvSpan<T>& span, float* HWY_RESTRICT logit, int64_t stride) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t whole = head_dim / lanes * lanes;
   for (int64_t first = 0; first < span.keys; first += kKeyGroup) {
     const T* key[kKeyGroup];
     const T* value[kKeyGroup];
@@ -137,23 +102,16 @@ HWY_INLINE void SpanLogits(const float* HWY_RESTRICT query, int64_t heads, int64
     }
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t at = h * head_dim;
-      V sum[kKeyGroup];
-      HWY_UNROLL(4)
-      for (int64_t j = 0; j < kKeyGroup; ++j) {
-        sum[j] = hn::Zero(d);
-        // The values are read next, one head at a time, and are far from the cache.
-        hwy::Prefetch(value[j] + at);
-      }
-      for (int64_t i = 0; i < whole; i += lanes) {
-        const V q = hn::LoadU(d, query + at + i);
+      // The values are read next, one head at a time, and are far from the cache.
+      for (int64_t j = 0; j < kKeyGroup; ++j) hwy::Prefetch(value[j] + at);
+      Sixteen sum[kKeyGroup];
+      ForEachVectorOf16(head_dim, [&](auto lanes, int64_t i, int v) COMBINER_VISITOR {
+        const auto q = lanes.Load(query + at + i);
         HWY_UNROLL(4)
         for (int64_t j = 0; j < kKeyGroup; ++j)
-          sum[j] = hn::MulAdd(q, LoadFloats(d, key[j] + at + i), sum[j]);
-      }
-      float* to = logit + h * stride + first;
-      StoreSumsOfLanes(d, sum, to);
-      for (int64_t i = whole; i < head_dim; ++i)
-        for (int64_t j = 0; j < kKeyGroup; ++j) to[j] += query[at + i] * OneToFloat(key[j][at + i]);
+          sum[j].v[v] = hn::MulAdd(q, lanes.Load(key[j] + at + i), sum[j].v[v]);
+      });
+      StoreSumsOf16(sum, logit + h * stride + first);
     }
   }
 }
@@ -167,11 +125,10 @@ HWY_INLINE void SpanLogits(const float* HWY_RESTRICT query, int64_t heads, int64
 }
 
 // Stores kVectors vectors, from column `at` on, of the sum over all spans of values times weights.
-template <int kVectors, class T>
-HWY_INLINE void SpansMean(std::span<const KvSpan<T>> spans, int64_t at,
+template <int kVectors, class D, class T>
+HWY_INLINE void SpansMean(D d, std::span<const KvSpan<T>> spans, int64_t at,
                           const float* HWY_RESTRICT weight, float* HWY_RESTRICT mean) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+  using V = hn::Vec<D>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   // Separate sums for even and odd keys, so that consecutive additions do not depend on each other.
   V sum[2][kVectors];
@@ -201,18 +158,14 @@ HWY_INLINE void SpansMean(std::span<const KvSpan<T>> spans, int64_t at,
 template <class T>
 HWY_INLINE void HeadMean(std::span<const KvSpan<T>> spans, int64_t at, int64_t head_dim,
                          const float* weight, float* mean) {
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + 4 * lanes <= head_dim; i += 4 * lanes) SpansMean<4>(spans, at + i, weight, mean + i);
-  for (; i + lanes <= head_dim; i += lanes) SpansMean<1>(spans, at + i, weight, mean + i);
-  for (; i < head_dim; ++i) {
-    float sum = 0.0f;
-    const float* w = weight;
-    for (const KvSpan<T>& span : spans)
-      for (int64_t j = 0; j < span.keys; ++j)
-        sum += *w++ * OneToFloat(span.value[j * span.value_stride + at + i]);
-    mean[i] = sum;
-  }
+  for (; i + 4 * lanes <= head_dim; i += 4 * lanes)
+    SpansMean<4>(d, spans, at + i, weight, mean + i);
+  ForEachVectorFrom(d, i, head_dim, [&](auto part, int64_t j) COMBINER_VISITOR {
+    SpansMean<1>(part, spans, at + j, weight, mean + j);
+  });
 }
 
 }  // namespace combiner::HWY_NAMESPACE

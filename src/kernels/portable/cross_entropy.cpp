@@ -8,6 +8,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "kernels/portable/simd-inl.h"
+#include "kernels/portable/sixteen-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
@@ -15,23 +16,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int64_t kMaxLogits = 256;
 
-// Fills `exponentials` with exp((logit - maximum) * factor) and returns their sum.
-HWY_INLINE float Exponentials(const float* HWY_RESTRICT logits, int64_t count, float maximum,
-                              float factor, float* HWY_RESTRICT exponentials) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto m = hn::Set(d, maximum);
-  const auto f = hn::Set(d, factor);
-  auto sum = hn::Zero(d);
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes) {
-    const auto e = FastExp(d, hn::Mul(hn::Sub(hn::LoadU(d, logits + j), m), f));
-    hn::StoreU(e, d, exponentials + j);
-    sum = hn::Add(sum, e);
-  }
-  float total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; j < count; ++j) total += exponentials[j] = std::exp((logits[j] - maximum) * factor);
-  return total;
+// exponentials[j] = exp((logits[j] - maximum) * factor).
+HWY_INLINE void Exponentials(const float* HWY_RESTRICT logits, int64_t count, float maximum,
+                             float factor, float* HWY_RESTRICT exponentials) {
+  ForEachVector(count, [&](auto d, int64_t j) COMBINER_VISITOR {
+    const auto below = hn::Sub(hn::LoadU(d, logits + j), hn::Set(d, maximum));
+    hn::StoreU(FastExp(d, hn::Mul(below, hn::Set(d, factor))), d, exponentials + j);
+  });
 }
 
 HWY_INLINE float Maximum(const float* HWY_RESTRICT logits, int64_t count) {
@@ -50,7 +41,8 @@ void CrossEntropy(const Matrix<const float>& logits, const uint8_t* targets, flo
   for (int64_t i = 0; i < logits.rows; ++i) {
     const float* row = logits.row(i);
     const float maximum = Maximum(row, logits.columns);
-    const float sum = Exponentials(row, logits.columns, maximum, 1.0f, exponentials);
+    Exponentials(row, logits.columns, maximum, 1.0f, exponentials);
+    const float sum = SumOf(exponentials, logits.columns);
     nats[i] = std::log(sum) + (maximum - row[targets[i]]);
   }
 }
@@ -64,7 +56,8 @@ void Gradient(const Matrix<const float>& logits, const uint8_t* targets, float s
   for (int64_t i = 0; i < logits.rows; ++i) {
     const float* row = logits.row(i);
     const float maximum = Maximum(row, logits.columns);
-    const float sum = Exponentials(row, logits.columns, maximum, 1.0f, exponentials);
+    Exponentials(row, logits.columns, maximum, 1.0f, exponentials);
+    const float sum = SumOf(exponentials, logits.columns);
     nats[i] = std::log(sum) + (maximum - row[targets[i]]);
     const float factor = scale / sum;
     exponentials[targets[i]] -= sum;

@@ -13,6 +13,7 @@
 
 #include "kernels/layer_norm.h"
 #include "kernels/portable/simd-inl.h"
+#include "kernels/portable/sixteen-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace combiner::HWY_NAMESPACE {
@@ -23,77 +24,64 @@ constexpr int kRowsAtOnce = 4;
 
 template <int kRows>
 HWY_INLINE void Moments(const Matrix<const float>& x, float epsilon, RowMoments* moments) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t whole = x.columns / lanes * lanes;
+  const Sixteen::D d;
   const auto count = static_cast<float>(x.columns);
-  V sum[kRows], mean[kRows];
-  HWY_UNROLL(4)
-  for (int i = 0; i < kRows; ++i) sum[i] = hn::Zero(d);
-  for (int64_t j = 0; j < whole; j += lanes) {
-    HWY_UNROLL(4)
-    for (int i = 0; i < kRows; ++i) {
-      FetchAhead(x.row(i) + j);
-      sum[i] = hn::Add(sum[i], hn::LoadU(d, x.row(i) + j));
-    }
+  float total[kRows];
+  {
+    Sixteen sum[kRows];
+    ForEachVectorOf16(x.columns, [&](auto lanes, int64_t j, int v) COMBINER_VISITOR {
+      HWY_UNROLL(4)
+      for (int i = 0; i < kRows; ++i) {
+        FetchAhead(x.row(i) + j);
+        sum[i].v[v] = hn::Add(sum[i].v[v], lanes.Load(x.row(i) + j));
+      }
+    });
+    StoreSumsOf16(sum, total);
   }
+  Sixteen::V mean[kRows];
   HWY_UNROLL(4)
   for (int i = 0; i < kRows; ++i) {
-    float total = hn::GetLane(hn::SumOfLanes(d, sum[i]));
-    for (int64_t j = whole; j < x.columns; ++j) total += x.row(i)[j];
-    moments[i].mean = total / count;
+    moments[i].mean = total[i] / count;
     mean[i] = hn::Set(d, moments[i].mean);
-    sum[i] = hn::Zero(d);
   }
 
   // A second pass, over rows that are now in cache: computing the variance as the difference of two
   // large sums would lose its precision.
-  for (int64_t j = 0; j < whole; j += lanes) {
+  Sixteen sum[kRows];
+  ForEachVectorOf16(x.columns, [&](auto lanes, int64_t j, int v) COMBINER_VISITOR {
     HWY_UNROLL(4)
     for (int i = 0; i < kRows; ++i) {
-      const V centred = hn::Sub(hn::LoadU(d, x.row(i) + j), mean[i]);
-      sum[i] = hn::MulAdd(centred, centred, sum[i]);
+      const auto centred = lanes.Keep(hn::Sub(lanes.Load(x.row(i) + j), mean[i]));
+      sum[i].v[v] = hn::MulAdd(centred, centred, sum[i].v[v]);
     }
-  }
+  });
+  StoreSumsOf16(sum, total);
   HWY_UNROLL(4)
-  for (int i = 0; i < kRows; ++i) {
-    float variance = hn::GetLane(hn::SumOfLanes(d, sum[i]));
-    for (int64_t j = whole; j < x.columns; ++j) {
-      const float centred = x.row(i)[j] - moments[i].mean;
-      variance += centred * centred;
-    }
-    moments[i].inverse_deviation = 1.0f / std::sqrt(variance / count + epsilon);
-  }
+  for (int i = 0; i < kRows; ++i)
+    moments[i].inverse_deviation = 1.0f / std::sqrt(total[i] / count + epsilon);
 }
 
 // y = (x - mean) / deviation * weight + bias.
 template <int kRows, class T>
 HWY_INLINE void Normalise(const Matrix<const float>& x, const RowMoments* moments,
                           const Matrix<T>& y, const float* weight, const float* bias) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  V mean[kRows], scale[kRows];
+  // Copies, which the rows that are stored can't overlap.
+  float mean[kRows], scale[kRows];
   HWY_UNROLL(4)
   for (int i = 0; i < kRows; ++i) {
-    mean[i] = hn::Set(d, moments[i].mean);
-    scale[i] = hn::Set(d, moments[i].inverse_deviation);
+    mean[i] = moments[i].mean;
+    scale[i] = moments[i].inverse_deviation;
   }
-  int64_t j = 0;
-  for (; j + lanes <= x.columns; j += lanes) {
-    const V w = hn::LoadU(d, weight + j);
-    const V b = hn::LoadU(d, bias + j);
+  ForEachVector(x.columns, [&](auto d, int64_t j) COMBINER_VISITOR {
+    const auto w = hn::LoadU(d, weight + j);
+    const auto b = hn::LoadU(d, bias + j);
     HWY_UNROLL(4)
     for (int i = 0; i < kRows; ++i) {
-      const V normal = hn::Mul(hn::Sub(hn::LoadU(d, x.row(i) + j), mean[i]), scale[i]);
+      const auto centred = hn::Sub(hn::LoadU(d, x.row(i) + j), hn::Set(d, mean[i]));
+      const auto normal = hn::Mul(centred, hn::Set(d, scale[i]));
       StoreFloats(d, hn::MulAdd(normal, w, b), y.row(i) + j);
     }
-  }
-  for (; j < x.columns; ++j)
-    for (int i = 0; i < kRows; ++i)
-      StoreOne((x.row(i)[j] - moments[i].mean) * moments[i].inverse_deviation * weight[j] + bias[j],
-               y.row(i) + j);
+  });
 }
 
 // Calls normalise(rows of x, their moments, rows of y) for a few rows at a time, and stores the

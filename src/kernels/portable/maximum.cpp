@@ -12,12 +12,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class T>
 void Maximum(const T* a, const T* b, int64_t count, T* out) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes)
+  ForEachVector(count, [&](auto d, int64_t j) COMBINER_VISITOR {
     StoreFloats(d, hn::Max(LoadFloats(d, a + j), LoadFloats(d, b + j)), out + j);
-  for (; j < count; ++j) out[j] = OneToFloat(a[j]) < OneToFloat(b[j]) ? b[j] : a[j];
+  });
 }
 
 template <class T>

@@ -16,8 +16,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class From, class To>
 void RotateHeads(const Matrix<const From>& from, int64_t first, const RotaryAngles& of, float sign,
                  float* angles, const Matrix<To>& to) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t quarter = of.of_row.columns / 2;
   const int64_t half = 2 * quarter;
   const float* cosines = angles;
@@ -36,21 +34,14 @@ void RotateHeads(const Matrix<const From>& from, int64_t first, const RotaryAngl
       const From* b = a + half;
       To* to_a = to.row(i) + head;
       To* to_b = to_a + half;
-      int64_t j = 0;
-      for (; j + lanes <= half; j += lanes) {
+      ForEachVector(half, [&](auto d, int64_t j) COMBINER_VISITOR {
         const auto cosine = hn::LoadU(d, cosines + j);
         const auto sine = hn::LoadU(d, sines + j);
         const auto x = LoadFloats(d, a + j);
         const auto y = LoadFloats(d, b + j);
         StoreFloats(d, hn::NegMulAdd(y, sine, hn::Mul(x, cosine)), to_a + j);
         StoreFloats(d, hn::MulAdd(x, sine, hn::Mul(y, cosine)), to_b + j);
-      }
-      for (; j < half; ++j) {
-        const float x = OneToFloat(a[j]);
-        const float y = OneToFloat(b[j]);
-        StoreOne(x * cosines[j] - y * sines[j], to_a + j);
-        StoreOne(x * sines[j] + y * cosines[j], to_b + j);
-      }
+      });
     }
   }
 }

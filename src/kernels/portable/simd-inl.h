@@ -107,6 +107,25 @@ HWY_INLINE V ReciprocalCoarse(D d, V x) {
 #endif
 }
 
+// A visitor of vectors is a lambda that is inlined wherever it is called, so that its sums stay in
+// registers.
+#define COMBINER_VISITOR HWY_ATTR __attribute__((always_inline))
+
+// Calls visit(d, j) for vectors, of type d, that begin at elements j and together make up `count`
+// elements. They are as wide as fits: the last elements are half a vector, a quarter and so on. So
+// they go through the same operations as the others, and get the same bits on vectors of any width.
+template <class D, class Visit>
+HWY_INLINE void ForEachVectorFrom(D d, int64_t j, int64_t count, const Visit& visit) {
+  constexpr int64_t kLanes = hn::MaxLanes(d);
+  for (; j + kLanes <= count; j += kLanes) visit(d, j);
+  if constexpr (kLanes > 1)
+    if (j < count) ForEachVectorFrom(hn::Half<D>(), j, count, visit);
+}
+template <class Visit>
+HWY_INLINE void ForEachVector(int64_t count, const Visit& visit) {
+  ForEachVectorFrom(hn::ScalableTag<float>(), 0, count, visit);
+}
+
 // Prefetches what will be read some time after `from`, further ahead than the hardware prefetcher
 // does. For rows that mostly follow each other but are far from the cache.
 template <class T>
@@ -210,22 +229,16 @@ HWY_INLINE void ScaleToFloat(const T* HWY_RESTRICT from, int64_t count, float sc
 template <class A, class B, class Out>
 HWY_INLINE void WeightedSum(const A* a, float a_weight, const B* b, float b_weight, int64_t count,
                             Out* out) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto wa = hn::Set(d, a_weight);
-  const auto wb = hn::Set(d, b_weight);
-  int64_t j = 0;
   if (b_weight == 0.0f) {
-    for (; j + lanes <= count; j += lanes)
-      StoreFloats(d, hn::Mul(LoadFloats(d, a + j), wa), out + j);
-    for (; j < count; ++j) StoreOne(OneToFloat(a[j]) * a_weight, out + j);
+    ForEachVector(count, [&](auto d, int64_t j) COMBINER_VISITOR {
+      StoreFloats(d, hn::Mul(LoadFloats(d, a + j), hn::Set(d, a_weight)), out + j);
+    });
     return;
   }
-  for (; j + lanes <= count; j += lanes)
-    StoreFloats(d, hn::MulAdd(LoadFloats(d, a + j), wa, hn::Mul(LoadFloats(d, b + j), wb)),
-                out + j);
-  for (; j < count; ++j)
-    StoreOne(OneToFloat(a[j]) * a_weight + OneToFloat(b[j]) * b_weight, out + j);
+  ForEachVector(count, [&](auto d, int64_t j) COMBINER_VISITOR {
+    const auto weighted_b = hn::Mul(LoadFloats(d, b + j), hn::Set(d, b_weight));
+    StoreFloats(d, hn::MulAdd(LoadFloats(d, a + j), hn::Set(d, a_weight), weighted_b), out + j);
+  });
 }
 
 // A block of TileProduct whose sums stay in registers: kRows rows and kVectors vectors of columns.
