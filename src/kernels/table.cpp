@@ -2,9 +2,9 @@
 
 #include <array>
 
+#include "cpu/avx512.h"
 #include "cpu/features.h"
 #include "kernels/amx/amx.h"
-#include "cpu/avx512.h"
 #include "kernels/avx512_bf16/avx512_bf16.h"
 #include "kernels/portable/portable.h"
 

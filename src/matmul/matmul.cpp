@@ -18,25 +18,28 @@ namespace {
 
 using Desc = dnnl::memory::desc;
 
-dnnl::cpu_isa onednn_cap() {
-  switch (instruction_set_cap()) {
+// Caps oneDNN's instructions like our own. oneDNN refuses if the user has set a cap in the
+// environment, which then holds.
+void cap_onednn(InstructionSet cap) {
+  switch (cap) {
     case InstructionSet::avx2:
-      return dnnl::cpu_isa::avx2;
+      dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
+      break;
     case InstructionSet::avx512:
-      return dnnl::cpu_isa::avx512_core;
+      dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core);
+      break;
     case InstructionSet::avx512_bf16:
-      return dnnl::cpu_isa::avx512_core_bf16;
+      dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16);
+      break;
     case InstructionSet::native:
-      return dnnl::cpu_isa::all;
+      break;
   }
-  throw std::logic_error("no such instruction set");
 }
 
 const dnnl::engine& cpu_engine() {
   static const dnnl::engine engine = [] {
-    // Every product asks for the engine first. Later, oneDNN would refuse the cap; it also does if
-    // the user has set one in the environment, which then holds.
-    if (instruction_set_cap() != InstructionSet::native) dnnl::set_max_cpu_isa(onednn_cap());
+    // Every product asks for the engine first; later, oneDNN would take no cap.
+    cap_onednn(instruction_set_cap());
     return dnnl::engine(dnnl::engine::kind::cpu, 0);
   }();
   return engine;
