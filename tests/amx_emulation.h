@@ -1,5 +1,5 @@
 // The AMX intrinsics in plain C++, so that the AMX kernels can be tested where there is only
-// AVX-512 BF16. Included before all else in those kernels by a build with COMBINER_EMULATE_AMX.
+// AVX-512 BF16. Included before all else in those kernels (tests/CMakeLists.txt).
 #pragma once
 
 // GCC 12 takes values that these headers leave undefined on purpose for mistakes.

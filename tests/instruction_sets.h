@@ -86,14 +86,17 @@ inline bool fuses_multiply_add() {
 template <class Compute>
 void check_same_bits(const Compute& compute) {
   std::vector<float> expected;
+  int compared = 0;
   for_each_instruction_set([&] {
     if (!fuses_multiply_add()) return;
     const std::vector<float> actual = compute();
     REQUIRE(!actual.empty());
     if (expected.empty()) expected = actual;
+    ++compared;
     const auto bits = [](float x) { return std::bit_cast<uint32_t>(x); };
     CHECK(std::ranges::equal(actual, expected, {}, bits, bits));
   });
+  if (compared < 2) WARN("skipped: there is one instruction set with fused multiply-add");
 }
 
 }  // namespace combiner

@@ -9,10 +9,9 @@
 
 namespace combiner {
 
-// Whether oneDNN multiplies matrices in this precision faster than in float on this processor. True
-// for f32 itself, and for bf16 and int8 if the processor has instructions for them. Without these,
-// a bf16 model is computed in float, and an int8 model, which has its own kernel everywhere, is
-// compared with the f32 ceiling, which it may exceed.
+// Whether the processor has instructions for products in this precision, which it always has for
+// f32. Without them, a model in that precision is compared with the f32 ceiling, which an int8 model
+// may exceed.
 bool has_own_products(Precision precision);
 
 // Measures oneDNN's matrix products at the shapes of the model's dense layers, in the model's mix,

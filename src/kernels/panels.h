@@ -54,8 +54,8 @@ struct StoredWeights {
 // be narrower), so that a product reads them once and in order. Cheap to copy: copies share the
 // storage. Threads may share it, too.
 //
-// Each output is one chain of multiply-adds over `in`, in order; with int8 weights, a chain of
-// exact sums over blocks of `in`. So its bits depend neither on the number of rows nor on how
+// Each output is one chain of multiply-adds over `in`, in a fixed order (that of `in` with float
+// weights); with int8 weights, a chain of exact sums over blocks of `in`. So its bits depend neither on the number of rows nor on how
 // panels are distributed among threads, and a sampled picture depends neither on the batch size nor
 // on the number of threads. oneDNN does not guarantee that.
 class PanelWeights {

@@ -18,22 +18,17 @@ namespace {
 
 using Desc = dnnl::memory::desc;
 
-// Caps oneDNN's instructions like our own. oneDNN refuses if the user has set a cap in the
-// environment, which then holds.
+// Caps oneDNN's instructions like our own. Overrides a cap in the environment, except with
+// InstructionSet::native.
 void cap_onednn(InstructionSet cap) {
-  switch (cap) {
-    case InstructionSet::avx2:
-      dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
-      break;
-    case InstructionSet::avx512:
-      dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core);
-      break;
-    case InstructionSet::avx512_bf16:
-      dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16);
-      break;
-    case InstructionSet::native:
-      break;
-  }
+  if (cap == InstructionSet::native) return;
+  const dnnl::cpu_isa isa = cap == InstructionSet::avx2     ? dnnl::cpu_isa::avx2
+                            : cap == InstructionSet::avx512 ? dnnl::cpu_isa::avx512_core
+                                                            : dnnl::cpu_isa::avx512_core_bf16;
+  if (dnnl::set_max_cpu_isa(isa) != dnnl::status::success)
+    throw Error(
+        "oneDNN takes no cap on its instructions: it has multiplied before, or was built "
+        "without");
 }
 
 const dnnl::engine& cpu_engine() {
@@ -304,13 +299,13 @@ PackedWeights::PackedWeights(const Factor& weights, ElementType type,
   // The layout depends on the other two sizes, so it is chosen for a number of rows that is typical
   // of the model's products.
   constexpr int64_t kTypicalRows = 128;
-  using dnnl::memory;
+  using Element = dnnl::memory::data_type;
+  using Tag = dnnl::memory::format_tag;
   packed_->attempt_packing([&] {
     const Desc layout =
-        weights_layout(Desc({kTypicalRows, in}, memory::data_type::f32, memory::format_tag::ab),
-                       memory::data_type::f32, in, out,
-                       Desc({kTypicalRows, out}, memory::data_type::f32, memory::format_tag::ab));
-    const Desc as_stored({in, out}, memory::data_type::f32, memory::format_tag::ba);
+        weights_layout(Desc({kTypicalRows, in}, Element::f32, Tag::ab), Element::f32, in, out,
+                       Desc({kTypicalRows, out}, Element::f32, Tag::ab));
+    const Desc as_stored({in, out}, Element::f32, Tag::ba);
     if (layout == as_stored) {
       packed_->plain_copy = Buffer<float>(static_cast<size_t>(out * in));
       packed_->factor.data = packed_->plain_copy.data();

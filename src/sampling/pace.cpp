@@ -20,13 +20,21 @@ void TeamPace::end_window(double mean) {
     alone_ = rest_ > 0;
     return;
   }
-  const bool slower = mean > alone_seconds_;
-  if (slower && (was_slower_ || mean > kHopeless * alone_seconds_)) {
-    alone_ = true;
+  if (mean <= alone_seconds_) {
+    suspect_ = false;
+    if (++faster_ >= kTrusted) next_rest_ = kFirstRest;
+    return;
+  }
+  faster_ = 0;
+  alone_ = true;
+  if (suspect_ || mean > kHopeless * alone_seconds_) {
     rest_ = next_rest_;
     next_rest_ = std::min(2 * next_rest_, kLongestRest);
+    suspect_ = false;
+  } else {
+    rest_ = kWindow;
+    suspect_ = true;
   }
-  was_slower_ = slower && !alone_;
 }
 
 }  // namespace combiner

@@ -21,9 +21,11 @@ class TeamPace {
   static constexpr int kWindow = 4;
   // Positions alone after the team was slower; twice as many each time that it is again.
   static constexpr int64_t kFirstRest = 256, kLongestRest = 4096;
-  // A team this many times slower than one thread rests at once; otherwise the next window, too,
-  // must be slower, because any program is held up now and then.
+  // A team this many times slower than one thread rests at once. Otherwise it must be slower again
+  // after a window alone: any program is held up now and then, and later positions take longer.
   static constexpr double kHopeless = 4;
+  // Windows in which the team was faster, after which the next rest is short again.
+  static constexpr int kTrusted = 64;
 
   void end_window(double mean);
 
@@ -33,7 +35,8 @@ class TeamPace {
   int count_ = 0;
   int64_t rest_ = 0;  // positions alone still to come
   int64_t next_rest_ = kFirstRest;
-  bool was_slower_ = false;
+  bool suspect_ = false;
+  int faster_ = 0;  // windows in a row
 };
 
 }  // namespace combiner

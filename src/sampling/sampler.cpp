@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -88,9 +89,10 @@ class BatchSampler {
         plan_(plan),
         job_(job),
         session_(model, plan.largest(), plan.team()),
-        alone_(model, plan.largest()),
         states_(states),
-        followed_(static_cast<size_t>(plan.team())) {}
+        followed_(static_cast<size_t>(plan.team())) {
+    if (plan.team() > 1) alone_.emplace(model, plan.largest());
+  }
 
   void abandon() {
     session_.abandon();
@@ -161,7 +163,7 @@ class BatchSampler {
     const auto start = std::chrono::steady_clock::now();
     if (pace_.alone()) {
       if (!resting_) give(Order::rest);
-      alone_.step(states, choose);
+      alone_->step(states, choose);
     } else {
       give(Order::step);
       session_.step(states, choose);
@@ -226,7 +228,7 @@ class BatchSampler {
   const Plan& plan_;
   Job& job_;
   Session session_;
-  Session alone_;  // of the first thread
+  std::optional<Session> alone_;  // the first thread's, in a team of several
   States states_;
   // Set by the team's first thread.
   int64_t batch_ = 0;

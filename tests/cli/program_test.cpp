@@ -43,10 +43,14 @@ TEST_CASE("program: --isa caps the instructions, before and after a subcommand")
   const std::string use = version.out.substr(version.out.find("in use: "));
   CHECK_THAT(use, !contains("AVX-512"));
   CHECK_THAT(use, !contains("AMX"));
+  const TempFolder folder;
   const std::string model = (golden_folder() / "pixel_rowmajor_all.safetensors").string();
-  const ProgramResult after = run_combiner({"info", "--isa", "avx512", "--model", model});
-  CHECK(after.err.empty());
-  CHECK(after.exit_code == 0);
+  const ProgramResult sampled =
+      run_combiner({"sample", "-n", "1", "--model", model, "--isa", "avx2", "-o",
+                    (folder / "one.png").string(), "--seed", "1"});
+  CHECK(sampled.exit_code == 0);
+  CHECK_THAT(sampled.out, contains("(bf16; "));
+  CHECK_THAT(sampled.out, !contains("AVX-512"));
 }
 
 TEST_CASE("program: a wrong command line exits with 2 and an explanation") {

@@ -73,13 +73,13 @@ bool same_elements(const PaddedMatrix<T>& a, const PaddedMatrix<T>& b) {
 }
 
 // Whether `activated` is gelu(x) as activate() computes it from stored x. With AMX, the activation
-// reads outputs before they are rounded to bfloat16, which changes x by up to 2^-9 of it. The slope
-// of GELU is at most 1.13, and both results are rounded by up to 2^-9 of them.
+// reads outputs before they are rounded to bfloat16, which changes x by up to 2^-8 of it. The slope
+// of GELU is at most 1.13, and both results are rounded by up to 2^-8 of them.
 template <class T>
 bool is_activated(const PaddedMatrix<T>& activated, const PaddedMatrix<T>& x) {
   PaddedMatrix<T> expected(x.view().rows, x.view().columns);
   activate<T>(Activation::gelu, std::as_const(x).view(), expected.view());
-  const double unit = cpu_features().amx && std::is_same_v<T, bfloat16> ? 0x1p-9 : 0;
+  const double unit = cpu_features().amx && std::is_same_v<T, bfloat16> ? kBfloat16Unit : 0;
   for (int64_t i = 0; i < x.view().rows; ++i)
     for (int64_t j = 0; j < x.view().columns; ++j) {
       const double difference = std::abs(activated(i, j) - expected(i, j));

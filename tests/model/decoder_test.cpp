@@ -203,14 +203,6 @@ TEMPLATE_TEST_CASE("decoder: incremental decoding equals the parallel pass, odd 
   }
 }
 
-// Both passes round a product's inputs to multiples of the row's largest magnitude / 127. Where
-// inputs differ in their last bits, they sometimes round to different multiples, and each such
-// difference causes others. In the end the rounding errors of the two passes are independent. About
-// twenty roundings of 1/200 each, added in squares, put either pass off the unrounded sums by 1/45,
-// and put the two 1/32 apart. Layer norms and softmaxes may double that in an image's mean. If all
-// of the test's 6,000 sub-pixels were alike, the worst would be off by four times the mean, because
-// sqrt(2 ln 6000) is 4. The likelihood of an image here, with as few as 28 sub-pixels of 3 to 6
-// nats each, is off by 1e-3. In float fewer inputs differ in the first place.
 // The promise that a seed's pictures are the same on every processor rests on this.
 TEST_CASE("decoder: f32 has the same bits on every instruction set with fused multiply-add") {
   for (const ModelConfig& config : odd_configs()) {
@@ -227,6 +219,14 @@ TEST_CASE("decoder: f32 has the same bits on every instruction set with fused mu
   }
 }
 
+// Both passes round a product's inputs to multiples of the row's largest magnitude / 127. Where
+// inputs differ in their last bits, they sometimes round to different multiples, and each such
+// difference causes others. In the end the rounding errors of the two passes are independent. About
+// twenty roundings of 1/200 each, added in squares, put either pass off the unrounded sums by 1/45,
+// and put the two 1/32 apart. Layer norms and softmaxes may double that in an image's mean. If all
+// of the test's 6,000 sub-pixels were alike, the worst would be off by four times the mean, because
+// sqrt(2 ln 6000) is 4. The likelihood of an image here, with as few as 28 sub-pixels of 3 to 6
+// nats each, is off by 1e-3. In float fewer inputs differ in the first place.
 TEST_CASE("decoder: incremental decoding equals the parallel pass, int8 weights") {
   for (const ModelConfig& config : odd_configs()) {
     INFO(described(config));

@@ -21,7 +21,7 @@ std::optional<InstructionSet> instruction_set_named(std::string_view name);
 // oneDNN takes no other cap once it has multiplied. Not thread-safe.
 void cap_instruction_set(InstructionSet cap);
 
-// The instruction sets that the processor has and those in use, by name: "AVX2, AVX-512, VNNI".
+// The instruction sets that the processor has and those in use, by name: "AVX2, AVX-512, AVX-512 VNNI".
 std::string processor_instructions();
 std::string instructions_in_use();
 

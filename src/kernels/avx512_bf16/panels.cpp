@@ -25,7 +25,8 @@ HWY_INLINE int32_t FourBytes(const T* from) {
   return bytes;
 }
 
-// Pairs of bfloat16. The products of a pair are added in float, without rounding between.
+// Pairs of bfloat16. The instruction adds the two products one after the other, each with a
+// rounding to float, and takes denormal numbers for zero.
 struct DotStep : FloatSums {
   using Weight = bfloat16;
   using Input = bfloat16;

@@ -131,7 +131,8 @@ HWY_INLINE void AddBlock(const Inputs<S>& x, const PanelSlice<S>& panels,
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v) {
         const int at = p * static_cast<int>(kWidth) + v * kLanes;
-        sum[i][p][v] = S::Begin(x.first, sums + i * kColumnsAtOnce + at, panels.offsets + at);
+        sum[i][p][v] = S::Begin(x.first, sums + i * kColumnsAtOnce + at,
+                                panels.offsets ? panels.offsets + at : nullptr);
       }
     }
   }
