@@ -221,16 +221,17 @@ class Bench {
     return RowCeilings{*products, reading->median};
   }
 
-  // The ceiling of products in this precision, or in f32 where that is higher: bfloat16 can always
-  // be multiplied as floats.
+  // The ceiling of products in this precision, or in f32 if the processor has none or, as it can
+  // also multiply bfloat16 as floats, if that is higher than the one in bf16.
   std::optional<double> best_products(Precision precision, const Effort& effort) const {
-    std::optional<double> best;
-    for (const Precision of : {precision, Precision::f32}) {
-      if (!has_own_products(of)) continue;
+    const bool own = has_own_products(precision);
+    double best = 0;
+    for (const Precision of : kPrecisions) {
+      const bool as_floats = of == Precision::f32 && (!own || precision == Precision::bf16);
+      if (!as_floats && !(own && of == precision)) continue;
       const std::optional<Rate> rate = measure_products(weights_, of, effort);
       if (!rate) return std::nullopt;
-      best = std::max(best.value_or(0), rate->median);
-      if (precision == Precision::f32) break;
+      best = std::max(best, rate->median);
     }
     return best;
   }
@@ -294,9 +295,9 @@ std::function<void()> bench_command(CLI::App& command) {
       "Batch N is N images in all, whatever the threads. Speed is that of whole images, so a "
       "large\n"
       "batch may take longer than --seconds: each is drawn once at least. `of products` is a part\n"
-      "of what oneDNN reaches at the model's shapes with warm weights, in that precision or in "
-      "f32,\n"
-      "whichever is more;\n"
+      "of what oneDNN reaches in that precision at the model's shapes with warm weights, or in "
+      "f32\n"
+      "where the processor has no instructions for it or multiplies bf16 faster as floats;\n"
       "`of reading` are the weights that sampling reads, a part of what all threads together read\n"
       "of as many bytes again and again: ceilings measured just before and after the row, not "
       "those\n"

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -64,13 +65,15 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
 // --isa SET, before or after the name of a subcommand. Acts as it is parsed, because other options'
 // defaults depend on it.
 void add_isa_option(CLI::App& app) {
+  std::vector<std::string> names;
+  for (const InstructionSet set : kInstructionSets) names.emplace_back(name(set));
   app.add_option_function<std::string>(
          "--isa",
-         [](const std::string& name) {
-           if (const auto cap = instruction_set_named(name)) cap_instruction_set(*cap);
+         [](const std::string& set) {
+           if (const auto cap = instruction_set_named(set)) cap_instruction_set(*cap);
          },
          "Use no more of the processor's instructions than these")
-      ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16", "native"}))
+      ->check(CLI::IsMember(names))
       ->default_str("native")
       ->trigger_on_parse();
 }

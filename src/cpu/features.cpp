@@ -18,7 +18,8 @@
 namespace combiner {
 namespace {
 
-constexpr std::array<std::string_view, 4> kNames = {"avx2", "avx512", "avx512_bf16", "native"};
+constexpr std::array<std::string_view, kInstructionSets.size()> kNames = {"avx2", "avx512",
+                                                                          "avx512_bf16", "native"};
 
 #if defined(COMBINER_EMULATE_AMX)
 bool has_amx() { return true; }
@@ -41,16 +42,14 @@ CpuFeatures ask_processor() {
   CpuFeatures features;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const auto has = [](bool supported) { return supported; };
-  features.avx2 = has(__builtin_cpu_supports("avx2")) && has(__builtin_cpu_supports("fma"));
-  features.avx512 =
-      features.avx2 && has(__builtin_cpu_supports("avx512f")) &&
-      has(__builtin_cpu_supports("avx512bw")) && has(__builtin_cpu_supports("avx512cd")) &&
-      has(__builtin_cpu_supports("avx512dq")) && has(__builtin_cpu_supports("avx512vl"));
-  features.avx512_vnni = features.avx512 && has(__builtin_cpu_supports("avx512vnni"));
-  features.avx512_bf16 = features.avx512 && has(__builtin_cpu_supports("avx512bf16"));
+  features.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  features.avx512 = features.avx2 && __builtin_cpu_supports("avx512f") &&
+                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni");
+  features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16");
   features.amx = features.avx512_vnni && features.avx512_bf16 && has_amx();
-  features.fast_bf16_dot = features.avx512_bf16 && !has(__builtin_cpu_is("intel"));
+  features.fast_bf16_dot = features.avx512_bf16 && !__builtin_cpu_is("intel");
 #endif
   return features;
 }
@@ -85,8 +84,8 @@ std::string list(const CpuFeatures& features) {
 std::string_view name(InstructionSet set) { return kNames[static_cast<size_t>(set)]; }
 
 std::optional<InstructionSet> instruction_set_named(std::string_view name) {
-  for (size_t i = 0; i < kNames.size(); ++i)
-    if (kNames[i] == name) return static_cast<InstructionSet>(i);
+  for (const InstructionSet set : kInstructionSets)
+    if (combiner::name(set) == name) return set;
   return std::nullopt;
 }
 

@@ -1,6 +1,7 @@
 // Which of the processor's instructions the library uses.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +12,9 @@ namespace combiner {
 // A cap on the instructions in use. Each includes those before it, and means all that the processor
 // has up to there: AVX2 with FMA; AVX-512; its extensions VNNI and BF16; everything.
 enum class InstructionSet : uint8_t { avx2, avx512, avx512_bf16, native };
+inline constexpr std::array kInstructionSets = {InstructionSet::avx2, InstructionSet::avx512,
+                                                InstructionSet::avx512_bf16,
+                                                InstructionSet::native};
 
 // "avx2", "avx512", "avx512_bf16" or "native".
 std::string_view name(InstructionSet set);
@@ -21,7 +25,8 @@ std::optional<InstructionSet> instruction_set_named(std::string_view name);
 // oneDNN takes no other cap once it has multiplied. Not thread-safe.
 void cap_instruction_set(InstructionSet cap);
 
-// The instruction sets that the processor has and those in use, by name: "AVX2, AVX-512, AVX-512 VNNI".
+// The instruction sets that the processor has and those in use, by name: "AVX2, AVX-512, AVX-512
+// VNNI".
 std::string processor_instructions();
 std::string instructions_in_use();
 

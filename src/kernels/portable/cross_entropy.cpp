@@ -51,8 +51,6 @@ template <class T>
 void Gradient(const Matrix<const float>& logits, const uint8_t* targets, float scale, float* nats,
               const Matrix<T>& d_logits) {
   float exponentials[kMaxLogits];
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < logits.rows; ++i) {
     const float* row = logits.row(i);
     const float maximum = Maximum(row, logits.columns);
@@ -62,10 +60,9 @@ void Gradient(const Matrix<const float>& logits, const uint8_t* targets, float s
     const float factor = scale / sum;
     exponentials[targets[i]] -= sum;
     T* out = d_logits.row(i);
-    int64_t j = 0;
-    for (; j + lanes <= logits.columns; j += lanes)
+    ForEachVector(logits.columns, [&](auto d, int64_t j) COMBINER_VISITOR {
       StoreFloats(d, hn::Mul(hn::LoadU(d, exponentials + j), hn::Set(d, factor)), out + j);
-    for (; j < logits.columns; ++j) StoreOne(exponentials[j] * factor, out + j);
+    });
   }
 }
 

@@ -19,12 +19,9 @@ void Convert(const Matrix<const From>& from, const Matrix<To>& to) {
 
 template <class T>
 HWY_INLINE void AddTo(const T* from, int64_t count, float* HWY_RESTRICT to) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes)
+  ForEachVector(count, [&](auto d, int64_t j) COMBINER_VISITOR {
     hn::StoreU(hn::Add(hn::LoadU(d, to + j), LoadFloats(d, from + j)), d, to + j);
-  for (; j < count; ++j) to[j] += OneToFloat(from[j]);
+  });
 }
 
 template <class T>
@@ -52,17 +49,13 @@ void AddRows(const Matrix<const float>& from, const Matrix<float>& to) {
 
 template <class T>
 void MultiplyElements(const Matrix<const T>& by, const Matrix<T>& to) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < to.rows; ++i) {
     const T* from = by.row(i);
     T* row = to.row(i);
-    int64_t j = 0;
-    for (; j + lanes <= to.columns; j += lanes) {
+    ForEachVector(to.columns, [&](auto d, int64_t j) COMBINER_VISITOR {
       FetchAhead(from + j);
       StoreFloats(d, hn::Mul(LoadFloats(d, row + j), LoadFloats(d, from + j)), row + j);
-    }
-    for (; j < to.columns; ++j) StoreOne(OneToFloat(row[j]) * OneToFloat(from[j]), row + j);
+    });
   }
 }
 void MultiplyElementsFloat(const Matrix<const float>& by, const Matrix<float>& to) {

@@ -205,23 +205,17 @@ HWY_INLINE void StoreOne(float x, bfloat16* to) { *to = to_bfloat16(x); }
 // to[j] = from[j], rounded if To has less precision.
 template <class From, class To>
 HWY_INLINE void ConvertRow(const From* from, int64_t count, To* to) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes) StoreFloats(d, LoadFloats(d, from + j), to + j);
-  for (; j < count; ++j) StoreOne(OneToFloat(from[j]), to + j);
+  ForEachVector(count, [&](auto d, int64_t j)
+                           COMBINER_VISITOR { StoreFloats(d, LoadFloats(d, from + j), to + j); });
 }
 
 // to[j] = from[j] * scale.
 template <class T>
 HWY_INLINE void ScaleToFloat(const T* HWY_RESTRICT from, int64_t count, float scale,
                              float* HWY_RESTRICT to) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto s = hn::Set(d, scale);
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes) hn::StoreU(hn::Mul(LoadFloats(d, from + j), s), d, to + j);
-  for (; j < count; ++j) to[j] = OneToFloat(from[j]) * scale;
+  ForEachVector(count, [&](auto d, int64_t j) COMBINER_VISITOR {
+    hn::StoreU(hn::Mul(LoadFloats(d, from + j), hn::Set(d, scale)), d, to + j);
+  });
 }
 
 // out[j] = a[j] * a_weight + b[j] * b_weight. `out` may be a or b. If b_weight is zero, b is not
