@@ -41,14 +41,12 @@ void Session::step(std::span<ImageState* const> images, const ChooseValue& choos
   std::visit([&](auto& decoder) { decoder.step(images, choose, rank); }, state_->decoder);
 }
 
-void Session::prefill(ImageState& image, std::span<const uint8_t> pixels, int rows) {
-  ImageState* const images[] = {&image};
-  const auto known = [&](size_t, int64_t subpixel, std::span<const float>) {
-    return pixels[static_cast<size_t>(subpixel)];
+void Session::prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows) {
+  const auto value = [&](size_t image, int64_t subpixel, std::span<const float>) {
+    return known[image].pixels[static_cast<size_t>(subpixel)];
   };
-  image.position = 0;
   const int64_t end = int64_t{rows} * state_->model.config().columns();
-  while (image.position < end) step(images, known);
+  while (images.front()->position < end) step(images, value);
 }
 
 void Session::wait(int rank) {

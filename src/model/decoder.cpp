@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace combiner {
@@ -31,6 +32,14 @@ std::unique_ptr<ImageState> DecodeState<T>::clone() const {
   copy->blocks_ = blocks_.clone();
   copy->offsets_ = offsets_;
   return copy;
+}
+
+template <class T>
+void DecodeState<T>::assign(const ImageState& other) {
+  const auto& from = static_cast<const DecodeState&>(other);
+  position = from.position;
+  pixels = from.pixels;
+  std::ranges::copy(from.blocks_, blocks_.begin());
 }
 
 template <class T>

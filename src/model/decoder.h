@@ -21,6 +21,7 @@ template <class T>
 struct DecodeState final : ImageState {
   DecodeState(const ModelConfig& config, const ModelWeights& weights);
   std::unique_ptr<ImageState> clone() const override;
+  void assign(const ImageState& other) override;
 
   // The state of one block.
   T* block(size_t i) { return blocks_.data() + offsets_[i]; }

@@ -1,6 +1,7 @@
 #include "combiner/session.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -84,13 +85,14 @@ TEST_CASE("session: decoding after a prefill gives the same logits as decoding f
       constexpr int kRows = 2;
       Session session(model, 1);
       const std::unique_ptr<ImageState> image = session.new_image();
-      session.prefill(*image, pixels, kRows);
+      ImageState* const images[] = {image.get()};
+      const ImageShape& shape = weights.config.image;
+      session.prefill(images, std::array{Image{shape.width, shape.height, pixels}}, kRows);
       CHECK(image->position == kRows * weights.config.columns());
       CHECK(
           std::equal(pixels.begin(), pixels.begin() + 3 * image->position, image->pixels.begin()));
 
       std::vector<std::vector<float>> logits(1);
-      ImageState* const images[] = {image.get()};
       while (image->position < weights.config.positions())
         session.step(images, forced(std::span(&pixels, 1), logits));
       const std::vector<float> rest(expected.end() - std::ssize(logits[0]), expected.end());

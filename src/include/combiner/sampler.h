@@ -60,9 +60,8 @@ class Sampler {
   bool draw(const SampleEvents& events);
 
  private:
-  class Drawing;
-
-  std::unique_ptr<Drawing> drawing_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 // Draws once with a temporary Sampler.

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "combiner/image.h"
 #include "combiner/model.h"
 
 namespace combiner {
@@ -17,6 +18,9 @@ struct ImageState {
   virtual ~ImageState() = default;
   // Returns a copy that continues exactly as the original would.
   virtual std::unique_ptr<ImageState> clone() const = 0;
+  // Becomes a copy of `other`, an image of the same model and precision. Unlike clone(), takes no
+  // new memory.
+  virtual void assign(const ImageState& other) = 0;
 
   int64_t position = 0;         // the next position; setting it to 0 begins a new image
   std::vector<uint8_t> pixels;  // [height, width, channels]; valid before `position`
@@ -50,10 +54,11 @@ class Session {
   // image is already complete.
   void step(std::span<ImageState* const> images, const ChooseValue& choose, int rank = 0);
 
-  // Decodes rows 0 .. `rows` - 1 of an image from known `pixels` [height, width, channels]. It
-  // works step by step: the parallel pass sums in a different order, which would give the KV cache
-  // different bits. Only for a team of one thread.
-  void prefill(ImageState& image, std::span<const uint8_t> pixels, int rows);
+  // Decodes images whose pixels are known, up to and including row `rows` - 1, from where they
+  // are: all at the same position. known[i] has the pixels of images[i]. It works step by step: the
+  // parallel pass sums in a different order, which would give the KV cache different bits. Only for
+  // a team of one thread.
+  void prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows);
 
   // A barrier for the threads of the team.
   void wait(int rank);

@@ -1,0 +1,91 @@
+// Drawing batches of images with one team of threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "combiner/sampler.h"
+#include "combiner/session.h"
+#include "sampling/pace.h"
+#include "sampling/plan.h"
+
+namespace combiner {
+
+// One of the images to draw.
+struct ImageToDraw {
+  int64_t index = 0;                  // its number in events
+  uint64_t stream = 0;                // which of the seed's random numbers it is drawn with
+  const ImageState* start = nullptr;  // what it goes on from: whole rows; nothing if null
+};
+
+// What all threads share.
+struct DrawingJob {
+  SampleOptions options;
+  SampleEvents events = {};
+  // The images by their number in the job, 0 .. options.count - 1. Their starts are all at the same
+  // position.
+  std::function<ImageToDraw(int64_t)> image = {};
+  std::mutex events_mutex = {};
+  std::atomic<int64_t> next_batch = 0;
+  std::atomic<bool> stop = false;
+
+  // Whether to stop: another thread asked for it, or the caller does now.
+  bool stopped();
+};
+
+class BatchSampler {
+ public:
+  // `states` must hold as many images as the largest batch.
+  BatchSampler(const Model& model, const Plan& plan, std::span<ImageState* const> states,
+               DrawingJob& job);
+
+  // Draws batches until none are left or the job is stopped. Called by each thread of the team with
+  // its rank.
+  void draw_all(int rank);
+
+  // Decodes the first positions of a full batch and discards them: a warm-up, and a trial to be
+  // timed. Called by each thread of the team.
+  void warm_up(int positions, int rank);
+
+  // Call this when a thread of the team has thrown; see Session::abandon.
+  void abandon();
+
+ private:
+  // What the team's first thread has the others do next.
+  enum class Order : uint8_t { step, rest, finish, stop };
+
+  void begin(std::span<const ImageToDraw> images, int rank);
+  bool draw(std::span<const ImageToDraw> images, int rank);
+  void decode(std::span<ImageState* const> states, const ChooseValue& choose);
+  void give(Order order);
+  bool follow(std::span<ImageState* const> states, const ChooseValue& choose, int rank);
+  void wake_team();
+  void report_row(std::span<const ImageToDraw> images, int row);
+  void report_images(std::span<const ImageToDraw> images);
+
+  const ModelConfig& config_;
+  const Plan& plan_;
+  DrawingJob& job_;
+  Session session_;
+  std::optional<Session> alone_;  // the first thread's, in a team of several
+  std::span<ImageState* const> states_;
+  // Set by the team's first thread.
+  std::vector<ImageToDraw> batch_;
+  TeamPace pace_;
+  bool resting_ = false;
+  // The orders in turns: one is not overwritten before all threads have read the next.
+  Order orders_[2] = {};
+  uint32_t given_ = 0;
+  struct alignas(64) Followed {
+    uint32_t orders = 0;
+  };
+  std::vector<Followed> followed_;  // by rank
+  std::atomic<uint32_t> wakes_ = 0;
+};
+
+}  // namespace combiner

@@ -1,0 +1,170 @@
+#include "sampling/drawing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <utility>
+
+#include "base/share.h"
+#include "combiner/error.h"
+#include "sampling/choice.h"
+
+namespace combiner {
+namespace {
+
+const SampleOptions& checked(const ModelConfig& config, const SampleOptions& options) {
+  validate(options.choice);
+  const auto require_in = [](const char* name, int64_t value, int64_t low, int64_t high) {
+    if (value < low || value > high)
+      throw Error(fmt::format("{} is {}; expected {} to {}", name, value, low, high));
+  };
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  require_in("the number of images", options.count, 1, kMax);
+  require_in("the first image's index", options.first_index, 0, kMax - options.count);
+  require_in("the batch", options.batch, 1, std::numeric_limits<int>::max());
+  require_in("the number of threads", options.threads, 1, std::numeric_limits<int>::max());
+  if (config.image.channels != 3)
+    throw Error(fmt::format("the model's images have {} channels; only images of 3 can be sampled",
+                            config.image.channels));
+  return options;
+}
+
+}  // namespace
+
+void ImagePool::reserve(int64_t count) {
+  while (std::cmp_less(images_.size(), count)) {
+    images_.push_back(session_.new_image());
+    pointers_.push_back(images_.back().get());
+  }
+}
+
+// The teams of a plan, ready to draw.
+class Drawing::Teams {
+ public:
+  // Decodes in the first plan.images() of `states`.
+  Teams(const Model& model, const Plan& plan, std::span<ImageState* const> states,
+        ThreadTeam& threads, DrawingJob& job)
+      : plan_(plan), threads_(threads), job_(job) {
+    // Created by the threads that use them: memory is placed near the thread that first touches it.
+    samplers_.resize(static_cast<size_t>(plan_.teams()));
+    threads_.run([&](int rank) {
+      if (rank >= plan_.threads() || rank % plan_.team() != 0) return;
+      const auto index = static_cast<size_t>(rank / plan_.team());
+      const auto largest = static_cast<size_t>(plan_.largest());
+      samplers_[index] = std::make_unique<BatchSampler>(
+          model, plan_, states.subspan(index * largest, largest), job_);
+    });
+  }
+
+  void draw() {
+    run([](BatchSampler& sampler, int rank) { sampler.draw_all(rank); });
+  }
+
+  // Returns the number of images divided by the seconds that their first few positions take.
+  double measure() {
+    // A single position serves as warm-up.
+    constexpr int kPositions = 4;
+    run([](BatchSampler& sampler, int rank) { sampler.warm_up(1, rank); });
+    const auto start = std::chrono::steady_clock::now();
+    run([](BatchSampler& sampler, int rank) { sampler.warm_up(kPositions, rank); });
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    return static_cast<double>(plan_.images()) / time.count();
+  }
+
+ private:
+  template <class Work>
+  void run(Work&& work) {
+    threads_.run([&](int rank) {
+      if (rank >= plan_.threads()) return;
+      BatchSampler& sampler = *samplers_[static_cast<size_t>(rank / plan_.team())];
+      try {
+        work(sampler, rank % plan_.team());
+      } catch (const BrokenBarrier&) {
+        // Another thread has thrown the exception that says why.
+      } catch (...) {
+        job_.stop = true;  // for the other teams
+        sampler.abandon();
+        throw;
+      }
+    });
+  }
+
+  const Plan plan_;
+  ThreadTeam& threads_;
+  DrawingJob& job_;
+  std::vector<std::unique_ptr<BatchSampler>> samplers_;
+};
+
+Drawing::Drawing(const Model& model, const SampleOptions& options)
+    : model_(model),
+      job_{checked(model.config(), options)},
+      threads_(options.threads),
+      pool_(model),
+      known_(model) {
+  make_teams();
+}
+Drawing::~Drawing() = default;
+
+bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, const SampleEvents& events) {
+  job_.image = std::move(image);
+  job_.events = events;
+  job_.next_batch = 0;
+  job_.stop = false;
+  if (!teams_) make_teams();
+  try {
+    teams_->draw();
+  } catch (...) {
+    teams_.reset();  // their barriers are broken
+    throw;
+  }
+  return !job_.stop;
+}
+
+std::span<ImageState* const> Drawing::prefill(std::span<const Image> images, int rows,
+                                              const SampleEvents& events) {
+  const auto count = static_cast<int64_t>(images.size());
+  known_.reserve(count);
+  const std::span<ImageState* const> states = known_.all().first(images.size());
+  job_.events = events;
+  job_.stop = false;
+  // Every thread takes equal parts, each no larger than a batch.
+  const int64_t share = (count + threads_.size() - 1) / threads_.size();
+  const int64_t part = std::min<int64_t>(share, job_.options.batch);
+  threads_.for_each((count + part - 1) / part, [&](int, int64_t index) {
+    const auto first = static_cast<size_t>(index * part);
+    const size_t size = std::min(static_cast<size_t>(part), images.size() - first);
+    Session session(model_, part);
+    for (ImageState* state : states.subspan(first, size)) state->position = 0;
+    for (int row = 1; row <= rows && !job_.stopped(); ++row)
+      session.prefill(states.subspan(first, size), images.subspan(first, size), row);
+  });
+  return job_.stop ? std::span<ImageState* const>() : states;
+}
+
+// Chooses the fastest teams for the job, by trial if there is a choice.
+void Drawing::make_teams() {
+  const std::vector<Plan> plans = candidate_plans(job_.options);
+  for (const Plan& plan : plans) pool_.reserve(plan.images());
+  std::vector<std::unique_ptr<Teams>> all;
+  for (const Plan& plan : plans)
+    all.push_back(std::make_unique<Teams>(model_, plan, pool_.all(), threads_, job_));
+  size_t best = 0;
+  if (all.size() > 1) {
+    // The plans take turns, and each counts by its best round, because other programs can slow a
+    // trial down.
+    constexpr int kRounds = 2;
+    std::vector<double> rates(all.size());
+    for (int round = 0; round < kRounds; ++round)
+      for (size_t i = 0; i < all.size(); ++i) rates[i] = std::max(rates[i], all[i]->measure());
+    // Larger teams share the reading of weights, and the first positions read little else. Over
+    // whole images they gain less than in the trial, so they must win it by this factor.
+    constexpr double kMinGain = 1.15;
+    for (size_t i = 1; i < all.size(); ++i)
+      if (rates[i] > kMinGain * rates[best]) best = i;
+  }
+  teams_ = std::move(all[best]);
+}
+
+}  // namespace combiner
