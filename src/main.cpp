@@ -6,6 +6,7 @@ int main(int argc, char** argv) {
   return run_program(
       {
           {"bench", "Measure a model's speed, beside what the machine can do", bench_command},
+          {"complete", "Keep the upper rows of pictures and draw the rest", complete_command},
           {"eval", "Measure a model's bits/dim on images", eval_command},
           {"info", "Describe a model: its config, size and memory", info_command},
           {"quantize", "Make a model's weights smaller, and measure what that changes",

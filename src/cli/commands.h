@@ -8,6 +8,7 @@
 namespace combiner {
 
 std::function<void()> bench_command(CLI::App& command);
+std::function<void()> complete_command(CLI::App& command);
 std::function<void()> eval_command(CLI::App& command);
 std::function<void()> info_command(CLI::App& command);
 std::function<void()> quantize_command(CLI::App& command);

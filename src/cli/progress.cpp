@@ -1,25 +1,19 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <utility>
 
+#include "cli/terminal.h"
+
 namespace combiner {
 namespace {
 
 constexpr auto kShortestInterval = std::chrono::milliseconds(200);
 constexpr const char* kEraseLine = "\r\x1b[K";
-
-size_t terminal_columns() {
-  winsize size = {};
-  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : 80;
-}
 
 // "7 s", "3:07 min", "2:03 h"
 std::string duration_text(double seconds) {
@@ -31,8 +25,7 @@ std::string duration_text(double seconds) {
 
 }  // namespace
 
-Progress::Progress(std::string unit)
-    : unit_(std::move(unit)), on_terminal_(isatty(STDERR_FILENO)) {}
+Progress::Progress(std::string unit) : unit_(std::move(unit)), on_terminal_(on_terminal()) {}
 
 void Progress::update(int64_t done, double fraction, std::string_view figure) {
   if (!on_terminal_) return;
@@ -54,7 +47,7 @@ void Progress::update(int64_t done, double fraction, std::string_view figure) {
                         duration_text(seconds * (1 - fraction) / (fraction - start_fraction_)));
   if (!figure.empty()) line += fmt::format(", {}", figure);
   // The terminal cannot erase a line that has wrapped.
-  line.resize(std::min(line.size(), terminal_columns() - 1));
+  line.resize(std::min(line.size(), static_cast<size_t>(terminal_size().columns - 1)));
   fmt::print(stderr, "{}{}", kEraseLine, line);
   visible_ = true;
   shown_ = now;

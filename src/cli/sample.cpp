@@ -3,30 +3,23 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <string>
-#include <vector>
 
-#include "base/output_file.h"
 #include "cli/commands.h"
-#include "cli/interrupt.h"
+#include "cli/drawing_options.h"
+#include "cli/drawn_pictures.h"
 #include "cli/options.h"
-#include "cli/progress.h"
+#include "cli/recipe.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "combiner/sampler.h"
-#include "cpu/limits.h"
-#include "image/contact_sheet.h"
-#include "image/write_png.h"
-#include "sampling/choice.h"
-#include "sampling/memory.h"
-#include "weights/weights_file.h"
+#include "image/read_image.h"
 
 namespace combiner {
 namespace {
@@ -34,8 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kDefaultCount = 16;
-constexpr int64_t kMostOnSheet = 1 << 20;
-constexpr int kGap = 2;  // pixels between the images of a sheet
+constexpr int64_t kMostImages = int64_t{1} << 62;  // and indices
 
 struct Grid {
   int rows = 0;
@@ -44,20 +36,14 @@ struct Grid {
 };
 
 struct SampleCommandOptions {
-  std::string model;
-  std::string output = "samples.png";
-  std::optional<int64_t> count;
-  std::optional<uint64_t> seed;
-  std::optional<int> batch;
+  DrawingOptions drawing;
+  OutputOptions output{.output = "samples.png"};
+  std::optional<int64_t> count, first;
   std::optional<Grid> grid;
-  int scale = 1;
-  Precision precision = Precision::f32;
-  SampleOptions sampling;
-
-  bool to_folder() const {
-    std::error_code ignored;  // if the path can't be examined, writing it fails with a message
-    return output.ends_with('/') || fs::is_directory(output, ignored);
-  }
+  int gap = kSheetGap;
+  std::string like;  // a file
+  std::optional<Recipe> like_recipe;
+  bool json = false;
 };
 
 Grid parse_grid(const std::string& text) {
@@ -79,176 +65,165 @@ Grid nearly_square(int64_t places) {
   return {static_cast<int>((places + columns - 1) / columns), static_cast<int>(columns)};
 }
 
-// Chooses the sheet's grid if none is given. Throws CLI::ValidationError if the images don't fit it
-// or the output can't be a sheet.
-void complete_sheet(SampleCommandOptions& options) {
-  if (!CLI::detail::to_lower(options.output).ends_with(".png"))
-    throw CLI::ValidationError(
-        "--output",
-        fmt::format("{} neither ends in .png (a sheet) nor in / (a folder)", options.output));
-  const int64_t count = options.sampling.count;
-  if (count > kMostOnSheet)
-    throw CLI::ValidationError(
-        "--count", fmt::format("{} images are too many for a sheet; let --output be a folder, "
-                               "ending in /",
-                               count));
-  if (!options.grid) options.grid = nearly_square(count);
-  if (options.grid->places() < count)
-    throw CLI::ValidationError("--grid",
-                               fmt::format("{}x{} has no place for {} images", options.grid->rows,
-                                           options.grid->columns, count));
+// Takes what the command line leaves open from the file named by --like.
+void take_recipe(const CLI::App& command, SampleCommandOptions& options) {
+  const std::optional<Recipe> recipe = read_recipe(options.like);
+  if (!recipe)
+    throw Error(
+        fmt::format("{}: does not say how it was drawn; combiner writes that into a PNG "
+                    "unless it is given --no-metadata",
+                    options.like));
+  if (recipe->command != "sample")
+    throw Error(fmt::format("{}: was made by combiner {}; combiner info {} shows how", options.like,
+                            recipe->command, options.like));
+  const auto open = [&](const char* option) { return command.count(option) == 0; };
+  ChoiceOptions& choice = options.drawing.sampling.choice;
+  if (open("--seed")) options.drawing.seed = recipe->seed;
+  if (open("--temperature")) choice.temperature = recipe->choice.temperature;
+  if (open("--top-k")) choice.top_k = recipe->choice.top_k;
+  if (open("--top-p")) choice.top_p = recipe->choice.top_p;
+  if (open("--precision")) options.drawing.precision = recipe->precision;
+  if (open("--first")) options.first = recipe->first;
+  if (open("--count") && open("--grid")) {
+    options.count = recipe->count;
+    if (!options.output.to_folder()) {
+      options.grid = {recipe->sheet.rows, recipe->sheet.columns};
+      options.gap = recipe->sheet.gap;
+      if (open("--scale")) options.output.scale = recipe->sheet.scale;
+    }
+  }
+  options.like_recipe = recipe;
 }
 
 // Fills in the options that the command line leaves open. Throws CLI::ValidationError if the
 // options are invalid.
-void complete(SampleCommandOptions& options) {
-  try {
-    validate(options.sampling.choice);
-  } catch (const Error& error) {
-    throw CLI::ValidationError(error.what());
-  }
-  options.sampling.count =
-      options.count.value_or(options.grid ? options.grid->places() : kDefaultCount);
-  if (!options.to_folder()) return complete_sheet(options);
-  if (options.grid || options.scale != 1)
+void complete(const CLI::App& command, SampleCommandOptions& options) {
+  const bool to_folder = options.output.to_folder();
+  if (to_folder && (options.grid || options.output.scale))
     throw CLI::ValidationError(
-        fmt::format("--grid and --scale are for a sheet; {} is a folder", options.output));
+        fmt::format("--grid and --scale are for a sheet; {} is a folder", options.output.output));
+  if (options.json && options.output.to_stdout())
+    throw CLI::ValidationError("--json and --output - both write to standard output");
+  if (!options.like.empty()) {
+    check_not_overwritten(options.like, "--output", options.output.output);
+    check_not_overwritten(options.like, "--preview", options.output.preview);
+    take_recipe(command, options);
+  }
+  check_drawing_options(options.drawing);
+  SampleOptions& sampling = options.drawing.sampling;
+  sampling.count = options.count.value_or(options.grid ? options.grid->places() : kDefaultCount);
+  sampling.first_index = options.first.value_or(0);
+  check_output_options(options.output, sampling.count);
+  if (!options.grid) options.grid = nearly_square(sampling.count);
+  if (options.grid->places() < sampling.count)
+    throw CLI::ValidationError("--grid",
+                               fmt::format("{}x{} has no place for {} images", options.grid->rows,
+                                           options.grid->columns, sampling.count));
 }
 
-uint64_t random_seed() { return std::random_device()(); }
-
-fs::path image_path(const fs::path& folder, int64_t index) {
-  return folder / fmt::format("{:05}.png", index);
+// What all images of this run have in common with the picture to be like. Says what differs; throws
+// Error if it is the model and the user has not named another.
+void compare_recipes(const SampleCommandOptions& options, const Recipe& now) {
+  const Recipe& then = *options.like_recipe;
+  if (then.sha256 != now.sha256) {
+    const std::string difference =
+        fmt::format("{} was drawn from {}, SHA-256 {}; {} has {}", options.like, then.model,
+                    then.sha256, now.model, now.sha256);
+    if (options.drawing.model.empty())
+      throw Error(difference + "; name the model that it was drawn from with --model");
+    fmt::print(stderr, "{}\n", difference);
+  }
+  if (then.precision == now.precision && then.kernels != now.kernels)
+    fmt::print(stderr, "{} was drawn in {} with {}; with {}, pixels may differ\n", options.like,
+               name(then.precision), then.kernels, now.kernels);
 }
 
-// These two check before the long computation that the result can be written.
-void prepare_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error)
-    throw Error(fmt::format("{}: can't make the folder: {}", folder.string(), error.message()));
-  OutputFile(image_path(folder, 0));
+// If the recipe was that of the picture to be like, checks that so is the sheet.
+void compare_sheets(const SampleCommandOptions& options, Recipe now, const Image& sheet) {
+  const Recipe& then = *options.like_recipe;
+  now.program = then.program;
+  now.model = then.model;
+  now.kernels = then.kernels;
+  if (now != then || sheet == read_image(options.like)) return;
+  throw Error(fmt::format("{} differs from {}, which {} drew with the same options in {} with {}",
+                          options.output.output, options.like, then.program, name(then.precision),
+                          then.kernels));
 }
-void prepare_sheet(const SampleCommandOptions& options, const ImageShape& shape) {
-  const Image blank{shape.width, shape.height,
-                    std::vector<uint8_t>(size_t{3} * shape.width * shape.height)};
-  contact_sheet({&blank, 1}, options.grid->rows, options.grid->columns, kGap, options.scale);
-  OutputFile(options.output);
+
+void print_json(const SampleCommandOptions& options, const Recipe& recipe,
+                double images_per_second) {
+  nlohmann::ordered_json json = {{"output", options.output.output}};
+  json.update(to_json(recipe));
+  json.erase("sheet");
+  json["instructions"] = instructions_in_use();
+  json["threads"] = options.drawing.sampling.threads;
+  json["images_per_second"] = images_per_second;
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void run(SampleCommandOptions options) {
-  const std::atomic<bool>& interrupted = catch_interrupts();
-  const Model model(load_weights(find_model(options.model)), options.precision,
-                    options.sampling.threads);
-  const ImageShape& shape = model.config().image;
-  const bool to_folder = options.to_folder();
-  if (to_folder)
-    prepare_folder(options.output);
+  const fs::path path = find_model(options.drawing.model);
+  const Model model = prepare_drawing(options.drawing, path);
+  const SampleOptions& sampling = options.drawing.sampling;
+  Recipe recipe = drawing_recipe("sample", path, options.drawing);
+  recipe.sheet = {options.grid->rows, options.grid->columns, options.gap,
+                  sheet_scale(options.output, model.config().image)};
+  if (options.like_recipe) compare_recipes(options, recipe);
+
+  PicturePlan plan{.shape = model.config().image,
+                   .first = sampling.first_index,
+                   .count = sampling.count,
+                   .recipe = recipe};
+  plan.rows = sampling.count * plan.shape.height;
+  plan.places = static_cast<size_t>(sampling.count);
+  plan.place = [&](int64_t index) { return static_cast<size_t>(index - sampling.first_index); };
+  plan.file_name = [](int64_t index) { return fmt::format("{:05}.png", index); };
+  plan.own_recipe = [&](int64_t index) {
+    Recipe own = recipe;
+    own.first = index;
+    own.count = 1;
+    own.sheet = {};
+    return own;
+  };
+  DrawnPictures pictures(options.output, std::move(plan));
+  pictures.finish(sample(model, sampling, pictures.events()));
+  if (options.json)
+    print_json(options, recipe, pictures.images_per_second());
   else
-    prepare_sheet(options, shape);
-  if (!options.seed) fmt::print(stderr, "seed {}\n", options.seed.emplace(random_seed()));
-  options.sampling.seed = *options.seed;
-  options.sampling.batch =
-      options.batch ? *options.batch
-                    : suggested_batch(sampling_memory(model.weights(), options.precision),
-                                      options.sampling.threads, usable_memory());
-
-  const int64_t count = options.sampling.count;
-  std::vector<Image> sheet(to_folder ? 0 : static_cast<size_t>(count));
-  int64_t rows_done = 0, images_done = 0;
-  Progress progress("images");
-  const auto show = [&] {
-    progress.update(images_done,
-                    static_cast<double>(rows_done) / (static_cast<double>(count) * shape.height));
-  };
-  show();
-  SampleEvents events;
-  events.cancelled = [&] { return interrupted.load(); };
-  events.row_done = [&](int64_t, int, std::span<const uint8_t>) {
-    ++rows_done;
-    show();
-  };
-  events.image_done = [&](int64_t index, Image image) {
-    if (to_folder)
-      write_png(image_path(options.output, index), image);
-    else
-      sheet[static_cast<size_t>(index)] = std::move(image);
-    ++images_done;
-    show();
-  };
-  const auto start = std::chrono::steady_clock::now();
-  const bool finished = sample(model, options.sampling, events);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  progress.clear();
-
-  if (!finished && to_folder)
-    throw Error(
-        fmt::format("interrupted: {} of {} images are in {}", images_done, count, options.output));
-  if (!finished) throw Error("interrupted: no sheet is written");
-  if (!to_folder)
-    write_png(options.output,
-              contact_sheet(sheet, options.grid->rows, options.grid->columns, kGap, options.scale));
-  fmt::print("{}: {} images of seed {}, {:.3g} images/s ({}; {})\n", options.output, count,
-             *options.seed, static_cast<double>(count) / seconds.count(), name(options.precision),
-             instructions_in_use());
+    fmt::print(options.output.to_stdout() ? stderr : stdout,
+               "{}: {} images of seed {}, {:.3g} images/s ({}; {})\n", options.output.output,
+               sampling.count, sampling.seed, pictures.images_per_second(),
+               name(options.drawing.precision), instructions_in_use());
+  if (options.like_recipe && pictures.has_sheet())
+    compare_sheets(options, recipe, pictures.sheet());
 }
 
 }  // namespace
 
 std::function<void()> sample_command(CLI::App& command) {
   const auto options = std::make_shared<SampleCommandOptions>();
-  add_model_option(command, options->model);
-  command
-      .add_option("-o,--output", options->output,
-                  "A sheet of all images (.png), or a folder (ending in / or there already) for a "
-                  "PNG of each, written when it is done")
-      ->type_name("FILE.png|DIR/")
-      ->capture_default_str();
+  add_drawing_options(command, options->drawing);
+  add_output_options(command, options->output);
   command
       .add_option(
           "-n,--count", options->count,
           fmt::format("Images to draw [as many as --grid has places, or {}]", kDefaultCount))
       ->type_name("N")
       ->check(at_least_one());
-  command
-      .add_option_function<std::string>(
-          "--seed", [options](const std::string& text) { options->seed = parse_seed(text); },
-          "Image k of a seed is always the same [a random seed, printed]")
-      ->type_name("S");
-  command
-      .add_option("--temperature", options->sampling.choice.temperature,
-                  "Divides the logits; 0 takes the likeliest value of each sub-pixel")
-      ->type_name("T")
-      ->capture_default_str();
-  command
-      .add_option("--top-k", options->sampling.choice.top_k,
-                  "Draw among the K likeliest values only, 1 to 256")
+  command.add_option("--first", options->first, "Index of the first image of the seed [0]")
       ->type_name("K")
-      ->capture_default_str();
-  command
-      .add_option("--top-p", options->sampling.choice.top_p,
-                  "Draw among the fewest likeliest values that together have probability P")
-      ->type_name("P")
-      ->capture_default_str();
-  command
-      .add_option("--batch", options->batch,
-                  fmt::format("Most images that a thread draws at once [{}, or as many as fit in a "
-                              "quarter of the machine's memory]",
-                              options->sampling.batch))
-      ->type_name("B")
-      ->check(at_least_one());
-  add_threads_option(command, options->sampling.threads);
-  add_precision_option(command, options->precision, Work::decoding);
+      ->check(CLI::Range(int64_t{0}, kMostImages));
   command
       .add_option_function<std::string>(
           "--grid", [options](const std::string& text) { options->grid = parse_grid(text); },
           "The sheet's rows and columns [nearly square]")
       ->type_name("RxC");
-  command.add_option("--scale", options->scale, "The sheet's magnification")
-      ->type_name("S")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  command.parse_complete_callback([options] { complete(*options); });
+  command
+      .add_option("--like", options->like,
+                  "Draw again what this file shows: options not given are those it was drawn with")
+      ->type_name("FILE.png");
+  command.add_flag("--json", options->json, "Print JSON");
+  command.parse_complete_callback([options, &command] { complete(command, *options); });
   return [options] { run(*options); };
 }
 

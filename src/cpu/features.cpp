@@ -116,4 +116,16 @@ void pretend_fast_bf16_dot(bool pretend) { pretends_fast_bf16_dot = pretend; }
 std::string processor_instructions() { return list(processor_features()); }
 std::string instructions_in_use() { return list(cpu_features()); }
 
+std::string kernels_in_use(Precision precision) {
+  const CpuFeatures features = cpu_features();
+  if (precision != Precision::f32)
+    return list(features) + (features.fast_bf16_dot ? ", fast dot products" : "");
+  // In float, only whether products and sums are fused makes a difference.
+#if defined(__x86_64__)
+  return features.avx2 ? "FMA" : "no FMA";
+#else
+  return "FMA";
+#endif
+}
+
 }  // namespace combiner

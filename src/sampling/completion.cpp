@@ -49,9 +49,11 @@ bool complete(const Model& model, std::span<const Image> images, int rows,
         images.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), rows, events);
     if (known.empty()) return false;
     const auto image = [&](int64_t i) {
+      const int64_t number = i / variations;
+      const int64_t stream = variation_stream(first + number, options.first_index + i % variations);
       return ImageToDraw{.index = first * variations + i,
-                         .stream = static_cast<uint64_t>(options.first_index + i % variations),
-                         .start = known[static_cast<size_t>(i / variations)]};
+                         .stream = static_cast<uint64_t>(stream),
+                         .start = known[static_cast<size_t>(number)]};
     };
     if (!drawing->draw(image, events)) return false;
     first += count;

@@ -61,7 +61,7 @@ TEST_CASE("completion: an image of the model, cut off anywhere, is completed to 
   const Images samples = drawn(model, options);
   for (int rows = 0; rows < kHeight; ++rows)
     for (int64_t v = 0; v < options.count; ++v) {
-      // Variation v uses the random numbers that drew sample v, so from its upper rows it draws it.
+      // The first picture's variation v uses the random numbers that drew sample v.
       const Image& sample = samples.at(options.first_index + v);
       const Images again = completed(model, {&sample, 1}, rows, options);
       REQUIRE(again.size() == 3);
@@ -87,7 +87,9 @@ TEST_CASE(
     const Images done = completed(model, images, kRows, options);
     REQUIRE(done.size() == images.size() * kVariations);
     for (size_t i = 0; i < images.size(); ++i) {
-      const Images expected = completed(model, {&images[i], 1}, kRows, alone);
+      SampleOptions own = alone;
+      own.first_index = variation_stream(static_cast<int64_t>(i), 0);
+      const Images expected = completed(model, {&images[i], 1}, kRows, own);
       for (int v = 0; v < kVariations; ++v) {
         const Image& image = done.at(static_cast<int64_t>(i) * kVariations + v);
         CHECK(image == expected.at(v));
@@ -96,6 +98,8 @@ TEST_CASE(
         CHECK(image != images[i]);
       }
       CHECK(expected.at(0) != expected.at(1));
+      // The same picture elsewhere on the list is completed with other random numbers.
+      if (i > 0) CHECK(completed(model, {&images[i], 1}, kRows, alone) != expected);
     }
   }
 }

@@ -1,6 +1,7 @@
 // Completes images whose upper rows are known.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "combiner/image.h"
@@ -8,6 +9,10 @@
 #include "combiner/sampler.h"
 
 namespace combiner {
+
+// Which image of a seed lends its random numbers to a variation of images[i]. They differ from
+// image to image, because with the same numbers the same shapes would appear in all.
+constexpr int64_t variation_stream(int64_t i, int64_t variation) { return (i << 32) + variation; }
 
 // Keeps the first `rows` rows of each image, which must have the model's size, and draws the rows
 // below: options.count variations of each image. In events, variation v of images[i] has the index

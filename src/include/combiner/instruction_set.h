@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "combiner/precision.h"
+
 namespace combiner {
 
 // A cap on the instructions in use. Each includes those before it, and means all that the processor
@@ -29,5 +31,9 @@ void cap_instruction_set(InstructionSet cap);
 // VNNI".
 std::string processor_instructions();
 std::string instructions_in_use();
+
+// Names what decoding in this precision is computed with here. Where the name is the same, a model
+// draws the same images of a seed, bit for bit.
+std::string kernels_in_use(Precision precision);
 
 }  // namespace combiner

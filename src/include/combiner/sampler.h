@@ -17,6 +17,8 @@ struct ChoiceOptions {
   double temperature = 1;  // divides the logits; 0 always takes the most likely value
   int top_k = 256;         // keep only this many of the most likely values
   double top_p = 1;        // keep the fewest most likely values whose probabilities sum to this
+
+  bool operator==(const ChoiceOptions&) const = default;
 };
 
 // Which images to draw: `count` images of the seed's endless sequence, starting at `first_index`.

@@ -1,0 +1,182 @@
+// combiner complete: keeps the upper rows of pictures and draws the rest.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/drawing_options.h"
+#include "cli/drawn_pictures.h"
+#include "cli/options.h"
+#include "combiner/completion.h"
+#include "combiner/error.h"
+#include "combiner/instruction_set.h"
+#include "image/read_image.h"
+#include "image/resize.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kDefaultVariations = 4;
+// Beside the variations of a picture, the sheet shows the picture and its kept part.
+constexpr int64_t kShownBeside = 2;
+
+struct CompleteOptions {
+  DrawingOptions drawing;
+  OutputOptions output{.output = "completions.png"};
+  std::vector<std::string> pictures;
+  std::optional<int> keep_rows;
+  std::string mask;
+  bool resize = false;
+};
+
+int64_t pictures_to_draw(const CompleteOptions& options) {
+  return std::ssize(options.pictures) * options.drawing.sampling.count;
+}
+
+// Throws CLI::ValidationError if the options are invalid.
+void check(const CompleteOptions& options) {
+  for (const std::string& picture : options.pictures) {
+    check_not_overwritten(picture, "--output", options.output.output);
+    check_not_overwritten(picture, "--preview", options.output.preview);
+  }
+  if (options.keep_rows.has_value() == !options.mask.empty())
+    throw CLI::ValidationError("either --keep-rows or --mask says what to keep");
+  if (options.output.to_folder() && options.output.scale)
+    throw CLI::ValidationError(
+        fmt::format("--scale is for a sheet; {} is a folder", options.output.output));
+  check_drawing_options(options.drawing);
+  check_output_options(options.output, pictures_to_draw(options));
+}
+
+// Reads a picture of the model's size.
+Image read_picture(const std::string& path, const ImageShape& shape, bool resize) {
+  Image image = read_image(path);
+  if (image.width == shape.width && image.height == shape.height) return image;
+  if (resize) return resize_to(image, shape.width, shape.height);
+  throw Error(
+      fmt::format("{}: is {}x{} pixels; expected {}x{}, the model's size; --resize cuts and "
+                  "resamples pictures",
+                  path, image.width, image.height, shape.width, shape.height));
+}
+
+// The number of whole upper rows that a mask keeps: those that are not black. Throws Error if it
+// keeps anything else.
+int rows_of_mask(const std::string& path, const ImageShape& shape) {
+  const Image mask = read_picture(path, shape, false);
+  const auto kept = [&](int row, int column) {
+    const uint8_t* const rgb =
+        &mask.pixels[size_t{3} * (static_cast<size_t>(row) * shape.width + column)];
+    return rgb[0] != 0 || rgb[1] != 0 || rgb[2] != 0;
+  };
+  int rows = 0;
+  while (rows < shape.height && kept(rows, 0)) ++rows;
+  for (int row = 0; row < shape.height; ++row)
+    for (int column = 0; column < shape.width; ++column)
+      if (kept(row, column) != (row < rows))
+        throw Error(fmt::format(
+            "{}: keeps row {}, column {} {} row {}; the model draws row by row from the top, each "
+            "pixel from those before it, so it can only keep whole upper rows",
+            path, row < rows ? 0 : row, row < rows ? 0 : column, "but not all of",
+            row < rows ? row : rows));
+  return rows;
+}
+
+void run(CompleteOptions options) {
+  const fs::path path = find_model(options.drawing.model);
+  const Model model = prepare_drawing(options.drawing, path);
+  const ImageShape& shape = model.config().image;
+  const SampleOptions& sampling = options.drawing.sampling;
+  std::vector<Image> pictures;
+  for (const std::string& picture : options.pictures)
+    pictures.push_back(read_picture(picture, shape, options.resize));
+  const int rows = options.keep_rows ? *options.keep_rows : rows_of_mask(options.mask, shape);
+  if (rows >= shape.height)
+    throw Error(
+        fmt::format("all {} rows are kept, so there is nothing to draw; expected fewer than "
+                    "{} rows",
+                    rows, shape.height));
+
+  const int64_t variations = sampling.count;
+  const int64_t columns = variations + kShownBeside;
+  PicturePlan plan{.shape = shape,
+                   .count = pictures_to_draw(options),
+                   .places = pictures.size() * static_cast<size_t>(columns),
+                   .recipe = drawing_recipe("complete", path, options.drawing)};
+  plan.rows = plan.count * (shape.height - rows);
+  Recipe& recipe = plan.recipe;
+  recipe.keep_rows = rows;
+  for (const std::string& picture : options.pictures)
+    recipe.pictures.push_back(fs::path(picture).filename().string());
+  recipe.sheet = {static_cast<int>(pictures.size()), static_cast<int>(columns), kSheetGap,
+                  sheet_scale(options.output, shape)};
+  plan.place = [=](int64_t index) {
+    return static_cast<size_t>(index / variations * columns + kShownBeside + index % variations);
+  };
+  plan.file_name = [&](int64_t index) {
+    const auto picture = static_cast<size_t>(index / variations);
+    return fmt::format("{:05}-{}-{}.png", picture,
+                       fs::path(options.pictures[picture]).stem().string(), index % variations);
+  };
+  plan.own_recipe = [=](int64_t index) {
+    Recipe own = recipe;
+    const int64_t picture = index / variations;
+    own.first = variation_stream(picture, index % variations);
+    own.count = 1;
+    own.pictures = {recipe.pictures[static_cast<size_t>(picture)]};
+    own.sheet = {};
+    return own;
+  };
+  plan.prepare_sheet = [&](std::vector<Image>& places) {
+    const auto kept = 3 * static_cast<std::ptrdiff_t>(shape.width) * rows;
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      const auto row = places.begin() + static_cast<std::ptrdiff_t>(i) * columns;
+      *row = pictures[i];
+      row[1] = row[2];  // nothing drawn
+      for (auto place = row + 1; place != row + columns; ++place)
+        std::copy_n(pictures[i].pixels.begin(), kept, place->pixels.begin());
+    }
+  };
+  DrawnPictures drawn(options.output, std::move(plan));
+  drawn.finish(complete(model, pictures, rows, sampling, drawn.events()));
+  fmt::print(options.output.to_stdout() ? stderr : stdout,
+             "{}: {} of {} rows kept of {} picture{}, {} variation{} of seed {}, {:.3g} images/s "
+             "({}; {})\n",
+             options.output.output, rows, shape.height, pictures.size(),
+             pictures.size() == 1 ? "" : "s", variations, variations == 1 ? "" : "s", sampling.seed,
+             drawn.images_per_second(), name(options.drawing.precision), instructions_in_use());
+}
+
+}  // namespace
+
+std::function<void()> complete_command(CLI::App& command) {
+  const auto options = std::make_shared<CompleteOptions>();
+  command.add_option("pictures", options->pictures, "Pictures of the model's size")
+      ->type_name("IMAGE")
+      ->required();
+  command.add_option("--keep-rows", options->keep_rows, "Keep this many upper rows, bit for bit")
+      ->type_name("R")
+      ->check(CLI::Range(0, 1 << 20));
+  command
+      .add_option("--mask", options->mask,
+                  "Keep what is not black in this picture, which must be whole upper rows")
+      ->type_name("FILE");
+  command.add_option("-n,--count", options->drawing.sampling.count, "Variations of each picture")
+      ->type_name("N")
+      ->check(at_least_one());
+  command.add_flag("--resize", options->resize,
+                   "Cut and resample pictures of another size to the model's");
+  options->drawing.sampling.count = kDefaultVariations;
+  add_drawing_options(command, options->drawing);
+  add_output_options(command, options->output);
+  command.parse_complete_callback([options] { check(*options); });
+  return [options] { run(*options); };
+}
+
+}  // namespace combiner

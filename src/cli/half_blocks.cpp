@@ -1,0 +1,46 @@
+#include "cli/half_blocks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "image/resize.h"
+
+namespace combiner {
+namespace {
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+Image shrunk(const Image& image, int columns, int lines) {
+  const int factor = std::max({1, ceil_div(image.width, std::max(columns, 1)),
+                               ceil_div(image.height, 2 * std::max(lines, 1))});
+  if (factor == 1) return image;
+  return resample(image, {0, 0, image.width, image.height}, ceil_div(image.width, factor),
+                  ceil_div(image.height, factor));
+}
+
+}  // namespace
+
+std::string half_blocks(const Image& image, int columns, int lines) {
+  const Image small = shrunk(image, columns, lines);
+  const auto pixel = [&](int x, int y) {
+    return &small.pixels[size_t{3} * (size_t{1} * static_cast<size_t>(y) * small.width + x)];
+  };
+  std::string text;
+  const auto add = [&text](int layer, const uint8_t* rgb) {
+    fmt::format_to(std::back_inserter(text), "\x1b[{};2;{};{};{}m", layer, rgb[0], rgb[1], rgb[2]);
+  };
+  constexpr int kForeground = 38, kBackground = 48;
+  for (int y = 0; y < small.height; y += 2) {
+    const bool last = y + 1 == small.height;  // of an odd number of rows
+    for (int x = 0; x < small.width; ++x) {
+      add(kForeground, pixel(x, y));
+      if (!last) add(kBackground, pixel(x, y + 1));
+      text += "\u2580";
+    }
+    text += "\x1b[0m\n";
+  }
+  return text;
+}
+
+}  // namespace combiner

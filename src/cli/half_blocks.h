@@ -1,0 +1,15 @@
+// Pictures in text.
+#pragma once
+
+#include <string>
+
+#include "combiner/image.h"
+
+namespace combiner {
+
+// Shrinks the image by the smallest whole factor, averaging, such that it fits into `columns` x
+// `lines` characters, and returns it as lines of upper half blocks, two pixels above each other in
+// each character, in 24-bit colours. Every line ends with a newline.
+std::string half_blocks(const Image& image, int columns, int lines);
+
+}  // namespace combiner

@@ -1,0 +1,125 @@
+#include "cli/recipe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "combiner/error.h"
+#include "sampling/choice.h"
+
+namespace combiner {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kKeyword = "combiner";
+
+int64_t whole_number(const Json& json, const char* key, int64_t least, int64_t most) {
+  const Json& value = json.at(key);
+  // JSON's numbers above 2^63 - 1 are unsigned, and would wrap around.
+  const bool fits = value.is_number_integer() &&
+                    (!value.is_number_unsigned() ||
+                     value.get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()});
+  if (!fits || value.get<int64_t>() < least || value.get<int64_t>() > most)
+    throw Error(fmt::format("{} is {}; expected a whole number from {} to {}", key, value.dump(),
+                            least, most));
+  return value.get<int64_t>();
+}
+
+int small_number(const Json& json, const char* key, int least, int most) {
+  return static_cast<int>(whole_number(json, key, least, most));
+}
+
+Precision precision_named(const std::string& name) {
+  for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8})
+    if (combiner::name(precision) == name) return precision;
+  throw Error(fmt::format("precision is \"{}\"; expected f32, bf16 or int8", name));
+}
+
+Recipe from_json(const Json& json) {
+  constexpr int64_t kMany = std::numeric_limits<int64_t>::max() / 2;
+  constexpr int kMaxSide = 1 << 20;
+  Recipe recipe;
+  recipe.program = json.at("program");
+  recipe.command = json.at("command");
+  recipe.model = json.at("model");
+  recipe.sha256 = json.at("sha256");
+  if (!json.at("seed").is_number_unsigned())
+    throw Error(fmt::format("seed is {}; expected a whole number", json.at("seed").dump()));
+  recipe.seed = json.at("seed");
+  recipe.first = whole_number(json, "first", 0, kMany);
+  recipe.count = whole_number(json, "count", 1, kMany);
+  recipe.choice.temperature = json.at("temperature");
+  recipe.choice.top_k = small_number(json, "top_k", 1, 256);
+  recipe.choice.top_p = json.at("top_p");
+  validate(recipe.choice);
+  recipe.precision = precision_named(json.at("precision"));
+  recipe.kernels = json.at("kernels");
+  const Json& sheet = json.at("sheet");
+  recipe.sheet = {small_number(sheet, "rows", 1, kMaxSide),
+                  small_number(sheet, "columns", 1, kMaxSide),
+                  small_number(sheet, "gap", 0, kMaxSide), small_number(sheet, "scale", 1, 64)};
+  recipe.unfinished = json.value("unfinished", false);
+  if (json.contains("keep_rows")) {
+    recipe.keep_rows = small_number(json, "keep_rows", 0, kMaxSide);
+    recipe.pictures = json.at("pictures").get<std::vector<std::string>>();
+  }
+  return recipe;
+}
+
+}  // namespace
+
+Json to_json(const Recipe& recipe) {
+  Json json = {
+      {"program", recipe.program},
+      {"command", recipe.command},
+      {"model", recipe.model},
+      {"sha256", recipe.sha256},
+      {"seed", recipe.seed},
+      {"first", recipe.first},
+      {"count", recipe.count},
+      {"temperature", recipe.choice.temperature},
+      {"top_k", recipe.choice.top_k},
+      {"top_p", recipe.choice.top_p},
+      {"precision", name(recipe.precision)},
+      {"kernels", recipe.kernels},
+      {"sheet",
+       {{"rows", recipe.sheet.rows},
+        {"columns", recipe.sheet.columns},
+        {"gap", recipe.sheet.gap},
+        {"scale", recipe.sheet.scale}}},
+  };
+  if (recipe.unfinished) json["unfinished"] = true;
+  if (recipe.command == "complete") {
+    json["keep_rows"] = recipe.keep_rows;
+    json["pictures"] = recipe.pictures;
+  }
+  return json;
+}
+
+std::vector<PngText> recipe_texts(const Recipe& recipe) {
+  // PNG's plain text is not UTF-8, so what is not ASCII in names is escaped.
+  constexpr int kOnOneLine = -1;
+  return {{"Software", recipe.program},
+          {kKeyword, to_json(recipe).dump(kOnOneLine, ' ', true, Json::error_handler_t::replace)}};
+}
+
+std::optional<Recipe> read_recipe(const std::filesystem::path& path) {
+  const std::vector<PngText> texts = read_png_texts(path);
+  const auto found = std::ranges::find(texts, kKeyword, &PngText::keyword);
+  if (found == texts.end()) return std::nullopt;
+  const auto malformed = [&](const char* reason) {
+    return Error(
+        fmt::format("{}: the text of combiner in it is malformed: {}", path.string(), reason));
+  };
+  try {
+    return from_json(Json::parse(found->text));
+  } catch (const Json::exception& error) {
+    throw malformed(error.what());
+  } catch (const Error& error) {
+    throw malformed(error.what());
+  }
+}
+
+}  // namespace combiner

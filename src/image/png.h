@@ -1,0 +1,36 @@
+// Encoding PNG files, and the text that they carry.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "combiner/image.h"
+
+namespace combiner {
+
+// A text chunk (tEXt) of a PNG file: a keyword of 1 to 79 characters, and ASCII text.
+struct PngText {
+  std::string keyword;
+  std::string text;
+
+  bool operator==(const PngText&) const = default;
+};
+
+enum class PngEffort { small, fast };  // a small file, or one that is made quickly
+
+// Returns the bytes of a PNG file. Throws Error if the image is too large, and
+// std::invalid_argument if the number of pixels does not match the image's size.
+std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> texts = {},
+                                  PngEffort effort = PngEffort::small);
+
+// Whether the file begins as a PNG does. False if it can't be read.
+bool is_png(const std::filesystem::path& path);
+
+// Returns a PNG file's text chunks, also compressed and international ones, in the order of the
+// file. Throws Error if the file can't be read, is not a PNG or is damaged.
+std::vector<PngText> read_png_texts(const std::filesystem::path& path);
+
+}  // namespace combiner
