@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,22 +71,24 @@ Image read_picture(const std::string& path, const ImageShape& shape, bool resize
 // The number of whole upper rows that a mask keeps: those that are not black. Throws Error if it
 // keeps anything else.
 int rows_of_mask(const std::string& path, const ImageShape& shape) {
+  constexpr const char* kReason =
+      "the model draws from the top, row by row, each pixel from those before it, so only whole "
+      "upper rows can be kept";
   const Image mask = read_picture(path, shape, false);
-  const auto kept = [&](int row, int column) {
-    const uint8_t* const rgb =
-        &mask.pixels[size_t{3} * (static_cast<size_t>(row) * shape.width + column)];
-    return rgb[0] != 0 || rgb[1] != 0 || rgb[2] != 0;
-  };
   int rows = 0;
-  while (rows < shape.height && kept(rows, 0)) ++rows;
-  for (int row = 0; row < shape.height; ++row)
-    for (int column = 0; column < shape.width; ++column)
-      if (kept(row, column) != (row < rows))
-        throw Error(fmt::format(
-            "{}: keeps row {}, column {} {} row {}; the model draws row by row from the top, each "
-            "pixel from those before it, so it can only keep whole upper rows",
-            path, row < rows ? 0 : row, row < rows ? 0 : column, "but not all of",
-            row < rows ? row : rows));
+  for (int row = 0; row < shape.height; ++row) {
+    int kept = 0;
+    for (int column = 0; column < shape.width; ++column) {
+      const auto pixel = size_t{3} * (static_cast<size_t>(row) * shape.width + column);
+      kept += std::any_of(&mask.pixels[pixel], &mask.pixels[pixel] + 3, std::identity());
+    }
+    if (kept != 0 && kept != shape.width)
+      throw Error(fmt::format("{}: row {} is kept in part; {}", path, row, kReason));
+    if (kept != 0 && row > rows)
+      throw Error(fmt::format("{}: row {} is kept below row {}, which is not; {}", path, row, rows,
+                              kReason));
+    rows += kept != 0;
+  }
   return rows;
 }
 
@@ -114,8 +118,8 @@ void run(CompleteOptions options) {
   recipe.keep_rows = rows;
   for (const std::string& picture : options.pictures)
     recipe.pictures.push_back(fs::path(picture).filename().string());
-  recipe.sheet = {static_cast<int>(pictures.size()), static_cast<int>(columns), kSheetGap,
-                  sheet_scale(options.output, shape)};
+  recipe.sheet = {static_cast<int>(pictures.size()), static_cast<int>(columns), kSheetGap};
+  recipe.sheet.scale = sheet_scale(options.output, recipe.sheet, shape);
   plan.place = [=](int64_t index) {
     return static_cast<size_t>(index / variations * columns + kShownBeside + index % variations);
   };

@@ -89,13 +89,22 @@ void check_output_options(const OutputOptions& options, int64_t count) {
     fail("--count", fmt::format("{} images are too many to preview", count));
 }
 
-int sheet_scale(const OutputOptions& options, const ImageShape& shape) {
+int sheet_scale(const OutputOptions& options, const SheetLayout& sheet, const ImageShape& shape) {
+  if (options.scale) return *options.scale;
   const int side = std::min(shape.width, shape.height);
-  return options.scale.value_or(std::max(1, (kLeastSideOnSheet + side - 1) / side));
+  int scale = std::max(1, (kLeastSideOnSheet + side - 1) / side);
+  const auto fits = [&] {
+    const double width = 1.0 * sheet.columns * (shape.width * scale + sheet.gap);
+    const double height = 1.0 * sheet.rows * (shape.height * scale + sheet.gap);
+    return 3 * width * height < 0.99 * kMaxImageBytes;  // leaves room for the last gaps
+  };
+  while (scale > 1 && !fits()) --scale;
+  return scale;
 }
 
 DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
-    : options_(options),
+    : interrupted_(catch_interrupts()),
+      options_(options),
       plan_(std::move(plan)),
       progress_("images"),
       start_(std::chrono::steady_clock::now()) {
@@ -119,10 +128,9 @@ DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
 }
 
 SampleEvents DrawnPictures::events() {
-  const std::atomic<bool>& interrupted = catch_interrupts();
   start_ = std::chrono::steady_clock::now();
   SampleEvents events;
-  events.cancelled = [&interrupted] { return interrupted.load(); };
+  events.cancelled = [this] { return interrupted_.load(); };
   events.row_done = [this](int64_t index, int row, std::span<const uint8_t> pixels) {
     ++rows_done_;
     if (!places_.empty())

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -36,8 +37,9 @@ void check_output_options(const OutputOptions& options, int64_t count);
 
 // The gap between the images of a sheet, in pixels.
 inline constexpr int kSheetGap = 2;
-// How much the sheet is magnified.
-int sheet_scale(const OutputOptions& options, const ImageShape& shape);
+// How much the sheet is magnified: as --scale says or, without it, so that an image has 96 pixels
+// or more on its shorter side, if that many fit into one picture.
+int sheet_scale(const OutputOptions& options, const SheetLayout& sheet, const ImageShape& shape);
 
 // What is drawn and how it is laid out.
 struct PicturePlan {
@@ -82,6 +84,7 @@ class DrawnPictures {
   void show();
   void update_progress();
 
+  const std::atomic<bool>& interrupted_;
   const OutputOptions options_;
   const PicturePlan plan_;
   std::vector<Image> places_;  // empty if neither a sheet nor a preview is asked for

@@ -1,4 +1,4 @@
-// combiner info: describes the contents of a weights file.
+// combiner info: describes the contents of a weights file, or how a picture was drawn.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +12,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/recipe.h"
 #include "cli/sha256.h"
 #include "model/model.h"
 #include "sampling/memory.h"
@@ -121,19 +122,57 @@ void print_table(const Info& info) {
   fmt::print("config       {}\n", to_json(config));
 }
 
+void print_table(const std::string& path, const Recipe& recipe) {
+  fmt::print("file         {}\n", path);
+  fmt::print("drawn by     {}, {}{}\n", recipe.program, recipe.command,
+             recipe.unfinished ? "; not finished" : "");
+  fmt::print("model        {}\n", recipe.model);
+  fmt::print("sha256       {}\n", recipe.sha256);
+  if (!recipe.pictures.empty())
+    fmt::print("keeps        {} rows of {}\n", recipe.keep_rows, fmt::join(recipe.pictures, ", "));
+  fmt::print("seed         {}\n", recipe.seed);
+  fmt::print("first image  {}\n", recipe.first);
+  fmt::print("images       {}{}\n", recipe.count, recipe.pictures.size() > 1 ? " of each" : "");
+  fmt::print("temperature  {}\n", recipe.choice.temperature);
+  fmt::print("top-k        {}\n", recipe.choice.top_k);
+  fmt::print("top-p        {}\n", recipe.choice.top_p);
+  fmt::print("precision    {}\n", name(recipe.precision));
+  fmt::print("kernels      {}\n", recipe.kernels);
+  fmt::print("sheet        {}x{}, scale {}\n", recipe.sheet.rows, recipe.sheet.columns,
+             recipe.sheet.scale);
+}
+
+void describe_picture(const std::string& path, bool json) {
+  const Recipe recipe = read_recipe(path);
+  if (json)
+    fmt::print("{}\n", to_json(recipe).dump(2, ' ', false, Json::error_handler_t::replace));
+  else
+    print_table(path, recipe);
+}
+
+void describe_model(const std::string& path, bool json) {
+  const Info info = inspect(find_model(path));
+  json ? print_json(info) : print_table(info);
+}
+
 }  // namespace
 
 std::function<void()> info_command(CLI::App& command) {
   struct Options {
-    std::string model;
+    std::string model, file;
     bool json = false;
   };
   const auto options = std::make_shared<Options>();
-  add_model_option(command, options->model);
+  CLI::Option* const model = add_model_option(command, options->model);
+  command
+      .add_option("file", options->file,
+                  "A weights file, or a PNG file that combiner drew [the shipped model]")
+      ->type_name("FILE")
+      ->excludes(model);
   command.add_flag("--json", options->json, "Print JSON");
   return [options] {
-    const Info info = inspect(find_model(options->model));
-    options->json ? print_json(info) : print_table(info);
+    if (is_png(options->file)) return describe_picture(options->file, options->json);
+    describe_model(options->file.empty() ? options->model : options->file, options->json);
   };
 }
 

@@ -64,8 +64,8 @@ uint64_t parse_seed(const std::string& text) {
   return seed;
 }
 
-void add_model_option(CLI::App& command, std::string& model) {
-  command
+CLI::Option* add_model_option(CLI::App& command, std::string& model) {
+  return command
       .add_option("--model", model, "Weights file (.safetensors); without it, the shipped model")
       ->type_name("FILE");
 }

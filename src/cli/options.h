@@ -21,7 +21,7 @@ CLI::Validator at_least_one();
 uint64_t parse_seed(const std::string& text);
 
 // --model FILE; `model` stays empty if the option is not given.
-void add_model_option(CLI::App& command, std::string& model);
+CLI::Option* add_model_option(CLI::App& command, std::string& model);
 
 // What a subcommand spends its time with: positions one at a time, or whole images at once.
 enum class Work { decoding, whole_images };

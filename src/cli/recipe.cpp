@@ -105,10 +105,14 @@ std::vector<PngText> recipe_texts(const Recipe& recipe) {
           {kKeyword, to_json(recipe).dump(kOnOneLine, ' ', true, Json::error_handler_t::replace)}};
 }
 
-std::optional<Recipe> read_recipe(const std::filesystem::path& path) {
+Recipe read_recipe(const std::filesystem::path& path) {
   const std::vector<PngText> texts = read_png_texts(path);
   const auto found = std::ranges::find(texts, kKeyword, &PngText::keyword);
-  if (found == texts.end()) return std::nullopt;
+  if (found == texts.end())
+    throw Error(
+        fmt::format("{}: does not say how it was drawn; combiner writes that into a PNG "
+                    "unless it is given --no-metadata",
+                    path.string()));
   const auto malformed = [&](const char* reason) {
     return Error(
         fmt::format("{}: the text of combiner in it is malformed: {}", path.string(), reason));

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,8 +48,8 @@ nlohmann::ordered_json to_json(const Recipe& recipe);
 // The text chunks of a picture with this recipe.
 std::vector<PngText> recipe_texts(const Recipe& recipe);
 
-// Reads the recipe from a PNG file; nothing if it carries none. Throws Error if the file is not a
-// readable PNG or its recipe is malformed.
-std::optional<Recipe> read_recipe(const std::filesystem::path& path);
+// Reads the recipe from a PNG file. Throws Error if the file is not a readable PNG, carries no
+// recipe or a malformed one.
+Recipe read_recipe(const std::filesystem::path& path);
 
 }  // namespace combiner

@@ -67,29 +67,25 @@ Grid nearly_square(int64_t places) {
 
 // Takes what the command line leaves open from the file named by --like.
 void take_recipe(const CLI::App& command, SampleCommandOptions& options) {
-  const std::optional<Recipe> recipe = read_recipe(options.like);
-  if (!recipe)
-    throw Error(
-        fmt::format("{}: does not say how it was drawn; combiner writes that into a PNG "
-                    "unless it is given --no-metadata",
-                    options.like));
-  if (recipe->command != "sample")
+  const Recipe recipe = read_recipe(options.like);
+  if (recipe.command != "sample")
     throw Error(fmt::format("{}: was made by combiner {}; combiner info {} shows how", options.like,
-                            recipe->command, options.like));
+                            recipe.command, options.like));
   const auto open = [&](const char* option) { return command.count(option) == 0; };
   ChoiceOptions& choice = options.drawing.sampling.choice;
-  if (open("--seed")) options.drawing.seed = recipe->seed;
-  if (open("--temperature")) choice.temperature = recipe->choice.temperature;
-  if (open("--top-k")) choice.top_k = recipe->choice.top_k;
-  if (open("--top-p")) choice.top_p = recipe->choice.top_p;
-  if (open("--precision")) options.drawing.precision = recipe->precision;
-  if (open("--first")) options.first = recipe->first;
+  if (open("--seed")) options.drawing.seed = recipe.seed;
+  if (open("--temperature")) choice.temperature = recipe.choice.temperature;
+  if (open("--top-k")) choice.top_k = recipe.choice.top_k;
+  if (open("--top-p")) choice.top_p = recipe.choice.top_p;
+  if (command.get_option("--precision")->as<std::string>() == "auto")
+    options.drawing.precision = recipe.precision;
+  if (open("--first")) options.first = recipe.first;
   if (open("--count") && open("--grid")) {
-    options.count = recipe->count;
+    options.count = recipe.count;
     if (!options.output.to_folder()) {
-      options.grid = {recipe->sheet.rows, recipe->sheet.columns};
-      options.gap = recipe->sheet.gap;
-      if (open("--scale")) options.output.scale = recipe->sheet.scale;
+      options.grid = {recipe.sheet.rows, recipe.sheet.columns};
+      options.gap = recipe.sheet.gap;
+      if (open("--scale")) options.output.scale = recipe.sheet.scale;
     }
   }
   options.like_recipe = recipe;
@@ -166,8 +162,8 @@ void run(SampleCommandOptions options) {
   const Model model = prepare_drawing(options.drawing, path);
   const SampleOptions& sampling = options.drawing.sampling;
   Recipe recipe = drawing_recipe("sample", path, options.drawing);
-  recipe.sheet = {options.grid->rows, options.grid->columns, options.gap,
-                  sheet_scale(options.output, model.config().image)};
+  recipe.sheet = {options.grid->rows, options.grid->columns, options.gap};
+  recipe.sheet.scale = sheet_scale(options.output, recipe.sheet, model.config().image);
   if (options.like_recipe) compare_recipes(options, recipe);
 
   PicturePlan plan{.shape = model.config().image,
@@ -191,9 +187,10 @@ void run(SampleCommandOptions options) {
     print_json(options, recipe, pictures.images_per_second());
   else
     fmt::print(options.output.to_stdout() ? stderr : stdout,
-               "{}: {} images of seed {}, {:.3g} images/s ({}; {})\n", options.output.output,
-               sampling.count, sampling.seed, pictures.images_per_second(),
-               name(options.drawing.precision), instructions_in_use());
+               "{}: {} image{} of seed {}, {:.3g} images/s ({}; {})\n", options.output.output,
+               sampling.count, sampling.count == 1 ? "" : "s", sampling.seed,
+               pictures.images_per_second(), name(options.drawing.precision),
+               instructions_in_use());
   if (options.like_recipe && pictures.has_sheet())
     compare_sheets(options, recipe, pictures.sheet());
 }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
@@ -19,8 +20,10 @@
 #include "combiner/sampler.h"
 #include "cpu/limits.h"
 #include "data_folders.h"
+#include "file_text.h"
 #include "image/contact_sheet.h"
 #include "image/read_image.h"
+#include "image/write_png.h"
 #include "instruction_sets.h"
 #include "temp_folder.h"
 #include "weights/weights_file.h"
@@ -104,16 +107,18 @@ TEST_CASE("sample: draws the seed's images on one sheet") {
     const ProgramResult result = run_sample(more);
     CHECK(result.exit_code == 0);
     CHECK(result.err.empty());
-    CHECK(result.out.starts_with(fmt::format("{}: {} images of seed 7, ", path, count)));
+    CHECK(result.out.starts_with(
+        fmt::format("{}: {} image{} of seed 7, ", path, count, count == 1 ? "" : "s")));
     const Image sheet = read_image(path);
     CHECK(sheet == contact_sheet(std::span(images).first(count), rows, columns, 2, scale));
     CHECK(files_of(folder.path()).size() == 1);
   };
-  check_sheet({"-n", "5"}, 5, 2, 3, 1);
-  check_sheet({"-n", "2"}, 2, 1, 2, 1);
+  constexpr int kDefaultScale = 96 / kHeight;
+  check_sheet({"-n", "5"}, 5, 2, 3, kDefaultScale);
+  check_sheet({"-n", "2", "--scale", "1"}, 2, 1, 2, 1);
   check_sheet({"-n", "1", "--scale", "5"}, 1, 1, 1, 5);
-  check_sheet({"--grid", "2x3"}, 6, 2, 3, 1);
-  check_sheet({"--grid", "4x2", "-n", "5"}, 5, 4, 2, 1);
+  check_sheet({"--grid", "2x3"}, 6, 2, 3, kDefaultScale);
+  check_sheet({"--grid", "4x2", "-n", "5"}, 5, 4, 2, kDefaultScale);
 }
 
 TEST_CASE("sample: by default 16 images on samples.png") {
@@ -121,7 +126,7 @@ TEST_CASE("sample: by default 16 images on samples.png") {
   const ProgramResult help = run_combiner({"sample", "--help"});
   CHECK_THAT(help.out, contains("samples.png"));
   const std::string path = (folder / "SHEET.PNG").string();
-  CHECK(run_sample({"-o", path}).exit_code == 0);
+  CHECK(run_sample({"-o", path, "--scale", "1"}).exit_code == 0);
   const Image sheet = read_image(path);
   CHECK(sheet.width == 4 * kWidth + 5 * 2);
   CHECK(sheet.height == 4 * kHeight + 5 * 2);
@@ -194,8 +199,9 @@ TEST_CASE("sample: the images of a seed in f32 are the same on all processors, a
       INFO(model << ", " << name(set));
       const Capped capped(set);
       const std::string weights = (golden_folder() / model).string() + ".safetensors";
-      const ProgramResult result = run_combiner({"sample", "--model", weights, "--precision", "f32",
-                                                 "--seed", "5", "-n", "64", "-o", path});
+      const ProgramResult result =
+          run_combiner({"sample", "--model", weights, "--precision", "f32", "--seed", "5", "-n",
+                        "64", "--scale", "1", "-o", path});
       CHECK(result.exit_code == 0);
       CHECK(sha256(read_image(path).pixels) == hash);
     }
@@ -271,6 +277,10 @@ TEST_CASE("sample: a wrong command line exits with 2, draws nothing and leaves n
       {{"-o", (folder / "x").string()}, "neither ends in .png (a sheet) nor in / (a folder)"},
       {{"-o", (folder / "x.jpg").string()}, "neither ends in .png"},
       {{"-o", ""}, "neither ends in .png"},
+      {{"-o", png, "--preview", (folder / "x.jpg").string()}, "x.jpg does not end in .png"},
+      {{"-o", inside, "-n", "2000000", "--preview", png}, "too many to preview"},
+      {{"-o", "-", "--json"}, "both write to standard output"},
+      {{"--first", "-1", "-o", png}, "--first"},
       {{"--colour", "-o", png}, "--colour"},
   };
   for (const WrongUse& use : wrong) {
@@ -371,7 +381,7 @@ TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
                                   files.size(), images.string()));
 }
 
-TEST_CASE("sample: an interrupt leaves no partial sheet") {
+TEST_CASE("sample: an interrupt before the first row leaves no sheet") {
   const TempFolder folder;
   const std::string slow = save_slow_model(folder).string();
   const fs::path sheets = folder / "sheets";
@@ -386,6 +396,230 @@ TEST_CASE("sample: an interrupt leaves no partial sheet") {
   CHECK(result.out.empty());
   CHECK(result.err == "combiner: interrupted: no sheet is written\n");
   CHECK(fs::is_empty(sheets));
+}
+
+TEST_CASE("sample: an interrupt leaves a sheet of what is drawn") {
+  const TempFolder folder;
+  const std::string slow = save_slow_model(folder).string();
+  const std::string sheet = (folder / "sheet.png").string();
+  const fs::path preview = folder / "preview.png";
+  RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "--batch", "1",
+                          "--scale", "1", "-o", sheet, "--preview", preview.string()});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  while (!fs::exists(preview) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 1);
+  CHECK(result.out.empty());
+  CHECK_THAT(result.err, contains("of 1000 images are finished on " + sheet));
+  const Image drawn = read_image(sheet);
+  CHECK(drawn == read_image(preview));
+  // The first image has at least a row, and the last has none.
+  const auto pixel = [&](int x, int y) { return drawn.pixels[size_t{3} * (y * drawn.width + x)]; };
+  bool coloured = false;
+  for (int x = 2; x < 34; ++x) coloured = coloured || pixel(x, 2) != 224;
+  CHECK(coloured);
+  CHECK(pixel(2 + 34 * 7, 2 + 34 * 31) == 224);
+  CHECK_THAT(run_combiner({"info", sheet}).out, contains("not finished"));
+}
+
+TEST_CASE("sample: - is standard output") {
+  const TempFolder folder;
+  const fs::path path = write_text(folder / "out.png", "");
+  const std::vector<std::string> draw = {"sample", "--model", kModel, "-n", "2",
+                                         "--seed", "4",       "-o",   "-"};
+  const ProgramResult result = RunningProgram(draw, path.string()).wait();
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.starts_with("-: 2 images of seed 4, "));
+  const std::string file = (folder / "file.png").string();
+  CHECK(
+      run_combiner({"sample", "--model", kModel, "-n", "2", "--seed", "4", "-o", file}).exit_code ==
+      0);
+  CHECK(files_of(folder.path()).at("out.png") == files_of(folder.path()).at("file.png"));
+  if (!fs::exists("/dev/full")) return;
+  const ProgramResult full = RunningProgram(draw, "/dev/full").wait();
+  CHECK(full.exit_code == 1);
+  CHECK_THAT(full.err, contains("can't write to standard output: No space left"));
+}
+
+TEST_CASE("sample: --json says what was drawn and how") {
+  const TempFolder folder;
+  const std::string path = (folder / "x.png").string();
+  const ProgramResult result =
+      run_sample({"-n", "2", "--first", "5", "--seed", "18446744073709551615", "--top-k", "9",
+                  "--json", "-o", path});
+  REQUIRE(result.exit_code == 0);
+  const auto json = nlohmann::json::parse(result.out);
+  CHECK(json["output"] == path);
+  CHECK(json["model"] == "pixel_mixed.safetensors");
+  CHECK(json["seed"] == UINT64_MAX);
+  CHECK(json["first"] == 5);
+  CHECK(json["count"] == 2);
+  CHECK(json["top_k"] == 9);
+  CHECK(json["precision"] == "f32");
+  CHECK(json["instructions"] == instructions_in_use());
+  CHECK(json["images_per_second"] > 0);
+}
+
+TEST_CASE("sample: --first draws later images of the seed") {
+  const TempFolder folder;
+  const std::vector<Image> images = images_of_seed(3, 5);
+  CHECK(run_sample({"-n", "2", "--first", "3", "--seed", "3", "-o", (folder / "later/").string()})
+            .exit_code == 0);
+  CHECK(files_of(folder / "later").size() == 2);
+  for (const int i : {3, 4})
+    CHECK(read_image(folder / fmt::format("later/{:05}.png", i)) == images[static_cast<size_t>(i)]);
+}
+
+TEST_CASE("sample: a preview ends as the sheet") {
+  const TempFolder folder;
+  const std::string sheet = (folder / "sheet.png").string();
+  const std::string preview = (folder / "preview.png").string();
+  const ProgramResult result =
+      run_sample({"-n", "3", "--seed", "1", "-o", sheet, "--preview", preview});
+  CHECK(result.exit_code == 0);
+  CHECK(files_of(folder.path()).at("sheet.png") == files_of(folder.path()).at("preview.png"));
+}
+
+TEST_CASE("sample: --show without a terminal says so and draws") {
+  const TempFolder folder;
+  const ProgramResult result =
+      run_sample({"-n", "1", "--seed", "1", "--show", "-o", (folder / "x.png").string()});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err == "--show shows nothing: standard error is not a terminal\n");
+  CHECK(fs::exists(folder / "x.png"));
+}
+
+TEST_CASE("sample: --like draws a sheet or one of its images again") {
+  const TempFolder folder;
+  const std::string sheet = (folder / "sheet.png").string();
+  const std::string again = (folder / "again.png").string();
+  CHECK(run_sample({"-n", "5", "--first", "2", "--seed", "9", "--temperature", "0.7", "--top-k",
+                    "50", "--top-p", "0.93", "--grid", "3x2", "--scale", "3", "-o", sheet})
+            .exit_code == 0);
+  const ProgramResult result =
+      run_combiner({"sample", "--model", kModel, "--like", sheet, "-o", again});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.empty());
+  CHECK_THAT(result.out, contains("5 images of seed 9,"));
+  auto files = files_of(folder.path());
+  CHECK(files.at("again.png") == files.at("sheet.png"));
+
+  const std::string images = (folder / "images/").string();
+  CHECK(run_combiner({"sample", "--model", kModel, "--like", sheet, "-o", images}).exit_code == 0);
+  CHECK(files_of(images).size() == 5);
+  const std::string one = images + "00004.png";
+  CHECK(run_combiner({"sample", "--model", kModel, "--like", one, "-o", again}).exit_code == 0);
+  files = files_of(folder.path());
+  CHECK(files.at("again.png") == files_of(images).at("00004.png"));
+
+  // What the command line says comes first.
+  CHECK(run_combiner({"sample", "--model", kModel, "--like", one, "--seed", "8", "-o", again})
+            .exit_code == 0);
+  CHECK(read_image(again) != read_image(one));
+  CHECK(run_combiner(
+            {"sample", "--model", kModel, "--like", one, "-n", "4", "--scale", "1", "-o", again})
+            .exit_code == 0);
+  CHECK(read_image(again).width == 2 * kWidth + 3 * 2);
+}
+
+TEST_CASE("sample: --like says what differs") {
+  const TempFolder folder;
+  const std::string sheet = (folder / "sheet.png").string();
+  const std::string again = (folder / "again.png").string();
+  const std::string other = (golden_folder() / "pixel_rowmajor_plain.safetensors").string();
+  CHECK(run_sample({"-n", "2", "--seed", "9", "-o", sheet}).exit_code == 0);
+  const auto like = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"sample", "--like", sheet, "-o", again});
+    return run_combiner(more);
+  };
+  SECTION("the shipped model") {
+    const ProgramResult result = like({});
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.err, contains("was drawn from pixel_mixed.safetensors, SHA-256 "));
+    CHECK_THAT(result.err, contains("--model"));
+    CHECK_FALSE(fs::exists(again));
+  }
+  SECTION("a model that the user names") {
+    const ProgramResult result = like({"--model", other});
+    CHECK(result.exit_code == 0);
+    CHECK_THAT(result.err, contains("was drawn from pixel_mixed.safetensors, SHA-256 "));
+    CHECK(fs::exists(again));
+  }
+  SECTION("pixels") {
+    Image changed = read_image(sheet);
+    changed.pixels.back() ^= 1;
+    write_png(sheet, changed, read_png_texts(sheet));
+    const ProgramResult result = like({"--model", kModel});
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.err, contains("again.png differs from " + sheet));
+  }
+  SECTION("instructions in bf16") {
+    if (instructions_in_use() == "AVX2") SKIP_TEST("there are no fewer instructions");
+    CHECK(like({"--model", kModel, "--precision", "bf16", "-o", sheet}).exit_code == 2);
+    CHECK(run_combiner({"sample", "--model", kModel, "--precision", "bf16", "-n", "2", "-o", sheet})
+              .exit_code == 0);
+    const ProgramResult result = like({"--model", kModel, "--isa", "avx2"});
+    CHECK_THAT(result.err, contains("with AVX2, pixels may differ"));
+  }
+  SECTION("nothing to be like") {
+    write_png(sheet, {1, 1, {1, 2, 3}});
+    CHECK_THAT(like({}).err, contains("does not say how it was drawn"));
+    CHECK(run_sample({"-n", "1", "--no-metadata", "-o", sheet}).exit_code == 0);
+    CHECK(read_png_texts(sheet).empty());
+    CHECK_THAT(like({}).err, contains("does not say how it was drawn"));
+    std::ofstream(sheet) << "text";
+    CHECK_THAT(like({}).err, contains("is not a PNG file"));
+    fs::remove(sheet);
+    CHECK_THAT(like({}).err, contains("No such file"));
+  }
+  SECTION("the output is the input") {
+    const std::string before = files_of(folder.path()).at("sheet.png");
+    for (const char* option : {"-o", "--preview"}) {
+      const ProgramResult result =
+          run_combiner({"sample", "--like", sheet, option, (folder / "./sheet.png").string()});
+      CHECK(result.exit_code == 2);
+      CHECK_THAT(result.err, contains("is an input, which it would overwrite"));
+    }
+    CHECK(files_of(folder.path()).at("sheet.png") == before);
+  }
+}
+
+TEST_CASE("sample: --like refuses what no run of combiner can have written") {
+  const TempFolder folder;
+  const std::string sheet = (folder / "sheet.png").string();
+  CHECK(run_sample({"-n", "2", "--seed", "9", "-o", sheet}).exit_code == 0);
+  const Image image = read_image(sheet);
+  const std::string text = read_png_texts(sheet).at(1).text;
+  const auto error = [&](const std::string& changed) {
+    write_png(sheet, image, std::array{PngText{"combiner", changed}});
+    const ProgramResult result = run_combiner({"sample", "--like", sheet});
+    CHECK(result.exit_code == 1);
+    return result.err;
+  };
+  CHECK_THAT(error(""), contains("the text of combiner in it is malformed"));
+  CHECK_THAT(error("[1]"), contains("malformed"));
+  CHECK_THAT(error(std::string(100000, '[')), contains("malformed"));
+  const auto field = [&](const std::string& key, const nlohmann::json& value) {
+    nlohmann::json json = nlohmann::json::parse(text);
+    json[key] = value;
+    return error(json.dump());
+  };
+  CHECK_THAT(field("count", 0), contains("count is 0; expected a whole number from 1"));
+  CHECK_THAT(field("count", UINT64_MAX), contains("count is 18446744073709551615"));
+  CHECK_THAT(field("count", 1.5), contains("count is 1.5"));
+  CHECK_THAT(field("first", -1), contains("first is -1"));
+  CHECK_THAT(field("seed", "x"), contains("seed is \"x\""));
+  CHECK_THAT(field("seed", -1), contains("seed is -1"));
+  CHECK_THAT(field("top_k", 257), contains("top_k is 257"));
+  CHECK_THAT(field("top_p", 0), contains("top_p is 0"));
+  CHECK_THAT(field("temperature", -1), contains("temperature is -1"));
+  CHECK_THAT(field("precision", "f64"), contains("precision is \"f64\""));
+  CHECK_THAT(field("sheet", 3), contains("malformed"));
+  CHECK_THAT(field("sheet", {{"rows", 0}, {"columns", 1}, {"gap", 0}, {"scale", 1}}),
+             contains("rows is 0"));
+  CHECK_THAT(field("command", "complete"), contains("was made by combiner complete"));
 }
 
 }  // namespace
