@@ -4,6 +4,9 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <vector>
+
+#include "cli/program.h"
 
 namespace combiner {
 
@@ -13,5 +16,8 @@ std::function<void()> info_command(CLI::App& command);
 std::function<void()> quantize_command(CLI::App& command);
 std::function<void()> sample_command(CLI::App& command);
 std::function<void()> train_command(CLI::App& command);
+
+// All of them, sorted by name.
+std::vector<Command> commands();
 
 }  // namespace combiner
