@@ -5,6 +5,7 @@ namespace combiner {
 std::vector<Command> commands() {
   return {
       {"bench", "Measure a model's speed, beside what the machine can do", bench_command},
+      {"completion", "Print a script that lets a shell complete command lines", completion_command},
       {"eval", "Measure a model's bits/dim on images", eval_command},
       {"info", "Describe a model: its config, size and memory", info_command},
       {"quantize", "Make a model's weights smaller, and measure what that changes",

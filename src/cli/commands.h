@@ -11,6 +11,7 @@
 namespace combiner {
 
 std::function<void()> bench_command(CLI::App& command);
+std::function<void()> completion_command(CLI::App& command);
 std::function<void()> eval_command(CLI::App& command);
 std::function<void()> info_command(CLI::App& command);
 std::function<void()> quantize_command(CLI::App& command);

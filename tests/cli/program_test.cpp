@@ -84,6 +84,8 @@ TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
       {{"eval", "--data", "x", "--threads", "1025"}, "1025 not in range", "eval"},
       {{"eval", "--data", "x", "--precision", "f64"}, "f64 not in {auto,f32,bf16,int8}", "eval"},
       {{"eval", "--data", "x", "--precision", "bf17"}, "did you mean bf16?\n", "eval"},
+      {{"completion"}, "shell is required\n", "See combiner completion --help."},
+      {{"completion", "sh"}, "sh not in {bash,zsh,fish}; did you mean", "completion"},
       {{"bench", "--only=sample,evla"}, "did you mean eval?\n", "bench"},
       {{"--isa", "mmx", "--version"},
        "mmx not in {avx2,avx512,avx512_bf16,native}",
