@@ -1,5 +1,6 @@
 # What `cmake --install` installs: the library, its headers under include/combiner, the programs,
-# the models under share/combiner/models, and a package for find_package(combiner).
+# the models under share/combiner/models, manual pages, completion scripts for shells, and a package
+# for find_package(combiner).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -17,6 +18,14 @@ install(TARGETS combiner_program make_imagenet64)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models
         FILES_MATCHING PATTERN *.safetensors PATTERN *.md)
+
+install(DIRECTORY ${man_pages}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${completions}/combiner.bash RENAME combiner
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${completions}/combiner.zsh RENAME _combiner
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+install(FILES ${completions}/combiner.fish
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/combiner)
 install(EXPORT combiner NAMESPACE combiner:: FILE combinerTargets.cmake DESTINATION ${package_dir})

@@ -142,9 +142,8 @@ void add_threads_option(CLI::App& command, int& threads) {
                          "--threads {0}: this process may use {1} processor{2}, so {1} thread{2}\n",
                          wanted, usable, usable == 1 ? "" : "s");
           },
-          "Threads to compute with, at most one for each processor that may be used")
-      ->check(CLI::Range(1, kMaxThreads))
-      ->default_str(std::to_string(usable));
+          "Threads to compute with [one for each processor that may be used, and no more]")
+      ->check(CLI::Range(1, kMaxThreads));
 }
 
 std::filesystem::path scratch_folder() {

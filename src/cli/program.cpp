@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
 #include <optional>
 #include <sstream>
@@ -127,9 +128,12 @@ std::string version(const CLI::App& app) {
                      processor_instructions(), instructions_in_use());
 }
 
-int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, char** argv) {
+void add_common_options(CLI::App& app) {
   add_isa_option(app);
   app.set_version_flag("--version", [&app] { return version(app); });
+}
+
+int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) {
@@ -156,27 +160,35 @@ int guarded(const std::string& program, const std::function<int()>& run) {
 
 }  // namespace
 
+std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,
+                                         std::function<void()>& action) {
+  auto app = std::make_unique<CLI::App>(
+      "Combiner-Axial transformers of images: likelihood, sampling and training", "combiner");
+  app->require_subcommand(1);
+  app->fallthrough();  // for --isa; subcommands inherit this when they are added
+  for (const Command& command : subcommands) {
+    CLI::App* const subcommand = app->add_subcommand(command.name, command.summary);
+    subcommand->final_callback([&action, own = command.declare(*subcommand)] { action = own; });
+  }
+  add_common_options(*app);
+  return app;
+}
+
 int run_program(const std::vector<Command>& subcommands, int argc, char** argv) {
   return guarded("combiner", [&] {
-    CLI::App app("Combiner-Axial transformers of images: likelihood, sampling and training",
-                 "combiner");
-    app.require_subcommand(1);
-    app.fallthrough();  // for --isa; subcommands inherit this when they are added
-    std::function<void()> chosen;
-    for (const Command& command : subcommands) {
-      CLI::App* const subcommand = app.add_subcommand(command.name, command.summary);
-      const std::function<void()> action = command.declare(*subcommand);
-      subcommand->final_callback([&chosen, action] { chosen = action; });
-    }
+    std::function<void()> action;
+    const auto app = define_program(subcommands, action);
     return parse_and_run(
-        app, [&] { chosen(); }, argc, argv);
+        *app, [&] { action(); }, argc, argv);
   });
 }
 
 int run_tool(const Command& command, int argc, char** argv) {
   return guarded(command.name, [&] {
     CLI::App app(command.summary, command.name);
-    return parse_and_run(app, command.declare(app), argc, argv);
+    const std::function<void()> action = command.declare(app);
+    add_common_options(app);
+    return parse_and_run(app, action, argc, argv);
   });
 }
 
