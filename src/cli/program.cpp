@@ -4,20 +4,18 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <new>
-#include <optional>
 #include <sstream>
 #include <string>
 #include <system_error>
 #include <vector>
 
-#include "cli/nearest_name.h"
 #include "cli/options.h"
+#include "cli/unknown_word.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 
@@ -45,52 +43,6 @@ void flush_output() {
         errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
 }
 
-const CLI::App* chosen_subcommand(const CLI::App& app) {
-  const std::vector<CLI::App*> chosen = app.get_subcommands();
-  return chosen.empty() ? nullptr : chosen.front();
-}
-
-std::vector<std::string> subcommand_names(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* const subcommand : app.get_subcommands(nullptr))
-    names.push_back(subcommand->get_name());
-  return names;
-}
-
-std::vector<std::string> long_option_names(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::Option* const option : app.get_options())
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  return names;
-}
-
-std::string unknown_option(const std::string& name, const CLI::App& app) {
-  const CLI::App* const chosen = chosen_subcommand(app);
-  std::vector<std::string> names = long_option_names(app);
-  if (chosen != nullptr) {
-    const std::vector<std::string> own = long_option_names(*chosen);
-    if (std::ranges::find(own, name) != own.end())
-      return fmt::format("{} goes after {}, whose option it is", name, chosen->get_name());
-    names.insert(names.end(), own.begin(), own.end());
-  }
-  return fmt::format("{} is not an option of {}{}", name, (chosen ? chosen : &app)->get_name(),
-                     did_you_mean(name, names));
-}
-
-// A complaint about the first word of the command line that CLI11 did not expect, if there is one.
-// It is told before other errors, which may follow from it.
-std::optional<std::string> unknown_word(const CLI::App& app) {
-  const std::vector<std::string> words = app.remaining();
-  const auto word = std::ranges::find_if(words, [](const auto& text) { return text != "--"; });
-  if (word == words.end()) return std::nullopt;
-  if (word->starts_with('-')) return unknown_option(word->substr(0, word->find('=')), app);
-  const CLI::App* const chosen = chosen_subcommand(app);
-  const std::vector<std::string> subcommands = subcommand_names(app);
-  if (chosen == nullptr && !subcommands.empty())
-    return fmt::format("{} is no subcommand{}", *word, did_you_mean(*word, subcommands));
-  return fmt::format("{} is not an argument of {}", *word, (chosen ? chosen : &app)->get_name());
-}
-
 // CLI11 ends parsing with an exception, for --help and --version as well as for errors.
 int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
   if (end.get_exit_code() == 0) {
@@ -100,10 +52,10 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
     flush_output();
     return 0;
   }
-  const CLI::App* const chosen = chosen_subcommand(app);
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
   fmt::print(stderr, "{}: {}\nSee {} {}--help.\n", app.get_name(),
-             unknown_word(app).value_or(end.what()), app.get_name(),
-             chosen == nullptr ? "" : chosen->get_name() + " ");
+             complaint_about_unknown_word(app).value_or(end.what()), app.get_name(),
+             chosen.empty() ? "" : chosen.front()->get_name() + " ");
   return kUsage;
 }
 

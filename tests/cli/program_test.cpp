@@ -67,6 +67,7 @@ TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
       {{"--depth"}, "--depth is not an option of combiner\n", "See combiner --help."},
       {{"eval"}, "--data is required", "See combiner eval --help."},
       {{"eval", "x"}, "x is not an argument of eval\n", "See combiner eval --help."},
+      {{"eval", "-"}, "- is not an argument of eval\n", "See combiner eval --help."},
       {{"eval", "--dta", "x"},
        "--dta is not an option of eval; did you mean --data?\n",
        "See combiner eval --help."},
