@@ -1,7 +1,8 @@
 # What is made of the programs' definitions: manual pages and completion scripts. They are in the
 # build folder as they are installed.
 add_executable(make_man_pages tools/make_man_pages.cpp)
-set_target_properties(make_man_pages PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tools)
+set_target_properties(make_man_pages PROPERTIES
+                      RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tools)
 target_link_libraries(make_man_pages PRIVATE combiner_cli combiner_flags)
 
 set(man_pages ${PROJECT_BINARY_DIR}/man)

@@ -1,7 +1,7 @@
 # What `cmake --install` installs: the library, its headers under include/combiner, the programs,
-# the models and configs under share/combiner/models, manual pages, completion scripts for shells, and
-# a package for find_package(combiner). What only developers need is a component, so that packages can
-# leave it out.
+# the models and configs under share/combiner/models, manual pages, completion scripts for shells,
+# and a package for find_package(combiner). What only developers need is a component of its own, so
+# that packages can leave it out.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME program)

@@ -1,5 +1,5 @@
-# The Debian package that `cmake --build build/release --target package` makes: what is installed but
-# the component for developers. There is none without Debian's tools and its OpenCV.
+# The Debian package that `cmake --build build/release --target package` makes: all that is installed
+# except what only developers need. There is no such target without Debian's tools and its OpenCV.
 find_program(DPKG_SHLIBDEPS dpkg-shlibdeps)
 get_target_property(imgcodecs opencv_imgcodecs LOCATION)
 file(REAL_PATH ${imgcodecs} imgcodecs)

@@ -42,7 +42,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}" "${{files[@]}}" 'end of line'
 def complete_with_fish(script, lines):
     test = f"source {shlex.quote(script)}\n"
     for line in lines:
-        test += f"complete -C {shlex.quote(line)} | string replace -r '\\t.*' ''; echo 'end of line'\n"
+        offers = f"complete -C {shlex.quote(line)} | string replace -r '\\t.*' ''"
+        test += f"{offers}; echo 'end of line'\n"
     return run("fish", "--no-config", "-c", test)
 
 

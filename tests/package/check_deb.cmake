@@ -1,4 +1,5 @@
-# Makes the Debian package of the build tree `build` under `work` and checks what it holds and needs.
+# Makes the Debian package of the build tree `build` under `work`, and checks what it holds and
+# needs.
 file(REMOVE_RECURSE ${work})
 execute_process(COMMAND ${cpack} --config ${build}/CPackConfig.cmake -B ${work}
                 COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
