@@ -1,13 +1,19 @@
 # What `cmake --install` installs: the library, its headers under include/combiner, the programs,
-# the models under share/combiner/models, and a package for find_package(combiner).
+# the models and configs under share/combiner/models, manual pages, completion scripts for shells,
+# and a package for find_package(combiner). What only developers need is a component of its own, so
+# that packages can leave it out.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME program)
 
 # Lets installed binaries find libraries that are outside the system's folders.
 set_target_properties(combiner PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 
 target_include_directories(combiner INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-install(TARGETS combiner EXPORT combiner FILE_SET HEADERS)
+install(TARGETS combiner EXPORT combiner
+        LIBRARY NAMELINK_COMPONENT development
+        ARCHIVE COMPONENT development
+        FILE_SET HEADERS COMPONENT development)
 
 file(RELATIVE_PATH library_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
 set_target_properties(combiner_program make_imagenet64 PROPERTIES
@@ -16,10 +22,20 @@ set_target_properties(combiner_program make_imagenet64 PROPERTIES
 install(TARGETS combiner_program make_imagenet64)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models
-        FILES_MATCHING PATTERN *.safetensors PATTERN *.md)
+        FILES_MATCHING PATTERN *.safetensors PATTERN *.json PATTERN *.md)
+
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY ${man_pages}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${completions}/combiner.bash RENAME combiner
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${completions}/combiner.zsh RENAME _combiner
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+install(FILES ${completions}/combiner.fish
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/combiner)
-install(EXPORT combiner NAMESPACE combiner:: FILE combinerTargets.cmake DESTINATION ${package_dir})
+install(EXPORT combiner NAMESPACE combiner:: FILE combinerTargets.cmake DESTINATION ${package_dir}
+        COMPONENT development)
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/combinerConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/combinerConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
@@ -27,4 +43,4 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/combinerConfigVersion.cma
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/combinerConfig.cmake
               ${PROJECT_BINARY_DIR}/combinerConfigVersion.cmake
-        DESTINATION ${package_dir})
+        DESTINATION ${package_dir} COMPONENT development)

@@ -1,18 +1,4 @@
 #include "cli/commands.h"
 #include "cli/program.h"
 
-int main(int argc, char** argv) {
-  using namespace combiner;
-  return run_program(
-      {
-          {"bench", "Measure a model's speed, beside what the machine can do", bench_command},
-          {"complete", "Keep the upper rows of pictures and draw the rest", complete_command},
-          {"eval", "Measure a model's bits/dim on images", eval_command},
-          {"info", "Describe a model: its config, size and memory", info_command},
-          {"quantize", "Make a model's weights smaller, and measure what that changes",
-           quantize_command},
-          {"sample", "Draw images from a model", sample_command},
-          {"train", "Train a model on images", train_command},
-      },
-      argc, argv);
-}
+int main(int argc, char** argv) { return combiner::run_program(combiner::commands(), argc, argv); }

@@ -241,7 +241,7 @@ std::function<void()> declare(CLI::App& command) {
             options->split = name == "train" ? Split::train : Split::test;
           },
           "train is shuffled, test in the pictures' order and one file")
-      ->check(CLI::IsMember({"train", "test"}))
+      ->check(one_of({"train", "test"}))
       ->default_str("train");
   command.add_option("--size", options->size, "Side of the images")
       ->type_name("S")

@@ -309,7 +309,7 @@ std::function<void()> bench_command(CLI::App& command) {
   command.add_option("--only", options->only, "What to measure; without ceilings no fractions")
       ->type_name("NAMES")
       ->delimiter(',')
-      ->check(CLI::IsMember({"ceilings", "sample", "eval", "train"}))
+      ->check(one_of({"ceilings", "sample", "eval", "train"}))
       ->capture_default_str();
   command.add_option("--repeats", options->effort.repeats, "Repeats of a measurement, at most")
       ->type_name("N")

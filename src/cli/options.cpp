@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "cli/nearest_name.h"
 #include "combiner/error.h"
 #include "cpu/features.h"
 #include "cpu/limits.h"
@@ -54,6 +55,15 @@ CLI::Validator at_least_one() {
   return CLI::Validator(complaint, "", "at least one");
 }
 
+CLI::Validator one_of(std::vector<std::string> words) {
+  const std::string set = fmt::format("{{{}}}", fmt::join(words, ","));
+  const auto complaint = [words = std::move(words), set](const std::string& word) {
+    if (std::ranges::find(words, word) != words.end()) return std::string();
+    return fmt::format("{} not in {}{}", word, set, did_you_mean(word, words));
+  };
+  return CLI::Validator(complaint, set, "one of");
+}
+
 uint64_t parse_seed(const std::string& text) {
   uint64_t seed = 0;
   const char* const end = text.data() + text.size();
@@ -71,8 +81,7 @@ CLI::Option* add_model_option(CLI::App& command, std::string& model) {
 }
 
 void add_precision_option(CLI::App& command, Precision& precision, Work work) {
-  declare_precision(command, precision, work)
-      ->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}));
+  declare_precision(command, precision, work)->check(one_of({"auto", "f32", "bf16", "int8"}));
 }
 
 void add_training_precision_option(CLI::App& command, Precision& precision) {
@@ -84,7 +93,7 @@ void add_training_precision_option(CLI::App& command, Precision& precision) {
   };
   declare_precision(command, precision, Work::whole_images)
       ->check(CLI::Validator(complaint, "", "trainable"))
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}));
+      ->check(one_of({"auto", "f32", "bf16"}));
 }
 
 CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options) {
@@ -101,7 +110,7 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options) {
             options.split = name == "train" ? Split::train : Split::test;
           },
           "Which part of the data set, train or test")
-      ->check(CLI::IsMember({"train", "test"}))
+      ->check(one_of({"train", "test"}))
       ->default_str("test")
       ->needs(data);
   command.add_option("--limit", options.limit, "Only the first N images")
@@ -133,9 +142,8 @@ void add_threads_option(CLI::App& command, int& threads) {
                          "--threads {0}: this process may use {1} processor{2}, so {1} thread{2}\n",
                          wanted, usable, usable == 1 ? "" : "s");
           },
-          "Threads to compute with, at most one for each processor that may be used")
-      ->check(CLI::Range(1, kMaxThreads))
-      ->default_str(std::to_string(usable));
+          "Threads to compute with [one for each processor that may be used, and no more]")
+      ->check(CLI::Range(1, kMaxThreads));
 }
 
 void check_not_overwritten(const std::string& input, const char* option,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "combiner/dataset.h"
 #include "model/model.h"
@@ -15,6 +16,9 @@ namespace combiner {
 
 // Accepts whole numbers of at least 1.
 CLI::Validator at_least_one();
+
+// Accepts these words. The complaint about another one names the nearest.
+CLI::Validator one_of(std::vector<std::string> words);
 
 // Parses the argument of --seed, a whole number from 0 to 2^64 - 1. Throws CLI::ValidationError on
 // anything else. (CLI11's own parser of unsigned numbers turns -1 into 2^64 - 1.)

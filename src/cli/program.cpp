@@ -7,12 +7,15 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
 #include <sstream>
 #include <string>
 #include <system_error>
 #include <vector>
 
+#include "cli/options.h"
+#include "cli/unknown_word.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 
@@ -49,16 +52,10 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
     flush_output();
     return 0;
   }
-  const std::string& program = app.get_name();
   const std::vector<CLI::App*> chosen = app.get_subcommands();
-  const std::vector<std::string> unknown = app.remaining();
-  const bool has_subcommands = !app.get_subcommands(nullptr).empty();
-  if (has_subcommands && chosen.empty() && !unknown.empty())
-    fmt::print(stderr, "{}: {} is no subcommand\nSee {} --help.\n", program, unknown.front(),
-               program);
-  else
-    fmt::print(stderr, "{}: {}\nSee {} {}--help.\n", program, end.what(), program,
-               chosen.empty() ? "" : chosen.front()->get_name() + " ");
+  fmt::print(stderr, "{}: {}\nSee {} {}--help.\n", app.get_name(),
+             complaint_about_unknown_word(app).value_or(end.what()), app.get_name(),
+             chosen.empty() ? "" : chosen.front()->get_name() + " ");
   return kUsage;
 }
 
@@ -73,7 +70,7 @@ void add_isa_option(CLI::App& app) {
            if (const auto cap = instruction_set_named(set)) cap_instruction_set(*cap);
          },
          "Use no more of the processor's instructions than these")
-      ->check(CLI::IsMember(names))
+      ->check(one_of(names))
       ->default_str("native")
       ->trigger_on_parse();
 }
@@ -83,9 +80,12 @@ std::string version(const CLI::App& app) {
                      processor_instructions(), instructions_in_use());
 }
 
-int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, char** argv) {
+void add_common_options(CLI::App& app) {
   add_isa_option(app);
   app.set_version_flag("--version", [&app] { return version(app); });
+}
+
+int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) {
@@ -112,27 +112,35 @@ int guarded(const std::string& program, const std::function<int()>& run) {
 
 }  // namespace
 
+std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,
+                                         std::function<void()>& action) {
+  auto app = std::make_unique<CLI::App>(
+      "Combiner-Axial transformers of images: likelihood, sampling and training", "combiner");
+  app->require_subcommand(1);
+  app->fallthrough();  // for --isa; subcommands inherit this when they are added
+  for (const Command& command : subcommands) {
+    CLI::App* const subcommand = app->add_subcommand(command.name, command.summary);
+    subcommand->final_callback([&action, own = command.declare(*subcommand)] { action = own; });
+  }
+  add_common_options(*app);
+  return app;
+}
+
 int run_program(const std::vector<Command>& subcommands, int argc, char** argv) {
   return guarded("combiner", [&] {
-    CLI::App app("Combiner-Axial transformers of images: likelihood, sampling and training",
-                 "combiner");
-    app.require_subcommand(1);
-    app.fallthrough();  // for --isa; subcommands inherit this when they are added
-    std::function<void()> chosen;
-    for (const Command& command : subcommands) {
-      CLI::App* const subcommand = app.add_subcommand(command.name, command.summary);
-      const std::function<void()> action = command.declare(*subcommand);
-      subcommand->final_callback([&chosen, action] { chosen = action; });
-    }
+    std::function<void()> action;
+    const auto app = define_program(subcommands, action);
     return parse_and_run(
-        app, [&] { chosen(); }, argc, argv);
+        *app, [&] { action(); }, argc, argv);
   });
 }
 
 int run_tool(const Command& command, int argc, char** argv) {
   return guarded(command.name, [&] {
     CLI::App app(command.summary, command.name);
-    return parse_and_run(app, command.declare(app), argc, argv);
+    const std::function<void()> action = command.declare(app);
+    add_common_options(app);
+    return parse_and_run(app, action, argc, argv);
   });
 }
 

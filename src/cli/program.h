@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace combiner {
@@ -12,6 +13,11 @@ struct Command {
   const char* summary;
   std::function<void()> (*declare)(CLI::App& command);
 };
+
+// The definition of `combiner`. When it parses a command line, it assigns the action of the
+// subcommand that is named there.
+std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,
+                                         std::function<void()>& action);
 
 // Runs `combiner`; the command line names one of the subcommands. Data goes to standard output,
 // everything else to standard error. Returns the exit code: 0 on success, 1 on a failure or an

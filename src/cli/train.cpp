@@ -213,7 +213,7 @@ std::function<void()> train_command(CLI::App& command) {
   command
       .add_option("--optimizer", options->optimizer,
                   "muon (on the blocks' matrices, adamw on the rest) or adamw [muon]")
-      ->check(CLI::IsMember({"muon", "adamw"}));
+      ->check(one_of({"muon", "adamw"}));
   command.add_option("--weight-decay", options->weight_decay,
                      fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay));
   command.add_option("--clip", options->clip_norm,

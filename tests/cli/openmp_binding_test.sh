@@ -3,7 +3,8 @@
 # OpenMP's bindings, and so are the processors that the threads may run on.
 set -eu
 program=$1
-default_threads() { "$program" eval --help | grep -o -- '--threads.*'; }
+# The program tells the default if it is asked for more.
+default_threads() { "$program" eval --data /nowhere --threads 1024 2>&1 | grep -- --threads; }
 plain=$(default_threads)
 for binding in OMP_PROC_BIND=true GOMP_CPU_AFFINITY=0-1023 OMP_PLACES=cores; do
   bound=$(export "${binding?}" && default_threads)

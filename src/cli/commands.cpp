@@ -1,0 +1,19 @@
+#include "cli/commands.h"
+
+namespace combiner {
+
+std::vector<Command> commands() {
+  return {
+      {"bench", "Measure a model's speed, beside what the machine can do", bench_command},
+      {"complete", "Keep the upper rows of pictures and draw the rest", complete_command},
+      {"completion", "Print a script that lets a shell complete command lines", completion_command},
+      {"eval", "Measure a model's bits/dim on images", eval_command},
+      {"info", "Describe a model, or how a picture was drawn", info_command},
+      {"quantize", "Make a model's weights smaller, and measure what that changes",
+       quantize_command},
+      {"sample", "Draw images from a model", sample_command},
+      {"train", "Train a model on images", train_command},
+  };
+}
+
+}  // namespace combiner

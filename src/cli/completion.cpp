@@ -1,0 +1,30 @@
+// combiner completion: prints a script for a shell.
+
+#include "cli/completion.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+
+namespace combiner {
+
+std::function<void()> completion_command(CLI::App& command) {
+  const auto shell = std::make_shared<std::string>();
+  command.add_option("shell", *shell, "The shell that shall complete combiner's command lines")
+      ->type_name("SHELL")
+      ->check(one_of({"bash", "zsh", "fish"}))
+      ->required();
+  command.footer(
+      "To try it in bash: source <(combiner completion bash). Packages install the scripts.");
+  return [shell, &command] {
+    const CLI::App& program = *command.get_parent();
+    const std::string script = *shell == "bash"  ? bash_completion(program)
+                               : *shell == "zsh" ? zsh_completion(program)
+                                                 : fish_completion(program);
+    std::fputs(script.c_str(), stdout);
+  };
+}
+
+}  // namespace combiner

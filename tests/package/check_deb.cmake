@@ -1,0 +1,28 @@
+# Makes the Debian package of the build tree `build` under `work`, and checks what it holds and
+# needs.
+file(REMOVE_RECURSE ${work})
+execute_process(COMMAND ${cpack} --config ${build}/CPackConfig.cmake -B ${work}
+                COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
+file(GLOB package ${work}/combiner_${version}_*.deb)
+
+execute_process(COMMAND dpkg-deb --contents ${package} OUTPUT_VARIABLE files
+                COMMAND_ERROR_IS_FATAL ANY)
+foreach(file bin/combiner share/combiner/models/configs/cifar10.json
+        share/combiner/models/cifar10.safetensors
+        share/man/man1/combiner-sample.1 share/bash-completion/completions/combiner
+        share/doc/combiner/copyright)
+  if(NOT files MATCHES "-rw[x-]r-[x-]r-[x-] root/root [^\n]* \\./usr/${file}\n")
+    message(FATAL_ERROR "/usr/${file} is absent, or others may not read it:\n${files}")
+  endif()
+endforeach()
+if(files MATCHES "/usr/include|\\.a\n|/cmake/")
+  message(FATAL_ERROR "there are files for developers:\n${files}")
+endif()
+
+execute_process(COMMAND dpkg-deb --field ${package} Depends OUTPUT_VARIABLE depends
+                COMMAND_ERROR_IS_FATAL ANY)
+foreach(library libc6 libopencv-core libopencv-imgcodecs)
+  if(NOT depends MATCHES "${library}")
+    message(FATAL_ERROR "it does not depend on ${library}: ${depends}")
+  endif()
+endforeach()
