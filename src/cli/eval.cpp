@@ -58,7 +58,7 @@ void print_json(const std::string& model, const EvalOptions& options,
       {"threads", options.threads},
       {"model", model},
       {"data", options.images.data},
-      {"split", options.images.split == Split::train ? "train" : "test"},
+      {"split", name(options.images.split)},
   };
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -82,7 +82,7 @@ void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
-  const std::unique_ptr<Dataset> images = open_images(options.images, model.config());
+  const std::unique_ptr<Dataset> images = open_images(options.images, model.config().image);
   // Open the file before the long computation, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);

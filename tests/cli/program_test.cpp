@@ -19,7 +19,7 @@ TEST_CASE("program: --help and --version go to standard output") {
   const ProgramResult help = run_combiner({"--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
-  for (const char* subcommand : {"bench", "eval", "info", "sample", "train"})
+  for (const char* subcommand : {"bench", "eval", "info", "nearest", "sample", "train"})
     CHECK_THAT(help.out, contains(subcommand));
 
   const ProgramResult version = run_combiner({"--version"});
