@@ -3,26 +3,31 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
+#include <system_error>
 
 #include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/paths.h"
 #include "cli/progress.h"
 #include "combiner/dataset.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
+#include "likelihood/surprise_folder.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
 namespace {
 
 struct EvalOptions {
-  std::string model, csv;
+  std::string model, csv, maps;
   ImagesOptions images;
   Precision precision = Precision::f32;
   int threads = 1;
@@ -58,7 +63,7 @@ void print_json(const std::string& model, const EvalOptions& options,
       {"threads", options.threads},
       {"model", model},
       {"data", options.images.data},
-      {"split", options.images.split == Split::train ? "train" : "test"},
+      {"split", name(options.images.split)},
   };
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -78,26 +83,51 @@ void print_table(const EvalOptions& options, const Likelihood& likelihood) {
       name(options.precision), options.threads);
 }
 
+// Throws CLI::ValidationError if the maps would become part of the data or replace it.
+void check_maps(const EvalOptions& options) {
+  namespace fs = std::filesystem;
+  if (options.maps.empty()) return;
+  std::error_code ignored;  // what can't be examined can't be used, which fails with a message
+  const fs::path data = fs::absolute(options.images.data, ignored);
+  const bool beside_data =
+      !fs::is_directory(data, ignored) && fs::equivalent(data.parent_path(), options.maps, ignored);
+  if (beside_data || lies_in(options.maps, data))
+    throw CLI::ValidationError(
+        "--maps", fmt::format("{} is where --data {} is, so maps would replace data or become "
+                              "data; choose another folder",
+                              options.maps, options.images.data));
+}
+
 void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
-  const std::unique_ptr<Dataset> images = open_images(options.images, model.config());
+  const std::unique_ptr<Dataset> images = open_images(options.images, model.config().image);
   // Open the file before the long computation, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);
 
+  std::optional<SurpriseFolder> maps;
+  OnNats on_nats;
+  if (!options.maps.empty()) {
+    maps.emplace(options.maps, images->width(), images->height());
+    on_nats = [&](int64_t index, std::span<const uint8_t> pixels, std::span<const float> nats) {
+      maps->write(index, pixels, nats);
+    };
+  }
+
   int64_t total = 0;
   Progress progress("images");
   progress.update(0, 0);
-  const Likelihood likelihood =
-      evaluate(model, *images, {options.images.limit, options.threads},
-               [&](int64_t done, int64_t count, double bits_per_dim) {
-                 total = count;
-                 progress.update(done, static_cast<double>(done) / static_cast<double>(count),
-                                 fmt::format("{:.4f} bits/dim", bits_per_dim));
-                 return !interrupted;
-               });
+  const Likelihood likelihood = evaluate(
+      model, *images, {options.images.limit, options.threads},
+      [&](int64_t done, int64_t count, double bits_per_dim) {
+        total = count;
+        progress.update(done, static_cast<double>(done) / static_cast<double>(count),
+                        fmt::format("{:.4f} bits/dim", bits_per_dim));
+        return !interrupted;
+      },
+      on_nats);
   progress.clear();
 
   if (options.json)
@@ -105,6 +135,7 @@ void run(const EvalOptions& options) {
   else
     print_table(options, likelihood);
   if (csv) write_csv(*csv, likelihood, *images);
+  if (maps) maps->write_extremes(likelihood, *images);
   const auto done = static_cast<int64_t>(likelihood.images.size());
   if (done < total)
     throw Error(fmt::format("interrupted: the figures are those of {} of {} images", done, total));
@@ -121,6 +152,13 @@ std::function<void()> eval_command(CLI::App& command) {
   command.add_flag("--json", options->json, "Print JSON");
   command.add_option("--csv", options->csv, "Also write a row for each image to this file")
       ->type_name("FILE");
+  command
+      .add_option(
+          "--maps", options->maps,
+          "Also write to this folder, for each image, a map of its bits per pixel (PNG) and "
+          "the bits of its sub-pixels (npy)")
+      ->type_name("DIR");
+  command.parse_complete_callback([options] { check_maps(*options); });
   return [options] { run(*options); };
 }
 

@@ -96,7 +96,10 @@ void add_training_precision_option(CLI::App& command, Precision& precision) {
       ->check(one_of({"auto", "f32", "bf16"}));
 }
 
-CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options) {
+std::string name(Split split) { return split == Split::train ? "train" : "test"; }
+
+CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split default_split) {
+  options.split = default_split;
   CLI::Option* const data =
       command
           .add_option("--data", options.data,
@@ -111,7 +114,7 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options) {
           },
           "Which part of the data set, train or test")
       ->check(one_of({"train", "test"}))
-      ->default_str("test")
+      ->default_str(name(default_split))
       ->needs(data);
   command.add_option("--limit", options.limit, "Only the first N images")
       ->type_name("N")
@@ -119,14 +122,14 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options) {
       ->needs(data);
   command
       .add_flag("--resize", options.resize,
-                "Cut and resample pictures of another size to the model's")
+                "Cut and resample images of another size to the one needed")
       ->needs(data);
   return data;
 }
 
-std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ModelConfig& config) {
-  return open_dataset(options.data, {options.split, config.image.width, config.image.height,
-                                     options.resize, scratch_folder()});
+std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape) {
+  return open_dataset(options.data,
+                      {options.split, shape.width, shape.height, options.resize, scratch_folder()});
 }
 
 void add_threads_option(CLI::App& command, int& threads) {

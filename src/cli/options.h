@@ -36,7 +36,10 @@ void add_precision_option(CLI::App& command, Precision& precision, Work work);
 // The same option without int8.
 void add_training_precision_option(CLI::App& command, Precision& precision);
 
-// The images to measure a model on.
+// "train" or "test".
+std::string name(Split split);
+
+// The images to measure a model on, or to search.
 struct ImagesOptions {
   std::string data;
   Split split = Split::test;
@@ -44,8 +47,9 @@ struct ImagesOptions {
   std::optional<int64_t> limit;
 };
 // Adds --data, --split, --limit and --resize. Returns --data, which a caller may make required.
-CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options);
-std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ModelConfig& config);
+CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options,
+                                Split default_split = Split::test);
+std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape);
 
 // --threads N, 1 to 1024. The default is the number of threads that the process may run at once.
 void add_threads_option(CLI::App& command, int& threads);

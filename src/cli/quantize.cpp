@@ -50,7 +50,7 @@ void print_json(const fs::path& model, const QuantizeOptions& options,
         {"kl_divergence", divergence->kl_divergence},
         {"images", divergence->images},
         {"data", options.images.data},
-        {"split", options.images.split == Split::train ? "train" : "test"},
+        {"split", name(options.images.split)},
     });
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -80,7 +80,7 @@ void run(const QuantizeOptions& options) {
   const Model model(load_weights(path), Precision::f32, options.threads);
   // Open the data before the long computation, so that unusable data is reported at once.
   std::unique_ptr<Dataset> images;
-  if (!options.images.data.empty()) images = open_images(options.images, model.config());
+  if (!options.images.data.empty()) images = open_images(options.images, model.config().image);
   save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
 
   std::optional<Divergence> divergence;

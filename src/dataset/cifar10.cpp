@@ -135,7 +135,7 @@ bool holds_cifar10(const fs::path& folder) {
 std::unique_ptr<Dataset> open_cifar10(const fs::path& path, const DatasetOptions& options) {
   if (!options.resize && (options.width != kSide || options.height != kSide)) {
     throw Error(
-        fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the model's size; "
+        fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the size needed; "
                     "use --resize to resample them",
                     path.string(), kSide, kSide, options.width, options.height));
   }

@@ -35,7 +35,7 @@ class ImageFiles : public Dataset {
     if (image.width != width_ || image.height != height_) {
       if (!resize_) {
         throw Error(
-            fmt::format("{}: has {}x{} pixels; expected {}x{}, the model's size; "
+            fmt::format("{}: has {}x{} pixels; expected {}x{}, the size needed; "
                         "use --resize to cut out its centre and resample it",
                         path.string(), image.width, image.height, width_, height_));
       }

@@ -28,8 +28,9 @@ NpyHeader parse_npy_header(std::span<const uint8_t> bytes, std::string_view wher
 
 inline constexpr size_t kWrittenNpyHeaderBytes = 128;
 
-// Makes a header of version 1 and C order for at most two dimensions. It always has
-// kWrittenNpyHeaderBytes bytes, so it can be overwritten once the shape is known.
+// Makes a header of version 1 and C order for at most three dimensions and a dtype of three
+// characters. It always has kWrittenNpyHeaderBytes bytes, so it can be overwritten once the shape
+// is known.
 std::string make_npy_header(std::string_view dtype, std::span<const int64_t> shape);
 
 }  // namespace combiner

@@ -94,7 +94,7 @@ class NpzImages : public Dataset {
       const Batch& batch = batches_.emplace_back(path, options.scratch);
       if (!options.resize && (batch.side() != width_ || batch.side() != height_))
         throw Error(
-            fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the model's size; "
+            fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the size needed; "
                         "use --resize to resample them",
                         batch.path(), batch.side(), batch.side(), width_, height_));
       size_ += batch.size();

@@ -3,13 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
+#include <vector>
 
 #include "combiner/error.h"
+#include "image/compose.h"
+#include "image/label.h"
 
 namespace combiner {
 
 namespace {
+
+constexpr int kAboveCaption = 4;  // pixels between an image and its caption
 
 void require_same_size(std::span<const Image> images) {
   for (size_t i = 1; i < images.size(); ++i) {
@@ -20,23 +26,21 @@ void require_same_size(std::span<const Image> images) {
 }
 
 // The size in pixels of `count` cells with a gap between and around them. A double can't overflow.
-double extent(int count, int cell, int gap, int scale) {
-  return 1.0 * count * cell * scale + (count + 1.0) * gap;
+double extent(int count, int64_t cell, int gap) {
+  return 1.0 * count * static_cast<double>(cell) + (count + 1.0) * gap;
 }
 
-void paint(const Image& image, int left, int top, int scale, Image& sheet) {
-  for (int y = 0; y < image.height * scale; ++y) {
-    const uint8_t* from = &image.pixels[size_t{3} * (y / scale) * image.width];
-    uint8_t* to = &sheet.pixels[size_t{3} * (size_t{1} * (top + y) * sheet.width + left)];
-    for (int x = 0; x < image.width * scale; ++x) {
-      std::copy_n(from + 3 * (x / scale), 3, to + 3 * x);
-    }
-  }
+std::vector<Image> labels_of(std::span<const std::string> captions) {
+  std::vector<Image> labels;
+  for (const std::string& caption : captions) labels.push_back(label(caption));
+  return labels;
 }
 
 }  // namespace
 
-Image contact_sheet(std::span<const Image> images, int rows, int columns, int gap, int scale) {
+Image contact_sheet(std::span<const Image> images, int rows, int columns, int gap, int scale,
+                    std::span<const std::string> captions) {
+  assert(captions.empty() || captions.size() == images.size());
   if (rows < 1 || columns < 1 || gap < 0 || scale < 1) {
     throw Error(fmt::format(
         "contact sheet: {} rows, {} columns, gap {}, scale {}; expected at least 1, 1, 0, 1", rows,
@@ -49,10 +53,16 @@ Image contact_sheet(std::span<const Image> images, int rows, int columns, int ga
   }
   require_same_size(images);
 
-  const int cell_width = images[0].width;
-  const int cell_height = images[0].height;
-  const double width = extent(columns, cell_width, gap, scale);
-  const double height = extent(rows, cell_height, gap, scale);
+  const std::vector<Image> labels = labels_of(captions);
+  const int64_t image_width = int64_t{images[0].width} * scale;
+  const int64_t image_height = int64_t{images[0].height} * scale;
+  int64_t cell_width = image_width, cell_height = image_height;
+  for (const Image& text : labels) {
+    cell_width = std::max<int64_t>(cell_width, text.width);
+    cell_height = std::max(cell_height, image_height + kAboveCaption + text.height);
+  }
+  const double width = extent(columns, cell_width, gap);
+  const double height = extent(rows, cell_height, gap);
   if (3 * width * height > kMaxImageBytes) {
     throw Error(
         fmt::format("contact sheet: {:.0f}x{:.0f} pixels; expected at most {} in all; "
@@ -60,13 +70,14 @@ Image contact_sheet(std::span<const Image> images, int rows, int columns, int ga
                     width, height, kMaxImageBytes / 3));
   }
 
-  Image sheet{static_cast<int>(width), static_cast<int>(height), {}};
-  sheet.pixels.assign(size_t{3} * sheet.width * sheet.height, 255);
+  Image sheet = white_image(static_cast<int64_t>(width), static_cast<int64_t>(height));
   for (size_t i = 0; i < images.size(); ++i) {
-    const int row = static_cast<int>(i) / columns;
-    const int column = static_cast<int>(i) % columns;
-    paint(images[i], gap + column * (cell_width * scale + gap),
-          gap + row * (cell_height * scale + gap), scale, sheet);
+    const auto place = static_cast<int64_t>(i);
+    const int64_t middle = gap + place % columns * (cell_width + gap) + cell_width / 2;
+    const int64_t top = gap + place / columns * (cell_height + gap);
+    paint(images[i], middle - image_width / 2, top, scale, sheet);
+    if (labels.empty()) continue;
+    paint(labels[i], middle - labels[i].width / 2, top + image_height + kAboveCaption, 1, sheet);
   }
   return sheet;
 }

@@ -22,8 +22,9 @@ double bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * 
 // Per-thread evaluator.
 class Evaluator {
  public:
-  Evaluator(const Model& model, const Dataset& images)
+  Evaluator(const Model& model, const Dataset& images, const OnNats& on_nats)
       : images_(images),
+        on_nats_(on_nats),
         scorer_(model),
         pixels_(static_cast<size_t>(model.config().dims())),
         nats_(pixels_.size()) {}
@@ -40,11 +41,13 @@ class Evaluator {
                       "finite number; its weights may be too large",
                       images_.describe(index), sum));
     image.bits_per_dim = bits_per_dim(sum, static_cast<int>(nats_.size()));
+    if (on_nats_) on_nats_(index, pixels_, nats_);
     return image;
   }
 
  private:
   const Dataset& images_;
+  const OnNats& on_nats_;
   ImageScorer scorer_;
   std::vector<uint8_t> pixels_;
   std::vector<float> nats_;
@@ -76,7 +79,7 @@ Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double secon
 }  // namespace
 
 Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
-                    const OnImage& on_image) {
+                    const OnImage& on_image, const OnNats& on_nats) {
   check_fit(model.config(), images);
   const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
   const auto threads =
@@ -86,7 +89,7 @@ Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodO
   const auto start = std::chrono::steady_clock::now();
   std::vector<ImageLikelihood> results =
       each_image(count, threads, &ImageLikelihood::bits_per_dim, on_image,
-                 [&] { return Evaluator(model, images); });
+                 [&] { return Evaluator(model, images, on_nats); });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return summarise(std::move(results), model.config().dims(), elapsed.count());
 }

@@ -9,24 +9,13 @@
 
 #include "combiner/error.h"
 #include "dataset/check_fit.h"
+#include "image/mirror.h"
 #include "kernels/descent.h"
 #include "kernels/rows.h"
 #include "training/initialise.h"
 
 namespace combiner {
 namespace {
-
-// Mirrors an image [height, width, channels] left to right, in place.
-void flip(std::span<uint8_t> pixels, const ImageShape& shape) {
-  const auto channels = static_cast<size_t>(shape.channels);
-  const auto width = static_cast<size_t>(shape.width);
-  for (size_t row = 0; row < static_cast<size_t>(shape.height); ++row)
-    for (size_t left = 0; left < width / 2; ++left) {
-      uint8_t* a = pixels.data() + (row * width + left) * channels;
-      uint8_t* b = pixels.data() + (row * width + width - 1 - left) * channels;
-      std::swap_ranges(a, a + channels, b);
-    }
-}
 
 Precision trainable(Precision precision) {
   if (precision == Precision::int8)
@@ -101,7 +90,7 @@ double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
     std::vector<uint8_t> pixels(dims);
     for (size_t i = worker; i < places.size(); i += passes.size()) {
       data_->read(places[i].index, pixels);
-      if (places[i].flipped) flip(pixels, config.image);
+      if (places[i].flipped) mirror(pixels, config.image.width);
       nats[i] = passes[worker].run(pixels.data(), scale, gradient.data(), i != worker);
     }
   });

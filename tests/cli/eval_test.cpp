@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numbers>
@@ -11,6 +12,8 @@
 
 #include "catch.h"
 #include "cli/run_program.h"
+#include "dataset/npy_header.h"
+#include "image/read_image.h"
 #include "image/write_png.h"
 #include "model/golden_cases.h"
 #include "temp_folder.h"
@@ -232,6 +235,88 @@ TEST_CASE("eval: a table that can't be written is a failure and leaves no file")
   CHECK_THAT(full_output.err, contains("can't write to standard output"));
 }
 
+// The numbers of a float32 array, whose shape must be this.
+std::vector<float> numbers_of(const fs::path& path, const std::vector<int64_t>& shape) {
+  const std::string file = text_of(path);
+  const NpyHeader header =
+      parse_npy_header({reinterpret_cast<const uint8_t*>(file.data()), file.size()}, path.string());
+  CHECK(header.dtype == "<f4");
+  CHECK(header.shape == shape);
+  std::vector<float> numbers((file.size() - header.bytes) / sizeof(float));
+  std::memcpy(numbers.data(), file.data() + header.bytes, numbers.size() * sizeof(float));
+  return numbers;
+}
+
+TEST_CASE("eval: maps hold each sub-pixel's bits, and change no figure") {
+  const Golden golden("pixel_mixed");
+  const ImageShape& shape = golden.expected.weights.config.image;
+  const fs::path maps = golden.folder / "new/maps", csv = golden.folder / "images.csv";
+  std::vector<std::string> arguments = {"eval",      "--model", golden.model, "--data",
+                                        golden.data, "--csv",   csv.string()};
+  const auto figures = [&] {
+    const ProgramResult result = run_combiner(arguments);
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.empty());
+    return result.out.substr(0, result.out.find("images/s")) + text_of(csv);
+  };
+  const std::string without = figures();
+  arguments.insert(arguments.end(), {"--maps", maps.string()});
+  CHECK(figures() == without);
+
+  const auto count = static_cast<size_t>(std::distance(fs::directory_iterator(golden.data), {}));
+  const std::vector<std::string> rows = lines_of(text_of(csv));
+  REQUIRE(rows.size() == count + 1);
+  for (size_t i = 0; i < count; ++i) {
+    const std::vector<float> bits =
+        numbers_of(maps / fmt::format("{:05}.npy", i), {shape.height, shape.width, 3});
+    REQUIRE(bits.size() == golden.expected.dims());
+    const std::span<const float> nats = golden.expected.image(golden.expected.nats, i);
+    double sum = 0;
+    for (size_t j = 0; j < bits.size(); ++j) {
+      CHECK_THAT(bits[j], Catch::Matchers::WithinAbs(nats[j] / std::numbers::ln2, 1e-4));
+      sum += bits[j];
+    }
+    const double figure = std::stod(rows[i + 1].substr(rows[i + 1].rfind(',') + 1));
+    CHECK_THAT(sum / static_cast<double>(bits.size()), WithinRel(figure, 1e-6));
+    CHECK(read_image(maps / fmt::format("{:05}.png", i)).width > 2 * 256);
+  }
+  CHECK(read_image(maps / "extremes.png").width > 128);
+  const auto files = static_cast<size_t>(std::distance(fs::directory_iterator(maps), {}));
+  CHECK(files == 2 * count + 1);  // no temporary file is left
+}
+
+TEST_CASE("eval: a folder of maps that can't be made, or that holds data, is refused") {
+  const Golden golden("pixel_mixed");
+  const std::string picture = (fs::directory_iterator(golden.data)->path()).string();
+  const auto refused = [&](const std::string& data, const std::string& maps, int exit_code,
+                           const std::string& complaint) {
+    const ProgramResult result =
+        run_combiner({"eval", "--model", golden.model, "--data", data, "--maps", maps});
+    CHECK(result.exit_code == exit_code);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, contains(complaint));
+  };
+  refused(golden.data, golden.data, 2, "would replace data or become data");
+  refused(golden.data, golden.data + "/maps/new", 2, "would replace data or become data");
+  refused(golden.data, golden.data + "/../pictures", 2, "would replace data or become data");
+  const std::string link = (golden.folder / "link").string();
+  fs::create_directory_symlink(golden.data, link);
+  refused(golden.data, link + "/maps", 2, "would replace data or become data");
+  refused(picture, golden.data, 2, "would replace data or become data");
+  refused(picture, picture, 2, "would replace data or become data");
+  const fs::path file = golden.folder / "file";
+  std::ofstream(file) << "text";
+  refused(golden.data, file.string(), 1, "file");
+  refused(golden.data, (file / "maps").string(), 1, "can't make the folder");
+  CHECK(text_of(file) == "text");
+  CHECK_FALSE(fs::exists(fs::path(golden.data) / "maps"));
+
+  // Beside the data is fine.
+  CHECK(run_combiner({"eval", "--model", golden.model, "--data", golden.data, "--maps",
+                      golden.folder.path().string()})
+            .exit_code == 0);
+}
+
 TEST_CASE("eval: an interrupt keeps the finished images") {
   const TempFolder folder;
   const fs::path model = folder / "model.safetensors", data = folder / "images.bin";
@@ -239,8 +324,9 @@ TEST_CASE("eval: an interrupt keeps the finished images") {
   fs::create_directory(csv_folder);
   save_uniform_model(model, 32, 64, 4);
   write_cifar10(data, 5000);  // takes far longer than the test waits
+  const fs::path maps = folder / "maps";
   RunningProgram program({"eval", "--model", model.string(), "--data", data.string(), "--csv",
-                          (csv_folder / "images.csv").string(), "--json"});
+                          (csv_folder / "images.csv").string(), "--maps", maps.string(), "--json"});
   // The table's file exists, under a temporary name, as soon as the evaluation begins.
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (fs::is_empty(csv_folder) && std::chrono::steady_clock::now() < deadline)
@@ -258,6 +344,8 @@ TEST_CASE("eval: an interrupt keeps the finished images") {
                                   "images\n",
                                   images));
   CHECK(lines_of(text_of(csv_folder / "images.csv")).size() == images + 1);
+  CHECK(fs::exists(maps / "extremes.png"));
+  CHECK(static_cast<size_t>(std::distance(fs::directory_iterator(maps), {})) == 2 * images + 1);
 }
 
 }  // namespace

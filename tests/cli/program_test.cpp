@@ -19,7 +19,7 @@ TEST_CASE("program: --help and --version go to standard output") {
   const ProgramResult help = run_combiner({"--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
-  for (const char* subcommand : {"bench", "eval", "info", "sample", "train"})
+  for (const char* subcommand : {"bench", "eval", "info", "nearest", "sample", "train"})
     CHECK_THAT(help.out, contains(subcommand));
 
   const ProgramResult version = run_combiner({"--version"});
@@ -32,7 +32,7 @@ TEST_CASE("program: --help and --version go to standard output") {
   CHECK(eval_help.exit_code == 0);
   CHECK(eval_help.err.empty());
   for (const char* option : {"--model", "--data", "--split", "--limit", "--resize", "--precision",
-                             "--threads", "--json", "--csv"})
+                             "--threads", "--json", "--csv", "--maps"})
     CHECK_THAT(eval_help.out, contains(option));
 }
 

@@ -93,7 +93,7 @@ TEST_CASE("A picture of another size is refused or resampled when it is read") {
   const auto strict = open_dataset(folder.path(), kTest);
   CHECK(first_byte(*strict, 0) == 10);
   const std::string message = error_of([&] { first_byte(*strict, 1); });
-  CHECK_THAT(message, contains("b.png: has 6x6 pixels; expected 2x2, the model's size"));
+  CHECK_THAT(message, contains("b.png: has 6x6 pixels; expected 2x2, the size needed"));
   CHECK_THAT(message, contains("--resize"));
 
   const auto resized = open_dataset(folder.path(), {.width = 2, .height = 2, .resize = true});

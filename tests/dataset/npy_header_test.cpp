@@ -1,6 +1,6 @@
 #include "dataset/npy_header.h"
 
-#include <array>
+#include <vector>
 
 #include "catch.h"
 #include "dataset/zip_files.h"
@@ -88,17 +88,19 @@ TEST_CASE("A truncated header is refused") {
 }
 
 TEST_CASE("Written headers are read back and all have the same length") {
-  for (const std::array<int64_t, 2>& shape :
-       {std::array<int64_t, 2>{0, 0}, {5, 192}, {INT64_MAX, INT64_MAX}}) {
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{7},
+                                            {0, 0},
+                                            {5, 192},
+                                            {32, 32, 3},
+                                            {INT64_MAX, INT64_MAX, INT64_MAX}}) {
     const std::string text = make_npy_header("|u1", shape);
     CHECK(text.size() == kWrittenNpyHeaderBytes);
     const NpyHeader header = parse(text + "numbers");
     CHECK(header.dtype == "|u1");
     CHECK_FALSE(header.fortran_order);
-    CHECK(header.shape == std::vector<int64_t>(shape.begin(), shape.end()));
+    CHECK(header.shape == shape);
     CHECK(header.bytes == kWrittenNpyHeaderBytes);
   }
-  CHECK(parse(make_npy_header("<i8", std::array<int64_t, 1>{7})).shape == std::vector<int64_t>{7});
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ TEST_CASE("npz images of another size are refused or resampled") {
   const fs::path path = npz_folder() / "stored.npz";
   DatasetOptions wanted = options(64, folder.path());
   CHECK_THAT(error_of([&] { open_dataset(path, wanted); }),
-             contains("stored.npz: has images of 8x8 pixels; expected 64x64, the model's size"));
+             contains("stored.npz: has images of 8x8 pixels; expected 64x64, the size needed"));
   wanted.resize = true;
   wanted.width = wanted.height = 4;
   const auto dataset = open_dataset(path, wanted);

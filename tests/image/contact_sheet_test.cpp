@@ -2,23 +2,14 @@
 
 #include "catch.h"
 #include "error_of.h"
+#include "image/label.h"
+#include "red_text.h"
 
 namespace combiner {
 namespace {
 
 // An image of 1 x 1 pixel of one value.
 Image dot(uint8_t value) { return {1, 1, {value, value, value}}; }
-
-// The red channel as text, one line per row.
-std::string red(const Image& image) {
-  std::string text;
-  for (size_t i = 0; i < image.pixels.size(); i += 3) {
-    const int value = image.pixels[i];
-    text += value == 255 ? '.' : static_cast<char>('0' + value);
-    if ((i / 3 + 1) % static_cast<size_t>(image.width) == 0) text += '\n';
-  }
-  return text;
-}
 
 TEST_CASE("A contact sheet lays images out row by row") {
   const std::vector<Image> images = {dot(1), dot(2), dot(3)};
@@ -43,6 +34,35 @@ TEST_CASE("A contact sheet magnifies pixels but not gaps, and keeps colours") {
         "........\n");
   const auto* pixel = &sheet.pixels[3 * (8 * 2 + 5)];
   CHECK(std::vector<int>(pixel, pixel + 3) == std::vector<int>{2, 12, 22});
+}
+
+TEST_CASE("Captions stand below their images, in places wide enough for all") {
+  const std::vector<Image> images = {dot(1), dot(2), dot(3)};
+  const std::vector<std::string> captions = {"a", "a wide caption", "two\nlines"};
+  const Image widest = label(captions[1]);
+  const Image sheet = contact_sheet(images, 2, 2, 3, 5, captions);
+  const int cell_height = 5 + 4 + 2 * kTextLine;
+  CHECK(sheet.width == 2 * widest.width + 3 * 3);
+  CHECK(sheet.height == 2 * cell_height + 3 * 3);
+
+  const auto part = [&](int left, int top, int width, int height) {
+    Image cut{width, height, {}};
+    for (int y = top; y < top + height; ++y) {
+      const auto first = sheet.pixels.begin() + 3 * (y * sheet.width + left);
+      cut.pixels.insert(cut.pixels.end(), first, first + 3 * width);
+    }
+    return cut;
+  };
+  const auto check_cell = [&](size_t index, int left, int top) {
+    const Image text = label(captions[index]);
+    const int middle = left + widest.width / 2;
+    CHECK(part(middle - 5 / 2, top, 5, 5).pixels ==
+          std::vector<uint8_t>(75, images[index].pixels[0]));
+    CHECK(part(middle - text.width / 2, top + 5 + 4, text.width, text.height) == text);
+  };
+  check_cell(0, 3, 3);
+  check_cell(1, 3 + widest.width + 3, 3);
+  check_cell(2, 3, 3 + cell_height + 3);
 }
 
 TEST_CASE("An impossible contact sheet is an Error") {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <numbers>
 #include <numeric>
 
@@ -160,6 +161,35 @@ TEST_CASE("likelihood: reports each image and stops on request") {
                                    [&](int64_t done, int64_t, double) { return done < 7; });
   CHECK(many.images.size() >= 7);
   CHECK(many.images.size() <= 9);  // the other threads had begun these
+}
+
+TEST_CASE("likelihood: on_nats receives each image's pixels and nats and changes no figure") {
+  const Case c = random_case(6);
+  const auto dims = static_cast<size_t>(c.weights.config.dims());
+  std::mutex mutex;
+  std::vector<std::vector<uint8_t>> pixels(6);
+  std::vector<std::vector<float>> nats(6);
+  const Likelihood likelihood = evaluate(
+      model_of(c.weights), c.images, {.threads = 3}, [](int64_t, int64_t, double) { return true; },
+      [&](int64_t index, std::span<const uint8_t> image, std::span<const float> image_nats) {
+        const std::lock_guard lock(mutex);
+        const auto i = static_cast<size_t>(index);
+        CHECK(pixels[i].empty());
+        pixels[i].assign(image.begin(), image.end());
+        nats[i].assign(image_nats.begin(), image_nats.end());
+      });
+  const Likelihood without = evaluate_all(c, {});
+  CHECK(likelihood.bits_per_dim == without.bits_per_dim);
+  for (size_t i = 0; i < 6; ++i) {
+    std::vector<uint8_t> image(dims);
+    c.images.read(static_cast<int64_t>(i), image);
+    CHECK(pixels[i] == image);
+    REQUIRE(nats[i].size() == dims);
+    std::array<double, 3> sums{};
+    for (size_t j = 0; j < dims; ++j) sums[j % 3] += nats[i][j];
+    CHECK(likelihood.images[i].nats == sums);
+    CHECK(without.images[i].nats == sums);
+  }
 }
 
 TEST_CASE("likelihood: an impossible evaluation is an Error") {

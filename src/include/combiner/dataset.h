@@ -31,7 +31,7 @@ enum class Split { train, test };
 
 struct DatasetOptions {
   Split split = Split::test;
-  int width = 0;  // the model's image size
+  int width = 0;  // the size needed, such as a model's
   int height = 0;
   // Whether to crop and resample images of other sizes (resize_to) rather than refuse them.
   bool resize = false;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "combiner/dataset.h"
@@ -16,6 +17,12 @@ namespace combiner {
 // Called after each image, by one thread at a time, with the number of images done, the total, and
 // the mean so far of the measured quantity. Returns whether to continue.
 using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
+
+// Receives an image's index in the data set, its pixels [height, width, 3] and the nats, -log p, of
+// each of its sub-pixels [height, width, 3], when the image has been evaluated. Called by several
+// threads at once.
+using OnNats = std::function<void(int64_t index, std::span<const uint8_t> pixels,
+                                  std::span<const float> nats)>;
 
 struct ImageLikelihood {
   int64_t index = 0;             // in the data set
@@ -38,10 +45,11 @@ struct LikelihoodOptions {
 
 // Evaluates the images. The results are bit-identical for any number of threads. on_image receives
 // the mean bits/dim; if it stops the evaluation, the result covers the images done so far, possibly
-// none (then every figure is NaN). Throws Error if the images are not the model's size, if one
-// cannot be read, or if its likelihood is not finite.
+// none (then every figure is NaN). on_nats, if there is one, receives exactly the images of the
+// result, each before on_image counts it. What it throws ends the evaluation. Throws Error if the
+// images are not the model's size, if one cannot be read, or if its likelihood is not finite.
 Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
-                    const OnImage& on_image);
+                    const OnImage& on_image, const OnNats& on_nats = {});
 
 // ---- Comparing a model with a reference, to decide whether smaller weights are acceptable.
 

@@ -1,0 +1,204 @@
+// combiner nearest: finds the training images nearest to pictures, to see whether a model copies.
+
+#include "neighbours/nearest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/output_file.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/paths.h"
+#include "cli/progress.h"
+#include "combiner/error.h"
+#include "image/compose.h"
+#include "image/read_image.h"
+#include "image/write_png.h"
+#include "neighbours/nearest_sheet.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kShownSide = 128;  // pixels of an image on the sheet, at least
+
+struct NearestCommandOptions {
+  std::vector<std::string> pictures;
+  ImagesOptions images;
+  std::string output = "nearest.png";
+  std::optional<int> scale;
+  NearestOptions search;
+  bool json = false;
+};
+
+// Throws CLI::ValidationError if the output would replace an input or become one.
+void check_output(const NearestCommandOptions& options) {
+  if (!CLI::detail::to_lower(options.output).ends_with(".png"))
+    throw CLI::ValidationError("--output", fmt::format("{} doesn't end in .png", options.output));
+  for (const std::string& picture : options.pictures)
+    if (lies_in(options.output, picture))
+      throw CLI::ValidationError(
+          "--output",
+          fmt::format("{} is one of the pictures; write to another file", options.output));
+  if (lies_in(options.output, options.images.data))
+    throw CLI::ValidationError("--output", fmt::format("{} is part of --data {}; write elsewhere",
+                                                       options.output, options.images.data));
+}
+
+// Reads the pictures. Throws Error if they are not of one size.
+std::vector<Image> read_pictures(const std::vector<std::string>& paths) {
+  std::vector<Image> pictures;
+  for (const std::string& path : paths) {
+    const Image& picture = pictures.emplace_back(read_image(path));
+    const Image& first = pictures.front();
+    if (picture.width != first.width || picture.height != first.height)
+      throw Error(fmt::format("{}: has {}x{} pixels; expected {}x{}, as {} has", path,
+                              picture.width, picture.height, first.width, first.height,
+                              paths.front()));
+  }
+  return pictures;
+}
+
+std::vector<std::string> file_names(const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const std::string& path : paths) names.push_back(fs::path(path).filename().string());
+  return names;
+}
+
+// Checks before the search that its result can be written, by drawing a sheet of the same size.
+void check_sheet(const NearestCommandOptions& options, std::span<const Image> pictures,
+                 std::span<const std::string> names, const Dataset& images, int scale) {
+  const int64_t searched = std::min(images.size(), options.search.limit.value_or(images.size()));
+  const std::vector<Neighbour> some(
+      static_cast<size_t>(std::min<int64_t>(options.search.count, searched)));
+  const NearestImages blank{std::vector<Neighbours>(pictures.size(), {some, some}), searched};
+  nearest_sheet(pictures, names, blank, images, scale);
+  OutputFile(options.output);
+}
+
+void print_table(const NearestCommandOptions& options, const NearestImages& nearest,
+                 const Dataset& images) {
+  for (size_t i = 0; i < options.pictures.size(); ++i) {
+    fmt::print("{}\n", options.pictures[i]);
+    const auto print = [&](const char* heading, const std::vector<Neighbour>& neighbours) {
+      fmt::print("  {}\n", heading);
+      for (size_t rank = 0; rank < neighbours.size(); ++rank) {
+        const Neighbour& neighbour = neighbours[rank];
+        fmt::print("  {:3}  {:6.2f}  #{:<8}{:10}{}{}\n", rank + 1, neighbour.distance,
+                   neighbour.index, neighbour.mirrored ? "mirrored" : "",
+                   images.describe(neighbour.index), neighbour.distance == 0 ? " (identical)" : "");
+      }
+    };
+    print("in pixels", nearest.of_pictures[i].in_pixels);
+    print("in means of 4x4 pixels", nearest.of_pictures[i].in_means);
+  }
+}
+
+void print_json(const NearestCommandOptions& options, const NearestImages& nearest,
+                const Dataset& images, double images_per_second) {
+  using Json = nlohmann::ordered_json;
+  const auto json_of = [&](const std::vector<Neighbour>& neighbours) {
+    Json list = Json::array();
+    for (const Neighbour& neighbour : neighbours)
+      list.push_back({{"distance", neighbour.distance},
+                      {"index", neighbour.index},
+                      {"mirrored", neighbour.mirrored},
+                      {"name", images.describe(neighbour.index)}});
+    return list;
+  };
+  Json pictures = Json::array();
+  for (size_t i = 0; i < options.pictures.size(); ++i)
+    pictures.push_back({{"picture", options.pictures[i]},
+                        {"in_pixels", json_of(nearest.of_pictures[i].in_pixels)},
+                        {"in_means", json_of(nearest.of_pictures[i].in_means)}});
+  const Json json = {{"pictures", pictures},
+                     {"images", nearest.searched},
+                     {"images_per_second", images_per_second},
+                     {"threads", options.search.threads},
+                     {"data", options.images.data},
+                     {"split", name(options.images.split)},
+                     {"output", options.output}};
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void run(NearestCommandOptions options) {
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  options.search.limit = options.images.limit;
+  const std::vector<Image> pictures = read_pictures(options.pictures);
+  const std::vector<std::string> names = file_names(options.pictures);
+  const auto& [width, height, pixels] = pictures.front();
+  const std::unique_ptr<Dataset> images =
+      open_images(options.images, {.height = height, .width = width, .channels = 3});
+  const int scale = options.scale.value_or(scale_to(kShownSide, width, height));
+  check_sheet(options, pictures, names, *images, scale);
+
+  int64_t total = 0;
+  Progress progress("images");
+  progress.update(0, 0);
+  const auto start = std::chrono::steady_clock::now();
+  const NearestImages nearest =
+      find_nearest(pictures, *images, options.search, [&](int64_t done, int64_t count) {
+        total = count;
+        progress.update(done, static_cast<double>(done) / static_cast<double>(count));
+        return !interrupted;
+      });
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  progress.clear();
+
+  write_png(options.output, nearest_sheet(pictures, names, nearest, *images, scale));
+  const double images_per_second = static_cast<double>(nearest.searched) / seconds.count();
+  if (options.json) {
+    print_json(options, nearest, *images, images_per_second);
+  } else {
+    print_table(options, nearest, *images);
+    fmt::print("{}: the nearest of {} images, {:.4g} images/s ({} threads)\n", options.output,
+               nearest.searched, images_per_second, options.search.threads);
+  }
+  if (nearest.searched < total)
+    throw Error(fmt::format("interrupted: these are the nearest of {} of {} images",
+                            nearest.searched, total));
+}
+
+}  // namespace
+
+std::function<void()> nearest_command(CLI::App& command) {
+  const auto options = std::make_shared<NearestCommandOptions>();
+  command
+      .add_option("IMAGE", options->pictures,
+                  "Pictures of one size, such as those that combiner sample draws")
+      ->type_name("")
+      ->required();
+  add_images_options(command, options->images, Split::train)->required();
+  command
+      .add_option("-k,--neighbours", options->search.count,
+                  "Images to find for each picture, by each of two distances: between pixels and "
+                  "between means of 4x4 pixels")
+      ->type_name("K")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("-o,--output", options->output, "Sheet with the pictures and what was found")
+      ->type_name("FILE.png")
+      ->capture_default_str();
+  command
+      .add_option("--scale", options->scale,
+                  fmt::format("The sheet's magnification [to {} pixels or more]", kShownSide))
+      ->type_name("S")
+      ->check(CLI::Range(1, 64));
+  add_threads_option(command, options->search.threads);
+  command.add_flag("--json", options->json, "Print JSON");
+  command.parse_complete_callback([options] { check_output(*options); });
+  return [options] { run(*options); };
+}
+
+}  // namespace combiner

@@ -1,0 +1,145 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "catch.h"
+#include "cli/run_program.h"
+#include "file_text.h"
+#include "image/mirror.h"
+#include "image/read_image.h"
+#include "image/write_png.h"
+#include "random.h"
+#include "temp_folder.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+// A folder of data: eight pictures of noise for training, one for testing. Two pictures to look
+// for: a mirrored copy of the fourth and another one.
+struct Case {
+  TempFolder folder;
+  std::string data, copy, other, sheet;
+
+  Case() {
+    Random random(9);
+    data = (folder / "data").string();
+    fs::create_directories(fs::path(data) / "train");
+    fs::create_directories(fs::path(data) / "test");
+    std::vector<Image> images;
+    for (int i = 0; i < 8; ++i) {
+      images.push_back({6, 5, random.bytes(90)});
+      write_png(fs::path(data) / fmt::format("train/{}.png", i), images.back());
+    }
+    write_png(fs::path(data) / "test/only.png", images[5]);
+    copy = (folder / "copy.png").string();
+    other = (folder / "other.png").string();
+    sheet = (folder / "sheet.png").string();
+    mirror(images[3].pixels, 6);
+    write_png(copy, images[3]);
+    write_png(other, {6, 5, random.bytes(90)});
+  }
+
+  ProgramResult nearest(std::vector<std::string> more) const {
+    more.insert(more.begin(), {"nearest", "--data", data, "-o", sheet});
+    return run_combiner(more);
+  }
+};
+
+TEST_CASE("nearest: JSON, table and sheet say where the nearest images are") {
+  const Case c;
+  const ProgramResult result = c.nearest({c.copy, c.other, "-k", "3", "--json"});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.empty());
+  const Json json = Json::parse(result.out);
+  CHECK(json["images"] == 8);
+  CHECK(json["split"] == "train");
+  CHECK(json["output"] == c.sheet);
+  REQUIRE(json["pictures"].size() == 2);
+  CHECK(json["pictures"][1]["picture"] == c.other);
+  for (const char* distance : {"in_pixels", "in_means"}) {
+    const Json& found = json["pictures"][0][distance];
+    REQUIRE(found.size() == 3);
+    CHECK(found[0]["distance"] == 0);
+    CHECK(found[0]["index"] == 3);
+    CHECK(found[0]["mirrored"] == true);
+    CHECK(found[0]["name"] == c.data + "/train/3.png");
+    CHECK(found[1]["distance"].get<double>() > 0);
+    CHECK(found[1]["distance"].get<double>() <= found[2]["distance"].get<double>());
+    CHECK(json["pictures"][1][distance].size() == 3);
+  }
+  const Image sheet = read_image(c.sheet);
+  CHECK(sheet.width > 7 * 128);
+  CHECK(sheet.height > 2 * 100);
+
+  const ProgramResult table = c.nearest({c.copy, c.other, "--threads", "1", "--scale", "1"});
+  CHECK(table.exit_code == 0);
+  CHECK_THAT(table.out, contains(c.copy + "\n  in pixels\n    1    0.00  #3       mirrored"));
+  CHECK_THAT(table.out, contains("/train/3.png (identical)\n"));
+  CHECK_THAT(table.out, contains(c.sheet + ": the nearest of 8 images, "));
+  CHECK(read_image(c.sheet).height < sheet.height);
+
+  const Json test = Json::parse(c.nearest({c.copy, "--split", "test", "--json"}).out);
+  CHECK(test["images"] == 1);
+  CHECK(test["pictures"][0]["in_pixels"].size() == 1);
+  const Json two = Json::parse(c.nearest({c.copy, "--limit", "2", "--json"}).out);
+  CHECK(two["images"] == 2);
+}
+
+TEST_CASE("nearest: an output that would replace or join an input is refused") {
+  const Case c;
+  const auto refused = [&](std::vector<std::string> arguments, const std::string& complaint) {
+    arguments.insert(arguments.begin(), "nearest");
+    const ProgramResult result = run_combiner(arguments);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, contains(complaint));
+  };
+  const std::string before = read_text(c.copy);
+  refused({c.other, c.copy, "--data", c.data, "-o", c.copy}, "is one of the pictures");
+  const std::string link = (c.folder / "link.png").string();
+  fs::create_symlink(c.copy, link);
+  refused({c.copy, "--data", c.data, "-o", link}, "is one of the pictures");
+  refused({c.other, "--data", c.copy, "-o", c.copy}, "is part of --data");
+  refused({c.copy, "--data", c.data, "-o", c.data + "/train/0.png"}, "is part of --data");
+  refused({c.copy, "--data", c.data, "-o", c.data + "/../data/new.png"}, "is part of --data");
+  refused({c.copy, "--data", c.data, "-o", "sheet.jpg"}, "doesn't end in .png");
+  refused({c.copy}, "--data is required");
+  refused({"--data", c.data}, "IMAGE is required");
+  refused({c.copy, "--data", c.data, "-k", "0"}, "--neighbours");
+  CHECK(read_text(c.copy) == before);
+}
+
+TEST_CASE("nearest: unusable pictures and data are failures and leave no sheet") {
+  const Case c;
+  const std::string large = (c.folder / "large.png").string();
+  write_png(large, {12, 10, std::vector<uint8_t>(360)});
+  const auto fails = [&](std::vector<std::string> arguments, const std::string& complaint) {
+    const ProgramResult result = c.nearest(std::move(arguments));
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, contains(complaint));
+    CHECK_FALSE(fs::exists(c.sheet));
+  };
+  fails({c.copy, large}, large + ": has 12x10 pixels; expected 6x5, as " + c.copy + " has");
+  fails({large}, "0.png: has 6x5 pixels; expected 12x10");
+  fails({c.copy, (c.folder / "absent.png").string()}, "absent.png");
+  write_text(fs::path(c.data) / "train/9.png", "no picture");
+  fails({c.copy}, "9.png");
+  fs::remove(fs::path(c.data) / "train/9.png");
+
+  const std::string nowhere = (c.folder / "absent/sheet.png").string();
+  const ProgramResult unwritable =
+      run_combiner({"nearest", c.copy, "--data", c.data, "-o", nowhere});
+  CHECK(unwritable.exit_code == 1);
+  CHECK(unwritable.out.empty());
+  CHECK_THAT(unwritable.err, contains("can't create the file"));
+
+  CHECK(c.nearest({large, "--resize"}).exit_code == 0);
+}
+
+}  // namespace
+}  // namespace combiner

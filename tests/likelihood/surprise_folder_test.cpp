@@ -1,0 +1,85 @@
+#include "likelihood/surprise_folder.h"
+
+#include <algorithm>
+
+#include "catch.h"
+#include "error_of.h"
+#include "image/label.h"
+#include "image/read_image.h"
+#include "memory_dataset.h"
+#include "temp_folder.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Images of one pixel, whose level is their index.
+MemoryDataset levels(int count) {
+  std::vector<uint8_t> pixels;
+  for (int i = 0; i < count; ++i) pixels.insert(pixels.end(), 3, static_cast<uint8_t>(i));
+  return MemoryDataset(1, 1, pixels);
+}
+
+// Image i of `count` has (7 i mod count) + 1 bits/dim.
+Likelihood shuffled(int count) {
+  Likelihood likelihood;
+  for (int i = 0; i < count; ++i)
+    likelihood.images.push_back({.index = i, .nats = {}, .bits_per_dim = 7 * i % count + 1.0});
+  return likelihood;
+}
+
+// The levels of the magnified images in the sheet's rows, from left to right.
+std::vector<int> levels_in(const Image& sheet, int row) {
+  constexpr int kSide = 128, kGap = 12, kHeading = kTextLine, kCaption = 4 + 2 * kTextLine;
+  const int y = row * (kGap + kHeading + kGap + kSide + kCaption + kGap) + kGap + kHeading + kGap;
+  std::vector<int> found;
+  for (int x = kGap; x + kSide <= sheet.width; x += kSide + kGap)
+    found.push_back(sheet.pixels[static_cast<size_t>(3 * ((y + 5) * sheet.width + x + 5))]);
+  return found;
+}
+
+TEST_CASE("surprise folder: extremes are the images with the most and the fewest bits/dim") {
+  const TempFolder folder;
+  const SurpriseFolder maps(folder.path(), 1, 1);
+  const auto rows = [&](int count) {
+    maps.write_extremes(shuffled(count), levels(count));
+    const Image sheet = read_image(folder / "extremes.png");
+    return std::array{levels_in(sheet, 0), levels_in(sheet, 1)};
+  };
+  const auto [most, least] = rows(20);
+  CHECK(most == std::vector<int>{17, 14, 11, 8, 5, 2, 19, 16});
+  CHECK(least == std::vector<int>{0, 3, 6, 9, 12, 15, 18, 1});
+  const auto [most_of_five, least_of_five] = rows(5);
+  CHECK(most_of_five == std::vector<int>{2, 4});
+  CHECK(least_of_five == std::vector<int>{0, 3});
+  const auto [most_of_one, least_of_one] = rows(1);
+  CHECK(most_of_one == std::vector<int>{0});
+  CHECK(least_of_one == std::vector<int>{0});
+}
+
+TEST_CASE("surprise folder: without images there are no extremes") {
+  const TempFolder folder;
+  const SurpriseFolder maps(folder / "a/b", 1, 1);
+  maps.write_extremes({}, levels(1));
+  CHECK(fs::is_empty(folder / "a/b"));
+}
+
+TEST_CASE("surprise folder: names have five digits or more") {
+  const TempFolder folder;
+  const SurpriseFolder maps(folder.path(), 1, 1);
+  const std::vector<uint8_t> pixels = {1, 2, 3};
+  const std::vector<float> nats = {1, 2, 3};
+  for (const int64_t index : {7, 1234567}) maps.write(index, pixels, nats);
+  for (const char* name : {"00007.png", "00007.npy", "1234567.png", "1234567.npy"})
+    CHECK(fs::exists(folder / name));
+}
+
+TEST_CASE("surprise folder: one that can't be made is an Error") {
+  CHECK_THAT(error_of([] { SurpriseFolder("/dev/null", 1, 1); }), contains("/dev/null"));
+  CHECK_THAT(error_of([] { SurpriseFolder("/dev/null/maps", 1, 1); }),
+             contains("can't make the folder"));
+}
+
+}  // namespace
+}  // namespace combiner
