@@ -9,6 +9,7 @@ set(man_pages ${PROJECT_BINARY_DIR}/man)
 add_custom_command(OUTPUT ${man_pages}/combiner.1
                    COMMAND ${CMAKE_COMMAND} -E rm -rf ${man_pages}
                    COMMAND make_man_pages ${man_pages}
+                   DEPENDS make_man_pages
                    VERBATIM)
 
 set(completions ${PROJECT_BINARY_DIR}/completions)
@@ -18,6 +19,7 @@ add_custom_command(OUTPUT ${completions}/combiner.bash ${completions}/combiner.z
                    COMMAND combiner_program completion bash > ${completions}/combiner.bash
                    COMMAND combiner_program completion zsh > ${completions}/combiner.zsh
                    COMMAND combiner_program completion fish > ${completions}/combiner.fish
+                   DEPENDS combiner_program
                    VERBATIM)
 
 add_custom_target(documents ALL DEPENDS ${man_pages}/combiner.1 ${completions}/combiner.bash)

@@ -115,7 +115,7 @@ class CompletionTest(unittest.TestCase):
         subcommand, subcommands, option, choices, shells, files, output, number = self.complete(
             "combiner sam",
             "combiner ",
-            "combiner sample --pre",
+            "combiner sample --prec",
             "combiner sample --precision ",
             "combiner completion ",
             "combiner sample --model ",

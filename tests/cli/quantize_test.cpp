@@ -11,6 +11,7 @@
 #include "cli/run_program.h"
 #include "data_folders.h"
 #include "file_text.h"
+#include "image/read_image.h"
 #include "image/write_png.h"
 #include "model/random_model.h"
 #include "temp_folder.h"
@@ -125,7 +126,7 @@ TEST_CASE("quantize: a quantized model can be sampled") {
     CHECK(run_combiner({"sample", "--model", model, "-n", "2", "--seed", "1", "--precision",
                         precision, "-o", sheet.string()})
               .exit_code == 0);
-    return read_text(sheet);
+    return read_image(sheet);
   };
   const bool same_int8 = sample(place.output, "int8") == sample(place.model, "int8");
   const bool same_f32 = sample(place.output, "f32") == sample(place.model, "f32");
