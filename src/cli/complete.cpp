@@ -14,6 +14,7 @@
 #include "cli/drawing_options.h"
 #include "cli/drawn_pictures.h"
 #include "cli/options.h"
+#include "cli/paths.h"
 #include "combiner/completion.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -45,8 +46,8 @@ int64_t pictures_to_draw(const CompleteOptions& options) {
 // Throws CLI::ValidationError if the options are invalid.
 void check(const CompleteOptions& options) {
   for (const std::string& picture : options.pictures) {
-    check_not_overwritten(picture, "--output", options.output.output);
-    check_not_overwritten(picture, "--preview", options.output.preview);
+    check_no_input("--output", options.output.output, picture);
+    check_no_input("--preview", options.output.preview, picture);
   }
   if (options.keep_rows.has_value() == !options.mask.empty())
     throw CLI::ValidationError("either --keep-rows or --mask says what to keep");

@@ -19,6 +19,7 @@
 #include "cli/progress.h"
 #include "combiner/dataset.h"
 #include "combiner/error.h"
+#include "combiner/instruction_set.h"
 #include "combiner/likelihood.h"
 #include "likelihood/surprise_folder.h"
 #include "weights/weights_file.h"
@@ -60,6 +61,7 @@ void print_json(const std::string& model, const EvalOptions& options,
       {"images", likelihood.images.size()},
       {"images_per_second", likelihood.images_per_second},
       {"precision", name(options.precision)},
+      {"instructions", instructions_in_use()},
       {"threads", options.threads},
       {"model", model},
       {"data", options.images.data},
@@ -78,9 +80,10 @@ void print_table(const EvalOptions& options, const Likelihood& likelihood) {
       "  green    {:.4f}\n"
       "  blue     {:.4f}\n"
       "images     {}\n"
-      "images/s   {:.4g}  ({}, {} threads)\n",
+      "images/s   {:.4g}  ({}, {} thread{}; {})\n",
       red, green, blue, likelihood.images.size(), likelihood.images_per_second,
-      name(options.precision), options.threads);
+      name(options.precision), options.threads, options.threads == 1 ? "" : "s",
+      instructions_in_use());
 }
 
 // Throws CLI::ValidationError if the maps would become part of the data or replace it.

@@ -47,13 +47,8 @@ void check_output(const NearestCommandOptions& options) {
   if (!CLI::detail::to_lower(options.output).ends_with(".png"))
     throw CLI::ValidationError("--output", fmt::format("{} doesn't end in .png", options.output));
   for (const std::string& picture : options.pictures)
-    if (lies_in(options.output, picture))
-      throw CLI::ValidationError(
-          "--output",
-          fmt::format("{} is one of the pictures; write to another file", options.output));
-  if (lies_in(options.output, options.images.data))
-    throw CLI::ValidationError("--output", fmt::format("{} is part of --data {}; write elsewhere",
-                                                       options.output, options.images.data));
+    check_no_input("--output", options.output, picture);
+  check_no_input("--output", options.output, options.images.data);
 }
 
 // Reads the pictures. Throws Error if they are not of one size.

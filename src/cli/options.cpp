@@ -149,14 +149,6 @@ void add_threads_option(CLI::App& command, int& threads) {
       ->check(CLI::Range(1, kMaxThreads));
 }
 
-void check_not_overwritten(const std::string& input, const char* option,
-                           const std::string& output) {
-  std::error_code ignored;  // a file that does not exist is no other file
-  if (std::filesystem::equivalent(input, output, ignored))
-    throw CLI::ValidationError(option,
-                               fmt::format("{} is an input, which it would overwrite", output));
-}
-
 std::filesystem::path scratch_folder() {
   const char* const folder = std::getenv("TMPDIR");
   return folder != nullptr && *folder != '\0' ? folder : "/var/tmp";

@@ -54,9 +54,6 @@ std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageSh
 // --threads N, 1 to 1024. The default is the number of threads that the process may run at once.
 void add_threads_option(CLI::App& command, int& threads);
 
-// Throws CLI::ValidationError if `output`, the argument of `option`, is the file `input`.
-void check_not_overwritten(const std::string& input, const char* option, const std::string& output);
-
 // Folder for large temporary files: $TMPDIR or, without it, /var/tmp. Unlike /tmp, /var/tmp is
 // never held in memory.
 std::filesystem::path scratch_folder();

@@ -1,6 +1,8 @@
 #include "cli/paths.h"
 
-#include <algorithm>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
 #include <system_error>
 
 namespace combiner {
@@ -13,6 +15,13 @@ bool lies_in(const fs::path& path, const fs::path& folder) {
     if (fs::equivalent(outer, folder, ignored)) return true;
     if (outer == outer.parent_path()) return false;
   }
+}
+
+void check_no_input(const char* option, const std::string& output, const std::string& input) {
+  if (output.empty() || !lies_in(output, input)) return;
+  throw CLI::ValidationError(option,
+                             fmt::format("{} is {}{}, which is read; write elsewhere", output,
+                                         fs::is_directory(input) ? "in " : "", input));
 }
 
 }  // namespace combiner

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace combiner {
 
 // Whether `path`, which need not exist, is `folder` or lies in it, at any depth. Follows links.
 // `folder` may also be a file; then only the file itself lies in it.
 bool lies_in(const std::filesystem::path& path, const std::filesystem::path& folder);
+
+// Throws CLI::ValidationError if `output`, the argument of `option`, is or lies in `input`, a file
+// or a folder that the command reads. An empty output is none.
+void check_no_input(const char* option, const std::string& output, const std::string& input);
 
 }  // namespace combiner

@@ -15,6 +15,7 @@
 #include "cli/drawing_options.h"
 #include "cli/drawn_pictures.h"
 #include "cli/options.h"
+#include "cli/paths.h"
 #include "cli/recipe.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -101,8 +102,8 @@ void complete(const CLI::App& command, SampleCommandOptions& options) {
   if (options.json && options.output.to_stdout())
     throw CLI::ValidationError("--json and --output - both write to standard output");
   if (!options.like.empty()) {
-    check_not_overwritten(options.like, "--output", options.output.output);
-    check_not_overwritten(options.like, "--preview", options.output.preview);
+    check_no_input("--output", options.output.output, options.like);
+    check_no_input("--preview", options.output.preview, options.like);
     take_recipe(command, options);
   }
   check_drawing_options(options.drawing);

@@ -148,8 +148,9 @@ TEST_CASE("complete: what can't be completed is refused and nothing is written")
   refused({"-o", sheet, "--keep-rows", "3"}, 1, "nothing to draw");
   refused({"-o", sheet, "--keep-rows", "1", large}, 1, "large.png: is 12x6 pixels; expected 6x3");
   refused({"-o", sheet, "--keep-rows", "1", "absent.png"}, 1, "absent.png: ");
-  refused({"-o", pictures.paths[1], "--keep-rows", "1"}, 2, "is an input");
-  refused({"-o", sheet, "--preview", pictures.paths[0], "--keep-rows", "1"}, 2, "is an input");
+  refused({"-o", pictures.paths[1], "--keep-rows", "1"}, 2, "which is read; write elsewhere");
+  refused({"-o", sheet, "--preview", pictures.paths[0], "--keep-rows", "1"}, 2,
+          "which is read; write elsewhere");
   refused({"-o", sheet, "--keep-rows", "1", "-n", "0"}, 2, "0 is not a whole number");
   CHECK(read_image(pictures.paths[1]) == pictures.images[1]);
   CHECK(pictures.complete({"-o", sheet, "--keep-rows", "1", "--resize", large}).exit_code == 0);

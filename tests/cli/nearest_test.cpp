@@ -99,13 +99,15 @@ TEST_CASE("nearest: an output that would replace or join an input is refused") {
     CHECK_THAT(result.err, contains(complaint));
   };
   const std::string before = read_text(c.copy);
-  refused({c.other, c.copy, "--data", c.data, "-o", c.copy}, "is one of the pictures");
+  refused({c.other, c.copy, "--data", c.data, "-o", c.copy}, "which is read; write elsewhere");
   const std::string link = (c.folder / "link.png").string();
   fs::create_symlink(c.copy, link);
-  refused({c.copy, "--data", c.data, "-o", link}, "is one of the pictures");
-  refused({c.other, "--data", c.copy, "-o", c.copy}, "is part of --data");
-  refused({c.copy, "--data", c.data, "-o", c.data + "/train/0.png"}, "is part of --data");
-  refused({c.copy, "--data", c.data, "-o", c.data + "/../data/new.png"}, "is part of --data");
+  refused({c.copy, "--data", c.data, "-o", link}, "which is read; write elsewhere");
+  refused({c.other, "--data", c.copy, "-o", c.copy}, "which is read; write elsewhere");
+  refused({c.copy, "--data", c.data, "-o", c.data + "/train/0.png"},
+          "which is read; write elsewhere");
+  refused({c.copy, "--data", c.data, "-o", c.data + "/../data/new.png"},
+          "which is read; write elsewhere");
   refused({c.copy, "--data", c.data, "-o", "sheet.jpg"}, "doesn't end in .png");
   refused({c.copy}, "--data is required");
   refused({"--data", c.data}, "IMAGE is required");

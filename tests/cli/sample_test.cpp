@@ -580,7 +580,7 @@ TEST_CASE("sample: --like says what differs") {
       const ProgramResult result =
           run_combiner({"sample", "--like", sheet, option, (folder / "./sheet.png").string()});
       CHECK(result.exit_code == 2);
-      CHECK_THAT(result.err, contains("is an input, which it would overwrite"));
+      CHECK_THAT(result.err, contains("which is read; write elsewhere"));
     }
     CHECK(files_of(folder.path()).at("sheet.png") == before);
   }

@@ -57,7 +57,7 @@ TEST_CASE("completion: an image of the model, cut off anywhere, is completed to 
   const Tokens tokens = GENERATE(Tokens::pixel, Tokens::subpixel);
   const Attention attention = GENERATE(from_range(std::begin(kAttentions), std::end(kAttentions)));
   const Model model = model_of(small_model(tokens, attention), precision);
-  SampleOptions options{.count = 3, .first_index = 2, .seed = 5, .batch = 2, .threads = 2};
+  SampleOptions options{.count = 3, .first_index = 2, .seed = 5, .batch = 2};
   const Images samples = drawn(model, options);
   for (int rows = 0; rows < kHeight; ++rows)
     for (int64_t v = 0; v < options.count; ++v) {
