@@ -38,8 +38,10 @@ void make_folder(const fs::path& folder) {
     throw Error(fmt::format("{}: can't make the folder: {}", folder.string(), error.message()));
 }
 
-void write_to_stdout(std::span<const std::byte> bytes) {
-  std::fwrite(bytes.data(), 1, bytes.size(), stdout);  // the program checks when it flushes
+void write_file(const fs::path& path, std::span<const std::byte> bytes) {
+  OutputFile file(path);
+  file.write(bytes);
+  file.commit();
 }
 
 }  // namespace
@@ -137,7 +139,7 @@ SampleEvents DrawnPictures::events() {
       std::ranges::copy(pixels, places_[plan_.place(index)].pixels.begin() +
                                     static_cast<std::ptrdiff_t>(row) * std::ssize(pixels));
     seldom_.run([this] {
-      if (!options_.preview.empty()) preview(PngEffort::fast);
+      if (!options_.preview.empty()) preview();
       if (options_.show) show();
     });
     update_progress();
@@ -156,7 +158,7 @@ void DrawnPictures::finish(bool finished) {
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   if (options_.show) show();
   progress_.clear();
-  if (!options_.preview.empty()) preview(PngEffort::small);
+  if (!options_.preview.empty() && options_.to_folder()) preview();
   const std::string done =
       fmt::format("interrupted: {} of {} images are ", images_done_, plan_.count);
   if (options_.to_folder()) {
@@ -165,10 +167,12 @@ void DrawnPictures::finish(bool finished) {
   }
   if (!finished && rows_done_ == 0) throw Error("interrupted: no sheet is written");
   sheet_ = layout(plan_.recipe.sheet.scale);
+  const std::vector<std::byte> png = encode_png(sheet_, texts(plan_.recipe, finished));
+  if (!options_.preview.empty()) write_file(options_.preview, png);
   if (options_.to_stdout())
-    write_to_stdout(encode_png(sheet_, texts(plan_.recipe, finished)));
+    std::fwrite(png.data(), 1, png.size(), stdout);  // the program checks when it flushes
   else
-    write_png(options_.output, sheet_, texts(plan_.recipe, finished));
+    write_file(options_.output, png);
   if (!finished) throw Error(done + "finished on " + options_.output);
 }
 
@@ -186,9 +190,9 @@ std::vector<PngText> DrawnPictures::texts(Recipe recipe, bool finished) const {
   return options_.no_metadata ? std::vector<PngText>() : recipe_texts(recipe);
 }
 
-void DrawnPictures::preview(PngEffort effort) {
+void DrawnPictures::preview() {
   write_png(options_.preview, layout(plan_.recipe.sheet.scale),
-            texts(plan_.recipe, images_done_ == plan_.count), effort);
+            texts(plan_.recipe, images_done_ == plan_.count));
 }
 
 // Draws over what was shown before.

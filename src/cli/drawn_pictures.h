@@ -80,7 +80,7 @@ class DrawnPictures {
  private:
   Image layout(int scale) const;
   std::vector<PngText> texts(Recipe recipe, bool finished) const;
-  void preview(PngEffort effort);
+  void preview();
   void show();
   void update_progress();
 

@@ -19,12 +19,9 @@ struct PngText {
   bool operator==(const PngText&) const = default;
 };
 
-enum class PngEffort { small, fast };  // a small file, or one that is made quickly
-
 // Returns the bytes of a PNG file. Throws Error if the image is too large, and
 // std::invalid_argument if the number of pixels does not match the image's size.
-std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> texts = {},
-                                  PngEffort effort = PngEffort::small);
+std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> texts = {});
 
 // Whether the file begins as a PNG does. False if it can't be read.
 bool is_png(const std::filesystem::path& path);
