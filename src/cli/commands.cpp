@@ -8,7 +8,7 @@ std::vector<Command> commands() {
       {"complete", "Keep the upper rows of pictures and draw the rest", complete_command},
       {"completion", "Print a script that lets a shell complete command lines", completion_command},
       {"eval", "Measure a model's bits/dim on images", eval_command},
-      {"info", "Describe a model, or how a picture was drawn", info_command},
+      {"info", "Describe a model, or how a picture was made", info_command},
       {"nearest", "Find the training images nearest to pictures: whether a model copies",
        nearest_command},
       {"quantize", "Make a model's weights smaller, and measure what that changes",

@@ -70,7 +70,7 @@ Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path
 Recipe drawing_recipe(const char* command, const std::filesystem::path& path,
                       const DrawingOptions& options) {
   const SampleOptions& sampling = options.sampling;
-  return {.program = "combiner " COMBINER_VERSION,
+  return {.program = program_name(),
           .command = command,
           .model = path.filename().string(),
           .sha256 = sha256_of_file(path),

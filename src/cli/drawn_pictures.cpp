@@ -10,6 +10,7 @@
 #include "base/output_file.h"
 #include "cli/half_blocks.h"
 #include "cli/interrupt.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 #include "combiner/error.h"
 #include "image/contact_sheet.h"
@@ -69,8 +70,7 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
       ->type_name("FILE.png");
   command.add_flag("--show", options.show,
                    "Show what is drawn so far on a terminal with 24-bit colours");
-  command.add_flag("--no-metadata", options.no_metadata,
-                   "Leave out of the files what they were drawn with");
+  add_no_metadata_option(command, options.no_metadata);
 }
 
 void check_output_options(const OutputOptions& options, int64_t count) {
@@ -187,7 +187,7 @@ Image DrawnPictures::layout(int scale) const {
 
 std::vector<PngText> DrawnPictures::texts(Recipe recipe, bool finished) const {
   recipe.unfinished = !finished;
-  return options_.no_metadata ? std::vector<PngText>() : recipe_texts(recipe);
+  return options_.no_metadata ? std::vector<PngText>() : made_by_texts(to_json(recipe));
 }
 
 void DrawnPictures::preview() {

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "base/output_file.h"
 #include "cli/commands.h"
@@ -17,6 +18,8 @@
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
+#include "cli/recipe.h"
+#include "cli/sha256.h"
 #include "combiner/dataset.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -33,6 +36,7 @@ struct EvalOptions {
   Precision precision = Precision::f32;
   int threads = 1;
   bool json = false;
+  bool no_metadata = false;
 };
 
 // Quotes a CSV field, which may contain commas, quotes and newlines.
@@ -101,6 +105,28 @@ void check_maps(const EvalOptions& options) {
                               options.maps, options.images.data));
 }
 
+// What the maps say of how they were made. `images` must outlive the result.
+SurpriseFolder::Texts texts_of_maps(const std::string& model, const EvalOptions& options,
+                                    const Dataset& images) {
+  if (options.no_metadata) return [](std::optional<int64_t>) { return std::vector<PngText>(); };
+  const nlohmann::ordered_json all = {
+      {"program", program_name()},
+      {"command", "eval"},
+      {"model", std::filesystem::path(model).filename().string()},
+      {"sha256", sha256_of_file(model)},
+      {"precision", name(options.precision)},
+      {"kernels", kernels_in_use(options.precision)},
+  };
+  return [all, &images](std::optional<int64_t> index) {
+    nlohmann::ordered_json one = all;
+    if (index) {
+      one["index"] = *index;
+      one["image"] = images.describe(*index);
+    }
+    return made_by_texts(one);
+  };
+}
+
 void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string path = find_model(options.model).string();
@@ -113,7 +139,8 @@ void run(const EvalOptions& options) {
   std::optional<SurpriseFolder> maps;
   OnNats on_nats;
   if (!options.maps.empty()) {
-    maps.emplace(options.maps, images->width(), images->height());
+    maps.emplace(options.maps, images->width(), images->height(),
+                 texts_of_maps(path, options, *images));
     on_nats = [&](int64_t index, std::span<const uint8_t> pixels, std::span<const float> nats) {
       maps->write(index, pixels, nats);
     };
@@ -161,6 +188,7 @@ std::function<void()> eval_command(CLI::App& command) {
           "Also write to this folder, for each image, a map of its bits per pixel (PNG) and "
           "the bits of its sub-pixels (npy)")
       ->type_name("DIR");
+  add_no_metadata_option(command, options->no_metadata);
   command.parse_complete_callback([options] { check_maps(*options); });
   return [options] { run(*options); };
 }

@@ -1,4 +1,4 @@
-// combiner info: describes the contents of a weights file, or how a picture was drawn.
+// combiner info: describes the contents of a weights file, or how a picture was made.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -122,32 +122,17 @@ void print_table(const Info& info) {
   fmt::print("config       {}\n", to_json(config));
 }
 
-void print_table(const std::string& path, const Recipe& recipe) {
-  fmt::print("file         {}\n", path);
-  fmt::print("drawn by     {}, {}{}\n", recipe.program, recipe.command,
-             recipe.unfinished ? "; not finished" : "");
-  fmt::print("model        {}\n", recipe.model);
-  fmt::print("sha256       {}\n", recipe.sha256);
-  if (!recipe.pictures.empty())
-    fmt::print("keeps        {} rows of {}\n", recipe.keep_rows, fmt::join(recipe.pictures, ", "));
-  fmt::print("seed         {}\n", recipe.seed);
-  fmt::print("first image  {}\n", recipe.first);
-  fmt::print("images       {}{}\n", recipe.count, recipe.pictures.size() > 1 ? " of each" : "");
-  fmt::print("temperature  {}\n", recipe.choice.temperature);
-  fmt::print("top-k        {}\n", recipe.choice.top_k);
-  fmt::print("top-p        {}\n", recipe.choice.top_p);
-  fmt::print("precision    {}\n", name(recipe.precision));
-  fmt::print("kernels      {}\n", recipe.kernels);
-  fmt::print("sheet        {}x{}, scale {}\n", recipe.sheet.rows, recipe.sheet.columns,
-             recipe.sheet.scale);
-}
-
 void describe_picture(const std::string& path, bool json) {
-  const Recipe recipe = read_recipe(path);
-  if (json)
-    fmt::print("{}\n", to_json(recipe).dump(2, ' ', false, Json::error_handler_t::replace));
-  else
-    print_table(path, recipe);
+  const Json made_by = read_made_by(path);
+  if (json) {
+    fmt::print("{}\n", made_by.dump(2, ' ', false, Json::error_handler_t::replace));
+    return;
+  }
+  fmt::print("{:<12} {}\n", "file", path);
+  for (const auto& [key, value] : made_by.items())
+    fmt::print("{:<12} {}\n", key,
+               value.is_string() ? value.get<std::string>()
+                                 : value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 void describe_model(const std::string& path, bool json) {
@@ -166,7 +151,7 @@ std::function<void()> info_command(CLI::App& command) {
   CLI::Option* const model = add_model_option(command, options->model);
   command
       .add_option("file", options->file,
-                  "A weights file, or a PNG file that combiner drew [the shipped model]")
+                  "A weights file, or a PNG file that combiner made [the shipped model]")
       ->type_name("FILE")
       ->excludes(model);
   command.add_flag("--json", options->json, "Print JSON");

@@ -20,6 +20,7 @@
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
+#include "cli/recipe.h"
 #include "combiner/error.h"
 #include "image/compose.h"
 #include "image/read_image.h"
@@ -40,6 +41,7 @@ struct NearestCommandOptions {
   std::optional<int> scale;
   NearestOptions search;
   bool json = false;
+  bool no_metadata = false;
 };
 
 // Throws CLI::ValidationError if the output would replace an input or become one.
@@ -127,6 +129,18 @@ void print_json(const NearestCommandOptions& options, const NearestImages& neare
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+// What the sheet says of how it was made.
+std::vector<PngText> texts_of(const NearestCommandOptions& options,
+                              const std::vector<std::string>& names) {
+  if (options.no_metadata) return {};
+  return made_by_texts({{"program", program_name()},
+                        {"command", "nearest"},
+                        {"pictures", names},
+                        {"data", fs::path(options.images.data).filename().string()},
+                        {"split", name(options.images.split)},
+                        {"neighbours", options.search.count}});
+}
+
 void run(NearestCommandOptions options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   options.search.limit = options.images.limit;
@@ -151,7 +165,8 @@ void run(NearestCommandOptions options) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.clear();
 
-  write_png(options.output, nearest_sheet(pictures, names, nearest, *images, scale));
+  write_png(options.output, nearest_sheet(pictures, names, nearest, *images, scale),
+            texts_of(options, names));
   const double images_per_second = static_cast<double>(nearest.searched) / seconds.count();
   if (options.json) {
     print_json(options, nearest, *images, images_per_second);
@@ -190,6 +205,7 @@ std::function<void()> nearest_command(CLI::App& command) {
                   fmt::format("The sheet's magnification [to {} pixels or more]", kShownSide))
       ->type_name("S")
       ->check(CLI::Range(1, 64));
+  add_no_metadata_option(command, options->no_metadata);
   add_threads_option(command, options->search.threads);
   command.add_flag("--json", options->json, "Print JSON");
   command.parse_complete_callback([options] { check_output(*options); });

@@ -132,6 +132,10 @@ std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageSh
                       {options.split, shape.width, shape.height, options.resize, scratch_folder()});
 }
 
+void add_no_metadata_option(CLI::App& command, bool& no_metadata) {
+  command.add_flag("--no-metadata", no_metadata, "Leave out of the PNG files how they were made");
+}
+
 void add_threads_option(CLI::App& command, int& threads) {
   const int usable = std::min(usable_threads(), kMaxThreads);
   threads = usable;

@@ -51,6 +51,9 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options,
                                 Split default_split = Split::test);
 std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape);
 
+// --no-metadata, of subcommands that make pictures.
+void add_no_metadata_option(CLI::App& command, bool& no_metadata);
+
 // --threads N, 1 to 1024. The default is the number of threads that the process may run at once.
 void add_threads_option(CLI::App& command, int& threads);
 

@@ -15,6 +15,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kKeyword = "combiner";
 
+Error malformed(const std::filesystem::path& path, const char* reason) {
+  return Error(
+      fmt::format("{}: what it says of how it was made is malformed: {}", path.string(), reason));
+}
+
 int64_t whole_number(const Json& json, const char* key, int64_t least, int64_t most) {
   const Json& value = json.at(key);
   // JSON's numbers above 2^63 - 1 are unsigned, and would wrap around.
@@ -98,32 +103,38 @@ Json to_json(const Recipe& recipe) {
   return json;
 }
 
-std::vector<PngText> recipe_texts(const Recipe& recipe) {
+std::vector<PngText> made_by_texts(const Json& made_by) {
   // PNG's plain text is not UTF-8, so what is not ASCII in names is escaped.
   constexpr int kOnOneLine = -1;
-  return {{"Software", recipe.program},
-          {kKeyword, to_json(recipe).dump(kOnOneLine, ' ', true, Json::error_handler_t::replace)}};
+  return {{"Software", made_by.at("program")},
+          {kKeyword, made_by.dump(kOnOneLine, ' ', true, Json::error_handler_t::replace)}};
 }
 
-Recipe read_recipe(const std::filesystem::path& path) {
+Json read_made_by(const std::filesystem::path& path) {
   const std::vector<PngText> texts = read_png_texts(path);
   const auto found = std::ranges::find(texts, kKeyword, &PngText::keyword);
   if (found == texts.end())
     throw Error(
-        fmt::format("{}: does not say how it was drawn; combiner writes that into a PNG "
+        fmt::format("{}: does not say how it was made; combiner writes that into a PNG "
                     "unless it is given --no-metadata",
                     path.string()));
-  const auto malformed = [&](const char* reason) {
-    return Error(
-        fmt::format("{}: the text of combiner in it is malformed: {}", path.string(), reason));
-  };
+  constexpr auto kNoExceptions = false;
+  Json json = Json::parse(found->text, nullptr, kNoExceptions);
+  if (!json.is_object()) throw malformed(path, "it is not a JSON object");
+  return json;
+}
+
+Recipe read_recipe(const std::filesystem::path& path) {
+  const Json json = read_made_by(path);
   try {
-    return from_json(Json::parse(found->text));
+    return from_json(json);
   } catch (const Json::exception& error) {
-    throw malformed(error.what());
+    throw malformed(path, error.what());
   } catch (const Error& error) {
-    throw malformed(error.what());
+    throw malformed(path, error.what());
   }
 }
+
+std::string program_name() { return "combiner " COMBINER_VERSION; }
 
 }  // namespace combiner

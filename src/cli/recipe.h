@@ -1,4 +1,4 @@
-// What made a picture: enough to draw it again. PNG files carry it.
+// What made a picture. PNG files carry it, as JSON: for drawn images enough to draw them again.
 #pragma once
 
 #include <cstdint>
@@ -45,11 +45,17 @@ struct Recipe {
 
 nlohmann::ordered_json to_json(const Recipe& recipe);
 
-// The text chunks of a picture with this recipe.
-std::vector<PngText> recipe_texts(const Recipe& recipe);
+// The text chunks of a picture that was made as this JSON object says. It has the item "program".
+std::vector<PngText> made_by_texts(const nlohmann::ordered_json& made_by);
+// Reads that object from a PNG file. Throws Error if the file is not a readable PNG or carries
+// none.
+nlohmann::ordered_json read_made_by(const std::filesystem::path& path);
 
-// Reads the recipe from a PNG file. Throws Error if the file is not a readable PNG, carries no
-// recipe or a malformed one.
+// Reads the recipe from a PNG file. Throws Error if read_made_by does, or if what the file carries
+// is not a recipe.
 Recipe read_recipe(const std::filesystem::path& path);
+
+// The name and version of this program.
+std::string program_name();
 
 }  // namespace combiner

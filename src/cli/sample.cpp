@@ -68,10 +68,11 @@ Grid nearly_square(int64_t places) {
 
 // Takes what the command line leaves open from the file named by --like.
 void take_recipe(const CLI::App& command, SampleCommandOptions& options) {
-  const Recipe recipe = read_recipe(options.like);
-  if (recipe.command != "sample")
+  const std::string made_by = read_made_by(options.like).value("command", "");
+  if (made_by != "sample")
     throw Error(fmt::format("{}: was made by combiner {}; combiner info {} shows how", options.like,
-                            recipe.command, options.like));
+                            made_by, options.like));
+  const Recipe recipe = read_recipe(options.like);
   const auto open = [&](const char* option) { return command.count(option) == 0; };
   ChoiceOptions& choice = options.drawing.sampling.choice;
   if (open("--seed")) options.drawing.seed = recipe.seed;

@@ -46,8 +46,8 @@ Image row_of(std::span<const ImageLikelihood> evaluated, const std::string& head
 
 }  // namespace
 
-SurpriseFolder::SurpriseFolder(std::filesystem::path path, int width, int height)
-    : path_(std::move(path)), width_(width), height_(height) {
+SurpriseFolder::SurpriseFolder(std::filesystem::path path, int width, int height, Texts texts)
+    : path_(std::move(path)), width_(width), height_(height), texts_(std::move(texts)) {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
   if (error)
@@ -60,7 +60,7 @@ void SurpriseFolder::write(int64_t index, std::span<const uint8_t> pixels,
   std::vector<float> bits(nats.begin(), nats.end());
   for (float& value : bits) value /= std::numbers::ln2_v<float>;
   write_png(file(index, "png"),
-            surprise_map({width_, height_, {pixels.begin(), pixels.end()}}, bits));
+            surprise_map({width_, height_, {pixels.begin(), pixels.end()}}, bits), texts_(index));
   OutputFile numbers(file(index, "npy"));
   numbers.write(make_npy_header("<f4", std::array<int64_t, 3>{height_, width_, kChannels}));
   numbers.write(std::as_bytes(std::span(bits)));
@@ -76,9 +76,9 @@ void SurpriseFolder::write_extremes(const Likelihood& likelihood, const Dataset&
   const auto shown = static_cast<size_t>(std::clamp<int64_t>(count / 2, 1, kMostExtremes));
   const std::span least = std::span(sorted).first(shown);
   std::vector<ImageLikelihood> most(sorted.rbegin(), sorted.rbegin() + static_cast<int64_t>(shown));
-  write_png(path_ / "extremes.png", stacked(std::array{row_of(most, "most surprising", images),
-                                                       row_of(least, "least surprising", images)},
-                                            0));
+  const std::array rows = {row_of(most, "most surprising", images),
+                           row_of(least, "least surprising", images)};
+  write_png(path_ / "extremes.png", stacked(rows, 0), texts_(std::nullopt));
 }
 
 std::filesystem::path SurpriseFolder::file(int64_t index, const char* extension) const {

@@ -3,19 +3,26 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "combiner/dataset.h"
 #include "combiner/likelihood.h"
+#include "image/png.h"
 
 namespace combiner {
 
 // Each file appears as a whole or not at all. Everything throws Error if a file can't be written.
 class SurpriseFolder {
  public:
+  // The text that the PNG of an image carries or, without an index, extremes.png.
+  using Texts = std::function<std::vector<PngText>(std::optional<int64_t> index)>;
+
   // Makes the folder for images of this size, unless it is there. Throws Error if it can't be made
-  // or written to.
-  SurpriseFolder(std::filesystem::path path, int width, int height);
+  // or written to. `texts` must be thread-safe.
+  SurpriseFolder(std::filesystem::path path, int width, int height, Texts texts);
 
   // Writes image `index` beside its map (surprise_map) to 00007.png, and the bits (-log2 p) of each
   // sub-pixel, float32 [height, width, 3], to 00007.npy. Takes what evaluate() hands to OnNats.
@@ -31,6 +38,7 @@ class SurpriseFolder {
 
   std::filesystem::path path_;
   int width_, height_;
+  Texts texts_;
 };
 
 }  // namespace combiner

@@ -263,6 +263,9 @@ TEST_CASE("eval: maps hold each sub-pixel's bits, and change no figure") {
   arguments.insert(arguments.end(), {"--maps", maps.string()});
   CHECK(figures() == without);
 
+  CHECK_THAT(run_combiner({"info", (maps / "00000.png").string()}).out,
+             contains("command      eval\n") && contains("index        0\n"));
+
   const auto count = static_cast<size_t>(std::distance(fs::directory_iterator(golden.data), {}));
   const std::vector<std::string> rows = lines_of(text_of(csv));
   REQUIRE(rows.size() == count + 1);

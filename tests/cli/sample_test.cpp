@@ -421,7 +421,7 @@ TEST_CASE("sample: an interrupt leaves a sheet of what is drawn") {
   for (int x = 2; x < 34; ++x) coloured = coloured || pixel(x, 2) != 224;
   CHECK(coloured);
   CHECK(pixel(2 + 34 * 7, 2 + 34 * 31) == 224);
-  CHECK_THAT(run_combiner({"info", sheet}).out, contains("not finished"));
+  CHECK_THAT(run_combiner({"info", sheet}).out, contains("unfinished   true"));
 }
 
 TEST_CASE("sample: - is standard output") {
@@ -565,10 +565,10 @@ TEST_CASE("sample: --like says what differs") {
   }
   SECTION("nothing to be like") {
     write_png(sheet, {1, 1, {1, 2, 3}});
-    CHECK_THAT(like({}).err, contains("does not say how it was drawn"));
+    CHECK_THAT(like({}).err, contains("does not say how it was made"));
     CHECK(run_sample({"-n", "1", "--no-metadata", "-o", sheet}).exit_code == 0);
     CHECK(read_png_texts(sheet).empty());
-    CHECK_THAT(like({}).err, contains("does not say how it was drawn"));
+    CHECK_THAT(like({}).err, contains("does not say how it was made"));
     std::ofstream(sheet) << "text";
     CHECK_THAT(like({}).err, contains("is not a PNG file"));
     fs::remove(sheet);
@@ -598,7 +598,7 @@ TEST_CASE("sample: --like refuses what no run of combiner can have written") {
     CHECK(result.exit_code == 1);
     return result.err;
   };
-  CHECK_THAT(error(""), contains("the text of combiner in it is malformed"));
+  CHECK_THAT(error(""), contains("what it says of how it was made is malformed"));
   CHECK_THAT(error("[1]"), contains("malformed"));
   CHECK_THAT(error(std::string(100000, '[')), contains("malformed"));
   const auto field = [&](const std::string& key, const nlohmann::json& value) {

@@ -39,9 +39,11 @@ std::vector<int> levels_in(const Image& sheet, int row) {
   return found;
 }
 
+std::vector<PngText> no_texts(std::optional<int64_t>) { return {}; }
+
 TEST_CASE("surprise folder: extremes are the images with the most and the fewest bits/dim") {
   const TempFolder folder;
-  const SurpriseFolder maps(folder.path(), 1, 1);
+  const SurpriseFolder maps(folder.path(), 1, 1, no_texts);
   const auto rows = [&](int count) {
     maps.write_extremes(shuffled(count), levels(count));
     const Image sheet = read_image(folder / "extremes.png");
@@ -60,14 +62,14 @@ TEST_CASE("surprise folder: extremes are the images with the most and the fewest
 
 TEST_CASE("surprise folder: without images there are no extremes") {
   const TempFolder folder;
-  const SurpriseFolder maps(folder / "a/b", 1, 1);
+  const SurpriseFolder maps(folder / "a/b", 1, 1, no_texts);
   maps.write_extremes({}, levels(1));
   CHECK(fs::is_empty(folder / "a/b"));
 }
 
 TEST_CASE("surprise folder: names have five digits or more") {
   const TempFolder folder;
-  const SurpriseFolder maps(folder.path(), 1, 1);
+  const SurpriseFolder maps(folder.path(), 1, 1, no_texts);
   const std::vector<uint8_t> pixels = {1, 2, 3};
   const std::vector<float> nats = {1, 2, 3};
   for (const int64_t index : {7, 1234567}) maps.write(index, pixels, nats);
@@ -76,8 +78,8 @@ TEST_CASE("surprise folder: names have five digits or more") {
 }
 
 TEST_CASE("surprise folder: one that can't be made is an Error") {
-  CHECK_THAT(error_of([] { SurpriseFolder("/dev/null", 1, 1); }), contains("/dev/null"));
-  CHECK_THAT(error_of([] { SurpriseFolder("/dev/null/maps", 1, 1); }),
+  CHECK_THAT(error_of([] { SurpriseFolder("/dev/null", 1, 1, no_texts); }), contains("/dev/null"));
+  CHECK_THAT(error_of([] { SurpriseFolder("/dev/null/maps", 1, 1, no_texts); }),
              contains("can't make the folder"));
 }
 
