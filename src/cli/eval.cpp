@@ -121,7 +121,7 @@ SurpriseFolder::Texts texts_of_maps(const std::string& model, const EvalOptions&
     nlohmann::ordered_json one = all;
     if (index) {
       one["index"] = *index;
-      one["image"] = images.describe(*index);
+      one["image"] = std::filesystem::path(images.describe(*index)).filename().string();
     }
     return made_by_texts(one);
   };
