@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kDefaultVariations = 4;
+constexpr int64_t kMostVariations = 1 << 20;
 // Beside the variations of a picture, the sheet shows the picture and its kept part.
 constexpr int64_t kShownBeside = 2;
 
@@ -37,25 +39,26 @@ struct CompleteOptions {
   std::optional<int> keep_rows;
   std::string mask;
   bool resize = false;
+  bool json = false;
 };
 
-int64_t pictures_to_draw(const CompleteOptions& options) {
-  return std::ssize(options.pictures) * options.drawing.sampling.count;
-}
-
 // Throws CLI::ValidationError if the options are invalid.
-void check(const CompleteOptions& options) {
-  for (const std::string& picture : options.pictures) {
-    check_no_input("--output", options.output.output, picture);
-    check_no_input("--preview", options.output.preview, picture);
+void check(CompleteOptions& options) {
+  check_output_options(options.output);
+  std::vector<std::string> inputs = options.pictures;
+  if (!options.mask.empty()) inputs.push_back(options.mask);
+  for (const std::string& input : inputs) {
+    check_no_input("--output", options.output.output, input);
+    check_no_input("--preview", options.output.preview, input);
   }
   if (options.keep_rows.has_value() == !options.mask.empty())
     throw CLI::ValidationError("either --keep-rows or --mask says what to keep");
-  if (options.output.to_folder() && options.output.scale)
+  if (options.output.destination == Destination::folder && options.output.scale)
     throw CLI::ValidationError(
         fmt::format("--scale is for a sheet; {} is a folder", options.output.output));
+  if (options.json && options.output.destination == Destination::standard_output)
+    throw CLI::ValidationError("--json and --output - both write to standard output");
   check_drawing_options(options.drawing);
-  check_output_options(options.output, pictures_to_draw(options));
 }
 
 // Reads a picture of the model's size.
@@ -69,19 +72,23 @@ Image read_picture(const std::string& path, const ImageShape& shape, bool resize
                   path, image.width, image.height, shape.width, shape.height));
 }
 
-// The number of whole upper rows that a mask keeps: those that are not black. Throws Error if it
-// keeps anything else.
+// The number of whole upper rows that a mask keeps: those that are black. Throws Error if it keeps
+// anything else.
 int rows_of_mask(const std::string& path, const ImageShape& shape) {
   constexpr const char* kReason =
-      "the model draws from the top, row by row, each pixel from those before it, so only whole "
-      "upper rows can be kept";
-  const Image mask = read_picture(path, shape, false);
+      "what is black is kept, and the model draws from the top, row by row, each pixel from those "
+      "before it, so only whole upper rows can be kept";
+  const Image mask = read_image(path);
+  if (mask.width != shape.width || mask.height != shape.height)
+    throw Error(fmt::format("{}: is {}x{} pixels; expected {}x{}, the model's size", path,
+                            mask.width, mask.height, shape.width, shape.height));
   int rows = 0;
   for (int row = 0; row < shape.height; ++row) {
     int kept = 0;
     for (int column = 0; column < shape.width; ++column) {
-      const auto pixel = size_t{3} * (static_cast<size_t>(row) * shape.width + column);
-      kept += std::any_of(&mask.pixels[pixel], &mask.pixels[pixel] + 3, std::identity());
+      const uint8_t* const pixel =
+          &mask.pixels[size_t{3} * (static_cast<size_t>(row) * shape.width + column)];
+      kept += std::none_of(pixel, pixel + 3, std::identity());
     }
     if (kept != 0 && kept != shape.width)
       throw Error(fmt::format("{}: row {} is kept in part; {}", path, row, kReason));
@@ -91,6 +98,16 @@ int rows_of_mask(const std::string& path, const ImageShape& shape) {
     rows += kept != 0;
   }
   return rows;
+}
+
+void print_json(const CompleteOptions& options, const Recipe& recipe, double images_per_second) {
+  nlohmann::ordered_json json = {{"output", options.output.output}};
+  json.update(to_json(recipe));
+  json.erase("sheet");
+  json["instructions"] = instructions_in_use();
+  json["threads"] = options.drawing.sampling.threads;
+  json["images_per_second"] = images_per_second;
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void run(CompleteOptions options) {
@@ -111,10 +128,11 @@ void run(CompleteOptions options) {
   const int64_t variations = sampling.count;
   const int64_t columns = variations + kShownBeside;
   PicturePlan plan{.shape = shape,
-                   .count = pictures_to_draw(options),
+                   .count = std::ssize(pictures) * variations,
                    .places = pictures.size() * static_cast<size_t>(columns),
                    .recipe = drawing_recipe("complete", path, options.drawing)};
   plan.rows = plan.count * (shape.height - rows);
+  plan.inputs = options.pictures;
   Recipe& recipe = plan.recipe;
   recipe.keep_rows = rows;
   for (const std::string& picture : options.pictures)
@@ -129,10 +147,10 @@ void run(CompleteOptions options) {
     return fmt::format("{:05}-{}-{}.png", picture,
                        fs::path(options.pictures[picture]).stem().string(), index % variations);
   };
-  plan.own_recipe = [=](int64_t index) {
+  plan.own_recipe = [recipe, variations](int64_t index) {
     Recipe own = recipe;
     const int64_t picture = index / variations;
-    own.first = variation_stream(picture, index % variations);
+    own.first = variation_stream(picture, recipe.first + index % variations);
     own.count = 1;
     own.pictures = {recipe.pictures[static_cast<size_t>(picture)]};
     own.sheet = {};
@@ -148,9 +166,11 @@ void run(CompleteOptions options) {
         std::copy_n(pictures[i].pixels.begin(), kept, place->pixels.begin());
     }
   };
+  const Recipe made = recipe;
   DrawnPictures drawn(options.output, std::move(plan));
   drawn.finish(complete(model, pictures, rows, sampling, drawn.events()));
-  fmt::print(options.output.to_stdout() ? stderr : stdout,
+  if (options.json) return print_json(options, made, drawn.images_per_second());
+  fmt::print(options.output.destination == Destination::standard_output ? stderr : stdout,
              "{}: {} of {} rows kept of {} picture{}, {} variation{} of seed {}, {:.3g} images/s "
              "({}; {})\n",
              options.output.output, rows, shape.height, pictures.size(),
@@ -162,22 +182,24 @@ void run(CompleteOptions options) {
 
 std::function<void()> complete_command(CLI::App& command) {
   const auto options = std::make_shared<CompleteOptions>();
-  command.add_option("pictures", options->pictures, "Pictures of the model's size")
-      ->type_name("IMAGE")
+  command.add_option("IMAGE", options->pictures, "Pictures of the model's size")
+      ->type_name("")
       ->required();
   command.add_option("--keep-rows", options->keep_rows, "Keep this many upper rows, bit for bit")
       ->type_name("R")
       ->check(CLI::Range(0, 1 << 20));
   command
       .add_option("--mask", options->mask,
-                  "Keep what is not black in this picture, which must be whole upper rows")
+                  "Keep what is black in this picture, which must be whole upper rows")
       ->type_name("FILE");
+  options->drawing.sampling.count = kDefaultVariations;
   command.add_option("-n,--count", options->drawing.sampling.count, "Variations of each picture")
       ->type_name("N")
-      ->check(at_least_one());
+      ->check(CLI::Range(int64_t{1}, kMostVariations))
+      ->capture_default_str();
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");
-  options->drawing.sampling.count = kDefaultVariations;
+  command.add_flag("--json", options->json, "Print JSON");
   add_drawing_options(command, options->drawing);
   add_output_options(command, options->output);
   command.parse_complete_callback([options] { check(*options); });

@@ -24,6 +24,12 @@ void add_drawing_options(CLI::App& command, DrawingOptions& options) {
           "Image k of a seed is always the same [a random seed, printed]")
       ->type_name("S");
   command
+      .add_option("--first", options.sampling.first_index,
+                  "Index of the first image of the seed that is drawn")
+      ->type_name("K")
+      ->check(CLI::Range(int64_t{0}, kMostImages))
+      ->capture_default_str();
+  command
       .add_option("--temperature", choice.temperature,
                   "Divides the logits; 0 takes the likeliest value of each sub-pixel")
       ->type_name("T")

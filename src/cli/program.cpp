@@ -33,16 +33,6 @@ void occupy_standard_streams() {
   if (descriptor >= 0) ::close(descriptor);
 }
 
-// Buffered output only fails when it is flushed, so the program must flush before it claims
-// success.
-void flush_output() {
-  errno = 0;
-  if (std::fflush(stdout) != 0 || std::ferror(stdout))
-    throw Error(fmt::format(
-        "can't write to standard output: {}",
-        errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
-}
-
 // CLI11 ends parsing with an exception, for --help and --version as well as for errors.
 int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
   if (end.get_exit_code() == 0) {
@@ -111,6 +101,21 @@ int guarded(const std::string& program, const std::function<int()>& run) {
 }
 
 }  // namespace
+
+void flush_output() {
+  errno = 0;
+  if (std::fflush(stdout) != 0 || std::ferror(stdout))
+    throw Error(fmt::format(
+        "can't write to standard output: {}",
+        errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
+}
+
+void write_output(std::span<const std::byte> bytes) {
+  flush_output();
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size()) return flush_output();
+  throw Error(
+      fmt::format("can't write to standard output: {}", std::generic_category().message(errno)));
+}
 
 std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,
                                          std::function<void()>& action) {

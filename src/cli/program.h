@@ -2,8 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace combiner {
@@ -26,5 +28,12 @@ int run_program(const std::vector<Command>& subcommands, int argc, char** argv);
 
 // Runs a program without subcommands. The command's name is the program's name.
 int run_tool(const Command& command, int argc, char** argv);
+
+// Buffered output only fails when it is flushed, so the program must flush before it claims
+// success. Throws Error if what was printed to standard output can't be written.
+void flush_output();
+
+// Writes bytes to standard output. Throws Error if that fails.
+void write_output(std::span<const std::byte> bytes);
 
 }  // namespace combiner

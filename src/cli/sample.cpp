@@ -28,7 +28,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kDefaultCount = 16;
-constexpr int64_t kMostImages = int64_t{1} << 62;  // and indices
 
 struct Grid {
   int rows = 0;
@@ -39,7 +38,7 @@ struct Grid {
 struct SampleCommandOptions {
   DrawingOptions drawing;
   OutputOptions output{.output = "samples.png"};
-  std::optional<int64_t> count, first;
+  std::optional<int64_t> count;
   std::optional<Grid> grid;
   int gap = kSheetGap;
   std::string like;  // a file
@@ -81,10 +80,10 @@ void take_recipe(const CLI::App& command, SampleCommandOptions& options) {
   if (open("--top-p")) choice.top_p = recipe.choice.top_p;
   if (command.get_option("--precision")->as<std::string>() == "auto")
     options.drawing.precision = recipe.precision;
-  if (open("--first")) options.first = recipe.first;
+  if (open("--first")) options.drawing.sampling.first_index = recipe.first;
   if (open("--count") && open("--grid")) {
     options.count = recipe.count;
-    if (!options.output.to_folder()) {
+    if (options.output.destination != Destination::folder) {
       options.grid = {recipe.sheet.rows, recipe.sheet.columns};
       options.gap = recipe.sheet.gap;
       if (open("--scale")) options.output.scale = recipe.sheet.scale;
@@ -95,12 +94,12 @@ void take_recipe(const CLI::App& command, SampleCommandOptions& options) {
 
 // Fills in the options that the command line leaves open. Throws CLI::ValidationError if the
 // options are invalid.
-void complete(const CLI::App& command, SampleCommandOptions& options) {
-  const bool to_folder = options.output.to_folder();
-  if (to_folder && (options.grid || options.output.scale))
+void fill_in(const CLI::App& command, SampleCommandOptions& options) {
+  check_output_options(options.output);
+  if (options.output.destination == Destination::folder && (options.grid || options.output.scale))
     throw CLI::ValidationError(
         fmt::format("--grid and --scale are for a sheet; {} is a folder", options.output.output));
-  if (options.json && options.output.to_stdout())
+  if (options.json && options.output.destination == Destination::standard_output)
     throw CLI::ValidationError("--json and --output - both write to standard output");
   if (!options.like.empty()) {
     check_no_input("--output", options.output.output, options.like);
@@ -108,15 +107,13 @@ void complete(const CLI::App& command, SampleCommandOptions& options) {
     take_recipe(command, options);
   }
   check_drawing_options(options.drawing);
-  SampleOptions& sampling = options.drawing.sampling;
-  sampling.count = options.count.value_or(options.grid ? options.grid->places() : kDefaultCount);
-  sampling.first_index = options.first.value_or(0);
-  check_output_options(options.output, sampling.count);
-  if (!options.grid) options.grid = nearly_square(sampling.count);
-  if (options.grid->places() < sampling.count)
+  int64_t& count = options.drawing.sampling.count;
+  count = options.count.value_or(options.grid ? options.grid->places() : kDefaultCount);
+  if (!options.grid) options.grid = nearly_square(count);
+  if (options.grid->places() < count)
     throw CLI::ValidationError("--grid",
                                fmt::format("{}x{} has no place for {} images", options.grid->rows,
-                                           options.grid->columns, sampling.count));
+                                           options.grid->columns, count));
 }
 
 // What all images of this run have in common with the picture to be like. Says what differs; throws
@@ -136,16 +133,23 @@ void compare_recipes(const SampleCommandOptions& options, const Recipe& now) {
                name(then.precision), then.kernels, now.kernels);
 }
 
-// If the recipe was that of the picture to be like, checks that so is the sheet.
-void compare_sheets(const SampleCommandOptions& options, Recipe now, const Image& sheet) {
+// If this run was to draw the same picture, checks that it did. Says so if it was not.
+void compare_pictures(const SampleCommandOptions& options, Recipe now,
+                      const std::optional<Image>& picture) {
   const Recipe& then = *options.like_recipe;
   now.program = then.program;
   now.model = then.model;
   now.kernels = then.kernels;
-  if (now != then || sheet == read_image(options.like)) return;
-  throw Error(fmt::format("{} differs from {}, which {} drew with the same options in {} with {}",
-                          options.output.output, options.like, then.program, name(then.precision),
-                          then.kernels));
+  if (now != then || !picture) {
+    fmt::print(stderr, "not compared with {}, which {}\n", options.like,
+               then.unfinished ? "is not finished"
+               : now != then   ? "was drawn with other options"
+                               : "is a sheet");
+  } else if (*picture != read_image(options.like)) {
+    throw Error(fmt::format("{} differs from {}, which {} drew with the same options in {} with {}",
+                            options.output.output, options.like, then.program, name(then.precision),
+                            then.kernels));
+  }
 }
 
 void print_json(const SampleCommandOptions& options, const Recipe& recipe,
@@ -157,6 +161,15 @@ void print_json(const SampleCommandOptions& options, const Recipe& recipe,
   json["threads"] = options.drawing.sampling.threads;
   json["images_per_second"] = images_per_second;
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+// An image's file in a folder, and the recipe that it carries there.
+std::string file_name(int64_t index) { return fmt::format("{:05}.png", index); }
+Recipe own_recipe(Recipe all, int64_t index) {
+  all.first = index;
+  all.count = 1;
+  all.sheet = {};
+  return all;
 }
 
 void run(SampleCommandOptions options) {
@@ -175,26 +188,27 @@ void run(SampleCommandOptions options) {
   plan.rows = sampling.count * plan.shape.height;
   plan.places = static_cast<size_t>(sampling.count);
   plan.place = [&](int64_t index) { return static_cast<size_t>(index - sampling.first_index); };
-  plan.file_name = [](int64_t index) { return fmt::format("{:05}.png", index); };
-  plan.own_recipe = [&](int64_t index) {
-    Recipe own = recipe;
-    own.first = index;
-    own.count = 1;
-    own.sheet = {};
-    return own;
-  };
+  plan.file_name = file_name;
+  plan.own_recipe = [&](int64_t index) { return own_recipe(recipe, index); };
+  if (!options.like.empty()) plan.inputs = {options.like};
   DrawnPictures pictures(options.output, std::move(plan));
   pictures.finish(sample(model, sampling, pictures.events()));
   if (options.json)
     print_json(options, recipe, pictures.images_per_second());
   else
-    fmt::print(options.output.to_stdout() ? stderr : stdout,
+    fmt::print(options.output.destination == Destination::standard_output ? stderr : stdout,
                "{}: {} image{} of seed {}, {:.3g} images/s ({}; {})\n", options.output.output,
                sampling.count, sampling.count == 1 ? "" : "s", sampling.seed,
                pictures.images_per_second(), name(options.drawing.precision),
                instructions_in_use());
-  if (options.like_recipe && pictures.has_sheet())
-    compare_sheets(options, recipe, pictures.sheet());
+  if (!options.like_recipe) return;
+  if (options.output.destination != Destination::folder)
+    compare_pictures(options, recipe, pictures.sheet());
+  else if (options.like_recipe->sheet == SheetLayout())
+    compare_pictures(options, own_recipe(recipe, sampling.first_index),
+                     read_image(fs::path(options.output.output) / file_name(sampling.first_index)));
+  else
+    compare_pictures(options, recipe, std::nullopt);
 }
 
 }  // namespace
@@ -208,10 +222,8 @@ std::function<void()> sample_command(CLI::App& command) {
           "-n,--count", options->count,
           fmt::format("Images to draw [as many as --grid has places, or {}]", kDefaultCount))
       ->type_name("N")
-      ->check(at_least_one());
-  command.add_option("--first", options->first, "Index of the first image of the seed [0]")
-      ->type_name("K")
-      ->check(CLI::Range(int64_t{0}, kMostImages));
+      ->check(at_least_one())
+      ->check(CLI::Range(int64_t{1}, kMostImages));
   command
       .add_option_function<std::string>(
           "--grid", [options](const std::string& text) { options->grid = parse_grid(text); },
@@ -222,7 +234,7 @@ std::function<void()> sample_command(CLI::App& command) {
                   "Draw again what this file shows: options not given are those it was drawn with")
       ->type_name("FILE.png");
   command.add_flag("--json", options->json, "Print JSON");
-  command.parse_complete_callback([options, &command] { complete(command, *options); });
+  command.parse_complete_callback([options, &command] { fill_in(command, *options); });
   return [options] { run(*options); };
 }
 

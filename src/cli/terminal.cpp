@@ -15,7 +15,7 @@ std::string environment(const char* name) {
 
 }  // namespace
 
-bool on_terminal() { return isatty(STDERR_FILENO) == 1; }
+bool on_terminal() { return isatty(STDERR_FILENO) == 1 && environment("TERM") != "dumb"; }
 
 TerminalSize terminal_size() {
   winsize size = {};

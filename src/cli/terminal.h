@@ -5,7 +5,7 @@
 
 namespace combiner {
 
-// Whether standard error is a terminal.
+// Whether standard error is a terminal that can move its cursor.
 bool on_terminal();
 
 // In characters; 80 x 24 if the terminal does not say.

@@ -1,5 +1,7 @@
 #include "combiner/session.h"
 
+#include <stdexcept>
+#include <utility>
 #include <variant>
 
 #include "model/decoder.h"
@@ -42,11 +44,19 @@ void Session::step(std::span<ImageState* const> images, const ChooseValue& choos
 }
 
 void Session::prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows) {
+  const ModelConfig& config = state_->model.config();
+  bool fit = known.size() == images.size();
+  for (size_t i = 0; fit && i < images.size(); ++i)
+    fit = images[i]->position == images[0]->position &&
+          std::cmp_equal(known[i].pixels.size(), config.dims());
+  if (!fit)
+    throw std::invalid_argument(
+        "Session::prefill: the images are not at one position, or what is known does not fit them");
   const auto value = [&](size_t image, int64_t subpixel, std::span<const float>) {
     return known[image].pixels[static_cast<size_t>(subpixel)];
   };
-  const int64_t end = int64_t{rows} * state_->model.config().columns();
-  while (images.front()->position < end) step(images, value);
+  const int64_t end = int64_t{rows} * config.columns();
+  while (!images.empty() && images.front()->position < end) step(images, value);
 }
 
 void Session::wait(int rank) {

@@ -30,6 +30,8 @@ double extent(int count, int64_t cell, int gap) {
   return 1.0 * count * static_cast<double>(cell) + (count + 1.0) * gap;
 }
 
+bool fits(double width, double height) { return 3 * width * height <= kMaxImageBytes; }
+
 std::vector<Image> labels_of(std::span<const std::string> captions) {
   std::vector<Image> labels;
   for (const std::string& caption : captions) labels.push_back(label(caption));
@@ -37,6 +39,11 @@ std::vector<Image> labels_of(std::span<const std::string> captions) {
 }
 
 }  // namespace
+
+bool contact_sheet_fits(int width, int height, int rows, int columns, int gap, int scale) {
+  return fits(extent(columns, int64_t{width} * scale, gap),
+              extent(rows, int64_t{height} * scale, gap));
+}
 
 Image contact_sheet(std::span<const Image> images, int rows, int columns, int gap, int scale,
                     std::span<const std::string> captions) {
@@ -63,7 +70,7 @@ Image contact_sheet(std::span<const Image> images, int rows, int columns, int ga
   }
   const double width = extent(columns, cell_width, gap);
   const double height = extent(rows, cell_height, gap);
-  if (3 * width * height > kMaxImageBytes) {
+  if (!fits(width, height)) {
     throw Error(
         fmt::format("contact sheet: {:.0f}x{:.0f} pixels; expected at most {} in all; "
                     "use fewer rows and columns or a smaller scale",

@@ -8,6 +8,10 @@
 
 namespace combiner {
 
+// Whether a sheet without captions, as contact_sheet() makes it of images of this size, is not too
+// large to be made.
+bool contact_sheet_fits(int width, int height, int rows, int columns, int gap, int scale);
+
 // Lays out images of equal size row by row on a white sheet with rows x columns places, with `gap`
 // pixels between and around them. Each pixel is magnified to scale x scale. Unused places stay
 // white. With captions, one for each image, a place is wide and high enough for any of them: each

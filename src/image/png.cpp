@@ -26,9 +26,10 @@ constexpr png_alloc_size_t kMaxTextBytes = png_alloc_size_t{1} << 20;  // of one
 // libpng reports an error with longjmp, which must not skip destructors. So everything that has one
 // belongs to the caller of guarded(), and what runs inside it only calls libpng.
 struct Problem {
-  std::string text;
+  std::array<char, 200> text = {};
   static void report(png_structp png, png_const_charp message) {
-    static_cast<Problem*>(png_get_error_ptr(png))->text = message;
+    std::array<char, 200>& text = static_cast<Problem*>(png_get_error_ptr(png))->text;
+    std::strncpy(text.data(), message, text.size() - 1);
     png_longjmp(png, 1);
   }
   static void ignore(png_structp, png_const_charp) {}
@@ -68,11 +69,13 @@ struct PngReader {
 void append(png_structp png, png_bytep data, size_t size) {
   auto& bytes = *static_cast<std::vector<std::byte>*>(png_get_io_ptr(png));
   const auto* first = reinterpret_cast<const std::byte*>(data);
+  bool appended = true;
   try {
     bytes.insert(bytes.end(), first, first + size);
-  } catch (const std::bad_alloc&) {
-    png_error(png, "out of memory");
+  } catch (...) {  // an exception must not pass through libpng, nor its longjmp leave a handler
+    appended = false;
   }
+  if (!appended) png_error(png, "out of memory");
 }
 
 void take(png_structp png, png_bytep data, size_t size) {
@@ -123,7 +126,7 @@ std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> t
   });
   if (!written)
     throw Error(fmt::format("can't make a PNG of {}x{} pixels: {}", image.width, image.height,
-                            writer.problem.text));
+                            writer.problem.text.data()));
   return out;
 }
 
@@ -150,7 +153,8 @@ std::vector<PngText> read_png_texts(const std::filesystem::path& path) {
     png_get_text(reader.png, reader.info, &chunks, &count);
   });
   if (!read)
-    throw Error(fmt::format("{}: is a damaged PNG file: {}", path.string(), reader.problem.text));
+    throw Error(
+        fmt::format("{}: is a damaged PNG file: {}", path.string(), reader.problem.text.data()));
   std::vector<PngText> texts;
   for (int i = 0; i < count; ++i)
     texts.push_back({chunks[i].key,

@@ -34,8 +34,10 @@ const SampleOptions& checked(const ModelConfig& config, const SampleOptions& opt
 }  // namespace
 
 void ImagePool::reserve(int64_t count) {
+  if (std::cmp_greater_equal(images_.size(), count)) return;
+  const Session session(model_, 1);
   while (std::cmp_less(images_.size(), count)) {
-    images_.push_back(session_.new_image());
+    images_.push_back(session.new_image());
     pointers_.push_back(images_.back().get());
   }
 }

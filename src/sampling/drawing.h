@@ -17,13 +17,13 @@ namespace combiner {
 // only once.
 class ImagePool {
  public:
-  explicit ImagePool(const Model& model) : session_(model, 1) {}
+  explicit ImagePool(const Model& model) : model_(model) {}
   // Creates images until there are at least `count`.
   void reserve(int64_t count);
   std::span<ImageState* const> all() const { return pointers_; }
 
  private:
-  Session session_;
+  const Model& model_;
   std::vector<std::unique_ptr<ImageState>> images_;
   std::vector<ImageState*> pointers_;
 };

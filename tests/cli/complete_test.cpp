@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -100,13 +102,48 @@ TEST_CASE("complete: a folder gets a file for each variation, with the upper row
   }
 }
 
+TEST_CASE("complete: --first draws one of the variations again, and --json says how") {
+  const Pictures pictures;
+  const std::string sheet = (pictures.folder / "sheet.png").string();
+  const std::string second = std::to_string(variation_stream(1, 1));
+  const ProgramResult result = run_combiner(
+      {"complete", "--model", kModel, "--precision", "f32", "--seed", "3", pictures.paths[1], "-n",
+       "1", "--first", second, "--keep-rows", "1", "-o", sheet, "--scale", "1", "--json"});
+  REQUIRE(result.exit_code == 0);
+  const auto json = nlohmann::json::parse(result.out);
+  CHECK(json["pictures"] == std::vector<std::string>{"second.png"});
+  CHECK(json["first"] == variation_stream(1, 1));
+  CHECK(json["keep_rows"] == 1);
+  const Image drawn = read_image(sheet);
+  const Image expected = contact_sheet({&pictures.expected(1, 2)[3], 1}, 1, 1, 2, 1);
+  for (int y = 0; y < expected.height; ++y)
+    CHECK(std::equal(
+        &drawn.pixels[size_t{3} * static_cast<size_t>(y * drawn.width + 16)],
+        &drawn.pixels[size_t{3} * static_cast<size_t>(y * drawn.width + 16)] + 3 * expected.width,
+        &expected.pixels[size_t{3} * static_cast<size_t>(y * expected.width)]));
+}
+
+TEST_CASE("complete: pictures in the folder that is written to are not overwritten") {
+  const Pictures pictures;
+  const std::string out = (pictures.folder / "out/").string();
+  CHECK(pictures.complete({"--keep-rows", "1", "-n", "1", "-o", out}).exit_code == 0);
+  const Image before = read_image(out + "00000-first-0.png");
+  const ProgramResult result =
+      run_combiner({"complete", "--model", kModel, "--keep-rows", "1", "-n", "1", "-o", out,
+                    pictures.paths[0], out + "00000-first-0.png"});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains("00000-first-0.png would be overwritten"));
+  CHECK(read_image(out + "00000-first-0.png") == before);
+}
+
 TEST_CASE("complete: a mask keeps whole upper rows or is refused") {
   const Pictures pictures;
   const std::string mask = (pictures.folder / "mask.png").string();
   const std::string sheet = (pictures.folder / "sheet.png").string();
   const auto with_mask = [&](std::vector<int> kept_pixels) {
-    Image image{kWidth, kHeight, std::vector<uint8_t>(3 * kWidth * kHeight)};
-    for (const int pixel : kept_pixels) image.pixels[static_cast<size_t>(3 * pixel + 1)] = 255;
+    Image image{kWidth, kHeight, std::vector<uint8_t>(3 * kWidth * kHeight, 255)};
+    for (const int pixel : kept_pixels)
+      std::fill_n(&image.pixels[3 * static_cast<size_t>(pixel)], 3, 0);
     write_png(mask, image);
     return pictures.complete({"--mask", mask, "-n", "1", "-o", sheet});
   };
@@ -152,7 +189,11 @@ TEST_CASE("complete: what can't be completed is refused and nothing is written")
   refused({"-o", pictures.paths[1], "--keep-rows", "1"}, 2, "which is read; write elsewhere");
   refused({"-o", sheet, "--preview", pictures.paths[0], "--keep-rows", "1"}, 2,
           "which is read; write elsewhere");
-  refused({"-o", sheet, "--keep-rows", "1", "-n", "0"}, 2, "0 is not a whole number");
+  refused({"-o", sheet, "--keep-rows", "1", "-n", "0"}, 2, "--count");
+  refused({"-o", sheet, "--keep-rows", "1", "-n", "6148914691236517206"}, 2, "--count");
+  refused({"-o", sheet, "--keep-rows", "1", "-n", "1000000", "--scale", "64"}, 1, "is too large");
+  refused({"-o", sheet, "--mask", sheet + ".mask.png"}, 1, "mask.png");
+  refused({"-o", large, "--mask", large}, 2, "which is read; write elsewhere");
   CHECK(read_image(pictures.paths[1]) == pictures.images[1]);
   CHECK(pictures.complete({"-o", sheet, "--keep-rows", "1", "--resize", large}).exit_code == 0);
 }

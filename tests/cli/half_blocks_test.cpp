@@ -14,6 +14,10 @@ TEST_CASE("Half blocks show two rows of pixels a line, in their colours") {
         "\x1b[38;2;255;0;128m\u2580\x1b[38;2;9;9;9m\u2580\x1b[0m\n");
 }
 
+TEST_CASE("Half blocks do not repeat a colour") {
+  CHECK(half_blocks({2, 1, {5, 5, 5, 5, 5, 5}}, 80, 24) == "\x1b[38;2;5;5;5m\u2580\u2580\x1b[0m\n");
+}
+
 TEST_CASE("Half blocks fit into the terminal") {
   const auto size = [](int width, int height, int columns, int lines) {
     const std::string text = half_blocks(

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -113,7 +114,7 @@ TEST_CASE("sample: draws the seed's images on one sheet") {
     CHECK(sheet == contact_sheet(std::span(images).first(count), rows, columns, 2, scale));
     CHECK(files_of(folder.path()).size() == 1);
   };
-  constexpr int kDefaultScale = 96 / kHeight;
+  constexpr int kDefaultScale = 96 / kWidth;
   check_sheet({"-n", "5"}, 5, 2, 3, kDefaultScale);
   check_sheet({"-n", "2", "--scale", "1"}, 2, 1, 2, 1);
   check_sheet({"-n", "1", "--scale", "5"}, 1, 1, 1, 5);
@@ -249,7 +250,7 @@ TEST_CASE("sample: a wrong command line exits with 2, draws nothing and leaves n
   const std::vector<WrongUse> wrong = {
       {{"-n", "0", "-o", png}, "0 is not a whole number of 1 or more"},
       {{"-n", "x", "-o", png}, "x is not a whole number"},
-      {{"-n", "2000000", "-o", png}, "2000000 images are too many for a sheet"},
+      {{"-n", "9223372036854775807", "-o", inside}, "--count"},
       {{"--seed", "-1", "-o", png}, "--seed: -1 is not a whole number"},
       {{"--seed", "1.5", "-o", png}, "--seed: 1.5 is not a whole number"},
       {{"--seed", "18446744073709551616", "-o", png}, "from 0 to 18446744073709551615"},
@@ -278,7 +279,8 @@ TEST_CASE("sample: a wrong command line exits with 2, draws nothing and leaves n
       {{"-o", (folder / "x.jpg").string()}, "neither ends in .png"},
       {{"-o", ""}, "neither ends in .png"},
       {{"-o", png, "--preview", (folder / "x.jpg").string()}, "x.jpg does not end in .png"},
-      {{"-o", inside, "-n", "2000000", "--preview", png}, "too many to preview"},
+      {{"-o", png, "--preview", png}, "is, or is in, the --output"},
+      {{"-o", inside, "--preview", inside + "x.png"}, "is, or is in, the --output"},
       {{"-o", "-", "--json"}, "both write to standard output"},
       {{"--first", "-1", "-o", png}, "--first"},
       {{"--colour", "-o", png}, "--colour"},
@@ -315,7 +317,11 @@ TEST_CASE("sample: an output that can't be written is reported before drawing") 
   fails({"-o", (folder / "file/x.png").string()}, "file/x.png: can't create the file");
   fails({"-o", (folder / "file/y/").string()}, "can't make the folder");
   fails({"-o", (folder / "taken").string()}, "00000.png: is a folder");
-  fails({"-o", (folder / "x.png").string(), "--scale", "64"}, "contact sheet");
+  const std::string sheet = (folder / "x.png").string();
+  fails({"-o", sheet, "--scale", "64"}, "is too large; let --output be a folder");
+  fails({"-o", sheet, "-n", "2000000"}, "is too large; let --output be a folder");
+  fails({"-o", (folder / "new/").string(), "-n", "2000000", "--preview", sheet},
+        "is too large; leave out --preview");
   CHECK_FALSE(fs::exists(folder / "absent"));
   CHECK_FALSE(fs::exists(folder / "x.png"));
 }
@@ -401,10 +407,10 @@ TEST_CASE("sample: an interrupt before the first row leaves no sheet") {
 TEST_CASE("sample: an interrupt leaves a sheet of what is drawn") {
   const TempFolder folder;
   const std::string slow = save_slow_model(folder).string();
-  const std::string sheet = (folder / "sheet.png").string();
+  const fs::path sheet = write_text(folder / "sheet.png", "an older sheet");
   const fs::path preview = folder / "preview.png";
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "--batch", "1",
-                          "--scale", "1", "-o", sheet, "--preview", preview.string()});
+                          "--scale", "1", "-o", sheet.string(), "--preview", preview.string()});
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
   while (!fs::exists(preview) && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -412,8 +418,10 @@ TEST_CASE("sample: an interrupt leaves a sheet of what is drawn") {
   const ProgramResult result = program.wait();
   CHECK(result.exit_code == 1);
   CHECK(result.out.empty());
-  CHECK_THAT(result.err, contains("of 1000 images are finished on " + sheet));
-  const Image drawn = read_image(sheet);
+  const fs::path partial = folder / "sheet.partial.png";
+  CHECK_THAT(result.err, contains("of 1000 images are finished on " + partial.string()));
+  CHECK(read_text(sheet) == "an older sheet");
+  const Image drawn = read_image(partial);
   CHECK(drawn == read_image(preview));
   // The first image has at least a row, and the last has none.
   const auto pixel = [&](int x, int y) { return drawn.pixels[size_t{3} * (y * drawn.width + x)]; };
@@ -421,7 +429,7 @@ TEST_CASE("sample: an interrupt leaves a sheet of what is drawn") {
   for (int x = 2; x < 34; ++x) coloured = coloured || pixel(x, 2) != 224;
   CHECK(coloured);
   CHECK(pixel(2 + 34 * 7, 2 + 34 * 31) == 224);
-  CHECK_THAT(run_combiner({"info", sheet}).out, contains("unfinished   true"));
+  CHECK_THAT(run_combiner({"info", partial.string()}).out, contains("unfinished   true"));
 }
 
 TEST_CASE("sample: - is standard output") {
@@ -441,6 +449,7 @@ TEST_CASE("sample: - is standard output") {
   const ProgramResult full = RunningProgram(draw, "/dev/full").wait();
   CHECK(full.exit_code == 1);
   CHECK_THAT(full.err, contains("can't write to standard output: No space left"));
+  CHECK_FALSE(full.err.starts_with("-: "));
 }
 
 TEST_CASE("sample: --json says what was drawn and how") {
@@ -482,6 +491,48 @@ TEST_CASE("sample: a preview ends as the sheet") {
   CHECK(files_of(folder.path()).at("sheet.png") == files_of(folder.path()).at("preview.png"));
 }
 
+TEST_CASE("sample: a preview that can't be written any more does not end the drawing") {
+  const TempFolder folder;
+  const std::string slow = save_slow_model(folder).string();
+  fs::create_directory(folder / "previews");
+  const fs::path preview = folder / "previews/p.png";
+  RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "3", "--batch", "1",
+                          "--scale", "1", "-o", (folder / "sheet.png").string(), "--preview",
+                          preview.string()});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  while (!fs::exists(preview) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  std::error_code error;
+  while (fs::exists(folder / "previews")) fs::remove_all(folder / "previews", error);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.starts_with("no more previews: " + preview.string()));
+  CHECK(read_image(folder / "sheet.png").width == 2 * 32 + 3 * 2);
+}
+
+TEST_CASE("sample: writes into a pipe") {
+  const TempFolder folder;
+  const std::string pipe = (folder / "pipe.png").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  std::string read;
+  std::jthread reader([&] { read = read_text(pipe); });
+  CHECK(run_sample({"-n", "2", "--seed", "1", "-o", pipe}).exit_code == 0);
+  reader.join();
+  const fs::path file = folder / "file.png";
+  CHECK(run_sample({"-n", "2", "--seed", "1", "-o", file.string()}).exit_code == 0);
+  CHECK(read == read_text(file));
+}
+
+TEST_CASE("sample: says which other pictures are in the folder") {
+  const TempFolder folder;
+  const std::string images = (folder / "images/").string();
+  CHECK(run_sample({"-n", "5", "--seed", "1", "-o", images}).err.empty());
+  const ProgramResult result = run_sample({"-n", "3", "--seed", "2", "-o", images});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err ==
+        images + ": there are also 2 pictures that are not of this run: 00003.png, ...\n");
+}
+
 TEST_CASE("sample: --show without a terminal says so and draws") {
   const TempFolder folder;
   const ProgramResult result =
@@ -513,6 +564,22 @@ TEST_CASE("sample: --like draws a sheet or one of its images again") {
   CHECK(run_combiner({"sample", "--model", kModel, "--like", one, "-o", again}).exit_code == 0);
   files = files_of(folder.path());
   CHECK(files.at("again.png") == files_of(images).at("00004.png"));
+
+  // A folder's image is compared, too.
+  Image changed = read_image(one);
+  changed.pixels[0] ^= 1;
+  const std::string tampered = (folder / "tampered.png").string();
+  write_png(tampered, changed, read_png_texts(one));
+  const ProgramResult differs = run_combiner(
+      {"sample", "--model", kModel, "--like", tampered, "-o", (folder / "new/").string()});
+  CHECK(differs.exit_code == 1);
+  CHECK_THAT(differs.err, contains("differs from " + tampered));
+
+  // What is read is not overwritten.
+  const ProgramResult over =
+      run_combiner({"sample", "--model", kModel, "--like", one, "--seed", "8", "-o", images});
+  CHECK(over.exit_code == 1);
+  CHECK_THAT(over.err, contains("00004.png would be overwritten"));
 
   // What the command line says comes first.
   CHECK(run_combiner({"sample", "--model", kModel, "--like", one, "--seed", "8", "-o", again})

@@ -100,6 +100,24 @@ TEST_CASE("session: decoding after a prefill gives the same logits as decoding f
     }
 }
 
+TEST_CASE("session: a prefill with what does not fit is refused") {
+  const Weights weights = small_weights();
+  const Model model = model_of(weights);
+  const ImageShape& shape = weights.config.image;
+  Random random(3);
+  const std::vector<Image> known(
+      2, Image{shape.width, shape.height, random_pixels(weights.config, random)});
+  Session session(model, 2);
+  const auto first = session.new_image(), second = session.new_image();
+  ImageState* const images[] = {first.get(), second.get()};
+  CHECK_THROWS_AS(session.prefill(images, {known.data(), 1}, 1), std::invalid_argument);
+  CHECK_THROWS_AS(session.prefill(images, std::vector(2, Image{1, 1, {1, 2, 3}}), 1),
+                  std::invalid_argument);
+  session.prefill({}, {}, 1);
+  session.prefill({images, 1}, {known.data(), 1}, 1);
+  CHECK_THROWS_AS(session.prefill(images, known, 2), std::invalid_argument);
+}
+
 TEST_CASE("model: threads that ask for packed weights at the same time share them") {
   const Weights weights = small_weights();
   const Model model = model_of(weights);

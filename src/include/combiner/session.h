@@ -54,10 +54,11 @@ class Session {
   // image is already complete.
   void step(std::span<ImageState* const> images, const ChooseValue& choose, int rank = 0);
 
-  // Decodes images whose pixels are known, up to and including row `rows` - 1, from where they
-  // are: all at the same position. known[i] has the pixels of images[i]. It works step by step: the
-  // parallel pass sums in a different order, which would give the KV cache different bits. Only for
-  // a team of one thread.
+  // Decodes images whose pixels are known, up to and including row `rows` - 1, from where they are.
+  // known[i] has the pixels of images[i]. It works step by step: the parallel pass sums in a
+  // different order, which would give the KV cache different bits. Only for a team of one thread.
+  // Throws std::invalid_argument if the images are not all at the same position, or if `known` has
+  // not as many images of the model's size.
   void prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows);
 
   // A barrier for the threads of the team.

@@ -1,0 +1,82 @@
+#include "cli/output_options.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "cli/options.h"
+#include "cli/paths.h"
+#include "image/compose.h"
+#include "image/contact_sheet.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kShownSide = 96;
+
+bool ends_in_png(const std::string& path) { return CLI::detail::to_lower(path).ends_with(".png"); }
+
+Destination destination_of(const std::string& output) {
+  std::error_code ignored;  // if the path can't be examined, writing it fails with a message
+  if (output.ends_with('/') || fs::is_directory(output, ignored)) return Destination::folder;
+  if (output == "-") return Destination::standard_output;
+  if (ends_in_png(output)) return Destination::sheet;
+  throw CLI::ValidationError(
+      "--output", fmt::format("{} neither ends in .png (a sheet) nor in / (a folder)", output));
+}
+
+}  // namespace
+
+void add_output_options(CLI::App& command, OutputOptions& options) {
+  command
+      .add_option("-o,--output", options.output,
+                  "A sheet of all images (.png, or - for standard output), or a folder (ending in "
+                  "/ or there already) for a PNG of each, written when it is done")
+      ->type_name("FILE.png|DIR/")
+      ->capture_default_str();
+  command
+      .add_option("--scale", options.scale,
+                  fmt::format("The sheet's magnification, 1 to 64 [so that an image has {} pixels "
+                              "or more]",
+                              kShownSide))
+      ->type_name("S")
+      ->check(CLI::Range(1, 64));
+  command
+      .add_option("--preview", options.preview, "Keep a sheet of what is drawn so far in this file")
+      ->type_name("FILE.png");
+  command.add_flag("--show", options.show,
+                   "Show what is drawn so far on a terminal with 24-bit colours");
+  add_no_metadata_option(command, options.no_metadata);
+}
+
+void check_output_options(OutputOptions& options) {
+  options.destination = destination_of(options.output);
+  if (options.destination == Destination::standard_output && isatty(STDOUT_FILENO) == 1)
+    throw CLI::ValidationError(
+        "--output", "- writes a PNG file, which is nothing for a terminal; redirect it to a file");
+  if (options.preview.empty()) return;
+  if (!ends_in_png(options.preview))
+    throw CLI::ValidationError("--preview", options.preview + " does not end in .png");
+  std::error_code ignored;  // a file that is not there is neither
+  if (fs::exists(options.preview, ignored) && !fs::is_regular_file(options.preview, ignored))
+    throw CLI::ValidationError("--preview", options.preview + " is not a regular file");
+  if (lies_in(options.preview, options.output) || fs::weakly_canonical(options.preview, ignored) ==
+                                                      fs::weakly_canonical(options.output, ignored))
+    throw CLI::ValidationError("--preview",
+                               fmt::format("{} is, or is in, the --output {}; choose another file",
+                                           options.preview, options.output));
+}
+
+int sheet_scale(const OutputOptions& options, const SheetLayout& sheet, const ImageShape& shape) {
+  if (options.scale) return *options.scale;
+  int scale = scale_to(kShownSide, shape.width, shape.height);
+  while (scale > 1 && !contact_sheet_fits(shape.width, shape.height, sheet.rows, sheet.columns,
+                                          sheet.gap, scale))
+    --scale;
+  return scale;
+}
+
+}  // namespace combiner
