@@ -167,8 +167,8 @@ def run(command, folder, path):
         text = text.replace(part, replacement)
     try:
         done = subprocess.run(
-            ["bash", "-c", text], cwd=folder, timeout=SECONDS, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            ["bash", "-o", "pipefail", "-c", text], cwd=folder, timeout=SECONDS, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
