@@ -1,4 +1,4 @@
-// Every position of a 64 x 64 grid attends all others, at the cost of a few hundred keys each.
+// Every position of a 64 x 64 grid attends to all others, at the cost of a few hundred keys each.
 #include <combiner/attention.h>
 
 #include <cstdio>
@@ -12,5 +12,5 @@ int main() {
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 251) / 251;
   const combiner::Matrix<const float> in(x.data(), shape.positions(), shape.dim);
   attention.forward({.query = in, .key = in, .value = in}, {out.data(), in.rows, in.columns});
-  std::printf("the first position attends %.3f %.3f %.3f ...\n", out[0], out[1], out[2]);
+  std::printf("the first position: %.3f %.3f %.3f ...\n", out[0], out[1], out[2]);
 }

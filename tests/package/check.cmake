@@ -17,6 +17,8 @@ execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}
                         -D CMAKE_CXX_COMPILER=${compiler} -D "CMAKE_CXX_FLAGS=${flags}"
                 COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${work}/build COMMAND_ERROR_IS_FATAL ANY)
-execute_process(COMMAND ${work}/build/consumer ${prefix}/share/combiner/models/cifar10.safetensors
+set(model ${prefix}/share/combiner/models/cifar10.safetensors)
+execute_process(COMMAND ${work}/build/consumer ${model} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${work}/build/samples/attention COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${work}/build/samples/draw ${model} WORKING_DIRECTORY ${work}/build
                 COMMAND_ERROR_IS_FATAL ANY)
-execute_process(COMMAND ${work}/build/attention COMMAND_ERROR_IS_FATAL ANY)

@@ -38,11 +38,11 @@ struct SampleOptions {
 // sampling threads. An exception from any callback stops sampling and is rethrown by draw().
 struct SampleEvents {
   // One row of image `index` is done: pixels [width, 3].
-  std::function<void(int64_t index, int row, std::span<const uint8_t> pixels)> row_done;
-  std::function<void(int64_t index, Image image)> image_done;
+  std::function<void(int64_t index, int row, std::span<const uint8_t> pixels)> row_done = {};
+  std::function<void(int64_t index, Image image)> image_done = {};
   // Called before each position of each batch, possibly by several threads at once. Returning true
   // stops sampling.
-  std::function<bool()> cancelled;
+  std::function<bool()> cancelled = {};
 };
 
 // Draws images in batches. One thread decodes each batch or, where a short trial finds it faster, a
