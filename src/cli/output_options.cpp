@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "cli/options.h"
-#include "cli/paths.h"
 #include "image/compose.h"
 #include "image/contact_sheet.h"
 
@@ -26,6 +25,13 @@ Destination destination_of(const std::string& output) {
   if (ends_in_png(output)) return Destination::sheet;
   throw CLI::ValidationError(
       "--output", fmt::format("{} neither ends in .png (a sheet) nor in / (a folder)", output));
+}
+
+// Where a file or a folder is or will be.
+fs::path place(const std::string& path) {
+  std::error_code ignored;
+  const fs::path canonical = fs::weakly_canonical(fs::absolute(path, ignored), ignored);
+  return canonical.has_filename() ? canonical : canonical.parent_path();
 }
 
 }  // namespace
@@ -63,8 +69,8 @@ void check_output_options(OutputOptions& options) {
   std::error_code ignored;  // a file that is not there is neither
   if (fs::exists(options.preview, ignored) && !fs::is_regular_file(options.preview, ignored))
     throw CLI::ValidationError("--preview", options.preview + " is not a regular file");
-  if (lies_in(options.preview, options.output) || fs::weakly_canonical(options.preview, ignored) ==
-                                                      fs::weakly_canonical(options.output, ignored))
+  const fs::path preview = place(options.preview), output = place(options.output);
+  if (preview == output || preview.parent_path() == output)
     throw CLI::ValidationError("--preview",
                                fmt::format("{} is, or is in, the --output {}; choose another file",
                                            options.preview, options.output));
