@@ -17,6 +17,8 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/plural.h"
+#include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
@@ -55,10 +57,10 @@ void write_csv(OutputFile& file, const Likelihood& likelihood, const Dataset& im
   file.commit();
 }
 
-void print_json(const std::string& model, const EvalOptions& options,
-                const Likelihood& likelihood) {
+nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& options,
+                               const Likelihood& likelihood) {
   // One image has no standard error; JSON writes its NaN as null.
-  const nlohmann::ordered_json json = {
+  return {
       {"bits_per_dim", likelihood.bits_per_dim},
       {"stderr", likelihood.standard_error},
       {"bits_per_dim_channels", likelihood.channel_bits_per_dim},
@@ -71,7 +73,6 @@ void print_json(const std::string& model, const EvalOptions& options,
       {"data", options.images.data},
       {"split", name(options.images.split)},
   };
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_table(const EvalOptions& options, const Likelihood& likelihood) {
@@ -84,10 +85,9 @@ void print_table(const EvalOptions& options, const Likelihood& likelihood) {
       "  green    {:.4f}\n"
       "  blue     {:.4f}\n"
       "images     {}\n"
-      "images/s   {:.4g}  ({}, {} thread{}; {})\n",
+      "images/s   {:.4g}  ({}, {}; {})\n",
       red, green, blue, likelihood.images.size(), likelihood.images_per_second,
-      name(options.precision), options.threads, options.threads == 1 ? "" : "s",
-      instructions_in_use());
+      name(options.precision), plural(options.threads, "thread"), instructions_in_use());
 }
 
 // Throws CLI::ValidationError if the maps would become part of the data or replace it.
@@ -161,7 +161,7 @@ void run(const EvalOptions& options) {
   progress.clear();
 
   if (options.json)
-    print_json(path, options, likelihood);
+    print_json(json_of(path, options, likelihood));
   else
     print_table(options, likelihood);
   if (csv) write_csv(*csv, likelihood, *images);

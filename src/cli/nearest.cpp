@@ -19,6 +19,8 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/plural.h"
+#include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
 #include "combiner/error.h"
@@ -102,10 +104,10 @@ void print_table(const NearestCommandOptions& options, const NearestImages& near
   }
 }
 
-void print_json(const NearestCommandOptions& options, const NearestImages& nearest,
-                const Dataset& images, double images_per_second) {
+nlohmann::ordered_json json_of(const NearestCommandOptions& options, const NearestImages& nearest,
+                               const Dataset& images, double images_per_second) {
   using Json = nlohmann::ordered_json;
-  const auto json_of = [&](const std::vector<Neighbour>& neighbours) {
+  const auto list_of = [&](const std::vector<Neighbour>& neighbours) {
     Json list = Json::array();
     for (const Neighbour& neighbour : neighbours)
       list.push_back({{"distance", neighbour.distance},
@@ -117,16 +119,15 @@ void print_json(const NearestCommandOptions& options, const NearestImages& neare
   Json pictures = Json::array();
   for (size_t i = 0; i < options.pictures.size(); ++i)
     pictures.push_back({{"picture", options.pictures[i]},
-                        {"in_pixels", json_of(nearest.of_pictures[i].in_pixels)},
-                        {"in_means", json_of(nearest.of_pictures[i].in_means)}});
-  const Json json = {{"pictures", pictures},
-                     {"images", nearest.searched},
-                     {"images_per_second", images_per_second},
-                     {"threads", options.search.threads},
-                     {"data", options.images.data},
-                     {"split", name(options.images.split)},
-                     {"output", options.output}};
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+                        {"in_pixels", list_of(nearest.of_pictures[i].in_pixels)},
+                        {"in_means", list_of(nearest.of_pictures[i].in_means)}});
+  return {{"pictures", pictures},
+          {"images", nearest.searched},
+          {"images_per_second", images_per_second},
+          {"threads", options.search.threads},
+          {"data", options.images.data},
+          {"split", name(options.images.split)},
+          {"output", options.output}};
 }
 
 // What the sheet says of how it was made.
@@ -169,11 +170,11 @@ void run(NearestCommandOptions options) {
             texts_of(options, names));
   const double images_per_second = static_cast<double>(nearest.searched) / seconds.count();
   if (options.json) {
-    print_json(options, nearest, *images, images_per_second);
+    print_json(json_of(options, nearest, *images, images_per_second));
   } else {
     print_table(options, nearest, *images);
-    fmt::print("{}: the nearest of {} images, {:.4g} images/s ({} threads)\n", options.output,
-               nearest.searched, images_per_second, options.search.threads);
+    fmt::print("{}: the nearest of {} images, {:.4g} images/s ({})\n", options.output,
+               nearest.searched, images_per_second, plural(options.search.threads, "thread"));
   }
   if (nearest.searched < total)
     throw Error(fmt::format("interrupted: these are the nearest of {} of {} images",

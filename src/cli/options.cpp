@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "cli/nearest_name.h"
+#include "cli/plural.h"
 #include "combiner/error.h"
 #include "cpu/features.h"
 #include "cpu/limits.h"
@@ -145,9 +146,8 @@ void add_threads_option(CLI::App& command, int& threads) {
           [&threads, usable](int wanted) {
             threads = std::min(wanted, usable);
             if (wanted > usable)
-              fmt::print(stderr,
-                         "--threads {0}: this process may use {1} processor{2}, so {1} thread{2}\n",
-                         wanted, usable, usable == 1 ? "" : "s");
+              fmt::print(stderr, "--threads {}: this process may use {}, so {}\n", wanted,
+                         plural(usable, "processor"), plural(usable, "thread"));
           },
           "Threads to compute with [one for each processor that may be used, and no more]")
       ->check(CLI::Range(1, kMaxThreads));
