@@ -147,9 +147,9 @@ std::function<void()> info_command(CLI::App& command) {
   const auto options = std::make_shared<Options>();
   CLI::Option* const model = add_model_option(command, options->model);
   command
-      .add_option("file", options->file,
+      .add_option("FILE", options->file,
                   "A weights file, or a PNG file that combiner made [the shipped model]")
-      ->type_name("FILE")
+      ->type_name("")
       ->excludes(model);
   command.add_flag("--json", options->json, "Print JSON");
   return [options] {

@@ -72,7 +72,6 @@ std::string option_entry(const OptionText& option) {
 
   std::string text = sentence(option.description);
   if (!option.choices.empty()) text += fmt::format(" One of {}.", fmt::join(option.choices, ", "));
-  if (!option.limits.empty()) text += fmt::format(" {}.", option.limits);
   if (!option.default_value.empty()) text += fmt::format(" Default: {}.", option.default_value);
   if (option.required) text += " Required.";
   if (!option.needs.empty()) text += fmt::format(" Only with {}.", fmt::join(option.needs, ", "));

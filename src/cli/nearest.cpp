@@ -196,7 +196,7 @@ std::function<void()> nearest_command(CLI::App& command) {
                   "Images to find for each picture, by each of two distances: between pixels and "
                   "between means of 4x4 pixels")
       ->type_name("K")
-      ->check(CLI::Range(1, 1000))
+      ->check(whole_number_in(1, 1000))
       ->capture_default_str();
   command.add_option("-o,--output", options->output, "Sheet with the pictures and what was found")
       ->type_name("FILE.png")
@@ -205,7 +205,7 @@ std::function<void()> nearest_command(CLI::App& command) {
       .add_option("--scale", options->scale,
                   fmt::format("The sheet's magnification [to {} pixels or more]", kShownSide))
       ->type_name("S")
-      ->check(CLI::Range(1, 64));
+      ->check(whole_number_in(1, 64));
   add_no_metadata_option(command, options->no_metadata);
   add_threads_option(command, options->search.threads);
   command.add_flag("--json", options->json, "Print JSON");

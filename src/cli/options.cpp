@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <limits>
 
 #include "cli/nearest_name.h"
 #include "cli/plural.h"
@@ -18,6 +19,7 @@ namespace combiner {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
 // What auto means: the faster of f32 and bf16. Decoding reads all weights for each position, and in
 // bf16 they are half as many bytes. Whole images are a matter of products.
@@ -45,16 +47,20 @@ CLI::Option* declare_precision(CLI::App& command, Precision& precision, Work wor
 
 }  // namespace
 
-CLI::Validator at_least_one() {
-  const auto complaint = [](const std::string& text) {
+CLI::Validator whole_number_in(int64_t low, int64_t high) {
+  const std::string range = high == kNoLimit ? fmt::format("of {} or more", low)
+                                             : fmt::format("from {} to {}", low, high);
+  const auto complaint = [=](const std::string& text) {
     int64_t number = 0;
     const char* const end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, number);
-    const bool good = error == std::errc() && stop == end && number >= 1;
-    return good ? std::string() : fmt::format("{} is not a whole number of 1 or more", text);
+    const bool good = error == std::errc() && stop == end && number >= low && number <= high;
+    return good ? std::string() : fmt::format("{} is not a whole number {}", text, range);
   };
-  return CLI::Validator(complaint, "", "at least one");
+  return CLI::Validator(complaint, "", "whole number");
 }
+
+CLI::Validator at_least_one() { return whole_number_in(1, kNoLimit); }
 
 CLI::Validator one_of(std::vector<std::string> words) {
   const std::string set = fmt::format("{{{}}}", fmt::join(words, ","));
@@ -150,7 +156,8 @@ void add_threads_option(CLI::App& command, int& threads) {
                          plural(usable, "processor"), plural(usable, "thread"));
           },
           "Threads to compute with [one for each processor that may be used, and no more]")
-      ->check(CLI::Range(1, kMaxThreads));
+      ->type_name("N")
+      ->check(whole_number_in(1, kMaxThreads));
 }
 
 std::filesystem::path scratch_folder() {

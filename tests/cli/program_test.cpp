@@ -36,6 +36,15 @@ TEST_CASE("program: --help and --version go to standard output") {
     CHECK_THAT(eval_help.out, contains(option));
 }
 
+TEST_CASE("program: --help names arguments in capitals, and says limits in words") {
+  const auto help = [](const char* subcommand) { return run_combiner({subcommand, "--help"}).out; };
+  CHECK_THAT(help("info"), contains("\n  FILE ") && !contains("FILE FILE"));
+  CHECK_THAT(help("completion"), contains("\n  SHELL {bash,zsh,fish} REQUIRED"));
+  CHECK_THAT(help("nearest"), contains("\n  IMAGE ... REQUIRED") && contains("--threads N "));
+  for (const char* subcommand : {"bench", "eval", "nearest", "quantize"})
+    CHECK_THAT(help(subcommand), !contains(" in ["));
+}
+
 // The runner's own cap, if it has one, comes first; the last counts.
 TEST_CASE("program: --isa caps the instructions, before and after a subcommand") {
   const ProgramResult version = run_combiner({"--isa", "avx2", "--version"});
@@ -82,10 +91,15 @@ TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
       {{"eval", "--data", "x", "--limit", "-3"}, "-3 is not a whole number", "eval"},
       {{"eval", "--data", "x", "--limit", "1.5"}, "1.5 is not a whole number", "eval"},
       {{"eval", "--data", "x", "--threads", "0"}, "--threads", "eval"},
-      {{"eval", "--data", "x", "--threads", "1025"}, "1025 not in range", "eval"},
+      {{"eval", "--data", "x", "--threads", "1025"},
+       "1025 is not a whole number from 1 to 1024\n",
+       "eval"},
+      {{"nearest", "x", "--data", "x", "--scale", "70"},
+       "--scale: 70 is not a whole number from 1 to 64\n",
+       "nearest"},
       {{"eval", "--data", "x", "--precision", "f64"}, "f64 not in {auto,f32,bf16,int8}", "eval"},
       {{"eval", "--data", "x", "--precision", "bf17"}, "did you mean bf16?\n", "eval"},
-      {{"completion"}, "shell is required\n", "See combiner completion --help."},
+      {{"completion"}, "SHELL is required\n", "See combiner completion --help."},
       {{"completion", "sh"}, "sh not in {bash,zsh,fish}; did you mean", "completion"},
       {{"bench", "--only=sample,evla"}, "did you mean eval?\n", "bench"},
       {{"--isa", "mmx", "--version"},
