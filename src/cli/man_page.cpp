@@ -20,6 +20,10 @@ constexpr std::pair<int, const char*> kExitCodes[] = {
 };
 
 constexpr std::pair<const char*, const char*> kEnvironment[] = {
+    {"COLORTERM",
+     "truecolor or 24bit says that the terminal shows 24-bit colours, as --show needs."},
+    {"NO_COLOR", "With it set, --show shows nothing."},
+    {"TERM", "A name that ends in -direct says the same as COLORTERM=truecolor."},
     {"TMPDIR", "Folder for large temporary files; without it, /var/tmp."},
 };
 
