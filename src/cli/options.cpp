@@ -77,7 +77,9 @@ uint64_t parse_seed(const std::string& text) {
   const auto [stop, error] = std::from_chars(text.data(), end, seed);
   if (error != std::errc() || stop != end)
     throw CLI::ValidationError(
-        "--seed", fmt::format("{} is not a whole number from 0 to {}", text, UINT64_MAX));
+        "--seed",
+        fmt::format("{} is not a whole number from 0 to {}; leave --seed out to have one chosen",
+                    text, UINT64_MAX));
   return seed;
 }
 
