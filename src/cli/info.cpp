@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print_json.h"
+#include "cli/printable.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
 #include "model/model.h"
@@ -127,9 +128,10 @@ void describe_picture(const std::string& path, bool json) {
   if (json) return print_json(made_by);
   fmt::print("{:<12} {}\n", "file", path);
   for (const auto& [key, value] : made_by.items())
-    fmt::print("{:<12} {}\n", key,
-               value.is_string() ? value.get<std::string>()
-                                 : value.dump(-1, ' ', false, Json::error_handler_t::replace));
+    fmt::print(
+        "{:<12} {}\n", printable(key),
+        printable(value.is_string() ? value.get<std::string>()
+                                    : value.dump(-1, ' ', false, Json::error_handler_t::replace)));
 }
 
 void describe_model(const std::string& path, bool json) {
