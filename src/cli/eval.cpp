@@ -22,11 +22,11 @@
 #include "cli/progress.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
+#include "cli/surprise_folder.h"
 #include "combiner/dataset.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "combiner/likelihood.h"
-#include "likelihood/surprise_folder.h"
 #include "weights/weights_file.h"
 
 namespace combiner {

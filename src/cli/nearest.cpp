@@ -17,6 +17,7 @@
 #include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/nearest_sheet.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/plural.h"
@@ -27,7 +28,6 @@
 #include "image/compose.h"
 #include "image/read_image.h"
 #include "image/write_png.h"
-#include "neighbours/nearest_sheet.h"
 
 namespace combiner {
 namespace {

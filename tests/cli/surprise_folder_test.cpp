@@ -1,4 +1,4 @@
-#include "likelihood/surprise_folder.h"
+#include "cli/surprise_folder.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "neighbours/nearest_sheet.h"
+#include "cli/nearest_sheet.h"
 
 #include <algorithm>
 #include <array>
