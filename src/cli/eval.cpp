@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <memory>
@@ -127,6 +128,15 @@ SurpriseFolder::Texts texts_of_maps(const std::string& model, const EvalOptions&
   };
 }
 
+// Maps of an earlier, larger run would look as if they were of this one.
+void mention_other_maps(const SurpriseFolder& maps, const EvalOptions& options, int64_t images) {
+  const int64_t evaluated = std::min(images, options.images.limit.value_or(images));
+  const int64_t others = maps.maps_from(evaluated);
+  if (others > 0)
+    fmt::print(stderr, "{}: also holds {} of an earlier run, from map-{:05}.png on\n", options.maps,
+               plural(others, "map"), evaluated);
+}
+
 void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string path = find_model(options.model).string();
@@ -141,6 +151,7 @@ void run(const EvalOptions& options) {
   if (!options.maps.empty()) {
     maps.emplace(options.maps, images->width(), images->height(),
                  texts_of_maps(path, options, *images));
+    mention_other_maps(*maps, options, images->size());
     on_nats = [&](int64_t index, std::span<const uint8_t> pixels, std::span<const float> nats) {
       maps->write(index, pixels, nats);
     };
@@ -165,7 +176,7 @@ void run(const EvalOptions& options) {
   else
     print_table(options, likelihood);
   if (csv) write_csv(*csv, likelihood, *images);
-  if (maps) maps->write_extremes(likelihood, *images);
+  if (maps) maps->finish(likelihood, *images);
   const auto done = static_cast<int64_t>(likelihood.images.size());
   if (done < total)
     throw Error(fmt::format("interrupted: the figures are those of {} of {} images", done, total));
@@ -185,8 +196,8 @@ std::function<void()> eval_command(CLI::App& command) {
   command
       .add_option(
           "--maps", options->maps,
-          "Also write to this folder, for each image, a map of its bits per pixel (PNG) and "
-          "the bits of its sub-pixels (npy)")
+          "Also write to this folder, for each image, a map of its bits per pixel (map-00000.png) "
+          "and the bits of its sub-pixels (bits-00000.npy)")
       ->type_name("DIR");
   add_no_metadata_option(command, options->no_metadata);
   command.parse_complete_callback([options] { check_maps(*options); });
