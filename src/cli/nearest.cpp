@@ -137,7 +137,7 @@ std::vector<PngText> texts_of(const NearestCommandOptions& options,
   return made_by_texts({{"program", program_name()},
                         {"command", "nearest"},
                         {"pictures", names},
-                        {"data", fs::path(options.images.data).filename().string()},
+                        {"data", last_name(options.images.data)},
                         {"split", name(options.images.split)},
                         {"neighbours", options.search.count}});
 }
