@@ -13,8 +13,7 @@ string(REGEX REPLACE ":.*" "" imgcodecs_package ${imgcodecs_package})
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME combiner)
-set(CPACK_PACKAGE_CONTACT
-    "Combiner maintainers <maintainers@users.noreply.r-seed-28472e77.example>")
+set(CPACK_PACKAGE_CONTACT "The Combiner developers <combiner@example.org>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
     OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "cli/completion.h"
 #include "cli/definitions.h"
+#include "cli/shell_completion.h"
 
 namespace combiner {
 namespace {

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/plural.h"
+#include "cli/print_json.h"
 #include "model/model.h"
 
 namespace combiner {
@@ -108,12 +110,11 @@ void print_json(const BenchReport& report) {
     for (const SpeedRow& row : **rows)
       json[section].push_back(to_json(row, report.config.positions()));
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  print_json(json);
 }
 
 void print_table(const BenchReport& report) {
-  fmt::print("machine  {}, {} thread{}\n", report.processor, report.threads,
-             report.threads == 1 ? "" : "s");
+  fmt::print("machine  {}, {}\n", report.processor, plural(report.threads, "thread"));
   fmt::print("uses     {}\n", report.instructions);
   fmt::print("model    {}: {:.1f} M parameters, {:.2f} GFLOP of products an image\n", report.source,
              static_cast<double>(report.parameters) / 1e6,

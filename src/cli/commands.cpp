@@ -6,7 +6,8 @@ std::vector<Command> commands() {
   return {
       {"bench", "Measure a model's speed, beside what the machine can do", bench_command},
       {"complete", "Keep the upper rows of pictures and draw the rest", complete_command},
-      {"completion", "Print a script that lets a shell complete command lines", completion_command},
+      {"completion", "Print a script that lets a shell complete command lines",
+       shell_completion_command},
       {"eval", "Measure a model's bits/dim on images", eval_command},
       {"info", "Describe a model, or how a picture was made", info_command},
       {"nearest", "Find the training images nearest to pictures: whether a model copies",

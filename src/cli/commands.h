@@ -12,12 +12,12 @@ namespace combiner {
 
 std::function<void()> bench_command(CLI::App& command);
 std::function<void()> complete_command(CLI::App& command);
-std::function<void()> completion_command(CLI::App& command);
 std::function<void()> eval_command(CLI::App& command);
 std::function<void()> info_command(CLI::App& command);
 std::function<void()> nearest_command(CLI::App& command);
 std::function<void()> quantize_command(CLI::App& command);
 std::function<void()> sample_command(CLI::App& command);
+std::function<void()> shell_completion_command(CLI::App& command);
 std::function<void()> train_command(CLI::App& command);
 
 // All of them, sorted by name.

@@ -15,15 +15,13 @@ std::vector<std::string> sorted_names(const std::set<CLI::Option*>& options) {
   return names;
 }
 
-// CLI11 describes an argument as for example FILE, INT:INT in [1 - 64] or TEXT:{train,test}.
+// CLI11 describes an argument as for example FILE or TEXT:{train,test}.
 void describe_argument(const std::string& type, OptionText& text) {
   const size_t colon = type.find(':');
   text.value = type.substr(0, colon);
-  const std::string limits = colon == std::string::npos ? "" : type.substr(colon + 1);
-  if (limits.starts_with('{') && limits.ends_with('}'))
-    text.choices = CLI::detail::split(limits.substr(1, limits.size() - 2), ',');
-  else
-    text.limits = limits;
+  const std::string set = colon == std::string::npos ? "" : type.substr(colon + 1);
+  if (set.starts_with('{') && set.ends_with('}'))
+    text.choices = CLI::detail::split(set.substr(1, set.size() - 2), ',');
   constexpr std::array<std::string_view, 4> kPaths = {"FILE", "PATH", "DIR", "FOLDER"};
   text.path = text.choices.empty() && std::ranges::any_of(kPaths, [&](std::string_view path) {
                 return text.value.find(path) != std::string::npos;

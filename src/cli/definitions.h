@@ -11,7 +11,6 @@ struct OptionText {
   std::vector<std::string> names;    // such as -n and --count; none if it is positional
   std::string value;                 // what its argument is called; empty if it has none
   std::vector<std::string> choices;  // the argument is one of these, if there are any
-  std::string limits;                // other limits of the argument, such as "INT in [1 - 64]"
   bool path = false;                 // the argument is a file or a folder
   std::string description;
   std::string default_value;

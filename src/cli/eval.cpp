@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <memory>
@@ -17,14 +18,16 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/plural.h"
+#include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
+#include "cli/surprise_folder.h"
 #include "combiner/dataset.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "combiner/likelihood.h"
-#include "likelihood/surprise_folder.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -55,10 +58,10 @@ void write_csv(OutputFile& file, const Likelihood& likelihood, const Dataset& im
   file.commit();
 }
 
-void print_json(const std::string& model, const EvalOptions& options,
-                const Likelihood& likelihood) {
+nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& options,
+                               const Likelihood& likelihood) {
   // One image has no standard error; JSON writes its NaN as null.
-  const nlohmann::ordered_json json = {
+  return {
       {"bits_per_dim", likelihood.bits_per_dim},
       {"stderr", likelihood.standard_error},
       {"bits_per_dim_channels", likelihood.channel_bits_per_dim},
@@ -71,7 +74,6 @@ void print_json(const std::string& model, const EvalOptions& options,
       {"data", options.images.data},
       {"split", name(options.images.split)},
   };
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_table(const EvalOptions& options, const Likelihood& likelihood) {
@@ -84,10 +86,9 @@ void print_table(const EvalOptions& options, const Likelihood& likelihood) {
       "  green    {:.4f}\n"
       "  blue     {:.4f}\n"
       "images     {}\n"
-      "images/s   {:.4g}  ({}, {} thread{}; {})\n",
+      "images/s   {:.4g}  ({}, {}; {})\n",
       red, green, blue, likelihood.images.size(), likelihood.images_per_second,
-      name(options.precision), options.threads, options.threads == 1 ? "" : "s",
-      instructions_in_use());
+      name(options.precision), plural(options.threads, "thread"), instructions_in_use());
 }
 
 // Throws CLI::ValidationError if the maps would become part of the data or replace it.
@@ -127,6 +128,15 @@ SurpriseFolder::Texts texts_of_maps(const std::string& model, const EvalOptions&
   };
 }
 
+// Maps of an earlier, larger run would look as if they were of this one.
+void mention_other_maps(const SurpriseFolder& maps, const EvalOptions& options, int64_t images) {
+  const int64_t evaluated = std::min(images, options.images.limit.value_or(images));
+  const int64_t others = maps.maps_from(evaluated);
+  if (others > 0)
+    fmt::print(stderr, "{}: also holds {} of an earlier run, from map-{:05}.png on\n", options.maps,
+               plural(others, "map"), evaluated);
+}
+
 void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string path = find_model(options.model).string();
@@ -141,6 +151,7 @@ void run(const EvalOptions& options) {
   if (!options.maps.empty()) {
     maps.emplace(options.maps, images->width(), images->height(),
                  texts_of_maps(path, options, *images));
+    mention_other_maps(*maps, options, images->size());
     on_nats = [&](int64_t index, std::span<const uint8_t> pixels, std::span<const float> nats) {
       maps->write(index, pixels, nats);
     };
@@ -161,11 +172,11 @@ void run(const EvalOptions& options) {
   progress.clear();
 
   if (options.json)
-    print_json(path, options, likelihood);
+    print_json(json_of(path, options, likelihood));
   else
     print_table(options, likelihood);
   if (csv) write_csv(*csv, likelihood, *images);
-  if (maps) maps->write_extremes(likelihood, *images);
+  if (maps) maps->finish(likelihood, *images);
   const auto done = static_cast<int64_t>(likelihood.images.size());
   if (done < total)
     throw Error(fmt::format("interrupted: the figures are those of {} of {} images", done, total));
@@ -185,8 +196,8 @@ std::function<void()> eval_command(CLI::App& command) {
   command
       .add_option(
           "--maps", options->maps,
-          "Also write to this folder, for each image, a map of its bits per pixel (PNG) and "
-          "the bits of its sub-pixels (npy)")
+          "Also write to this folder, for each image, a map of its bits per pixel (map-00000.png) "
+          "and the bits of its sub-pixels (bits-00000.npy)")
       ->type_name("DIR");
   add_no_metadata_option(command, options->no_metadata);
   command.parse_complete_callback([options] { check_maps(*options); });

@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/completion.h"
 #include "cli/definitions.h"
+#include "cli/shell_completion.h"
 
 namespace combiner {
 namespace {

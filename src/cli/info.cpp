@@ -12,6 +12,8 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/print_json.h"
+#include "cli/printable.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
 #include "model/model.h"
@@ -73,11 +75,11 @@ Info inspect(const std::filesystem::path& path) {
   return info;
 }
 
-void print_json(const Info& info) {
+Json json_of(const Info& info) {
   const auto memory = [&](const SamplingMemory& m) {
     return Json{{"batch_1", info.at_batch(m, 1)}, {"batch_64", info.at_batch(m, 64)}};
   };
-  const Json json = {
+  return {
       {"model", info.path},
       {"config", Json::parse(to_json(info.config))},
       {"positions", info.config.positions()},
@@ -93,7 +95,6 @@ void print_json(const Info& info) {
       {"sampling_weights_and_state_bytes",
        {{"f32", memory(info.f32)}, {"bf16", memory(info.bf16)}, {"int8", memory(info.int8)}}},
   };
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 void print_table(const Info& info) {
@@ -124,20 +125,18 @@ void print_table(const Info& info) {
 
 void describe_picture(const std::string& path, bool json) {
   const Json made_by = read_made_by(path);
-  if (json) {
-    fmt::print("{}\n", made_by.dump(2, ' ', false, Json::error_handler_t::replace));
-    return;
-  }
+  if (json) return print_json(made_by);
   fmt::print("{:<12} {}\n", "file", path);
   for (const auto& [key, value] : made_by.items())
-    fmt::print("{:<12} {}\n", key,
-               value.is_string() ? value.get<std::string>()
-                                 : value.dump(-1, ' ', false, Json::error_handler_t::replace));
+    fmt::print(
+        "{:<12} {}\n", printable(key),
+        printable(value.is_string() ? value.get<std::string>()
+                                    : value.dump(-1, ' ', false, Json::error_handler_t::replace)));
 }
 
 void describe_model(const std::string& path, bool json) {
   const Info info = inspect(find_model(path));
-  json ? print_json(info) : print_table(info);
+  json ? print_json(json_of(info)) : print_table(info);
 }
 
 }  // namespace
@@ -150,9 +149,9 @@ std::function<void()> info_command(CLI::App& command) {
   const auto options = std::make_shared<Options>();
   CLI::Option* const model = add_model_option(command, options->model);
   command
-      .add_option("file", options->file,
+      .add_option("FILE", options->file,
                   "A weights file, or a PNG file that combiner made [the shipped model]")
-      ->type_name("FILE")
+      ->type_name("")
       ->excludes(model);
   command.add_flag("--json", options->json, "Print JSON");
   return [options] {

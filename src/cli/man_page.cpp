@@ -20,6 +20,10 @@ constexpr std::pair<int, const char*> kExitCodes[] = {
 };
 
 constexpr std::pair<const char*, const char*> kEnvironment[] = {
+    {"COLORTERM",
+     "truecolor or 24bit says that the terminal shows 24-bit colours, as --show needs."},
+    {"NO_COLOR", "With it set, --show shows nothing."},
+    {"TERM", "A name that ends in -direct says the same as COLORTERM=truecolor."},
     {"TMPDIR", "Folder for large temporary files; without it, /var/tmp."},
 };
 
@@ -72,7 +76,6 @@ std::string option_entry(const OptionText& option) {
 
   std::string text = sentence(option.description);
   if (!option.choices.empty()) text += fmt::format(" One of {}.", fmt::join(option.choices, ", "));
-  if (!option.limits.empty()) text += fmt::format(" {}.", option.limits);
   if (!option.default_value.empty()) text += fmt::format(" Default: {}.", option.default_value);
   if (option.required) text += " Required.";
   if (!option.needs.empty()) text += fmt::format(" Only with {}.", fmt::join(option.needs, ", "));

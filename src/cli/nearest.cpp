@@ -17,22 +17,26 @@
 #include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/nearest_sheet.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/plural.h"
+#include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
 #include "combiner/error.h"
 #include "image/compose.h"
 #include "image/read_image.h"
 #include "image/write_png.h"
-#include "neighbours/nearest_sheet.h"
 
 namespace combiner {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kShownSide = 128;  // pixels of an image on the sheet, at least
+constexpr int kShownSide = 128;  // pixels of an image's longer side on the sheet, at least
+constexpr int kMostScale = 64;
+constexpr int kMostNeighbours = 1000;
 
 struct NearestCommandOptions {
   std::vector<std::string> pictures;
@@ -73,15 +77,25 @@ std::vector<std::string> file_names(const std::vector<std::string>& paths) {
   return names;
 }
 
-// Checks before the search that its result can be written, by drawing a sheet of the same size.
-void check_sheet(const NearestCommandOptions& options, std::span<const Image> pictures,
-                 std::span<const std::string> names, const Dataset& images, int scale) {
-  const int64_t searched = std::min(images.size(), options.search.limit.value_or(images.size()));
-  const std::vector<Neighbour> some(
-      static_cast<size_t>(std::min<int64_t>(options.search.count, searched)));
-  const NearestImages blank{std::vector<Neighbours>(pictures.size(), {some, some}), searched};
-  nearest_sheet(pictures, names, blank, images, scale);
-  OutputFile(options.output);
+// The sheet to draw. None if it would be too large, which is said: the table and JSON are of use
+// without it. Checks before the search that it can be written.
+std::optional<NearestSheet> plan_sheet(const NearestCommandOptions& options,
+                                       std::span<const Image> pictures,
+                                       std::span<const std::string> names, int64_t images) {
+  const auto& [width, height, pixels] = pictures.front();
+  const int scale = options.scale.value_or(scale_to(kShownSide, width, height));
+  const NearestSheet sheet(pictures, names, options.search.count,
+                           std::min(images, options.search.limit.value_or(images)), scale);
+  if (sheet.fits()) {
+    OutputFile(options.output);
+    return sheet;
+  }
+  fmt::print(stderr,
+             "{}: is not drawn: {} would make a sheet of {}x{} pixels; expected at most {} in all; "
+             "give fewer pictures{}\n",
+             options.output, plural(std::ssize(pictures), "picture"), sheet.width(), sheet.height(),
+             kMaxImageBytes / 3, options.scale ? " or a smaller --scale" : "");
+  return std::nullopt;
 }
 
 void print_table(const NearestCommandOptions& options, const NearestImages& nearest,
@@ -102,10 +116,10 @@ void print_table(const NearestCommandOptions& options, const NearestImages& near
   }
 }
 
-void print_json(const NearestCommandOptions& options, const NearestImages& nearest,
-                const Dataset& images, double images_per_second) {
+nlohmann::ordered_json json_of(const NearestCommandOptions& options, const NearestImages& nearest,
+                               const Dataset& images, double images_per_second) {
   using Json = nlohmann::ordered_json;
-  const auto json_of = [&](const std::vector<Neighbour>& neighbours) {
+  const auto list_of = [&](const std::vector<Neighbour>& neighbours) {
     Json list = Json::array();
     for (const Neighbour& neighbour : neighbours)
       list.push_back({{"distance", neighbour.distance},
@@ -117,16 +131,14 @@ void print_json(const NearestCommandOptions& options, const NearestImages& neare
   Json pictures = Json::array();
   for (size_t i = 0; i < options.pictures.size(); ++i)
     pictures.push_back({{"picture", options.pictures[i]},
-                        {"in_pixels", json_of(nearest.of_pictures[i].in_pixels)},
-                        {"in_means", json_of(nearest.of_pictures[i].in_means)}});
-  const Json json = {{"pictures", pictures},
-                     {"images", nearest.searched},
-                     {"images_per_second", images_per_second},
-                     {"threads", options.search.threads},
-                     {"data", options.images.data},
-                     {"split", name(options.images.split)},
-                     {"output", options.output}};
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+                        {"in_pixels", list_of(nearest.of_pictures[i].in_pixels)},
+                        {"in_means", list_of(nearest.of_pictures[i].in_means)}});
+  return {{"pictures", pictures},
+          {"images", nearest.searched},
+          {"images_per_second", images_per_second},
+          {"threads", options.search.threads},
+          {"data", options.images.data},
+          {"split", name(options.images.split)}};
 }
 
 // What the sheet says of how it was made.
@@ -136,7 +148,7 @@ std::vector<PngText> texts_of(const NearestCommandOptions& options,
   return made_by_texts({{"program", program_name()},
                         {"command", "nearest"},
                         {"pictures", names},
-                        {"data", fs::path(options.images.data).filename().string()},
+                        {"data", last_name(options.images.data)},
                         {"split", name(options.images.split)},
                         {"neighbours", options.search.count}});
 }
@@ -149,8 +161,7 @@ void run(NearestCommandOptions options) {
   const auto& [width, height, pixels] = pictures.front();
   const std::unique_ptr<Dataset> images =
       open_images(options.images, {.height = height, .width = width, .channels = 3});
-  const int scale = options.scale.value_or(scale_to(kShownSide, width, height));
-  check_sheet(options, pictures, names, *images, scale);
+  const std::optional<NearestSheet> sheet = plan_sheet(options, pictures, names, images->size());
 
   int64_t total = 0;
   Progress progress("images");
@@ -165,15 +176,17 @@ void run(NearestCommandOptions options) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.clear();
 
-  write_png(options.output, nearest_sheet(pictures, names, nearest, *images, scale),
-            texts_of(options, names));
+  if (sheet) write_png(options.output, sheet->draw(nearest, *images), texts_of(options, names));
   const double images_per_second = static_cast<double>(nearest.searched) / seconds.count();
   if (options.json) {
-    print_json(options, nearest, *images, images_per_second);
+    nlohmann::ordered_json json = json_of(options, nearest, *images, images_per_second);
+    json["output"] = sheet ? nlohmann::ordered_json(options.output) : nullptr;
+    print_json(json);
   } else {
     print_table(options, nearest, *images);
-    fmt::print("{}: the nearest of {} images, {:.4g} images/s ({} threads)\n", options.output,
-               nearest.searched, images_per_second, options.search.threads);
+    fmt::print("{}the nearest of {}, {:.4g} images/s ({})\n", sheet ? options.output + ": " : "",
+               plural(nearest.searched, "image"), images_per_second,
+               plural(options.search.threads, "thread"));
   }
   if (nearest.searched < total)
     throw Error(fmt::format("interrupted: these are the nearest of {} of {} images",
@@ -191,20 +204,25 @@ std::function<void()> nearest_command(CLI::App& command) {
       ->required();
   add_images_options(command, options->images, Split::train)->required();
   command
-      .add_option("-k,--neighbours", options->search.count,
-                  "Images to find for each picture, by each of two distances: between pixels and "
-                  "between means of 4x4 pixels")
+      .add_option(
+          "-k,--neighbours", options->search.count,
+          fmt::format("Images to find for each picture, 1 to {}, by each of two distances: between "
+                      "pixels and between means of 4x4 pixels; the sheet shows up to {}",
+                      kMostNeighbours, kMostNeighboursShown))
       ->type_name("K")
-      ->check(CLI::Range(1, 1000))
+      ->check(whole_number_in(1, kMostNeighbours))
       ->capture_default_str();
   command.add_option("-o,--output", options->output, "Sheet with the pictures and what was found")
       ->type_name("FILE.png")
       ->capture_default_str();
   command
-      .add_option("--scale", options->scale,
-                  fmt::format("The sheet's magnification [to {} pixels or more]", kShownSide))
+      .add_option(
+          "--scale", options->scale,
+          fmt::format("The sheet's magnification, 1 to {} [so that the longer side of an image has "
+                      "{} pixels or more]",
+                      kMostScale, kShownSide))
       ->type_name("S")
-      ->check(CLI::Range(1, 64));
+      ->check(whole_number_in(1, kMostScale));
   add_no_metadata_option(command, options->no_metadata);
   add_threads_option(command, options->search.threads);
   command.add_flag("--json", options->json, "Print JSON");

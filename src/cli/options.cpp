@@ -7,8 +7,10 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <limits>
 
 #include "cli/nearest_name.h"
+#include "cli/plural.h"
 #include "combiner/error.h"
 #include "cpu/features.h"
 #include "cpu/limits.h"
@@ -17,6 +19,7 @@ namespace combiner {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
 // What auto means: the faster of f32 and bf16. Decoding reads all weights for each position, and in
 // bf16 they are half as many bytes. Whole images are a matter of products.
@@ -44,16 +47,20 @@ CLI::Option* declare_precision(CLI::App& command, Precision& precision, Work wor
 
 }  // namespace
 
-CLI::Validator at_least_one() {
-  const auto complaint = [](const std::string& text) {
+CLI::Validator whole_number_in(int64_t low, int64_t high) {
+  const std::string range = high == kNoLimit ? fmt::format("of {} or more", low)
+                                             : fmt::format("from {} to {}", low, high);
+  const auto complaint = [=](const std::string& text) {
     int64_t number = 0;
     const char* const end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, number);
-    const bool good = error == std::errc() && stop == end && number >= 1;
-    return good ? std::string() : fmt::format("{} is not a whole number of 1 or more", text);
+    const bool good = error == std::errc() && stop == end && number >= low && number <= high;
+    return good ? std::string() : fmt::format("{} is not a whole number {}", text, range);
   };
-  return CLI::Validator(complaint, "", "at least one");
+  return CLI::Validator(complaint, "", "whole number");
 }
+
+CLI::Validator at_least_one() { return whole_number_in(1, kNoLimit); }
 
 CLI::Validator one_of(std::vector<std::string> words) {
   const std::string set = fmt::format("{{{}}}", fmt::join(words, ","));
@@ -70,7 +77,9 @@ uint64_t parse_seed(const std::string& text) {
   const auto [stop, error] = std::from_chars(text.data(), end, seed);
   if (error != std::errc() || stop != end)
     throw CLI::ValidationError(
-        "--seed", fmt::format("{} is not a whole number from 0 to {}", text, UINT64_MAX));
+        "--seed",
+        fmt::format("{} is not a whole number from 0 to {}; leave --seed out to have one chosen",
+                    text, UINT64_MAX));
   return seed;
 }
 
@@ -145,12 +154,12 @@ void add_threads_option(CLI::App& command, int& threads) {
           [&threads, usable](int wanted) {
             threads = std::min(wanted, usable);
             if (wanted > usable)
-              fmt::print(stderr,
-                         "--threads {0}: this process may use {1} processor{2}, so {1} thread{2}\n",
-                         wanted, usable, usable == 1 ? "" : "s");
+              fmt::print(stderr, "--threads {}: this process may use {}, so {}\n", wanted,
+                         plural(usable, "processor"), plural(usable, "thread"));
           },
           "Threads to compute with [one for each processor that may be used, and no more]")
-      ->check(CLI::Range(1, kMaxThreads));
+      ->type_name("N")
+      ->check(whole_number_in(1, kMaxThreads));
 }
 
 std::filesystem::path scratch_folder() {

@@ -14,6 +14,9 @@
 
 namespace combiner {
 
+// Accepts whole numbers from `low` to `high`. Help does not show the limits; an option's
+// description says them where they matter.
+CLI::Validator whole_number_in(int64_t low, int64_t high);
 // Accepts whole numbers of at least 1.
 CLI::Validator at_least_one();
 

@@ -17,6 +17,12 @@ bool lies_in(const fs::path& path, const fs::path& folder) {
   }
 }
 
+std::string last_name(const fs::path& path) {
+  std::error_code ignored;  // without a current folder there is no better name
+  const fs::path folder = (fs::absolute(path, ignored) / "").lexically_normal();
+  return folder.parent_path().filename().string();
+}
+
 void check_no_input(const char* option, const std::string& output, const std::string& input) {
   if (output.empty() || !lies_in(output, input)) return;
   throw CLI::ValidationError(option,

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/print_json.h"
 #include "cli/progress.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
@@ -33,8 +34,8 @@ uintmax_t bytes_of(const fs::path& path) {
   return fs::is_regular_file(path) ? fs::file_size(path) : 0;
 }
 
-void print_json(const fs::path& model, const QuantizeOptions& options,
-                const std::optional<Divergence>& divergence) {
+nlohmann::ordered_json json_of(const fs::path& model, const QuantizeOptions& options,
+                               const std::optional<Divergence>& divergence) {
   nlohmann::ordered_json json = {
       {"model", model.string()},
       {"model_bytes", bytes_of(model)},
@@ -52,7 +53,7 @@ void print_json(const fs::path& model, const QuantizeOptions& options,
         {"data", options.images.data},
         {"split", name(options.images.split)},
     });
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json;
 }
 
 void print_table(const fs::path& model, const QuantizeOptions& options,
@@ -99,7 +100,7 @@ void run(const QuantizeOptions& options) {
     progress.clear();
   }
   if (options.json)
-    print_json(path, options, divergence);
+    print_json(json_of(path, options, divergence));
   else
     print_table(path, options, divergence);
   if (divergence && divergence->images < total)

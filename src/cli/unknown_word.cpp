@@ -1,8 +1,10 @@
 #include "cli/unknown_word.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "cli/nearest_name.h"
@@ -29,6 +31,17 @@ std::vector<std::string> long_option_names(const CLI::App& app) {
   return names;
 }
 
+// Long names that begin with the letter of a short one, as other programs have: "; did you mean
+// --seed?" for -s. Nothing if there are none, or too many to be of help.
+std::string long_names_of(const std::string& short_name, const std::vector<std::string>& names) {
+  constexpr size_t kMost = 3;
+  std::set<std::string> found;
+  for (const std::string& name : names)
+    if (name.starts_with("-" + short_name)) found.insert(name);
+  if (found.empty() || found.size() > kMost) return {};
+  return fmt::format("; did you mean {}?", fmt::join(found, " or "));
+}
+
 std::string unknown_option(const std::string& name, const CLI::App& app) {
   const CLI::App* const chosen = chosen_subcommand(app);
   std::vector<std::string> names = long_option_names(app);
@@ -38,8 +51,9 @@ std::string unknown_option(const std::string& name, const CLI::App& app) {
       return fmt::format("{} goes after {}, whose option it is", name, chosen->get_name());
     names.insert(names.end(), own.begin(), own.end());
   }
+  const bool is_short = name.size() == 2;
   return fmt::format("{} is not an option of {}{}", name, (chosen ? chosen : &app)->get_name(),
-                     did_you_mean(name, names));
+                     is_short ? long_names_of(name, names) : did_you_mean(name, names));
 }
 
 }  // namespace

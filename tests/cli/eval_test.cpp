@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "catch.h"
+#include "cli/plural.h"
 #include "cli/run_program.h"
 #include "dataset/npy_header.h"
 #include "image/read_image.h"
@@ -263,7 +264,7 @@ TEST_CASE("eval: maps hold each sub-pixel's bits, and change no figure") {
   arguments.insert(arguments.end(), {"--maps", maps.string()});
   CHECK(figures() == without);
 
-  CHECK_THAT(run_combiner({"info", (maps / "00000.png").string()}).out,
+  CHECK_THAT(run_combiner({"info", (maps / "map-00000.png").string()}).out,
              contains("command      eval\n") && contains("index        0\n"));
 
   const auto count = static_cast<size_t>(std::distance(fs::directory_iterator(golden.data), {}));
@@ -271,7 +272,7 @@ TEST_CASE("eval: maps hold each sub-pixel's bits, and change no figure") {
   REQUIRE(rows.size() == count + 1);
   for (size_t i = 0; i < count; ++i) {
     const std::vector<float> bits =
-        numbers_of(maps / fmt::format("{:05}.npy", i), {shape.height, shape.width, 3});
+        numbers_of(maps / fmt::format("bits-{:05}.npy", i), {shape.height, shape.width, 3});
     REQUIRE(bits.size() == golden.expected.dims());
     const std::span<const float> nats = golden.expected.image(golden.expected.nats, i);
     double sum = 0;
@@ -281,11 +282,41 @@ TEST_CASE("eval: maps hold each sub-pixel's bits, and change no figure") {
     }
     const double figure = std::stod(rows[i + 1].substr(rows[i + 1].rfind(',') + 1));
     CHECK_THAT(sum / static_cast<double>(bits.size()), WithinRel(figure, 1e-6));
-    CHECK(read_image(maps / fmt::format("{:05}.png", i)).width > 2 * 256);
+    CHECK(read_image(maps / fmt::format("map-{:05}.png", i)).width > 2 * 256);
   }
   CHECK(read_image(maps / "extremes.png").width > 128);
   const auto files = static_cast<size_t>(std::distance(fs::directory_iterator(maps), {}));
   CHECK(files == 2 * count + 1);  // no temporary file is left
+}
+
+TEST_CASE("eval: maps that can't be written are a failure, but cost no figures") {
+  const Golden golden("pixel_mixed");
+  const fs::path maps = golden.folder / "maps", csv = golden.folder / "images.csv";
+  fs::create_directories(maps / "bits-00001.npy");
+  const ProgramResult result =
+      run_combiner({"eval", "--model", golden.model, "--data", golden.data, "--csv", csv.string(),
+                    "--maps", maps.string(), "--threads", "1", "--json"});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains("bits-00001.npy"));
+  CHECK(Json::parse(result.out)["images"] == golden.expected.images());
+  CHECK(lines_of(text_of(csv)).size() == golden.expected.images() + 1);
+  CHECK(fs::exists(maps / "map-00000.png"));
+  CHECK_FALSE(fs::exists(maps / "extremes.png"));
+}
+
+TEST_CASE("eval: maps that an earlier run left are mentioned") {
+  const Golden golden("pixel_mixed");
+  const std::string maps = (golden.folder / "maps").string();
+  std::vector<std::string> arguments = {"eval",      "--model", golden.model, "--data",
+                                        golden.data, "--maps",  maps};
+  CHECK(run_combiner(arguments).err.empty());
+  CHECK(run_combiner(arguments).err.empty());
+  arguments.insert(arguments.end(), {"--limit", "1"});
+  const ProgramResult smaller = run_combiner(arguments);
+  CHECK(smaller.exit_code == 0);
+  const auto others = static_cast<int64_t>(golden.expected.images()) - 1;
+  CHECK(smaller.err == fmt::format("{}: also holds {} of an earlier run, from map-00001.png on\n",
+                                   maps, plural(others, "map")));
 }
 
 TEST_CASE("eval: a folder of maps that can't be made, or that holds data, is refused") {

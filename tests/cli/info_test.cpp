@@ -6,6 +6,7 @@
 #include "catch.h"
 #include "cli/run_program.h"
 #include "data_folders.h"
+#include "image/write_png.h"
 #include "model/attention/attention.h"
 #include "temp_folder.h"
 #include "weights/weights_file.h"
@@ -76,6 +77,22 @@ TEST_CASE("info: a file that is not a model is refused") {
     CHECK(result.err.starts_with("combiner: " + path));
     CHECK_THAT(result.err, contains(complaint));
   }
+}
+
+TEST_CASE("info: a picture's text can't control the terminal") {
+  const TempFolder folder;
+  const std::string picture = (folder / "hostile.png").string();
+  const Json made_by = {{"program", "combiner\x1b[2J"},
+                        {"key\x1b]0;title\x07", "\u009b31m\nseed         7"},
+                        {"list", Json::array({"\u009b31m", "\x7f"})}};
+  constexpr bool kEnsureAscii = true;
+  write_png(picture, {1, 1, {0, 0, 0}},
+            std::vector<PngText>{{"combiner", made_by.dump(-1, ' ', kEnsureAscii)}});
+  const ProgramResult result = run_combiner({"info", picture});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, contains("program      combiner\\x1b[2J\n"));
+  CHECK_THAT(result.out, contains("key\\x1b]0;title\\x07 \\x9b31m\\x0aseed         7\n"));
+  CHECK_THAT(result.out, contains("list         [\"\\x9b31m\",\"\\x7f\"]\n"));
 }
 
 }  // namespace

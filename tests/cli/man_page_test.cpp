@@ -21,6 +21,9 @@ TEST_CASE("man page: what roff would take for its own is escaped") {
   CHECK_THAT(page, contains(".TP\n\\fB\\-\\-of\\fR \\fIN\\fR\n"
                             "Choose [so]. Default: \\-1. Only with \\-\\-ex\\-large.\n"));
   CHECK_THAT(page, contains(".SH EXIT STATUS\n.TP\n\\fB0\\fR\n"));
+  CHECK_THAT(page, contains(".TP\n\\fBNO_COLOR\\fR\nWith it set, \\-\\-show shows nothing.\n"));
+  CHECK_THAT(page, contains("\\fBCOLORTERM\\fR\ntruecolor or 24bit ") &&
+                       contains("\\fBTERM\\fR\n") && contains("\\fBTMPDIR\\fR\n"));
 }
 
 TEST_CASE("man page: a subcommand and its program refer to each other") {

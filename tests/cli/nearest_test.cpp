@@ -89,6 +89,44 @@ TEST_CASE("nearest: JSON, table and sheet say where the nearest images are") {
   CHECK(two["images"] == 2);
 }
 
+TEST_CASE("nearest: a sheet that would be too large is not drawn, and takes nothing else away") {
+  const Case c;
+  std::vector<std::string> many(100, c.copy);
+  many.insert(many.end(), {"--scale", "64", "-k", "1000"});
+  const std::string complaint = c.sheet + ": is not drawn: 100 pictures would make a sheet of ";
+  const std::string hint = "; give fewer pictures or a smaller --scale\n";
+  const ProgramResult table = c.nearest(many);
+  CHECK(table.exit_code == 0);
+  CHECK(table.err.starts_with(complaint));
+  CHECK(table.err.ends_with(hint));
+  CHECK_THAT(table.out, contains("\nthe nearest of 8 images, "));
+  many.push_back("--json");
+  const ProgramResult result = c.nearest(many);
+  CHECK(result.exit_code == 0);
+  CHECK(result.err == table.err);
+  const Json json = Json::parse(result.out);
+  CHECK(json["output"].is_null());
+  CHECK(json["pictures"].size() == 100);
+  CHECK(json["pictures"][99]["in_means"].size() == 8);
+  CHECK_FALSE(fs::exists(c.sheet));
+}
+
+TEST_CASE("nearest: the sheet says what data it is of, though / follows the folder's name") {
+  const Case c;
+  const std::vector<std::string> arguments = {"nearest",    c.copy, "--data",
+                                              c.data + "/", "-o",   c.sheet};
+  CHECK(run_combiner(arguments).exit_code == 0);
+  CHECK_THAT(run_combiner({"info", c.sheet}).out, contains("\ndata         data\n"));
+}
+
+TEST_CASE("nearest: JSON is valid though a file's name is not UTF-8") {
+  const Case c;
+  const std::string picture = (c.folder / "caf\xe9.png").string();
+  fs::copy_file(c.copy, picture);
+  const Json json = Json::parse(c.nearest({picture, "--json"}).out);
+  CHECK(json["pictures"][0]["picture"] == (c.folder / "caf\ufffd.png").string());
+}
+
 TEST_CASE("nearest: an output that would replace or join an input is refused") {
   const Case c;
   const auto refused = [&](std::vector<std::string> arguments, const std::string& complaint) {

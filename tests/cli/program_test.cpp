@@ -36,6 +36,15 @@ TEST_CASE("program: --help and --version go to standard output") {
     CHECK_THAT(eval_help.out, contains(option));
 }
 
+TEST_CASE("program: --help names arguments in capitals, and says limits in words") {
+  const auto help = [](const char* subcommand) { return run_combiner({subcommand, "--help"}).out; };
+  CHECK_THAT(help("info"), contains("\n  FILE ") && !contains("FILE FILE"));
+  CHECK_THAT(help("completion"), contains("\n  SHELL {bash,zsh,fish} REQUIRED"));
+  CHECK_THAT(help("nearest"), contains("\n  IMAGE ... REQUIRED") && contains("--threads N "));
+  for (const char* subcommand : {"bench", "eval", "nearest", "quantize"})
+    CHECK_THAT(help(subcommand), !contains(" in ["));
+}
+
 // The runner's own cap, if it has one, comes first; the last counts.
 TEST_CASE("program: --isa caps the instructions, before and after a subcommand") {
   const ProgramResult version = run_combiner({"--isa", "avx2", "--version"});
@@ -76,16 +85,34 @@ TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
       {{"sample", "--sede=1"},
        "--sede is not an option of sample; did you mean --seed?\n",
        "See combiner sample --help."},
+      {{"eval", "-m", "x"},
+       "-m is not an option of eval; did you mean --maps or --model?\n",
+       "eval"},
+      {{"eval", "-j"}, "-j is not an option of eval; did you mean --json?\n", "eval"},
+      {{"info", "-v"}, "-v is not an option of info; did you mean --version?\n", "info"},
+      {{"sample", "-m", "x"}, "did you mean --model?\n", "sample"},
+      {{"sample", "-s", "1"}, "did you mean --scale or --seed or --show?\n", "sample"},
+      {{"sample", "-t", "1"}, "-t is not an option of sample\n", "sample"},
+      {{"sample", "-x"}, "-x is not an option of sample\n", "sample"},
+      {{"sample", "--seed", "-1"},
+       "-1 is not a whole number from 0 to 18446744073709551615; leave --seed out to have "
+       "one chosen\n",
+       "sample"},
       {{"sample", "--ias", "avx2"}, "did you mean --isa?\n", "sample"},
       {{"--seed", "1", "sample"}, "--seed goes after sample, whose option it is\n", "sample"},
       {{"eval", "--data", "x", "--limit", "0"}, "0 is not a whole number of 1 or more", "eval"},
       {{"eval", "--data", "x", "--limit", "-3"}, "-3 is not a whole number", "eval"},
       {{"eval", "--data", "x", "--limit", "1.5"}, "1.5 is not a whole number", "eval"},
       {{"eval", "--data", "x", "--threads", "0"}, "--threads", "eval"},
-      {{"eval", "--data", "x", "--threads", "1025"}, "1025 not in range", "eval"},
+      {{"eval", "--data", "x", "--threads", "1025"},
+       "1025 is not a whole number from 1 to 1024\n",
+       "eval"},
+      {{"nearest", "x", "--data", "x", "--scale", "70"},
+       "--scale: 70 is not a whole number from 1 to 64\n",
+       "nearest"},
       {{"eval", "--data", "x", "--precision", "f64"}, "f64 not in {auto,f32,bf16,int8}", "eval"},
       {{"eval", "--data", "x", "--precision", "bf17"}, "did you mean bf16?\n", "eval"},
-      {{"completion"}, "shell is required\n", "See combiner completion --help."},
+      {{"completion"}, "SHELL is required\n", "See combiner completion --help."},
       {{"completion", "sh"}, "sh not in {bash,zsh,fish}; did you mean", "completion"},
       {{"bench", "--only=sample,evla"}, "did you mean eval?\n", "bench"},
       {{"--isa", "mmx", "--version"},

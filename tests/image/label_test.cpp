@@ -26,6 +26,11 @@ TEST_CASE("A label is black text on white, as wide as its text") {
   CHECK_FALSE(text == label("3.4495 bits/dim"));
 }
 
+TEST_CASE("All digits are equally wide") {
+  const int width = label("8888888888").width;
+  for (char digit = '0'; digit <= '9'; ++digit) CHECK(label(std::string(10, digit)).width == width);
+}
+
 TEST_CASE("No letter reaches the upper or lower edge of its line") {
   std::string all;
   for (char letter = '!'; letter <= '~'; ++letter) all += letter;

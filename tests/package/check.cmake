@@ -5,8 +5,9 @@ file(REMOVE_RECURSE ${work})
 
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${build} --prefix ${prefix}
                 COMMAND_ERROR_IS_FATAL ANY)
-foreach(file man/man1/combiner.1 man/man1/combiner-sample.1 bash-completion/completions/combiner
-        zsh/vendor-completions/_combiner fish/vendor_completions.d/combiner.fish)
+foreach(file man/man1/combiner.1.gz man/man1/combiner-sample.1.gz
+        bash-completion/completions/combiner zsh/vendor-completions/_combiner
+        fish/vendor_completions.d/combiner.fish)
   if(NOT EXISTS ${prefix}/share/${file})
     message(FATAL_ERROR "share/${file} is not installed")
   endif()

@@ -9,7 +9,7 @@ execute_process(COMMAND dpkg-deb --contents ${package} OUTPUT_VARIABLE files
                 COMMAND_ERROR_IS_FATAL ANY)
 foreach(file bin/combiner share/combiner/models/configs/cifar10.json
         share/combiner/models/cifar10.safetensors
-        share/man/man1/combiner-sample.1 share/bash-completion/completions/combiner
+        share/man/man1/combiner-sample.1.gz share/bash-completion/completions/combiner
         share/doc/combiner/copyright)
   if(NOT files MATCHES "-rw[x-]r-[x-]r-[x-] root/root [^\n]* \\./usr/${file}\n")
     message(FATAL_ERROR "/usr/${file} is absent, or others may not read it:\n${files}")
@@ -17,6 +17,12 @@ foreach(file bin/combiner share/combiner/models/configs/cifar10.json
 endforeach()
 if(files MATCHES "/usr/include|\\.a\n|/cmake/")
   message(FATAL_ERROR "there are files for developers:\n${files}")
+endif()
+
+execute_process(COMMAND dpkg-deb --field ${package} Maintainer OUTPUT_VARIABLE maintainer
+                COMMAND_ERROR_IS_FATAL ANY)
+if(NOT maintainer STREQUAL "The Combiner developers <combiner@example.org>\n")
+  message(FATAL_ERROR "its maintainer is ${maintainer}")
 endif()
 
 execute_process(COMMAND dpkg-deb --field ${package} Depends OUTPUT_VARIABLE depends

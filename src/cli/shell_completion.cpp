@@ -1,6 +1,6 @@
 // combiner completion: prints a script for a shell.
 
-#include "cli/completion.h"
+#include "cli/shell_completion.h"
 
 #include <cstdio>
 #include <memory>
@@ -10,10 +10,10 @@
 
 namespace combiner {
 
-std::function<void()> completion_command(CLI::App& command) {
+std::function<void()> shell_completion_command(CLI::App& command) {
   const auto shell = std::make_shared<std::string>();
-  command.add_option("shell", *shell, "The shell that shall complete combiner's command lines")
-      ->type_name("SHELL")
+  command.add_option("SHELL", *shell, "The shell that shall complete combiner's command lines")
+      ->option_text("{bash,zsh,fish} REQUIRED")
       ->check(one_of({"bash", "zsh", "fish"}))
       ->required();
   command.footer(

@@ -1,6 +1,6 @@
 """Completes command lines of combiner with a real shell.
 
-Usage: completion_test.py PROGRAM bash|zsh|fish
+Usage: shell_completion_test.py PROGRAM bash|zsh|fish
 """
 
 import os

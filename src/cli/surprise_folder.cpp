@@ -1,11 +1,13 @@
-#include "likelihood/surprise_folder.h"
+#include "cli/surprise_folder.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <numbers>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -23,10 +25,23 @@
 namespace combiner {
 namespace {
 
+namespace fs = std::filesystem;
+
+constexpr std::string_view kMapPrefix = "map-";
 constexpr int64_t kChannels = 3;
 constexpr int64_t kMostExtremes = 8;
-constexpr int kShownSide = 128;  // pixels of an image on the sheet of extremes, at least
+constexpr int kShownSide = 128;  // pixels of the longer side of an extreme image, at least
 constexpr int kGap = 12;
+
+// The number after kMapPrefix.
+std::optional<int64_t> index_in(std::string_view map_name) {
+  if (!map_name.starts_with(kMapPrefix)) return std::nullopt;
+  map_name.remove_prefix(kMapPrefix.size());
+  int64_t index = 0;
+  const auto [end, error] =
+      std::from_chars(map_name.data(), map_name.data() + map_name.size(), index);
+  return error == std::errc() ? std::optional(index) : std::nullopt;
+}
 
 // A row of images with a heading.
 Image row_of(std::span<const ImageLikelihood> evaluated, const std::string& heading,
@@ -46,28 +61,57 @@ Image row_of(std::span<const ImageLikelihood> evaluated, const std::string& head
 
 }  // namespace
 
-SurpriseFolder::SurpriseFolder(std::filesystem::path path, int width, int height, Texts texts)
+SurpriseFolder::SurpriseFolder(fs::path path, int width, int height, Texts texts)
     : path_(std::move(path)), width_(width), height_(height), texts_(std::move(texts)) {
   std::error_code error;
-  std::filesystem::create_directories(path_, error);
+  fs::create_directories(path_, error);
   if (error)
     throw Error(fmt::format("{}: can't make the folder: {}", path_.string(), error.message()));
-  OutputFile(file(0, "png"));  // can be made
+  for (const auto& file : {map_file(0), bits_file(0), extremes_file()}) OutputFile{file};
+}
+
+int64_t SurpriseFolder::maps_from(int64_t index) const {
+  int64_t count = 0;
+  std::error_code error;
+  fs::directory_iterator entry(path_, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::optional<int64_t> found = index_in(entry->path().filename().string());
+    count += found && *found >= index && entry->path() == map_file(*found);
+  }
+  if (error)
+    throw Error(fmt::format("{}: can't list the folder: {}", path_.string(), error.message()));
+  return count;
 }
 
 void SurpriseFolder::write(int64_t index, std::span<const uint8_t> pixels,
-                           std::span<const float> nats) const {
+                           std::span<const float> nats) {
+  const auto failed = [this] {
+    const std::lock_guard lock(mutex_);
+    return failure_ != nullptr;
+  };
+  if (failed()) return;
+  try {
+    write_files(index, pixels, nats);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
+}
+
+void SurpriseFolder::write_files(int64_t index, std::span<const uint8_t> pixels,
+                                 std::span<const float> nats) const {
   std::vector<float> bits(nats.begin(), nats.end());
   for (float& value : bits) value /= std::numbers::ln2_v<float>;
-  write_png(file(index, "png"),
-            surprise_map({width_, height_, {pixels.begin(), pixels.end()}}, bits), texts_(index));
-  OutputFile numbers(file(index, "npy"));
+  write_png(map_file(index), surprise_map({width_, height_, {pixels.begin(), pixels.end()}}, bits),
+            texts_(index));
+  OutputFile numbers(bits_file(index));
   numbers.write(make_npy_header("<f4", std::array<int64_t, 3>{height_, width_, kChannels}));
   numbers.write(std::as_bytes(std::span(bits)));
   numbers.commit();
 }
 
-void SurpriseFolder::write_extremes(const Likelihood& likelihood, const Dataset& images) const {
+void SurpriseFolder::finish(const Likelihood& likelihood, const Dataset& images) const {
+  if (failure_) std::rethrow_exception(failure_);
   std::vector<ImageLikelihood> sorted = likelihood.images;
   if (sorted.empty()) return;
   std::ranges::stable_sort(sorted, {}, &ImageLikelihood::bits_per_dim);
@@ -78,11 +122,17 @@ void SurpriseFolder::write_extremes(const Likelihood& likelihood, const Dataset&
   std::vector<ImageLikelihood> most(sorted.rbegin(), sorted.rbegin() + static_cast<int64_t>(shown));
   const std::array rows = {row_of(most, "most surprising", images),
                            row_of(least, "least surprising", images)};
-  write_png(path_ / "extremes.png", stacked(rows, 0), texts_(std::nullopt));
+  write_png(extremes_file(), stacked(rows, 0), texts_(std::nullopt));
 }
 
-std::filesystem::path SurpriseFolder::file(int64_t index, const char* extension) const {
-  return path_ / fmt::format("{:05}.{}", index, extension);
+fs::path SurpriseFolder::map_file(int64_t index) const {
+  return path_ / fmt::format("{}{:05}.png", kMapPrefix, index);
 }
+
+fs::path SurpriseFolder::bits_file(int64_t index) const {
+  return path_ / fmt::format("bits-{:05}.npy", index);
+}
+
+fs::path SurpriseFolder::extremes_file() const { return path_ / "extremes.png"; }
 
 }  // namespace combiner

@@ -1,9 +1,11 @@
-#include "likelihood/surprise_folder.h"
+#include "cli/surprise_folder.h"
 
 #include <algorithm>
+#include <array>
 
 #include "catch.h"
 #include "error_of.h"
+#include "file_text.h"
 #include "image/label.h"
 #include "image/read_image.h"
 #include "memory_dataset.h"
@@ -29,6 +31,10 @@ Likelihood shuffled(int count) {
   return likelihood;
 }
 
+// One image for write().
+constexpr std::array<uint8_t, 3> kPixels = {1, 2, 3};
+constexpr std::array<float, 3> kNats = {1, 2, 3};
+
 // The levels of the magnified images in the sheet's rows, from left to right.
 std::vector<int> levels_in(const Image& sheet, int row) {
   constexpr int kSide = 128, kGap = 12, kHeading = kTextLine, kCaption = 4 + 2 * kTextLine;
@@ -43,9 +49,9 @@ std::vector<PngText> no_texts(std::optional<int64_t>) { return {}; }
 
 TEST_CASE("surprise folder: extremes are the images with the most and the fewest bits/dim") {
   const TempFolder folder;
-  const SurpriseFolder maps(folder.path(), 1, 1, no_texts);
+  SurpriseFolder maps(folder.path(), 1, 1, no_texts);
   const auto rows = [&](int count) {
-    maps.write_extremes(shuffled(count), levels(count));
+    maps.finish(shuffled(count), levels(count));
     const Image sheet = read_image(folder / "extremes.png");
     return std::array{levels_in(sheet, 0), levels_in(sheet, 1)};
   };
@@ -62,25 +68,54 @@ TEST_CASE("surprise folder: extremes are the images with the most and the fewest
 
 TEST_CASE("surprise folder: without images there are no extremes") {
   const TempFolder folder;
-  const SurpriseFolder maps(folder / "a/b", 1, 1, no_texts);
-  maps.write_extremes({}, levels(1));
+  SurpriseFolder maps(folder / "a/b", 1, 1, no_texts);
+  maps.finish({}, levels(1));
   CHECK(fs::is_empty(folder / "a/b"));
 }
 
 TEST_CASE("surprise folder: names have five digits or more") {
   const TempFolder folder;
-  const SurpriseFolder maps(folder.path(), 1, 1, no_texts);
-  const std::vector<uint8_t> pixels = {1, 2, 3};
-  const std::vector<float> nats = {1, 2, 3};
-  for (const int64_t index : {7, 1234567}) maps.write(index, pixels, nats);
-  for (const char* name : {"00007.png", "00007.npy", "1234567.png", "1234567.npy"})
+  SurpriseFolder maps(folder.path(), 1, 1, no_texts);
+  for (const int64_t index : {7, 1234567}) maps.write(index, kPixels, kNats);
+  for (const char* name :
+       {"map-00007.png", "bits-00007.npy", "map-1234567.png", "bits-1234567.npy"})
     CHECK(fs::exists(folder / name));
 }
 
-TEST_CASE("surprise folder: one that can't be made is an Error") {
+TEST_CASE("surprise folder: counts the maps from an index on") {
+  const TempFolder folder;
+  SurpriseFolder maps(folder.path(), 1, 1, no_texts);
+  CHECK(maps.maps_from(0) == 0);
+  for (const int64_t index : {0, 7, 1234567}) maps.write(index, kPixels, kNats);
+  for (const char* name : {"map-9.png", "map-00010.jpg", "map-x.png", "00011.png", "map--0012.png"})
+    write_text(folder / name, "of something else");
+  CHECK(maps.maps_from(0) == 3);
+  CHECK(maps.maps_from(7) == 2);
+  CHECK(maps.maps_from(8) == 1);
+  CHECK(maps.maps_from(1234568) == 0);
+}
+
+TEST_CASE("surprise folder: after a failure nothing more is written, and finish() throws it") {
+  const TempFolder folder;
+  SurpriseFolder maps(folder.path(), 1, 1, no_texts);
+  fs::create_directory(folder / "map-00001.png");
+  for (const int64_t index : {0, 1, 2}) maps.write(index, kPixels, kNats);
+  CHECK(fs::exists(folder / "map-00000.png"));
+  for (const char* name : {"bits-00001.npy", "map-00002.png", "bits-00002.npy"})
+    CHECK_FALSE(fs::exists(folder / name));
+  CHECK_THAT(error_of([&] { maps.finish(shuffled(3), levels(3)); }), contains("map-00001.png"));
+  CHECK_FALSE(fs::exists(folder / "extremes.png"));
+}
+
+TEST_CASE("surprise folder: one that can't be made or written to is an Error") {
   CHECK_THAT(error_of([] { SurpriseFolder("/dev/null", 1, 1, no_texts); }), contains("/dev/null"));
   CHECK_THAT(error_of([] { SurpriseFolder("/dev/null/maps", 1, 1, no_texts); }),
              contains("can't make the folder"));
+  for (const char* name : {"map-00000.png", "bits-00000.npy", "extremes.png"}) {
+    const TempFolder folder;
+    fs::create_directory(folder / name);
+    CHECK_THAT(error_of([&] { SurpriseFolder(folder.path(), 1, 1, no_texts); }), contains(name));
+  }
 }
 
 }  // namespace

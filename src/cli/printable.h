@@ -1,0 +1,13 @@
+// Text from files, made safe for a terminal.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace combiner {
+
+// The text with control characters, which could move a terminal's cursor or worse, as \x1b: those
+// below U+0020, also line feeds, and U+007F to U+009F in UTF-8.
+std::string printable(std::string_view text);
+
+}  // namespace combiner

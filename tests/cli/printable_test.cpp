@@ -1,0 +1,18 @@
+#include "cli/printable.h"
+
+#include "catch.h"
+
+namespace combiner {
+
+TEST_CASE("printable: control characters are escaped, all others are as they were") {
+  using namespace std::string_view_literals;
+  CHECK(printable("").empty());
+  CHECK(printable("a b~\\ \u00a0 \u00e9 \u2028 \U0001f600") ==
+        "a b~\\ \u00a0 \u00e9 \u2028 \U0001f600");
+  CHECK(printable("\x1b[2J\n\t"sv) == "\\x1b[2J\\x0a\\x09");
+  CHECK(printable("\0\x1f\x7f"sv) == "\\x00\\x1f\\x7f");
+  CHECK(printable("\u0080x\u009b1m\u009f") == "\\x80x\\x9b1m\\x9f");
+  CHECK(printable("\xc2") == "\xc2");  // a character cut short
+}
+
+}  // namespace combiner
