@@ -16,6 +16,8 @@
 #include "cli/drawn_pictures.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/plural.h"
+#include "cli/print_json.h"
 #include "combiner/completion.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -100,14 +102,14 @@ int rows_of_mask(const std::string& path, const ImageShape& shape) {
   return rows;
 }
 
-void print_json(const CompleteOptions& options, const Recipe& recipe, double images_per_second) {
+void print_result(const CompleteOptions& options, const Recipe& recipe, double images_per_second) {
   nlohmann::ordered_json json = {{"output", options.output.output}};
   json.update(to_json(recipe));
   json.erase("sheet");
   json["instructions"] = instructions_in_use();
   json["threads"] = options.drawing.sampling.threads;
   json["images_per_second"] = images_per_second;
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_json(json);
 }
 
 void run(CompleteOptions options) {
@@ -169,13 +171,12 @@ void run(CompleteOptions options) {
   const Recipe made = recipe;
   DrawnPictures drawn(options.output, std::move(plan));
   drawn.finish(complete(model, pictures, rows, sampling, drawn.events()));
-  if (options.json) return print_json(options, made, drawn.images_per_second());
+  if (options.json) return print_result(options, made, drawn.images_per_second());
   fmt::print(options.output.destination == Destination::standard_output ? stderr : stdout,
-             "{}: {} of {} rows kept of {} picture{}, {} variation{} of seed {}, {:.3g} images/s "
-             "({}; {})\n",
-             options.output.output, rows, shape.height, pictures.size(),
-             pictures.size() == 1 ? "" : "s", variations, variations == 1 ? "" : "s", sampling.seed,
-             drawn.images_per_second(), name(options.drawing.precision), instructions_in_use());
+             "{}: {} of {} rows kept of {}, {} of seed {}, {:.3g} images/s ({}; {})\n",
+             options.output.output, rows, shape.height, plural(std::ssize(pictures), "picture"),
+             plural(variations, "variation"), sampling.seed, drawn.images_per_second(),
+             name(options.drawing.precision), instructions_in_use());
 }
 
 }  // namespace
@@ -187,7 +188,7 @@ std::function<void()> complete_command(CLI::App& command) {
       ->required();
   command.add_option("--keep-rows", options->keep_rows, "Keep this many upper rows, bit for bit")
       ->type_name("R")
-      ->check(CLI::Range(0, 1 << 20));
+      ->check(whole_number_in(0, 1 << 20));
   command
       .add_option("--mask", options->mask,
                   "Keep what is black in this picture, which must be whole upper rows")
@@ -195,7 +196,7 @@ std::function<void()> complete_command(CLI::App& command) {
   options->drawing.sampling.count = kDefaultVariations;
   command.add_option("-n,--count", options->drawing.sampling.count, "Variations of each picture")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, kMostVariations))
+      ->check(whole_number_in(1, kMostVariations))
       ->capture_default_str();
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");

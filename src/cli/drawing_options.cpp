@@ -27,7 +27,7 @@ void add_drawing_options(CLI::App& command, DrawingOptions& options) {
       .add_option("--first", options.sampling.first_index,
                   "Index of the first image of the seed that is drawn")
       ->type_name("K")
-      ->check(CLI::Range(int64_t{0}, kMostImages))
+      ->check(whole_number_in(0, kMostImages))
       ->capture_default_str();
   command
       .add_option("--temperature", choice.temperature,

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cli/interrupt.h"
+#include "cli/plural.h"
 #include "cli/program.h"
 #include "combiner/error.h"
 #include "image/contact_sheet.h"
@@ -88,8 +89,9 @@ void DrawnPictures::prepare_folder() const {
   }
   std::ranges::sort(others);
   if (!others.empty())
-    fmt::print(stderr, "{}: there are also {} pictures that are not of this run: {}{}\n",
-               folder.string(), others.size(), others.front(), others.size() > 1 ? ", ..." : "");
+    fmt::print(stderr, "{}: also holds {} not of this run: {}{}\n", folder.string(),
+               plural(std::ssize(others), "picture"), others.front(),
+               others.size() > 1 ? ", ..." : "");
 }
 
 SampleEvents DrawnPictures::events() {

@@ -49,7 +49,7 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
                               "or more]",
                               kShownSide))
       ->type_name("S")
-      ->check(CLI::Range(1, 64));
+      ->check(whole_number_in(1, 64));
   command
       .add_option("--preview", options.preview, "Keep a sheet of what is drawn so far in this file")
       ->type_name("FILE.png");

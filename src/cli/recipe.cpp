@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "cli/printable.h"
 #include "combiner/error.h"
 #include "sampling/choice.h"
 
@@ -16,8 +17,8 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kKeyword = "combiner";
 
 Error malformed(const std::filesystem::path& path, const char* reason) {
-  return Error(
-      fmt::format("{}: what it says of how it was made is malformed: {}", path.string(), reason));
+  return Error(fmt::format("{}: what it says of how it was made is malformed: {}", path.string(),
+                           printable(reason)));
 }
 
 int64_t whole_number(const Json& json, const char* key, int64_t least, int64_t most) {
@@ -46,10 +47,12 @@ Recipe from_json(const Json& json) {
   constexpr int64_t kMany = std::numeric_limits<int64_t>::max() / 2;
   constexpr int kMaxSide = 1 << 20;
   Recipe recipe;
-  recipe.program = json.at("program");
-  recipe.command = json.at("command");
-  recipe.model = json.at("model");
-  recipe.sha256 = json.at("sha256");
+  // The texts go into messages.
+  const auto text = [&](const char* key) { return printable(json.at(key).get<std::string>()); };
+  recipe.program = text("program");
+  recipe.command = text("command");
+  recipe.model = text("model");
+  recipe.sha256 = text("sha256");
   if (!json.at("seed").is_number_unsigned())
     throw Error(fmt::format("seed is {}; expected a whole number", json.at("seed").dump()));
   recipe.seed = json.at("seed");
@@ -60,7 +63,7 @@ Recipe from_json(const Json& json) {
   recipe.choice.top_p = json.at("top_p");
   validate(recipe.choice);
   recipe.precision = precision_named(json.at("precision"));
-  recipe.kernels = json.at("kernels");
+  recipe.kernels = text("kernels");
   const Json& sheet = json.at("sheet");
   recipe.sheet = {small_number(sheet, "rows", 1, kMaxSide),
                   small_number(sheet, "columns", 1, kMaxSide),

@@ -16,6 +16,9 @@
 #include "cli/drawn_pictures.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/plural.h"
+#include "cli/print_json.h"
+#include "cli/printable.h"
 #include "cli/recipe.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -67,10 +70,11 @@ Grid nearly_square(int64_t places) {
 
 // Takes what the command line leaves open from the file named by --like.
 void take_recipe(const CLI::App& command, SampleCommandOptions& options) {
-  const std::string made_by = read_made_by(options.like).value("command", "");
-  if (made_by != "sample")
+  const nlohmann::ordered_json made_by = read_made_by(options.like);
+  const nlohmann::ordered_json command_name = made_by.value("command", nlohmann::ordered_json());
+  if (command_name != "sample")
     throw Error(fmt::format("{}: was made by combiner {}; combiner info {} shows how", options.like,
-                            made_by, options.like));
+                            printable(command_name.dump()), options.like));
   const Recipe recipe = read_recipe(options.like);
   const auto open = [&](const char* option) { return command.count(option) == 0; };
   ChoiceOptions& choice = options.drawing.sampling.choice;
@@ -152,15 +156,15 @@ void compare_pictures(const SampleCommandOptions& options, Recipe now,
   }
 }
 
-void print_json(const SampleCommandOptions& options, const Recipe& recipe,
-                double images_per_second) {
+void print_result(const SampleCommandOptions& options, const Recipe& recipe,
+                  double images_per_second) {
   nlohmann::ordered_json json = {{"output", options.output.output}};
   json.update(to_json(recipe));
   json.erase("sheet");
   json["instructions"] = instructions_in_use();
   json["threads"] = options.drawing.sampling.threads;
   json["images_per_second"] = images_per_second;
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_json(json);
 }
 
 // An image's file in a folder, and the recipe that it carries there.
@@ -194,13 +198,12 @@ void run(SampleCommandOptions options) {
   DrawnPictures pictures(options.output, std::move(plan));
   pictures.finish(sample(model, sampling, pictures.events()));
   if (options.json)
-    print_json(options, recipe, pictures.images_per_second());
+    print_result(options, recipe, pictures.images_per_second());
   else
     fmt::print(options.output.destination == Destination::standard_output ? stderr : stdout,
-               "{}: {} image{} of seed {}, {:.3g} images/s ({}; {})\n", options.output.output,
-               sampling.count, sampling.count == 1 ? "" : "s", sampling.seed,
-               pictures.images_per_second(), name(options.drawing.precision),
-               instructions_in_use());
+               "{}: {} of seed {}, {:.3g} images/s ({}; {})\n", options.output.output,
+               plural(sampling.count, "image"), sampling.seed, pictures.images_per_second(),
+               name(options.drawing.precision), instructions_in_use());
   if (!options.like_recipe) return;
   if (options.output.destination != Destination::folder)
     compare_pictures(options, recipe, pictures.sheet());
@@ -222,8 +225,7 @@ std::function<void()> sample_command(CLI::App& command) {
           "-n,--count", options->count,
           fmt::format("Images to draw [as many as --grid has places, or {}]", kDefaultCount))
       ->type_name("N")
-      ->check(at_least_one())
-      ->check(CLI::Range(int64_t{1}, kMostImages));
+      ->check(whole_number_in(1, kMostImages));
   command
       .add_option_function<std::string>(
           "--grid", [options](const std::string& text) { options->grid = parse_grid(text); },

@@ -248,7 +248,7 @@ TEST_CASE("sample: a wrong command line exits with 2, draws nothing and leaves n
     std::string complaint;
   };
   const std::vector<WrongUse> wrong = {
-      {{"-n", "0", "-o", png}, "0 is not a whole number of 1 or more"},
+      {{"-n", "0", "-o", png}, "0 is not a whole number from 1"},
       {{"-n", "x", "-o", png}, "x is not a whole number"},
       {{"-n", "9223372036854775807", "-o", inside}, "--count"},
       {{"--seed", "-1", "-o", png}, "--seed: -1 is not a whole number"},
@@ -527,8 +527,7 @@ TEST_CASE("sample: says which other pictures are in the folder") {
   CHECK(run_sample({"-n", "5", "--seed", "1", "-o", images}).err.empty());
   const ProgramResult result = run_sample({"-n", "3", "--seed", "2", "-o", images});
   CHECK(result.exit_code == 0);
-  CHECK(result.err ==
-        images + ": there are also 2 pictures that are not of this run: 00003.png, ...\n");
+  CHECK(result.err == images + ": also holds 2 pictures not of this run: 00003.png, ...\n");
 }
 
 TEST_CASE("sample: --show without a terminal says so and draws") {
@@ -684,7 +683,11 @@ TEST_CASE("sample: --like refuses what no run of combiner can have written") {
   CHECK_THAT(field("sheet", 3), contains("malformed"));
   CHECK_THAT(field("sheet", {{"rows", 0}, {"columns", 1}, {"gap", 0}, {"scale", 1}}),
              contains("rows is 0"));
-  CHECK_THAT(field("command", "complete"), contains("was made by combiner complete"));
+  CHECK_THAT(field("command", "complete"), contains("was made by combiner \"complete\""));
+  CHECK_THAT(field("command", 3), contains("was made by combiner 3"));
+  const std::string escape = "\x1b]0;title\a";
+  for (const char* key : {"program", "command", "model", "sha256", "precision", "kernels"})
+    CHECK(field(key, escape).find('\x1b') == std::string::npos);
 }
 
 }  // namespace
