@@ -137,18 +137,18 @@ void compare_recipes(const SampleCommandOptions& options, const Recipe& now) {
                name(then.precision), then.kernels, now.kernels);
 }
 
-// If this run was to draw the same picture, checks that it did. Says so if it was not.
+// If this run was to draw the same picture, checks that it did.
 void compare_pictures(const SampleCommandOptions& options, Recipe now,
                       const std::optional<Image>& picture) {
   const Recipe& then = *options.like_recipe;
   now.program = then.program;
   now.model = then.model;
   now.kernels = then.kernels;
-  if (now != then || !picture) {
-    fmt::print(stderr, "not compared with {}, which {}\n", options.like,
-               then.unfinished ? "is not finished"
-               : now != then   ? "was drawn with other options"
-                               : "is a sheet");
+  now.unfinished = then.unfinished;
+  if (now != then) return;
+  if (then.unfinished || !picture) {
+    fmt::print(stderr, "not compared with {}, which is {}\n", options.like,
+               then.unfinished ? "not finished" : "a sheet");
   } else if (*picture != read_image(options.like)) {
     throw Error(fmt::format("{} differs from {}, which {} drew with the same options in {} with {}",
                             options.output.output, options.like, then.program, name(then.precision),
