@@ -20,6 +20,7 @@
 #include "cli/options.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/say.h"
 #include "combiner/error.h"
 #include "dataset/npz_images.h"
 #include "dataset/npz_writer.h"
@@ -136,8 +137,8 @@ class SetWriter {
 
   void fail_if_interrupted() const {
     if (!interrupted_) return;
-    throw Error(fmt::format("interrupted: {} whole files of {} records are in {}", files_, records_,
-                            options_.output));
+    throw Interrupted(fmt::format("interrupted: {} whole files of {} records are in {}", files_,
+                                  records_, options_.output));
   }
 
  private:
@@ -207,7 +208,7 @@ void run(const MakeOptions& options) {
       if (made[i].failure.empty()) continue;
       ++unreadable;
       progress.clear();
-      fmt::print(stderr, "make_imagenet64: {}\n", made[i].failure);
+      say("make_imagenet64: {}\n", made[i].failure);
     }
     progress.update(end, static_cast<double>(end) / static_cast<double>(count));
   }

@@ -2,39 +2,113 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <system_error>
 #include <utility>
 
 #include "combiner/error.h"
 
 namespace combiner {
+namespace {
 
-OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)), written_path_(path_) {
-  if (!path_.has_filename()) {
+namespace fs = std::filesystem;
+
+constexpr mode_t kDefaultMode = 0666;  // less what the process's umask takes away
+
+// Where a chain of links leads, also if there is nothing yet.
+fs::path followed(fs::path path) {
+  constexpr int kMostLinks = 40;  // as many as Linux follows
+  std::error_code error;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(path, error)); ++i) {
+    const fs::path target = fs::read_symlink(path, error);
+    if (error) break;  // then opening it fails with a message
+    path = target.is_absolute() ? target : path.parent_path() / target;
+  }
+  return path;
+}
+
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// Whether something is mounted on the file itself, as containers do. It can't be renamed onto.
+bool is_mounted(const fs::path& path) {
+  struct statx status = {};
+  return ::statx(AT_FDCWD, path.c_str(), 0, 0, &status) == 0 &&
+         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// A nameless file gets its name through here.
+std::string path_of(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
+
+// A folder's entries reach the disk on their own. Not every file system can be asked for that.
+void sync_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+}  // namespace
+
+OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(followed(path_)) {
+  if (!path_.has_filename())
     throw Error(fmt::format("\"{}\" is not the name of a file", path_.string()));
-  }
-  std::error_code ignored;  // if status() fails, so will open()
-  const std::filesystem::file_status status = std::filesystem::status(path_, ignored);
-  if (is_directory(status)) {
+  meanwhile_ = folder_of(target_) / fmt::format(".{}.combiner", target_.filename().string());
+  struct stat status = {};
+  const bool exists = ::stat(target_.c_str(), &status) == 0;
+  if (exists && S_ISDIR(status.st_mode))
     throw Error(fmt::format("{}: is a folder; expected the name of a file", path_.string()));
+  if (exists && !S_ISREG(status.st_mode)) {
+    way_ = Way::in_place;
+    descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail("open");
+    return;
   }
-  // The process ID keeps two programs that write the same file apart.
-  if (!exists(status) || is_regular_file(status)) {
-    written_path_ += fmt::format(".{}.tmp", ::getpid());
-  }
-  descriptor_ = ::open(written_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("create");
+  if (!exists || !is_mounted(target_)) open_to_replace(exists ? status.st_mode : kDefaultMode);
+  if (descriptor_ >= 0) return;
+  if (!exists) fail("create");
+  way_ = Way::at_the_end;
+  descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor_ < 0) fail("open");
 }
 
 OutputFile::~OutputFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-  if (!committed_ && written_path_ != path_) ::unlink(written_path_.c_str());
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  if (way_ == Way::named) ::unlink(meanwhile_.c_str());
+}
+
+// Leaves descriptor_ negative if no file can be made beside the target.
+void OutputFile::open_to_replace(mode_t mode) {
+  const fs::path folder = folder_of(target_);
+  descriptor_ = ::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, kDefaultMode);
+  if (descriptor_ >= 0 && ::access(path_of(descriptor_).c_str(), F_OK) != 0) {
+    ::close(std::exchange(descriptor_, -1));  // there is no /proc
+    errno = EOPNOTSUPP;
+  }
+  if (descriptor_ < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
+    way_ = Way::named;
+    descriptor_ =
+        ::open(meanwhile_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kDefaultMode);
+  }
+  if (descriptor_ >= 0 && mode != kDefaultMode) ::fchmod(descriptor_, mode & 07777);
 }
 
 void OutputFile::write(std::span<const std::byte> bytes) {
+  if (way_ == Way::at_the_end)
+    collected_.insert(collected_.end(), bytes.begin(), bytes.end());
+  else
+    write_to_descriptor(bytes);
+}
+
+void OutputFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+void OutputFile::write_to_descriptor(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
     if (written < 0) {
@@ -45,14 +119,39 @@ void OutputFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-void OutputFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
-
 void OutputFile::commit() {
+  if (way_ == Way::at_the_end) write_collected();
+  // A device or a pipe may not know how to sync.
+  if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP)
+    fail("write");
+  if (way_ == Way::nameless || way_ == Way::named) put_in_place();
   if (::close(std::exchange(descriptor_, -1)) != 0) fail("write");
-  if (written_path_ != path_ && ::rename(written_path_.c_str(), path_.c_str()) != 0) {
-    fail("put in place");
+}
+
+void OutputFile::write_collected() {
+  // A full disk should be found out before anything is overwritten. Not every file system can tell.
+  const int error = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(collected_.size()));
+  if (error == ENOSPC || error == EFBIG) {
+    errno = error;
+    fail("write");
   }
-  committed_ = true;
+  write_to_descriptor(collected_);
+  if (::ftruncate(descriptor_, static_cast<off_t>(collected_.size())) != 0) fail("write");
+}
+
+void OutputFile::put_in_place() {
+  if (way_ == Way::nameless) {
+    const auto name_it = [&] {
+      return ::linkat(AT_FDCWD, path_of(descriptor_).c_str(), AT_FDCWD, meanwhile_.c_str(),
+                      AT_SYMLINK_FOLLOW) == 0;
+    };
+    if (!name_it() && (errno != EEXIST || ::unlink(meanwhile_.c_str()) != 0 || !name_it()))
+      fail("put in place");
+    way_ = Way::named;  // the destructor removes it if renaming fails
+  }
+  if (::rename(meanwhile_.c_str(), target_.c_str()) != 0) fail("put in place");
+  way_ = Way::in_place;
+  sync_folder(folder_of(target_));
 }
 
 void OutputFile::fail(std::string_view action) const {

@@ -5,32 +5,48 @@
 #include <filesystem>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace combiner {
 
-// Writes a temporary file beside the final path and renames it when it is complete; until then, an
-// existing file stays as it is. If the path exists and is not a regular file (a device, a pipe), it
-// is written in place. Every failure throws an Error with the path and the system's reason.
+// Writes a file that has no name yet and gives it its name when it is complete; until then, an
+// existing file stays as it is. Where the file system has no files without a name, it is called
+// .NAME.combiner meanwhile, and the next run replaces what a killed one has left. A link is
+// followed, and the mode of an existing file kept. commit() returns when file and name are on the
+// disk, so that a power cut loses neither.
+//
+// Two kinds of files are written in place: what is no regular file (a device, a pipe), as it comes;
+// and what can't be replaced, because it is mounted or its folder can't be written to, at the end.
+//
+// Every failure throws an Error with the path and the system's reason.
 class OutputFile {
  public:
   explicit OutputFile(std::filesystem::path path);
-  ~OutputFile();  // without a commit, removes the temporary file
+  ~OutputFile();  // without a commit, nothing is left
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
 
-  // Closes the file and moves it to its path. Nothing may be written afterwards.
+  // Puts the file in place. Nothing may be written afterwards.
   void commit();
 
  private:
+  enum class Way { nameless, named, in_place, at_the_end };
+
+  void open_to_replace(mode_t mode);
+  void write_to_descriptor(std::span<const std::byte> bytes);
+  void write_collected();
+  void put_in_place();
   [[noreturn]] void fail(std::string_view action) const;
 
-  std::filesystem::path path_;
-  std::filesystem::path written_path_;  // equal to path_ when written in place
+  std::filesystem::path path_;    // as given, for messages
+  std::filesystem::path target_;  // where links lead
+  std::filesystem::path meanwhile_;
+  Way way_ = Way::nameless;
   int descriptor_ = -1;
-  bool committed_ = false;
+  std::vector<std::byte> collected_;  // what is written at the end
 };
 
 }  // namespace combiner

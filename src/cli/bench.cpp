@@ -105,7 +105,7 @@ class Bench {
       const Measurement& next = list_[static_cast<size_t>(done)];
       progress.update(done, static_cast<double>(done) / static_cast<double>(all), next.name);
       if (!next.make())
-        throw Error(
+        throw Interrupted(
             fmt::format("interrupted: the figures are those of {} of {} measurements", done, all));
     }
   }

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "cli/options.h"
+#include "cli/say.h"
 #include "cli/sha256.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -64,7 +65,7 @@ void check_drawing_options(const DrawingOptions& options) {
 Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path) {
   SampleOptions& sampling = options.sampling;
   Model model(load_weights(path), options.precision, sampling.threads);
-  if (!options.seed) fmt::print(stderr, "seed {}\n", options.seed.emplace(std::random_device()()));
+  if (!options.seed) say("seed {}\n", options.seed.emplace(std::random_device()()));
   sampling.seed = *options.seed;
   sampling.batch = options.batch
                        ? *options.batch

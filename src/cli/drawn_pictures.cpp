@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/plural.h"
 #include "cli/program.h"
+#include "cli/say.h"
 #include "combiner/error.h"
 #include "image/contact_sheet.h"
 #include "image/write_png.h"
@@ -89,9 +90,8 @@ void DrawnPictures::prepare_folder() const {
   }
   std::ranges::sort(others);
   if (!others.empty())
-    fmt::print(stderr, "{}: also holds {} not of this run: {}{}\n", folder.string(),
-               plural(std::ssize(others), "picture"), others.front(),
-               others.size() > 1 ? ", ..." : "");
+    say("{}: also holds {} not of this run: {}{}\n", folder.string(),
+        plural(std::ssize(others), "picture"), others.front(), others.size() > 1 ? ", ..." : "");
 }
 
 SampleEvents DrawnPictures::events() {
@@ -129,9 +129,9 @@ void DrawnPictures::finish(bool finished) {
   preview_->finish(progress_);
   if (finished) return;
   if (options_.destination == Destination::standard_output || (to_sheet && rows_done_ == 0))
-    throw Error("interrupted: no sheet is written");
-  throw Error(fmt::format("interrupted: {} of {} images are {} {}", images_done_, plan_.count,
-                          to_sheet ? "finished on" : "in", where));
+    throw Interrupted("interrupted: no sheet is written");
+  throw Interrupted(fmt::format("interrupted: {} of {} images are {} {}", images_done_, plan_.count,
+                                to_sheet ? "finished on" : "in", where));
 }
 
 void DrawnPictures::write_sheet() {

@@ -22,6 +22,7 @@
 #include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
+#include "cli/say.h"
 #include "cli/sha256.h"
 #include "cli/surprise_folder.h"
 #include "combiner/dataset.h"
@@ -133,8 +134,8 @@ void mention_other_maps(const SurpriseFolder& maps, const EvalOptions& options, 
   const int64_t evaluated = std::min(images, options.images.limit.value_or(images));
   const int64_t others = maps.maps_from(evaluated);
   if (others > 0)
-    fmt::print(stderr, "{}: also holds {} of an earlier run, from map-{:05}.png on\n", options.maps,
-               plural(others, "map"), evaluated);
+    say("{}: also holds {} of an earlier run, from map-{:05}.png on\n", options.maps,
+        plural(others, "map"), evaluated);
 }
 
 void run(const EvalOptions& options) {
@@ -179,7 +180,8 @@ void run(const EvalOptions& options) {
   if (maps) maps->finish(likelihood, *images);
   const auto done = static_cast<int64_t>(likelihood.images.size());
   if (done < total)
-    throw Error(fmt::format("interrupted: the figures are those of {} of {} images", done, total));
+    throw Interrupted(
+        fmt::format("interrupted: the figures are those of {} of {} images", done, total));
 }
 
 }  // namespace

@@ -3,11 +3,21 @@
 
 #include <atomic>
 
+#include "combiner/error.h"
+
 namespace combiner {
 
-// Installs the handlers. From then on, the first SIGINT or SIGTERM sets the returned flag, and the
-// second one kills the process. A subcommand that sees the flag set stops cleanly: it keeps what is
-// finished and throws Error("interrupted ..."), so the exit code is 1.
+// Installs the handlers. From then on, the first SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal is
+// closed) or SIGUSR1 (as batch systems send before the end) sets the returned flag, and the second
+// one kills the process. A signal that was ignored when the program started stays ignored, as nohup
+// wants. A subcommand that sees the flag set stops cleanly: it keeps what is finished and throws
+// Interrupted.
 const std::atomic<bool>& catch_interrupts();
+
+// Says that the program was interrupted, and what is kept. The exit code is then 130.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
 
 }  // namespace combiner

@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::pair<int, const char*> kExitCodes[] = {
     {0, "Success."},
-    {1, "A failure or an interrupt, which is explained on standard error."},
+    {1, "A failure, which is explained on standard error."},
     {2, "An invalid command line."},
+    {130, "An interrupt; what is finished is kept."},
 };
 
 constexpr std::pair<const char*, const char*> kEnvironment[] = {

@@ -24,6 +24,7 @@
 #include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
+#include "cli/say.h"
 #include "combiner/error.h"
 #include "image/compose.h"
 #include "image/read_image.h"
@@ -90,11 +91,10 @@ std::optional<NearestSheet> plan_sheet(const NearestCommandOptions& options,
     OutputFile(options.output);
     return sheet;
   }
-  fmt::print(stderr,
-             "{}: is not drawn: {} would make a sheet of {}x{} pixels; expected at most {} in all; "
-             "give fewer pictures{}\n",
-             options.output, plural(std::ssize(pictures), "picture"), sheet.width(), sheet.height(),
-             kMaxImageBytes / 3, options.scale ? " or a smaller --scale" : "");
+  say("{}: is not drawn: {} would make a sheet of {}x{} pixels; expected at most {} in all; "
+      "give fewer pictures{}\n",
+      options.output, plural(std::ssize(pictures), "picture"), sheet.width(), sheet.height(),
+      kMaxImageBytes / 3, options.scale ? " or a smaller --scale" : "");
   return std::nullopt;
 }
 
@@ -189,8 +189,8 @@ void run(NearestCommandOptions options) {
                plural(options.search.threads, "thread"));
   }
   if (nearest.searched < total)
-    throw Error(fmt::format("interrupted: these are the nearest of {} of {} images",
-                            nearest.searched, total));
+    throw Interrupted(fmt::format("interrupted: these are the nearest of {} of {} images",
+                                  nearest.searched, total));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "cli/nearest_name.h"
 #include "cli/plural.h"
+#include "cli/say.h"
 #include "combiner/error.h"
 #include "cpu/features.h"
 #include "cpu/limits.h"
@@ -154,8 +155,8 @@ void add_threads_option(CLI::App& command, int& threads) {
           [&threads, usable](int wanted) {
             threads = std::min(wanted, usable);
             if (wanted > usable)
-              fmt::print(stderr, "--threads {}: this process may use {}, so {}\n", wanted,
-                         plural(usable, "processor"), plural(usable, "thread"));
+              say("--threads {}: this process may use {}, so {}\n", wanted,
+                  plural(usable, "processor"), plural(usable, "thread"));
           },
           "Threads to compute with [one for each processor that may be used, and no more]")
       ->type_name("N")

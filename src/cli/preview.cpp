@@ -7,6 +7,7 @@
 
 #include "base/output_file.h"
 #include "cli/half_blocks.h"
+#include "cli/say.h"
 #include "cli/terminal.h"
 #include "combiner/error.h"
 #include "image/write_png.h"
@@ -24,7 +25,7 @@ Preview::Preview(const OutputOptions& options, std::function<Image(bool)> sheet,
       sheet_(std::move(sheet)),
       texts_(std::move(texts)) {
   if (!file_.empty()) OutputFile can_be_written(file_);
-  if (options.show && !shows_) fmt::print(stderr, "--show shows nothing: {}\n", why_no_pictures());
+  if (options.show && !shows_) say("--show shows nothing: {}\n", why_no_pictures());
 }
 
 void Preview::update(Progress& progress) {
@@ -37,7 +38,7 @@ void Preview::finish(Progress& progress) {
     if (!file_.empty()) write_png(file_, sheet_(true), texts_());
   } catch (const Error& error) {
     progress.clear();
-    fmt::print(stderr, "no more previews: {}\n", error.what());
+    say("no more previews: {}\n", error.what());
     file_.clear();
   }
   if (shows_) show(progress);
@@ -49,8 +50,8 @@ void Preview::show(Progress& progress) {
   constexpr int kOtherLines = 2;  // the progress line, and one that stays empty above it
   const std::string text = half_blocks(sheet_(false), size.columns - 1, size.lines - kOtherLines);
   progress.clear();
-  if (shown_lines_ > 0) fmt::print(stderr, "\x1b[{}A", shown_lines_);
-  fmt::print(stderr, "{}", text);
+  if (shown_lines_ > 0) say("\x1b[{}A", shown_lines_);
+  say("{}", text);
   shown_lines_ = static_cast<int>(std::ranges::count(text, '\n'));
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -14,7 +15,9 @@
 #include <system_error>
 #include <vector>
 
+#include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/say.h"
 #include "cli/unknown_word.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -24,6 +27,7 @@ namespace {
 
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
+constexpr int kInterrupted = 130;  // as a shell reports Ctrl-C
 
 // If a standard stream was closed when the program started, the next file opened would get its
 // number, and output would go into that file.
@@ -31,6 +35,15 @@ void occupy_standard_streams() {
   int descriptor = ::open("/dev/null", O_RDONLY);
   while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = ::open("/dev/null", O_RDONLY);
   if (descriptor >= 0) ::close(descriptor);
+}
+
+struct ClosedPipe {};
+
+[[noreturn]] void fail_to_write() {
+  if (errno == EPIPE) throw ClosedPipe();
+  throw Error(
+      fmt::format("can't write to standard output: {}",
+                  errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
 }
 
 // CLI11 ends parsing with an exception, for --help and --version as well as for errors.
@@ -43,9 +56,9 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
     return 0;
   }
   const std::vector<CLI::App*> chosen = app.get_subcommands();
-  fmt::print(stderr, "{}: {}\nSee {} {}--help.\n", app.get_name(),
-             complaint_about_unknown_word(app).value_or(end.what()), app.get_name(),
-             chosen.empty() ? "" : chosen.front()->get_name() + " ");
+  say("{}: {}\nSee {} {}--help.\n", app.get_name(),
+      complaint_about_unknown_word(app).value_or(end.what()), app.get_name(),
+      chosen.empty() ? "" : chosen.front()->get_name() + " ");
   return kUsage;
 }
 
@@ -90,12 +103,21 @@ int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, 
 // kFailure.
 int guarded(const std::string& program, const std::function<int()>& run) {
   occupy_standard_streams();
+  // A closed pipe or a limit on files is then an error of the write, after which what is finished
+  // can be kept.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return run();
+  } catch (const Interrupted& interrupt) {
+    say("{}: {}\n", program, interrupt.what());
+    return kInterrupted;
+  } catch (const ClosedPipe&) {
+    return kFailure;  // whoever read the output has enough of it
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "{}: not enough memory\n", program);
+    say("{}: not enough memory\n", program);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}: {}\n", program, error.what());
+    say("{}: {}\n", program, error.what());
   }
   return kFailure;
 }
@@ -104,17 +126,13 @@ int guarded(const std::string& program, const std::function<int()>& run) {
 
 void flush_output() {
   errno = 0;
-  if (std::fflush(stdout) != 0 || std::ferror(stdout))
-    throw Error(fmt::format(
-        "can't write to standard output: {}",
-        errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) fail_to_write();
 }
 
 void write_output(std::span<const std::byte> bytes) {
   flush_output();
-  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size()) return flush_output();
-  throw Error(
-      fmt::format("can't write to standard output: {}", std::generic_category().message(errno)));
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) fail_to_write();
+  flush_output();
 }
 
 std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,

@@ -22,8 +22,8 @@ std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands
                                          std::function<void()>& action);
 
 // Runs `combiner`; the command line names one of the subcommands. Data goes to standard output,
-// everything else to standard error. Returns the exit code: 0 on success, 1 on a failure or an
-// interrupt, 2 on an invalid command line.
+// everything else to standard error. Returns the exit code: 0 on success, 1 on a failure, 2 on an
+// invalid command line, 130 if interrupted.
 int run_program(const std::vector<Command>& subcommands, int argc, char** argv);
 
 // Runs a program without subcommands. The command's name is the program's name.

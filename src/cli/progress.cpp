@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "cli/say.h"
 #include "cli/terminal.h"
 
 namespace combiner {
@@ -48,13 +49,13 @@ void Progress::update(int64_t done, double fraction, std::string_view figure) {
   if (!figure.empty()) line += fmt::format(", {}", figure);
   // The terminal cannot erase a line that has wrapped.
   line.resize(std::min(line.size(), static_cast<size_t>(terminal_size().columns - 1)));
-  fmt::print(stderr, "{}{}", kEraseLine, line);
+  say("{}{}", kEraseLine, line);
   visible_ = true;
   shown_ = now;
 }
 
 void Progress::clear() {
-  if (visible_) fmt::print(stderr, "{}", kEraseLine);
+  if (visible_) say("{}", kEraseLine);
   visible_ = false;
 }
 

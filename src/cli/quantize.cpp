@@ -104,8 +104,8 @@ void run(const QuantizeOptions& options) {
   else
     print_table(path, options, divergence);
   if (divergence && divergence->images < total)
-    throw Error(fmt::format("interrupted: the figures are those of {} of {} images",
-                            divergence->images, total));
+    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {} images",
+                                  divergence->images, total));
 }
 
 }  // namespace

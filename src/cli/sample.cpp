@@ -20,6 +20,7 @@
 #include "cli/print_json.h"
 #include "cli/printable.h"
 #include "cli/recipe.h"
+#include "cli/say.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "combiner/sampler.h"
@@ -130,11 +131,11 @@ void compare_recipes(const SampleCommandOptions& options, const Recipe& now) {
                     then.sha256, now.model, now.sha256);
     if (options.drawing.model.empty())
       throw Error(difference + "; name the model that it was drawn from with --model");
-    fmt::print(stderr, "{}\n", difference);
+    say("{}\n", difference);
   }
   if (then.precision == now.precision && then.kernels != now.kernels)
-    fmt::print(stderr, "{} was drawn in {} with {}; with {}, pixels may differ\n", options.like,
-               name(then.precision), then.kernels, now.kernels);
+    say("{} was drawn in {} with {}; with {}, pixels may differ\n", options.like,
+        name(then.precision), then.kernels, now.kernels);
 }
 
 // If this run was to draw the same picture, checks that it did.
@@ -147,8 +148,8 @@ void compare_pictures(const SampleCommandOptions& options, Recipe now,
   now.unfinished = then.unfinished;
   if (now != then) return;
   if (then.unfinished || !picture) {
-    fmt::print(stderr, "not compared with {}, which is {}\n", options.like,
-               then.unfinished ? "not finished" : "a sheet");
+    say("not compared with {}, which is {}\n", options.like,
+        then.unfinished ? "not finished" : "a sheet");
   } else if (*picture != read_image(options.like)) {
     throw Error(fmt::format("{} differs from {}, which {} drew with the same options in {} with {}",
                             options.output.output, options.like, then.program, name(then.precision),

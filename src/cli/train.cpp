@@ -14,6 +14,7 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "cli/say.h"
 #include "combiner/dataset.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
@@ -159,8 +160,8 @@ void run(const TrainOptions& options) {
     progress.update(report.step.images, report.fraction_done, figure);
     if (report.validation) {
       progress.clear();
-      fmt::print(stderr, "step {}, {} images, {:.0f} s: validation {:.4f} bits/dim\n",
-                 report.step.step, report.step.images, report.seconds, *report.validation);
+      say("step {}, {} images, {:.0f} s: validation {:.4f} bits/dim\n", report.step.step,
+          report.step.images, report.seconds, *report.validation);
     }
     return !interrupted;
   };
@@ -168,8 +169,8 @@ void run(const TrainOptions& options) {
   const RunEnd end = run_training(trainer, seconds, options.run, hooks);
   progress.clear();
   if (end == RunEnd::interrupted)
-    throw Error(fmt::format("interrupted at step {}; --resume {} goes on from there",
-                            trainer.steps(), options.run.checkpoint.string()));
+    throw Interrupted(fmt::format("interrupted at step {}; --resume {} goes on from there",
+                                  trainer.steps(), options.run.checkpoint.string()));
   fmt::print("{}: {} steps, {} images", options.output, trainer.steps(), trainer.images());
   if (last_validation) fmt::print(", validation {:.4f} bits/dim", *last_validation);
   fmt::print("\n");

@@ -1,5 +1,8 @@
 #include "base/output_file.h"
 
+#include <sys/mount.h>
+#include <sys/stat.h>
+
 #include <iterator>
 
 #include "catch.h"
@@ -8,6 +11,8 @@
 
 namespace combiner {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::ptrdiff_t files_in(const std::filesystem::path& folder) {
   return std::distance(std::filesystem::directory_iterator(folder), {});
@@ -64,6 +69,72 @@ TEST_CASE("output file: devices are written in place") {
   CHECK(std::filesystem::is_character_file("/dev/null"));
   OutputFile full("/dev/full");
   CHECK_THROWS_WITH(full.write("text"), contains("/dev/full: can't write the file: No space left"));
+}
+
+TEST_CASE("output file: until it is committed there is nothing beside it") {
+  const TempFolder folder;
+  OutputFile file(folder / "a.txt");
+  file.write("text");
+  CHECK(files_in(folder.path()) == 0);
+  file.commit();
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("output file: what a killed run has left is replaced") {
+  const TempFolder folder;
+  write_text(folder / ".a.txt.combiner", "left");
+  write_file(folder / "a.txt", "new");
+  CHECK(read_text(folder / "a.txt") == "new");
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("output file: links are followed, also where they lead nowhere yet") {
+  const TempFolder folder;
+  fs::create_directory(folder / "real");
+  fs::create_symlink("real/there.txt", folder / "link.txt");
+  fs::create_symlink("link.txt", folder / "link to link.txt");
+  for (const char* text : {"first", "second"}) {
+    write_file(folder / "link to link.txt", text);
+    CHECK(fs::is_symlink(folder / "link.txt"));
+    CHECK(fs::is_symlink(folder / "link to link.txt"));
+    CHECK(read_text(folder / "real/there.txt") == text);
+  }
+  CHECK(files_in(folder / "real") == 1);
+  fs::create_symlink("loop", folder / "loop");
+  CHECK_THROWS_WITH(OutputFile(folder / "loop"), contains("loop: can't create the file"));
+}
+
+TEST_CASE("output file: the mode of a file is kept, and a new one has the usual") {
+  const TempFolder folder;
+  const fs::path path = folder / "a.txt";
+  write_file(path, "old");
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  CHECK((fs::status(path).permissions() == static_cast<fs::perms>(0666 & ~mask)));
+  fs::permissions(path, static_cast<fs::perms>(0600));
+  write_file(path, "new");
+  CHECK((fs::status(path).permissions() == static_cast<fs::perms>(0600)));
+  CHECK(read_text(path) == "new");
+}
+
+TEST_CASE("output file: a file on which another is mounted is written in place") {
+  const TempFolder folder;
+  const fs::path path = folder / "a.txt", source = folder / "source.txt";
+  write_text(path, "under it");
+  write_text(source, "a long old text");
+  if (::mount(source.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    SKIP_TEST("nothing may be mounted here");
+  {
+    OutputFile file(path);
+    file.write("new ");
+    CHECK(read_text(path) == "a long old text");
+    file.write("text");
+    file.commit();
+  }
+  CHECK(read_text(path) == "new text");
+  CHECK(read_text(source) == "new text");
+  ::umount(path.c_str());
+  CHECK(read_text(path) == "under it");
 }
 
 TEST_CASE("output file: paths that can't be files are refused") {

@@ -368,7 +368,7 @@ TEST_CASE("eval: an interrupt keeps the finished images") {
   program.send(SIGINT);
   const ProgramResult result = program.wait();
 
-  CHECK(result.exit_code == 1);
+  CHECK(result.exit_code == 130);
   const Json json = Json::parse(result.out);
   const auto images = json["images"].get<size_t>();
   CHECK(images >= 1);

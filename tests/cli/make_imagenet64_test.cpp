@@ -282,7 +282,7 @@ TEST_CASE("make_imagenet64: an interrupt leaves only complete files") {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   program.send(SIGINT);
   const ProgramResult result = program.wait();
-  CHECK(result.exit_code == 1);
+  CHECK(result.exit_code == 130);
   CHECK(result.out.empty());
   CHECK(result.err == fmt::format("make_imagenet64: interrupted: 0 whole files of 0 records are "
                                   "in {}\n",

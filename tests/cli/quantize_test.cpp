@@ -177,7 +177,7 @@ TEST_CASE("quantize: an interrupt keeps the finished images") {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   program.send(SIGINT);
   const ProgramResult result = program.wait();
-  CHECK(result.exit_code == 1);
+  CHECK(result.exit_code == 130);
   const Json json = Json::parse(result.out);
   const auto images = json["images"].get<int>();
   CHECK(images >= 1);

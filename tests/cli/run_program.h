@@ -22,6 +22,7 @@ class RunningProgram {
   RunningProgram(const RunningProgram&) = delete;
   RunningProgram& operator=(const RunningProgram&) = delete;
 
+  int process() const { return process_; }
   void send(int signal) const;
   ProgramResult wait();
 

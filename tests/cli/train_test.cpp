@@ -361,14 +361,14 @@ TEST_CASE("train: a checkpoint only resumes with the data and config that it was
 
 TEST_CASE("train: an interrupt stops cleanly, and --resume continues from there") {
   const Workplace place;
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     const std::string run = fmt::format("signal{}", signal);
     RunningProgram program(place.fresh(run, steps(1000000)));
     REQUIRE(reaches(place.log(run), 2));
     program.send(signal);
     const ProgramResult result = program.wait();
     const size_t made = steps_logged(place.log(run));
-    CHECK(result.exit_code == 1);
+    CHECK(result.exit_code == 130);
     CHECK(result.out.empty());
     CHECK(result.err == fmt::format("combiner: interrupted at step {}; --resume {} goes on from "
                                     "there\n",

@@ -1,0 +1,20 @@
+// Messages on standard error.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+
+namespace combiner {
+
+// Prints a message. If nobody can read it any more, the work goes on all the same; fmt::print would
+// throw.
+template <class... Args>
+void say(fmt::format_string<Args...> format, Args&&... args) {
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+}  // namespace combiner
