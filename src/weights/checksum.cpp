@@ -36,7 +36,9 @@ size_t find_digits(std::string_view header) {
 // Whether there is a checksum, be it a damaged one: its key and its value tell independently.
 bool has_checksum(const Metadata& metadata) {
   return std::ranges::any_of(metadata, [](const auto& entry) {
-    return entry.first == kKey || entry.second.starts_with(kKind);
+    const auto& [key, value] = entry;
+    return key == kKey ||
+           (value.starts_with(kKind) && value.size() == kKind.size() + kZeros.size());
   });
 }
 

@@ -164,10 +164,11 @@ Metadata read_metadata(const Json& value, std::string_view source) {
 
 // Files of other kinds begin with anything but a possible length and a brace.
 void refuse_other_kinds(std::span<const std::byte> file, std::string_view source) {
-  uint64_t length = 0;
-  std::memcpy(&length, file.data(), std::min(file.size(), kLengthSize));
-  if (file.size() > kLengthSize && length <= kMaxHeaderSize && file[kLengthSize] == std::byte{'{'})
-    return;
+  if (file.size() > kLengthSize && file[kLengthSize] == std::byte{'{'}) {
+    uint64_t length;
+    std::memcpy(&length, file.data(), kLengthSize);
+    if (length <= kMaxHeaderSize) return;
+  }
   const std::string kind = file_kind(file);
   if (!kind.empty()) throw Error(fmt::format("{}: is no safetensors file; it is {}", source, kind));
 }

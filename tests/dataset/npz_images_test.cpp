@@ -257,6 +257,23 @@ TEST_CASE("A damaged npz never gives other images") {
   CHECK(refused > 300);
 }
 
+TEST_CASE("Checking an npz can be watched, and ended") {
+  const TempFolder folder;
+  DatasetOptions watched = options(8, folder.path());
+  int64_t done = 0, all = 0;
+  watched.checking = [&](const fs::path& file, int64_t bytes, int64_t total) {
+    CHECK(file.filename() == "stored.npz");
+    CHECK(bytes > done);
+    done = bytes;
+    all = total;
+  };
+  open_npz(npz_folder() / "stored.npz", watched);
+  CHECK(all > kRecords * 3 * 8 * 8);
+  CHECK(done == all);
+  watched.checking = [](const fs::path&, int64_t, int64_t) { throw Error("enough"); };
+  CHECK(error_of([&] { open_npz(npz_folder() / "stored.npz", watched); }) == "enough");
+}
+
 TEST_CASE("Damage in an npz is found when it is opened, and named") {
   const TempFolder folder;
   for (const auto compression : {NpzCompression::stored, NpzCompression::deflated}) {
