@@ -86,7 +86,7 @@ std::string text_kind(std::string_view text) {
     return holds(text, "\"combiner-1\"") ? "a model's config, not its weights" : "JSON text";
   }
   const std::string_view line = text.substr(0, text.find_first_of("\r\n"));
-  return fmt::format("text, not the file, and begins with {}", shown(line));
+  return fmt::format("text that begins with {}", shown(line));
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ TEST_CASE("file kind: what is mistaken for weights is named") {
       {R"({"metadata":{},"weight_map":{}})", "the index of weights that lie in several files"},
       {R"({"format": "combiner-1"})", "a model's config, not its weights"},
       {R"({"a": 1})", "JSON text"},
-      {"Entry not found", "text, not the file, and begins with \"Entry not found\""},
+      {"Entry not found", "text that begins with \"Entry not found\""},
       {"PK\3\4\24\0\0\0archive/data.pkl"s, "a PyTorch file"},
       {"PK\3\4\24\0\0\0labels.npy"s, "a NumPy archive"},
       {"PK\3\4\24\0\0\0letter.txt"s, "a zip archive"},
