@@ -1,22 +1,27 @@
 """Reads and writes safetensors files with NumPy: F32, BF16, I32, U8 and I8 tensors, text metadata.
 
 The layout is the header's length (8 bytes, little-endian), a JSON header with each tensor's dtype,
-shape and byte range, then the bytes.
+shape and byte range, then the bytes. What is written here carries the checksum that combiner looks
+for (src/weights/checksum.h).
 """
 
 import json
 import math
 import os
 import struct
+import zlib
 
 import numpy as np
 
 # BF16 is held as its bits.
+CHECKSUM = "combiner_checksum"
+NO_CHECKSUM = "crc32:00000000"
 STORED = {"F32": "<f4", "BF16": "<u2", "I32": "<i4", "U8": "u1", "I8": "i1"}
 
 
 def read(path):
-    """Returns (tensors, metadata): arrays by name and strings by key. BF16 is widened to float32.
+    """Returns (tensors, metadata): arrays by name and strings by key, without the checksum, which is
+    not checked. BF16 is widened to float32.
 
     Raises ValueError if the file is not a safetensors file with the dtypes above.
     """
@@ -30,6 +35,7 @@ def read(path):
     try:
         header = json.loads(content[8 : 8 + length])
         metadata = header.pop("__metadata__", {})
+        metadata.pop(CHECKSUM, None)
         entries = [(k, v["dtype"], v["shape"], v["data_offsets"]) for k, v in header.items()]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: malformed header: {error}") from error
@@ -62,17 +68,23 @@ def write(path, tensors, metadata, float_dtype="F32"):
         encoded.append((name, dtype, array.astype(STORED[dtype])))
     encoded.sort(key=lambda entry: (-entry[2].itemsize, entry[0]))  # aligns every tensor
 
-    header, end = {"__metadata__": metadata}, 0
+    header, end = {"__metadata__": {**metadata, CHECKSUM: NO_CHECKSUM}}, 0
     for name, dtype, array in encoded:
         begin, end = end, end + array.nbytes
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    start = struct.pack("<Q", len(text)) + text
+    checksum = zlib.crc32(start)
+    for _, _, array in encoded:
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    before, after = f'"{CHECKSUM}":"{NO_CHECKSUM}"', f'"{CHECKSUM}":"crc32:{checksum:08x}"'
+    start = start.replace(before.encode(), after.encode())
 
     temporary = f"{path}.tmp"
     try:
         with open(temporary, "wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text)
+            file.write(start)
             for _, _, array in encoded:
                 file.write(array.tobytes())
         os.replace(temporary, path)

@@ -142,7 +142,8 @@ void run(const EvalOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
-  const std::unique_ptr<Dataset> images = open_images(options.images, model.config().image);
+  const std::unique_ptr<Dataset> images =
+      open_images(options.images, model.config().image, interrupted);
   // Open the file before the long computation, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);

@@ -160,7 +160,7 @@ void run(NearestCommandOptions options) {
   const std::vector<std::string> names = file_names(options.pictures);
   const auto& [width, height, pixels] = pictures.front();
   const std::unique_ptr<Dataset> images =
-      open_images(options.images, {.height = height, .width = width, .channels = 3});
+      open_images(options.images, {.height = height, .width = width, .channels = 3}, interrupted);
   const std::optional<NearestSheet> sheet = plan_sheet(options, pictures, names, images->size());
 
   int64_t total = 0;

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include "cli/checking.h"
 #include "cli/nearest_name.h"
 #include "cli/plural.h"
 #include "cli/say.h"
@@ -137,9 +138,10 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split
   return data;
 }
 
-std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape) {
-  return open_dataset(options.data,
-                      {options.split, shape.width, shape.height, options.resize, scratch_folder()});
+std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape,
+                                     const std::atomic<bool>& interrupted) {
+  return open_dataset(options.data, {options.split, shape.width, shape.height, options.resize,
+                                     scratch_folder(), show_checking(interrupted)});
 }
 
 void add_no_metadata_option(CLI::App& command, bool& no_metadata) {

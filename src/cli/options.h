@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -52,7 +53,9 @@ struct ImagesOptions {
 // Adds --data, --split, --limit and --resize. Returns --data, which a caller may make required.
 CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options,
                                 Split default_split = Split::test);
-std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape);
+// Throws Error if the images can't be opened, or once `interrupted`.
+std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape,
+                                     const std::atomic<bool>& interrupted);
 
 // --no-metadata, of subcommands that make pictures.
 void add_no_metadata_option(CLI::App& command, bool& no_metadata);

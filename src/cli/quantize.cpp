@@ -81,7 +81,8 @@ void run(const QuantizeOptions& options) {
   const Model model(load_weights(path), Precision::f32, options.threads);
   // Open the data before the long computation, so that unusable data is reported at once.
   std::unique_ptr<Dataset> images;
-  if (!options.images.data.empty()) images = open_images(options.images, model.config().image);
+  if (!options.images.data.empty())
+    images = open_images(options.images, model.config().image, interrupted);
   save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
 
   std::optional<Divergence> divergence;

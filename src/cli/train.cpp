@@ -10,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "cli/checking.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -127,8 +128,9 @@ void run(const TrainOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const CheckpointHeader header = plan(options);
   const ImageShape& image = header.config.image;
-  const std::shared_ptr<const Dataset> all = open_dataset(
-      options.data, {Split::train, image.width, image.height, options.resize, scratch_folder()});
+  const std::shared_ptr<const Dataset> all =
+      open_dataset(options.data, {Split::train, image.width, image.height, options.resize,
+                                  scratch_folder(), show_checking(interrupted)});
   if (all->size() <= options.validation_images)
     throw Error(
         fmt::format("{}: {} images, all of them kept apart for validation; set "
@@ -140,6 +142,9 @@ void run(const TrainOptions& options) {
                   std::make_shared<const Slice>(all, 0, training_images), options.precision,
                   options.threads);
   const double seconds = options.resume.empty() ? 0.0 : trainer.restore(options.resume);
+  if (!options.resume.empty() && header.training_images != training_images)
+    fmt::print(stderr, "{}: trained on {} images until now, and on {} from here on\n",
+               options.resume, header.training_images, training_images);
 
   std::optional<double> last_validation;
   Progress progress("images");
@@ -171,6 +176,12 @@ void run(const TrainOptions& options) {
   if (end == RunEnd::interrupted)
     throw Interrupted(fmt::format("interrupted at step {}; --resume {} goes on from there",
                                   trainer.steps(), options.run.checkpoint.string()));
+  if (end == RunEnd::over)
+    say("{}: the training is over: it has made {} steps in {:.1f} minutes, and {} were asked "
+        "for in all\n",
+        options.resume, trainer.steps(), seconds / 60.0,
+        options.run.steps ? fmt::format("{} steps", *options.run.steps)
+                          : fmt::format("{:g} minutes", *options.run.minutes));
   fmt::print("{}: {} steps, {} images", options.output, trainer.steps(), trainer.images());
   if (last_validation) fmt::print(", validation {:.4f} bits/dim", *last_validation);
   fmt::print("\n");

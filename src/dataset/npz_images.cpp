@@ -8,6 +8,7 @@
 #include <cmath>
 #include <deque>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -29,7 +30,10 @@ NpyHeader read_header(const ZipMember& data) {
   std::vector<uint8_t> bytes(std::min<uint64_t>(kMostNpyHeaderBytes, data.size()));
   data.read(0, bytes);
   NpyHeader header = parse_npy_header(bytes, data.where());
-  if (header.dtype != "|u1")
+  // The order of bytes, in front, means nothing for a single byte, and programs differ in it.
+  const std::string_view dtype = header.dtype;
+  const bool has_order = dtype.find_first_of("|<>=") == 0;
+  if (dtype.substr(has_order ? 1 : 0) != "u1")
     throw Error(fmt::format("{}: has the dtype {}; expected |u1, unsigned bytes", data.where(),
                             header.dtype));
   if (header.fortran_order)
@@ -48,8 +52,8 @@ int side_of(int64_t bytes) {
 // One npz file.
 class Batch {
  public:
-  Batch(const fs::path& path, const fs::path& scratch)
-      : path_(path.string()), data_(path, kMember, scratch) {
+  Batch(const fs::path& path, const DatasetOptions& options)
+      : path_(path.string()), data_(path, kMember, options.scratch, options.checking) {
     const NpyHeader header = read_header(data_);
     side_ = header.shape.size() == 2 ? side_of(header.shape[1]) : 0;
     if (side_ == 0)
@@ -91,7 +95,7 @@ class NpzImages : public Dataset {
   NpzImages(const std::vector<fs::path>& paths, const DatasetOptions& options)
       : width_(options.width), height_(options.height) {
     for (const fs::path& path : paths) {
-      const Batch& batch = batches_.emplace_back(path, options.scratch);
+      const Batch& batch = batches_.emplace_back(path, options);
       if (!options.resize && (batch.side() != width_ || batch.side() != height_))
         throw Error(
             fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the size needed; "

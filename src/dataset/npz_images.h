@@ -16,12 +16,13 @@ namespace combiner {
 // for test. May return an empty list. Throws Error if the folder can't be read.
 std::vector<std::filesystem::path> npz_files(const std::filesystem::path& folder, Split split);
 
-// Opens a single file or a folder's files of the split. Records are read on demand: directly from
-// the file if the array is stored (np.savez), or through a temporary file in the options' `scratch`
-// folder if it is compressed (np.savez_compressed; see ZipMember). Throws Error if the split is
-// missing, if a file is not such an archive or has no data.npy, or if the array's dtype, order,
-// shape or size is wrong. Images of another size than the model's are resampled with `resize` and
-// are an Error without it.
+// Opens a single file or a folder's files of the split, and reads them once to verify their
+// checksums (a gigabyte or two a second if the disk keeps up). Records are then read on demand:
+// directly from the file if the array is stored (np.savez), or from a temporary file in the
+// options' `scratch` folder if it is compressed (np.savez_compressed; see ZipMember). Throws Error
+// if the split is missing, if a file is not such an archive, is damaged or has no data.npy, or if
+// the array's dtype, order, shape or size is wrong. Images of another size than the model's are
+// resampled with `resize` and are an Error without it.
 std::unique_ptr<Dataset> open_npz(const std::filesystem::path& path, const DatasetOptions& options);
 
 }  // namespace combiner

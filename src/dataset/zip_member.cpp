@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr size_t kChunkBytes = size_t{1} << 16;
+constexpr size_t kChunkBytes = size_t{1} << 20;
 
 std::string member_names(zip* archive) {
   constexpr zip_int64_t kMost = 10;
@@ -34,7 +34,8 @@ std::string member_names(zip* archive) {
 
 void ZipMember::Close::operator()(zip_file* member) const { zip_fclose(member); }
 
-ZipMember::ZipMember(const fs::path& archive, const std::string& name, const fs::path& scratch)
+ZipMember::ZipMember(const fs::path& archive, const std::string& name, const fs::path& scratch,
+                     const CheckingFile& checking)
     : where_(fmt::format("{}: {}", archive.string(), name)), archive_(open_zip(archive)) {
   const zip_int64_t index = zip_name_locate(archive_.get(), name.c_str(), 0);
   if (index < 0)
@@ -55,47 +56,48 @@ ZipMember::ZipMember(const fs::path& archive, const std::string& name, const fs:
     throw Error(fmt::format("{}: is stored as {} bytes; expected {}, its size", where_,
                             stat.comp_size, size_));
   }
+  read_through(archive, checking);
 }
 
 void ZipMember::read(uint64_t offset, std::span<uint8_t> bytes) const {
   assert(offset <= size_ && bytes.size() <= size_ - offset);
+  if (decompressed_) return decompressed_->read(offset, bytes);
   if (bytes.empty()) return;  // libzip crashes on seeking in an empty member
   const std::lock_guard lock(mutex_);
-  if (!decompressed_) return read_stored(offset, bytes);
-  decompress_to(offset + bytes.size());
-  decompressed_->read(offset, bytes);
-}
-
-void ZipMember::read_stored(uint64_t offset, std::span<uint8_t> bytes) const {
   if (zip_fseek(member_.get(), static_cast<zip_int64_t>(offset), SEEK_SET) != 0)
     fail(offset, zip_file_strerror(member_.get()));
   while (!bytes.empty()) {
-    const size_t got = next(bytes);
+    const size_t got = next(offset, bytes);
     if (got == 0) fail(offset, "the archive ends there");
     offset += got;
     bytes = bytes.subspan(got);
   }
 }
 
-void ZipMember::decompress_to(uint64_t end) const {
-  std::vector<uint8_t> chunk(decompressed_bytes_ < end ? kChunkBytes : 0);
-  while (decompressed_bytes_ < end) {
-    const uint64_t left = size_ - decompressed_bytes_;
-    const size_t got = next(std::span(chunk).first(std::min<uint64_t>(kChunkBytes, left)));
-    if (got == 0) fail(decompressed_bytes_, fmt::format("it ends there; expected {} bytes", size_));
-    decompressed_->write(decompressed_bytes_, std::span(chunk).first(got));
-    // libzip only verifies the checksum when it is asked to read past the end.
-    if (got == left && next(std::span(chunk).first(1)) != 0)
-      fail(size_, "it goes on there; expected the end");
-    decompressed_bytes_ += got;
+// Reads from front to back. libzip verifies the checksum when it is asked to read past the end.
+void ZipMember::read_through(const fs::path& archive, const CheckingFile& checking) {
+  std::vector<uint8_t> chunk(kChunkBytes);
+  uint64_t offset = 0;
+  while (const size_t got = next(offset, chunk)) {
+    if (got > size_ - offset) fail(size_, "it goes on there; expected the end");
+    if (decompressed_) decompressed_->write(offset, std::span(chunk).first(got));
+    offset += got;
+    if (checking) checking(archive, static_cast<int64_t>(offset), static_cast<int64_t>(size_));
   }
+  if (offset != size_) fail(offset, fmt::format("it ends there; expected {} bytes", size_));
 }
 
-// Reads on from the archive's current position. Returns the number of bytes, 0 at the member's end.
-size_t ZipMember::next(std::span<uint8_t> bytes) const {
+// Reads on from the archive's current position, which is `offset`. Returns the number of bytes, 0
+// at the member's end.
+size_t ZipMember::next(uint64_t offset, std::span<uint8_t> bytes) const {
   const zip_int64_t got = zip_fread(member_.get(), bytes.data(), bytes.size());
-  if (got < 0) fail(decompressed_bytes_, zip_file_strerror(member_.get()));
-  return static_cast<size_t>(got);
+  if (got >= 0) return static_cast<size_t>(got);
+  if (zip_error_code_zip(zip_file_get_error(member_.get())) == ZIP_ER_CRC)
+    throw Error(
+        fmt::format("{}: is damaged: its bytes do not have the checksum (CRC-32) that the archive "
+                    "states; get the file again",
+                    where_));
+  fail(offset, zip_file_strerror(member_.get()));
 }
 
 void ZipMember::fail(uint64_t offset, const std::string& reason) const {

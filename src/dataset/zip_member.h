@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "combiner/dataset.h"
 #include "dataset/scratch_file.h"
 #include "dataset/zip_archive.h"
 
@@ -16,19 +17,18 @@ struct zip_file;  // from libzip
 
 namespace combiner {
 
-// A stored member is read in place. A compressed member can only be read from front to back, so it
-// is decompressed into a ScratchFile as far as has been requested, and read from there. Reading in
-// order costs nothing beyond the bytes read; a jump ahead also decompresses the bytes in between.
-// Memory use is small for a member of any size; the disk needs room for the whole decompressed
-// member.
+// The constructor reads the whole member once and verifies its checksum, so that no damaged byte is
+// ever used. This takes about as long as the disk needs, or the decompression.
 //
-// The checksum of a compressed member is verified when its end is reached. That of a stored member
-// is never verified, because this would require reading all of it.
+// A stored member is then read in place. A compressed member can only be read from front to back,
+// so the constructor decompresses it into a ScratchFile. Memory use is small for a member of any
+// size; the disk needs room for the whole decompressed member.
 class ZipMember {
  public:
-  // Throws Error if `archive` is not a zip file (zip64 is supported) or has no such member.
+  // Throws Error if `archive` is not a zip file (zip64 is supported) or has no such member, if the
+  // member is damaged, or if the disk has no room to decompress it.
   ZipMember(const std::filesystem::path& archive, const std::string& name,
-            const std::filesystem::path& scratch);
+            const std::filesystem::path& scratch, const CheckingFile& checking = {});
 
   // "FILE: MEMBER", for error messages.
   const std::string& where() const { return where_; }
@@ -37,7 +37,7 @@ class ZipMember {
   uint64_t size() const { return size_; }
 
   // Reads the bytes at `offset`; the range must lie within size(). Throws Error if they can't be
-  // read or are damaged, or if the disk has no room to decompress them. Thread-safe.
+  // read. Thread-safe.
   void read(uint64_t offset, std::span<uint8_t> bytes) const;
 
  private:
@@ -45,18 +45,16 @@ class ZipMember {
     void operator()(zip_file* member) const;
   };
 
-  void read_stored(uint64_t offset, std::span<uint8_t> bytes) const;
-  void decompress_to(uint64_t end) const;
-  size_t next(std::span<uint8_t> bytes) const;
+  void read_through(const std::filesystem::path& archive, const CheckingFile& checking);
+  size_t next(uint64_t offset, std::span<uint8_t> bytes) const;
   [[noreturn]] void fail(uint64_t offset, const std::string& reason) const;
 
   std::string where_;
   uint64_t size_ = 0;
   ZipArchive archive_;
   std::unique_ptr<zip_file, Close> member_;
-  mutable std::mutex mutex_;  // guards the archive's position and the decompressed part
-  mutable std::optional<ScratchFile> decompressed_;  // unless the member is stored
-  mutable uint64_t decompressed_bytes_ = 0;
+  mutable std::mutex mutex_;                 // guards the archive's position
+  std::optional<ScratchFile> decompressed_;  // unless the member is stored
 };
 
 }  // namespace combiner

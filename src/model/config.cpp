@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <span>
 #include <utility>
 
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "base/read_file.h"
 #include "combiner/error.h"
@@ -260,7 +262,12 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
 ModelConfig read_config(const std::filesystem::path& path) {
   constexpr uint64_t kMaxBytes = 1 << 20;
   const std::vector<uint8_t> bytes = read_file(path, kMaxBytes);
-  return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const size_t first = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  const std::string kind = file_kind(std::as_bytes(std::span(bytes)));
+  if (!text.substr(first).starts_with('{') && !kind.empty())
+    throw Error(fmt::format("{}: is no config, a JSON object; it is {}", path.string(), kind));
+  return parse_config(text, path.string());
 }
 
 void validate(const ModelConfig& config, std::string_view source) {

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "combiner/error.h"
+#include "training/data_sample.h"
 #include "training/trainer.h"
 #include "weights/safetensors.h"
 
@@ -36,6 +37,11 @@ Number number(const SafetensorsFile& file, const std::string& key) {
 
 SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
   SafetensorsFile file = SafetensorsFile::open(path);
+  if (file.metadata().contains("config") && !file.metadata().contains("format"))
+    throw Error(
+        fmt::format("{}: is a model's weights and no training checkpoint; expected the .checkpoint "
+                    "file that train wrote beside them",
+                    path.string()));
   const std::string format = metadata(file, "format");
   if (format != kFormat)
     throw Error(fmt::format("{}: checkpoint format is '{}', expected '{}'", path.string(), format,
@@ -46,7 +52,8 @@ SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
 CheckpointHeader read_header(const SafetensorsFile& file) {
   const std::string source = file.path().string();
   return {parse_config(metadata(file, "config"), source),
-          parse_training_options(metadata(file, "training"), source)};
+          parse_training_options(metadata(file, "training"), source),
+          number<int64_t>(file, "training_images")};
 }
 
 void read_tensor(const SafetensorsFile& file, const char* name, Buffer<float>& values) {
@@ -83,6 +90,7 @@ void Trainer::save(const std::filesystem::path& path, double seconds) const {
                      {"config", to_json(weights_.config)},
                      {"training", to_json(options_)},
                      {"training_images", std::to_string(data_->size())},
+                     {"data_sample", data_sample_},
                      {"step", std::to_string(steps())},
                      {"images", std::to_string(images_)},
                      {"seconds", fmt::format("{}", seconds)}},
@@ -98,11 +106,12 @@ double Trainer::restore(const std::filesystem::path& path) {
   require(header.config == weights_.config, "the checkpoint is of a model with another config");
   require(header.options.optimizer.kind == options_.optimizer.kind,
           "the checkpoint holds the memory of another optimiser; go on with the same");
-  const auto training_images = number<int64_t>(file, "training_images");
-  require(training_images == data_->size(),
-          fmt::format("the checkpoint was trained on {} images, and {} are given; go on with the "
-                      "same data set and as many images kept apart",
-                      training_images, data_->size()));
+  // Images may have been taken out or added since. Old checkpoints have no sample.
+  const auto sample = file.metadata().find("data_sample");
+  require(header.training_images != data_->size() || sample == file.metadata().end() ||
+              alike(sample->second, data_sample_),
+          fmt::format("the checkpoint was trained on {} other images; go on with the same data set",
+                      header.training_images));
   const auto step = number<int64_t>(file, "step");
   const auto images = number<int64_t>(file, "images");
   const auto seconds = number<double>(file, "seconds");

@@ -1,6 +1,7 @@
 // A trainer's state as a file: Trainer::save writes it and Trainer::restore reads it back.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 #include "combiner/config.h"
@@ -12,9 +13,10 @@ namespace combiner {
 struct CheckpointHeader {
   ModelConfig config;
   TrainingOptions options;
+  int64_t training_images = 0;  // how many there were
 };
 
-// Throws Error if the file is malformed or not a checkpoint.
+// Throws Error if the file is malformed, damaged or not a checkpoint.
 CheckpointHeader read_checkpoint_header(const std::filesystem::path& path);
 
 }  // namespace combiner

@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <type_traits>
 
+#include "base/json.h"
 #include "combiner/error.h"
 
 namespace combiner {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr int64_t kMaxImages = 65536;  // per step
 
@@ -69,27 +68,35 @@ void validate(const TrainingOptions& options, std::string_view source) {
 }
 
 std::string to_json(const TrainingOptions& options) {
-  Json json;
+  nlohmann::ordered_json json;
   json["optimizer"] = options.optimizer.kind == OptimizerKind::muon ? kMuon : kAdamW;
   for_each_field(options, [&](const char* name, const auto& field) { json[name] = field; });
   return json.dump();
 }
 
 TrainingOptions parse_training_options(std::string_view text, std::string_view source) {
+  const std::string place = fmt::format("{}: bad training options", source);
+  const Json json = parse_json(text, fmt::format("{}: the text", place));
+  const auto value = [&](const char* name) -> const Json& {
+    if (!json.contains(name))
+      throw Error(fmt::format(
+          "{}: there is no {}; were they written by another version of combiner?", place, name));
+    return json[name];
+  };
   TrainingOptions options;
-  try {
-    const Json json = Json::parse(text);
-    const bool is_muon = json.at("optimizer") == kMuon;
-    options.optimizer.kind = is_muon ? OptimizerKind::muon : OptimizerKind::adamw;
-    for_each_field(options, [&](const char* name, auto& field) { json.at(name).get_to(field); });
-  } catch (const Json::exception& error) {
-    throw Error(fmt::format("{}: bad training options: {}", source, error.what()));
-  }
+  options.optimizer.kind = value("optimizer") == kMuon ? OptimizerKind::muon : OptimizerKind::adamw;
+  for_each_field(options, [&]<class Field>(const char* name, Field& field) {
+    const bool good =
+        std::is_same_v<Field, bool> ? value(name).is_boolean() : value(name).is_number();
+    if (!good)
+      throw Error(fmt::format("{}: {} is {}, expected a {}", place, name, shown(value(name)),
+                              std::is_same_v<Field, bool> ? "truth value" : "number"));
+    field = value(name).template get<Field>();
+  });
   validate(options, source);
   // Catches unknown fields and numbers of the wrong type, which the code above accepts.
   if (to_json(options) != text)
-    throw Error(
-        fmt::format("{}: bad training options: {}, expected {}", source, text, to_json(options)));
+    throw Error(fmt::format("{}: {}, expected {}", place, text, to_json(options)));
   return options;
 }
 

@@ -77,13 +77,11 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   const Clock::time_point start = Clock::now();
   const auto elapsed = [&] { return seconds + seconds_since(start); };
   double done = fraction_done(options, trainer.steps(), seconds);
-  if (done >= 1.0)
-    throw Error(
-        fmt::format("the training is over: it has made {} steps in {:.1f} minutes, and "
-                    "{} were asked for in all",
-                    trainer.steps(), seconds / 60.0,
-                    options.steps ? fmt::format("{} steps", *options.steps)
-                                  : fmt::format("{:g} minutes", *options.minutes)));
+  if (done >= 1.0) {
+    if (!std::filesystem::exists(options.weights))
+      save_weights(trainer.average(), DType::bf16, options.weights);
+    return RunEnd::over;
+  }
 
   // Opened and discarded, to check that all files can be written before any is overwritten.
   for (const std::filesystem::path& path : {options.weights, options.checkpoint}) OutputFile{path};

@@ -48,16 +48,18 @@ struct RunHooks {
   std::function<bool(const RunReport&)> on_step;
 };
 
-enum class RunEnd { finished, interrupted };
+enum class RunEnd { finished, interrupted, over };
 
 // Trains from the trainer's state, which took `seconds` to reach. Writes the checkpoint at the
 // start, every checkpoint_minutes and at the end, and the weights at the same times but not at the
 // start. A file is written completely or not at all. The log continues after the row of the
 // trainer's step; rows of later steps, from a run that was lost, are dropped.
 //
-// Throws Error if the budget is already spent, if a file cannot be written (detected at the start
-// as far as possible), or if a step or a validation fails. The last checkpoint then remains, and
-// the message names it.
+// If the budget is already spent, the training is over: only the weights are written, and only if
+// they are not there.
+//
+// Throws Error if a file cannot be written (detected at the start as far as possible), or if a step
+// or a validation fails. The last checkpoint then remains, and the message names it.
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     const RunHooks& hooks);
 

@@ -12,6 +12,7 @@
 #include "image/mirror.h"
 #include "kernels/descent.h"
 #include "kernels/rows.h"
+#include "training/data_sample.h"
 #include "training/initialise.h"
 
 namespace combiner {
@@ -45,6 +46,7 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
       order_(options.seed, data_->size(), options.flips) {
   validate(options_, "training options");
   check_fit(config, *data_);
+  data_sample_ = data_sample(*data_);
   average_.values = weights_.values.clone();
 
   const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));

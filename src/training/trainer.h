@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -51,10 +52,11 @@ class Trainer {
   // file completely or not at all. Throws Error if it cannot be written.
   void save(const std::filesystem::path& path, double seconds) const;
   // Restores a checkpoint and returns the seconds saved in it. This trainer must have been made
-  // with the checkpoint's config, as many images and the same options, of which all but the kind of
-  // optimiser may have been changed on purpose. With the same precision and number of threads,
-  // later steps are bit-identical to those of the saved trainer. Throws Error if the file is
-  // malformed or does not fit.
+  // with the checkpoint's config, the same images and the same options, of which all but the kind
+  // of optimiser may have been changed on purpose. With the same precision and number of threads,
+  // later steps are bit-identical to those of the saved trainer. More or fewer images are accepted;
+  // as many others are not, if the checkpoint tells. Throws Error if the file is malformed, damaged
+  // or does not fit.
   double restore(const std::filesystem::path& path);
 
  private:
@@ -66,6 +68,7 @@ class Trainer {
 
   TrainingOptions options_;
   std::shared_ptr<const Dataset> data_;
+  std::string data_sample_;  // see data_sample()
   ThreadTeam team_;
   Weights weights_, average_;
   PackedParameters packed_;

@@ -13,10 +13,12 @@
 #include <tuple>
 #include <utility>
 
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "base/output_file.h"
 #include "combiner/error.h"
 #include "tensor/bfloat16.h"
+#include "weights/checksum.h"
 
 namespace combiner {
 namespace {
@@ -144,12 +146,12 @@ class EntryReader {
   const Json& value_;
 };
 
-std::map<std::string, std::string> read_metadata(const Json& value, std::string_view source) {
+Metadata read_metadata(const Json& value, std::string_view source) {
   if (!value.is_object()) {
     throw Error(
         fmt::format("{}: \"{}\" is {}; expected an object", source, kMetadataKey, shown(value)));
   }
-  std::map<std::string, std::string> metadata;
+  Metadata metadata;
   for (const auto& [key, text] : value.items()) {
     if (!text.is_string()) {
       throw Error(
@@ -158,6 +160,17 @@ std::map<std::string, std::string> read_metadata(const Json& value, std::string_
     metadata.emplace(key, text.get<std::string>());
   }
   return metadata;
+}
+
+// Files of other kinds begin with anything but a possible length and a brace.
+void refuse_other_kinds(std::span<const std::byte> file, std::string_view source) {
+  if (file.size() > kLengthSize && file[kLengthSize] == std::byte{'{'}) {
+    uint64_t length;
+    std::memcpy(&length, file.data(), kLengthSize);
+    if (length <= kMaxHeaderSize) return;
+  }
+  const std::string kind = file_kind(file);
+  if (!kind.empty()) throw Error(fmt::format("{}: is no safetensors file; it is {}", source, kind));
 }
 
 // The text of the JSON header.
@@ -251,6 +264,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   SafetensorsFile result(path);
   const std::span<const std::byte> bytes = result.file_.bytes();
   const std::string source = path.string();
+  refuse_other_kinds(bytes, source);
   const std::string_view text = find_header(bytes, source);
   // The format requires the brace, so neither a byte order mark nor a space may precede it.
   if (!text.starts_with('{')) {
@@ -268,8 +282,10 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
     }
   }
   std::ranges::sort(entries, {}, [](const Entry& e) { return std::tie(e.begin, e.end, e.name); });
-  const std::span<const std::byte> data = bytes.subspan(kLengthSize + text.size());
+  const size_t header_end = kLengthSize + text.size();
+  const std::span<const std::byte> data = bytes.subspan(header_end);
   check_layout(entries, data.size(), source);
+  check_checksum(bytes, header_end, result.metadata_, source);
 
   for (Entry& entry : entries) {
     result.index_.emplace(entry.name, result.tensors_.size());
@@ -303,11 +319,10 @@ void to_floats(const TensorView& tensor, std::span<float> out) {
   }
 }
 
-void write_safetensors(const std::filesystem::path& path,
-                       const std::map<std::string, std::string>& metadata,
+void write_safetensors(const std::filesystem::path& path, Metadata metadata,
                        std::span<const TensorView> tensors) {
-  Json header = Json::object();
-  if (!metadata.empty()) header[kMetadataKey] = metadata;
+  add_checksum(metadata);
+  Json header = {{kMetadataKey, metadata}};
   size_t offset = 0;
   for (const TensorView& tensor : tensors) {
     const auto fail = [&](std::string_view problem) {
@@ -342,10 +357,12 @@ void write_safetensors(const std::filesystem::path& path,
   }
   const uint64_t length = text.size();
 
+  std::vector parts = {std::as_bytes(std::span(&length, 1)), std::as_bytes(std::span(text))};
+  for (const TensorView& tensor : tensors) parts.push_back(tensor.data);
+  fill_in_checksum(text, parts);
+
   OutputFile file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(text);
-  for (const TensorView& tensor : tensors) file.write(tensor.data);
+  for (const std::span<const std::byte> part : parts) file.write(part);
   file.commit();
 }
 

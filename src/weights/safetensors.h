@@ -1,5 +1,6 @@
 // The safetensors file format: the header length in eight bytes (little-endian), a JSON header with
-// each tensor's name, type, shape and offsets, then the tensors' bytes without gaps.
+// each tensor's name, type, shape and offsets, then the tensors' bytes without gaps. Ours carry a
+// checksum (weights/checksum.h).
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "weights/checksum.h"
 #include "weights/mapped_file.h"
 
 namespace combiner {
@@ -37,13 +39,14 @@ struct TensorView {
 // to.
 class SafetensorsFile {
  public:
-  // Throws Error if the file can't be read or is malformed. The message says what is wrong and
-  // where.
+  // Reads the whole file if it carries a checksum, and else only the header. Throws Error if the
+  // file can't be read, is malformed, of another kind or not what its checksum says. The message
+  // says what is wrong and where.
   static SafetensorsFile open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  // The contents of `__metadata__`; empty if there is none.
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // The contents of `__metadata__` but for the checksum; empty if there is none.
+  const Metadata& metadata() const { return metadata_; }
   // Sorted by their position in the file.
   const std::vector<TensorView>& tensors() const { return tensors_; }
   // Null if there is no tensor of this name.
@@ -54,7 +57,7 @@ class SafetensorsFile {
 
   std::filesystem::path path_;
   MappedFile file_;
-  std::map<std::string, std::string> metadata_;
+  Metadata metadata_;
   std::vector<TensorView> tensors_;
   std::map<std::string, size_t, std::less<>> index_;  // indices into tensors_
 };
@@ -63,11 +66,10 @@ class SafetensorsFile {
 // elements as the tensor. Throws Error, with the tensor's name, if the type or the size is wrong.
 void to_floats(const TensorView& tensor, std::span<float> out);
 
-// Writes the whole file or nothing (see OutputFile), with the tensors in the given order. Throws
-// Error if the file can't be written or would be invalid: a duplicate name, text that is not UTF-8,
-// or a shape that does not match its data.
-void write_safetensors(const std::filesystem::path& path,
-                       const std::map<std::string, std::string>& metadata,
+// Writes the whole file or nothing (see OutputFile), with the tensors in the given order and a
+// checksum among the metadata. Throws Error if the file can't be written or would be invalid: a
+// duplicate name, text that is not UTF-8, or a shape that does not match its data.
+void write_safetensors(const std::filesystem::path& path, Metadata metadata,
                        std::span<const TensorView> tensors);
 
 }  // namespace combiner

@@ -18,6 +18,7 @@ namespace combiner {
 namespace {
 
 constexpr const char* kConfigKey = "config";
+constexpr const char* kFormatKey = "format";  // of checkpoints
 constexpr const char* kScaleEnding = ".scale";
 // An error message lists at most this many faults and counts the rest.
 constexpr size_t kMostFaults = 8;
@@ -141,6 +142,18 @@ void check_stem(const std::filesystem::path& path, const ModelConfig& config,
 
 bool is_bfloat16(float value) { return to_float(to_bfloat16(value)) == value; }
 
+// A checkpoint has a config, too, but other tensors.
+void refuse_checkpoint(const SafetensorsFile& file) {
+  const auto format = file.metadata().find(kFormatKey);
+  if (format == file.metadata().end() || !format->second.starts_with("combiner-checkpoint")) return;
+  std::filesystem::path weights = file.path();
+  weights.replace_extension(".safetensors");
+  throw Error(
+      fmt::format("{}: is a training checkpoint, for train --resume; the weights are in the file "
+                  "that train -o names, {} by default",
+                  file.path().string(), weights.string()));
+}
+
 // Collects the tensors to write, and owns the bytes of those that it converts.
 class TensorWriter {
  public:
@@ -190,6 +203,7 @@ class TensorWriter {
 
 Weights load_weights(const std::filesystem::path& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
+  refuse_checkpoint(file);
   const auto config_text = file.metadata().find(kConfigKey);
   if (config_text == file.metadata().end())
     throw Error(
@@ -221,7 +235,7 @@ Weights load_weights(const std::filesystem::path& path) {
 }
 
 void save_weights(const Weights& weights, DType dtype, const std::filesystem::path& path,
-                  std::map<std::string, std::string> metadata) {
+                  Metadata metadata) {
   metadata[kConfigKey] = to_json(weights.config);
   TensorWriter tensors;
   for (const Parameter& parameter : weights.parameters.list) {

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
-#include <string>
 
 #include "model/model.h"
 #include "weights/safetensors.h"
@@ -13,15 +11,16 @@ namespace combiner {
 
 // Reads F32, BF16 or F16 tensors. A quantizable weight may also be I8; then a tensor with the same
 // name and the suffix ".scale" holds the scales of its rows, F32 [out]: w = q * scale. Throws Error
-// on a malformed file or config; on missing, unknown or wrongly shaped tensors and scales (the
-// message names them, with expected and actual shapes); on a NaN, an infinity or a negative scale;
-// and on a stem weight other than zero at a tap that would see the predicted pixel.
+// on a file that is malformed, damaged or a training checkpoint; on a malformed config; on missing,
+// unknown or wrongly shaped tensors and scales (the message names them, with expected and actual
+// shapes); on a NaN, an infinity or a negative scale; and on a stem weight other than zero at a tap
+// that would see the predicted pixel.
 Weights load_weights(const std::filesystem::path& path);
 
 // Writes all tensors as F32 or BF16. With DType::i8, writes each quantizable weight row by row as
 // quantize_row makes it, and every other tensor unchanged: as BF16 if that is exact, else as F32.
 // Writes the whole file or nothing; throws Error if it can't be written.
 void save_weights(const Weights& weights, DType dtype, const std::filesystem::path& path,
-                  std::map<std::string, std::string> metadata = {});
+                  Metadata metadata = {});
 
 }  // namespace combiner

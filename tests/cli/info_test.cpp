@@ -70,7 +70,8 @@ TEST_CASE("info: a file that is not a model is refused") {
   std::ofstream(folder / "notes.txt") << "These are no weights.";
   for (const auto& [path, complaint] :
        {std::pair((folder / "absent.safetensors").string(), "No such file"),
-        std::pair((folder / "notes.txt").string(), "header")}) {
+        std::pair((folder / "notes.txt").string(),
+                  "is no safetensors file; it is text that begins with")}) {
     const ProgramResult result = run_combiner({"info", "--model", path});
     CHECK(result.exit_code == 1);
     CHECK(result.out.empty());

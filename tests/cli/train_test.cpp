@@ -27,7 +27,11 @@ class Workplace {
  public:
   Workplace() {
     write_text(config(), to_json(tiny_config()));
-    const auto pictures = tiny_pictures(kPictures);
+    write_pictures(kPictures);
+  }
+
+  void write_pictures(int64_t count, uint64_t seed = 1) const {
+    const auto pictures = tiny_pictures(count, seed);
     fs::create_directory(folder / "pictures");
     for (int64_t i = 0; i < pictures->size(); ++i) {
       Image image{kTinySide, kTinySide, std::vector<uint8_t>(3 * kTinySide * kTinySide)};
@@ -258,14 +262,12 @@ TEST_CASE("train: impossible requests are reported and no file is written") {
   refuses(place.fresh("a", one), "pictures: can't open the data set");
   fs::rename(place.folder / "away", place.folder / "pictures");
 
-  // A picture is only read when its turn comes. By then there is a checkpoint.
   ModelConfig wider = tiny_config();
   wider.image.width = 5;
   write_text(place.config(), to_json(wider));
   const ProgramResult result = run_combiner(place.fresh("a", one));
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, contains("use --resize"));
-  CHECK_THAT(result.err, contains("a.checkpoint, is of step 0."));
   CHECK_FALSE(fs::exists(place.weights("a")));
   CHECK(run_combiner(place.fresh("a", {"--steps", "1", "--resize"})).exit_code == 0);
 }
@@ -340,7 +342,6 @@ TEST_CASE("train: a checkpoint only resumes with the data and config that it was
     CHECK((read_text(place.checkpoint("a")) == checkpoint));
     CHECK(steps_logged(place.log("a")) == 3);
   };
-  refuses(place.resumed("a", steps(3)), "the training is over: it has made 3 steps");
   refuses(place.resumed("a", steps(5, {"--optimizer", "adamw"})), "another optimiser");
   ModelConfig other = tiny_config();
   other.num_layers = 1;
@@ -350,13 +351,55 @@ TEST_CASE("train: a checkpoint only resumes with the data and config that it was
           "not the config that");
   refuses(place.command("a", steps(5, {"--resume", place.weights("a").string() + "x"})),
           "can't open the file");
-  fs::remove(place.folder / "pictures/00.png");
-  refuses(place.resumed("a", steps(5)), "trained on 8 images, and 7 are given");
-
   write_text(place.checkpoint("b"), checkpoint.substr(0, checkpoint.size() / 2));
   refuses(place.resumed("b", steps(5)), "b.checkpoint: ");
   fs::copy_file(place.weights("a"), place.checkpoint("c"));
-  refuses(place.resumed("c", steps(5)), "is this a training checkpoint?");
+  refuses(place.resumed("c", steps(5)), "is a model's weights and no training checkpoint");
+
+  fs::rename(place.folder / "pictures", place.folder / "away");
+  place.write_pictures(kPictures, 2);
+  refuses(place.resumed("a", steps(5)), "trained on 8 other images");
+}
+
+TEST_CASE("train: --resume goes on after a picture was taken out, and says so") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(3))).exit_code == 0);
+  fs::remove(place.folder / "pictures/00.png");
+  const ProgramResult result = run_combiner(place.resumed("a", steps(5)));
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, contains("trained on 8 images until now, and on 7 from here on"));
+  CHECK(steps_logged(place.log("a")) == 5);
+}
+
+TEST_CASE("train: --resume of a finished training succeeds and says so") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(3))).exit_code == 0);
+  const auto files = [&] {
+    return read_text(place.weights("a")) + read_text(place.checkpoint("a")) +
+           read_text(place.log("a"));
+  };
+  const std::string before = files();
+  const ProgramResult over = run_combiner(place.resumed("a", steps(3)));
+  CHECK(over.exit_code == 0);
+  CHECK(over.out == place.weights("a").string() + ": 3 steps, 12 images\n");
+  CHECK_THAT(over.err, contains("a.checkpoint: the training is over: it has made 3 steps in "));
+  CHECK_THAT(over.err, contains("3 steps were asked for in all"));
+  CHECK((files() == before));
+
+  const std::string weights = read_text(place.weights("a"));
+  fs::remove(place.weights("a"));
+  CHECK(run_combiner(place.resumed("a", steps(2))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) == weights));
+}
+
+TEST_CASE("train: a checkpoint is no model, and says where that is") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(1))).exit_code == 0);
+  const ProgramResult info = run_combiner({"info", "--model", place.checkpoint("a").string()});
+  CHECK(info.exit_code == 1);
+  CHECK_THAT(info.err, contains("a.checkpoint: is a training checkpoint, for train --resume; the "
+                                "weights are in the file that train -o names, " +
+                                place.weights("a").string() + " by default"));
 }
 
 TEST_CASE("train: an interrupt stops cleanly, and --resume continues from there") {

@@ -55,6 +55,18 @@ class RandomWeights(unittest.TestCase):
         self.assertTrue(all(np.isfinite(tensor).all() and tensor.any()
                             for tensor in tensors.values()))
 
+    def test_damage_is_noticed(self):
+        self.assertEqual(self.make(CONFIG).returncode, 0)
+        with open(self.model, "r+b") as file:
+            file.seek(-5, os.SEEK_END)
+            byte = file.read(1)[0]
+            file.seek(-5, os.SEEK_END)
+            file.write(bytes([byte ^ 1]))
+        info = subprocess.run([COMBINER, "info", "--model", self.model], capture_output=True,
+                              text=True)
+        self.assertEqual(info.returncode, 1)
+        self.assertIn("model.safetensors: the file is damaged: its checksum is ", info.stderr)
+
     def test_a_missing_field_is_named(self):
         made = self.make({k: v for k, v in CONFIG.items() if k != "mlp_dim"})
         self.assertNotEqual(made.returncode, 0)

@@ -9,9 +9,11 @@
 #include "catch.h"
 #include "combiner/likelihood.h"
 #include "error_of.h"
+#include "file_text.h"
 #include "model_of.h"
 #include "temp_folder.h"
 #include "training/checkpoint.h"
+#include "training/data_sample.h"
 #include "training/tiny_training.h"
 #include "weights/safetensors.h"
 #include "weights/weights_file.h"
@@ -337,13 +339,17 @@ TEST_CASE("checkpoint: a damaged or wrong file is refused") {
           std::string("step in the metadata is '") + text + "', expected a number of 0 or more");
   CHECK_THAT(with("images", "-4"), contains("images in the metadata is '-4'"));
   CHECK_THAT(with("seconds", "nan"), contains("seconds in the metadata is 'nan'"));
-  for (const char* key :
-       {"format", "config", "training", "training_images", "step", "images", "seconds"}) {
+  for (const char* key : {"config", "training", "training_images", "step", "images", "seconds"}) {
     Checkpoint checkpoint;
     checkpoint.metadata.erase(key);
     CHECK(checkpoint.complaint() ==
           std::string("the metadata has no ") + key + "; is this a training checkpoint?");
   }
+  Checkpoint weights;
+  weights.metadata.erase("format");
+  CHECK_THAT(weights.complaint(), contains("is a model's weights and no training checkpoint"));
+  weights.metadata.erase("config");
+  CHECK(weights.complaint() == "the metadata has no format; is this a training checkpoint?");
   Checkpoint headless;
   headless.metadata.erase("training");
   CHECK_THAT(headless.header_complaint(), contains("the metadata has no training"));
@@ -367,9 +373,6 @@ TEST_CASE("checkpoint: only a matching trainer can restore it") {
   TrainingOptions options = tiny_options();
   options.optimizer.kind = OptimizerKind::adamw;
   CHECK_THAT(checkpoint.complaint(Checkpoint::make(9, options)), contains("another optimiser"));
-  CHECK_THAT(checkpoint.complaint(Checkpoint::make(8)),
-             contains("trained on 9 images, and 8 are given"));
-
   // The training options may be changed.
   options = tiny_options();
   options.learning_rate = 1e-4;
@@ -377,6 +380,63 @@ TEST_CASE("checkpoint: only a matching trainer can restore it") {
   Trainer slower = Checkpoint::make(9, options);
   slower.restore(checkpoint.path);
   CHECK(slower.step(0.0).images == 2 * 4 + 2);
+}
+
+TEST_CASE("checkpoint: any byte changed is noticed") {
+  const Checkpoint good;
+  const std::string whole = read_text(good.path);
+  Trainer trainer = Checkpoint::make();
+  const auto restores = [&](const std::string& text) {
+    return error_of([&] { trainer.restore(write_text(good.folder / "changed", text)); }) ==
+           "no Error was thrown";
+  };
+  REQUIRE(restores(whole));
+  for (size_t at = 0; at < whole.size(); at += at < 3000 ? 3 : 499) {
+    std::string text = whole;
+    text[at] = static_cast<char>(text[at] ^ (1 << at % 8));
+    if (restores(text)) FAIL("byte " << at << " of " << whole.size());
+  }
+}
+
+TEST_CASE("checkpoint: as many other images are refused, more or fewer are not") {
+  Checkpoint checkpoint;
+  const auto trainer_of = [](std::shared_ptr<const Dataset> data) {
+    return Trainer(tiny_config(), tiny_options(), std::move(data), Precision::f32, 1);
+  };
+  CHECK(checkpoint.complaint(trainer_of(tiny_pictures(9, 2))) ==
+        "the checkpoint was trained on 9 other images; go on with the same data set");
+  for (const int64_t images : {8, 10})
+    CHECK_THAT(checkpoint.complaint(trainer_of(tiny_pictures(images, 2))), contains("no Error"));
+  CHECK(read_checkpoint_header(checkpoint.path).training_images == 9);
+
+  checkpoint.metadata.erase("data_sample");  // as in old checkpoints
+  CHECK_THAT(checkpoint.complaint(trainer_of(tiny_pictures(9, 2))), contains("no Error"));
+}
+
+TEST_CASE("data sample: tells data sets apart, not how their pictures were decoded") {
+  const auto changed = [](const Dataset& data, int64_t images, int by) {
+    std::vector<uint8_t> pixels(static_cast<size_t>(data.size() * 3 * kTinySide * kTinySide));
+    const size_t size = pixels.size() / static_cast<size_t>(data.size());
+    for (int64_t i = 0; i < data.size(); ++i) {
+      const auto image = std::span(pixels).subspan(static_cast<size_t>(i) * size, size);
+      data.read(i, image);
+      for (uint8_t& value : image)
+        value = static_cast<uint8_t>(i < images ? (value + by) % 256 : value);
+    }
+    return data_sample(MemoryDataset(kTinySide, kTinySide, std::move(pixels)));
+  };
+  for (const int64_t count : {1, 5, 40}) {
+    const auto data = tiny_pictures(count);
+    const std::string sample = data_sample(*data);
+    CHECK(alike(sample, sample));
+    CHECK(alike(sample, changed(*data, count, 3)));
+    CHECK_FALSE(alike(sample, changed(*data, count, 99)));
+    CHECK(alike(sample, changed(*data, count / 3, 99)));  // some pictures were mended
+    CHECK_FALSE(alike(sample, data_sample(*tiny_pictures(count, 2))));
+  }
+  const std::string sample = data_sample(*tiny_pictures(20));
+  CHECK_FALSE(alike(sample, ""));
+  CHECK_FALSE(alike(sample, sample.substr(2)));
 }
 
 TEST_CASE("trainer: a non-finite loss is an error") {

@@ -1,5 +1,7 @@
 #include "weights/safetensors.h"
 
+#include <fmt/format.h>
+
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -7,6 +9,7 @@
 
 #include "catch.h"
 #include "combiner/error.h"
+#include "dataset/zip_files.h"
 #include "error_of.h"
 #include "file_text.h"
 #include "temp_folder.h"
@@ -189,8 +192,7 @@ TEST_CASE("safetensors: paths that aren't files are refused") {
 }
 
 TEST_CASE("safetensors: bad header lengths are refused") {
-  CHECK_THAT(open_error(""), contains("0 bytes long, too short"));
-  CHECK_THAT(open_error("1234567"), contains("7 bytes long, too short"));
+  CHECK_THAT(open_error("\1\2\3\4\5\6\7"), contains("7 bytes long, too short"));
   CHECK_THAT(open_error(length_bytes(100'000'001) + "{}"), contains("more than the 100000000"));
   CHECK_THAT(open_error(length_bytes(~uint64_t{0}) + "{}"), contains("more than the 100000000"));
   CHECK_THAT(open_error(length_bytes(3) + "{}"), contains("pass the end of the file"));
@@ -329,9 +331,74 @@ TEST_CASE("safetensors: a truncated file is refused") {
   CHECK_NOTHROW(SafetensorsFile::open(folder / "cut"));
 }
 
-TEST_CASE("safetensors: a file with any header byte changed is refused or read") {
+// A file without its checksum, as other programs write it.
+std::string without_checksum(std::string text) {
+  const std::string key = "\"combiner_checksum\":\"crc32:";
+  const size_t place = text.find(key);
+  REQUIRE(place != text.npos);
+  return text.replace(place, key.size() + 9,
+                      "\"someone_elses\":\"note" + std::string(14, ' ') + '"');
+}
+
+TEST_CASE("safetensors: a file that another program wrote, without a checksum, is read") {
   const TempFolder folder;
+  const std::string whole = without_checksum(small_file());
+  std::string changed = whole;
+  changed.back() = '?';
+  for (const std::string& text : {whole, changed}) {
+    const auto file = SafetensorsFile::open(write_text(folder / "other", text));
+    CHECK(file.metadata().contains("someone_elses"));
+  }
+}
+
+TEST_CASE("safetensors: the checksum is the CRC-32 of the file with zeros in its place") {
+  std::string whole = small_file();
+  const size_t digits = whole.find("crc32:") + 6;
+  const std::string stated = whole.substr(digits, 8);
+  whole.replace(digits, 8, "00000000");
+  CHECK(fmt::format("{:08x}", crc32_of(whole)) == stated);
+}
+
+TEST_CASE("safetensors: with a checksum, a file with any byte changed is refused") {
   const std::string whole = small_file();
+  const TempFolder folder;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    for (const int change : {0x01, 0x02, 0x04, 0x10, 0x20, 0x80, 0xff}) {
+      std::string text = whole;
+      text[i] = static_cast<char>(text[i] ^ change);
+      write_text(folder / "changed", text);
+      const std::string message = error_of([&] { SafetensorsFile::open(folder / "changed"); });
+      if (message.find("changed: ") == message.npos)
+        FAIL("byte " << i << " changed by " << change << ": " << message);
+    }
+  }
+  std::string text = whole;
+  text.back() = '?';
+  CHECK_THAT(open_error(text), contains("the file is damaged: its checksum is "));
+}
+
+TEST_CASE("safetensors: what is copied from a file to another gets a checksum of its own") {
+  const TempFolder folder;
+  const auto file = SafetensorsFile::open(write_text(folder / "a", small_file()));
+  write_safetensors(folder / "b", file.metadata(), std::span(file.tensors()).first(1));
+  CHECK(SafetensorsFile::open(folder / "b").metadata() == file.metadata());
+}
+
+TEST_CASE("safetensors: what is no safetensors file is named") {
+  const auto is = [](const std::string& text, const std::string& kind) {
+    CHECK_THAT(open_error(text), contains("is no safetensors file; it is " + kind));
+  };
+  is("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3649864\n",
+     "a Git LFS pointer, not the file: run git lfs pull");
+  is("", "empty");
+  is(R"({"metadata": {"total_size": 9}, "weight_map": {"a": "model-00001-of-00002.safetensors"}})",
+     "the index of weights that lie in several files");
+}
+
+TEST_CASE(
+    "safetensors: without a checksum, a file with any header byte changed is refused or read") {
+  const TempFolder folder;
+  const std::string whole = without_checksum(small_file());
   const size_t header_end = whole.size() - 27;  // the data's bytes
   for (size_t i = 0; i < header_end; ++i) {
     for (const int change : {0x01, 0x02, 0x10, 0x20, 0x80, 0xff}) {

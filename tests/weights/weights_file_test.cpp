@@ -343,6 +343,23 @@ TEST_CASE("A truncated weights file is refused") {
   CHECK(accepted == 0);
 }
 
+TEST_CASE("Weights with any byte changed are refused") {
+  const TempFolder folder;
+  save_weights(small_weights(), GENERATE(DType::f32, DType::bf16, DType::i8), folder / "whole");
+  const std::string whole = read_text(folder / "whole");
+  CHECK_NOTHROW(load_weights(folder / "whole"));
+  size_t accepted = 0;
+  for (size_t at = 0; at < whole.size(); at += at < 3000 ? 1 : 97)
+    for (const int change : {1, 32, 255}) {
+      std::string text = whole;
+      text[at] = static_cast<char>(text[at] ^ change);
+      if (error_of([&] { load_weights(write_text(folder / "changed", text)); }) ==
+          "no Error was thrown")
+        ++accepted;
+    }
+  CHECK(accepted == 0);
+}
+
 TEST_CASE("Weights that can't be saved leave nothing behind") {
   const TempFolder folder;
   const std::filesystem::path absent = folder / "absent/w.safetensors";

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,11 @@ class Dataset {
 
 enum class Split { train, test };
 
+// Called now and then while a large file is read through to check it: with its path, the bytes done
+// and those in all, which are not 0. What it throws ends the opening of the data set.
+using CheckingFile =
+    std::function<void(const std::filesystem::path& file, int64_t bytes, int64_t total)>;
+
 struct DatasetOptions {
   Split split = Split::test;
   int width = 0;  // the size needed, such as a model's
@@ -37,6 +43,7 @@ struct DatasetOptions {
   bool resize = false;
   // The folder for data that must be decompressed before it can be read (npz).
   std::filesystem::path scratch = "/var/tmp";
+  CheckingFile checking = {};
 };
 
 // Opens one of:
@@ -48,9 +55,9 @@ struct DatasetOptions {
 //   - a folder with train/ (train) and test/, valid/ or val/ (test; the first that exists), or with
 //     train_64x64/ and valid_64x64/ (if that is the requested size), each a folder of pictures;
 //   - a single picture.
-// Throws Error if `path` is none of these, lacks the split, or is damaged. CIFAR-10 files are
-// checked completely here. An npz file's headers are checked here and its records when they are
-// read; a picture is checked when it is read.
+// Throws Error if `path` is none of these, lacks the split, or is damaged. CIFAR-10 and npz
+// files are checked completely here, npz files by their checksums; a picture is checked when it is
+// read.
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path,
                                       const DatasetOptions& options);
 

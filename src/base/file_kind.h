@@ -1,0 +1,15 @@
+// Recognises files that were named by mistake.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace combiner {
+
+// Says what a file is, going by its contents, and what to do about it: "a Git LFS pointer, not the
+// file: run git lfs pull". Knows what is mistaken for weights or a config. Empty if the contents
+// are of no kind that it knows.
+std::string file_kind(std::span<const std::byte> contents);
+
+}  // namespace combiner
