@@ -127,9 +127,11 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split
   return data;
 }
 
+void print_notice(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+
 std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape) {
-  return open_dataset(options.data,
-                      {options.split, shape.width, shape.height, options.resize, scratch_folder()});
+  return open_dataset(options.data, {options.split, shape.width, shape.height, options.resize,
+                                     scratch_folder(), print_notice});
 }
 
 void add_no_metadata_option(CLI::App& command, bool& no_metadata) {

@@ -39,6 +39,9 @@ void add_training_precision_option(CLI::App& command, Precision& precision);
 // "train" or "test".
 std::string name(Split split);
 
+// Prints a line to standard error: DatasetOptions::notice of all commands.
+void print_notice(const std::string& line);
+
 // The images to measure a model on, or to search.
 struct ImagesOptions {
   std::string data;
