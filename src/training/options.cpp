@@ -17,8 +17,9 @@ constexpr int64_t kMaxImages = 65536;  // per step
 
 constexpr const char* kMuon = "muon";
 constexpr const char* kAdamW = "adamw";
+constexpr const char* kHoldOutSeed = "hold_out_seed";  // the only field that may be absent
 
-// Calls visit(name, field) for every field but the optimiser's kind.
+// Calls visit(name, field) for every field but the optimiser's kind and the hold-out's seed.
 template <class Options, class Visit>
 void for_each_field(Options& options, const Visit& visit) {
   visit("weight_decay", options.optimizer.weight_decay);
@@ -72,6 +73,7 @@ std::string to_json(const TrainingOptions& options) {
   Json json;
   json["optimizer"] = options.optimizer.kind == OptimizerKind::muon ? kMuon : kAdamW;
   for_each_field(options, [&](const char* name, const auto& field) { json[name] = field; });
+  if (options.hold_out_seed) json[kHoldOutSeed] = *options.hold_out_seed;
   return json.dump();
 }
 
@@ -82,6 +84,7 @@ TrainingOptions parse_training_options(std::string_view text, std::string_view s
     const bool is_muon = json.at("optimizer") == kMuon;
     options.optimizer.kind = is_muon ? OptimizerKind::muon : OptimizerKind::adamw;
     for_each_field(options, [&](const char* name, auto& field) { json.at(name).get_to(field); });
+    if (json.contains(kHoldOutSeed)) options.hold_out_seed = json.at(kHoldOutSeed).get<uint64_t>();
   } catch (const Json::exception& error) {
     throw Error(fmt::format("{}: bad training options: {}", source, error.what()));
   }
