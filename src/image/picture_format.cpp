@@ -20,14 +20,6 @@ bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r
 
 bool is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
 
-// Two letters, and then the size of a header that a text with these letters can't give.
-bool is_bmp(std::span<const uint8_t> start) {
-  constexpr std::array<uint8_t, 7> kHeaderBytes = {12, 40, 52, 56, 64, 108, 124};
-  return begins_with(start, "BM") && start.size() >= 18 &&
-         std::ranges::find(kHeaderBytes, start[14]) != kHeaderBytes.end() &&
-         begins_with(start.subspan(15), "\0\0\0"sv);
-}
-
 // "Pf" (grey) or "PF" (colour) and the width.
 bool is_pfm(std::span<const uint8_t> start) {
   return (begins_with(start, "Pf") || begins_with(start, "PF")) && start.size() >= 4 &&
@@ -39,6 +31,14 @@ bool is_pfm(std::span<const uint8_t> start) {
 bool is_jpeg(std::span<const uint8_t> start) { return begins_with(start, "\xFF\xD8\xFF"); }
 
 bool is_png(std::span<const uint8_t> start) { return begins_with(start, "\x89PNG\r\n\x1A\n"); }
+
+// Two letters, and then the size of a header that a text with these letters can't give.
+bool is_bmp(std::span<const uint8_t> start) {
+  constexpr std::array<uint8_t, 7> kHeaderBytes = {12, 40, 52, 56, 64, 108, 124};
+  return begins_with(start, "BM") && start.size() >= 18 &&
+         std::ranges::find(kHeaderBytes, start[14]) != kHeaderBytes.end() &&
+         begins_with(start.subspan(15), "\0\0\0"sv);
+}
 
 bool is_tiff(std::span<const uint8_t> start) {
   constexpr std::array kSignatures = {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv};  // + is BigTIFF

@@ -16,6 +16,7 @@ bool is_picture(std::span<const uint8_t> start);
 
 bool is_jpeg(std::span<const uint8_t> start);
 bool is_png(std::span<const uint8_t> start);
+bool is_bmp(std::span<const uint8_t> start);
 bool is_tiff(std::span<const uint8_t> start);
 bool is_webp(std::span<const uint8_t> start);
 

@@ -109,10 +109,21 @@ cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const fs::path& path
   return decoded;
 }
 
+// OpenCV shifts the 5 or 6 bits of a sample of such a BMP up, which makes the picture too dark.
+void refuse_16_bit_bmp(std::span<const uint8_t> bytes, const fs::path& path) {
+  constexpr size_t kBitsPerPixel = 28;  // the place in headers that may have 16
+  if (!is_bmp(bytes) || bytes.size() <= kBitsPerPixel || bytes[kBitsPerPixel] != 16) return;
+  throw Error(
+      fmt::format("{}: is a BMP of 16 bits a pixel, so 5 or 6 a sample; expected 8; convert "
+                  "it first",
+                  path.string()));
+}
+
 // The upright picture: grey, BGR or BGRA.
 cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
   if (is_pnm(bytes)) return read_pnm(bytes, path.string());
   if (is_jpeg(bytes)) check_jpeg(bytes, path.string());
+  refuse_16_bit_bmp(bytes, path);
   // OpenCV applies the orientation only when it converts to colour, and not for every format.
   return upright(decode_by_opencv(bytes, path), orientation_of(bytes));
 }

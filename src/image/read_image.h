@@ -13,9 +13,9 @@ namespace combiner {
 // maxval to 255, as Netpbm shows them: round(v * 255 / maxval). Nothing else that would change a
 // pixel's value is done: read_image throws Error if a pixel is not opaque or samples are
 // floating-point or have more than 8 bits (even if all values would fit, because whoever made the
-// file meant 16 bits). It also throws Error if the file is missing, empty, not an image, damaged,
-// truncated or too large, and if the decoder warns of damage. Messages name the file. Thread-safe;
-// prints nothing.
+// file meant 16 bits), or 5 or 6 bits, as some BMPs have. It also throws Error if the file is
+// missing, empty, not an image, damaged, truncated or too large, and if the decoder warns of
+// damage. Messages name the file. Thread-safe; prints nothing.
 Image read_image(const std::filesystem::path& path);
 
 // True if the file name has an extension that OpenCV reads (.png, .JPG, ...).

@@ -85,6 +85,8 @@ TEST_CASE("Samples without exactly 8 bits are refused") {
   CHECK_THAT(error_of_bytes(rgb_tiff(1, 1, 16, {0, 1, 0, 1, 0, 1})), contains(expected));
   CHECK_THAT(error_of_bytes(join({bytes_of("P5\n1 1\n65535\n"), {1, 2}})), contains(expected));
   CHECK_THAT(error_of_bytes(rgb_tiff(1, 1, 32, Bytes(12))), contains("32 bits, floating-point"));
+  CHECK_THAT(error_of_bytes(bmp(2, 1, 16, {0xFF, 0x7F, 0, 0})),
+             contains("picture: is a BMP of 16 bits a pixel, so 5 or 6 a sample; expected 8"));
 }
 
 TEST_CASE("A JPEG is read and rotated upright") {
