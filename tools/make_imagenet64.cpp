@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/counter_random.h"
@@ -24,6 +25,7 @@
 #include "combiner/error.h"
 #include "dataset/npz_images.h"
 #include "dataset/npz_writer.h"
+#include "dataset/picture_list.h"
 #include "image/read_image.h"
 #include "image/resize.h"
 #include "training/data_order.h"
@@ -52,7 +54,10 @@ struct MakeOptions {
 // folder that holds pictures; classes are numbered from 1, sorted by name.
 class Pictures {
  public:
-  explicit Pictures(const fs::path& folder) : folder_(folder), names_(list_images_below(folder)) {
+  explicit Pictures(const fs::path& folder) : folder_(folder) {
+    PictureList list = list_pictures(folder);
+    if (list.ignored > 0) print_notice(summary(folder, list));
+    names_ = std::move(list.names);
     for (const std::string& name : names_) labels_[class_of(name)] = 0;
     int64_t label = 0;
     for (auto& [name, number] : labels_) number = ++label;

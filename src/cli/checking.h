@@ -7,8 +7,8 @@
 
 namespace combiner {
 
-// Shows the progress of each file on the terminal. Throws Interrupted once `interrupted`, which must
-// outlive it.
+// Shows the progress of each file on the terminal. Throws Interrupted once `interrupted`, which
+// must outlive it.
 CheckingFile show_checking(const std::atomic<bool>& interrupted);
 
 }  // namespace combiner

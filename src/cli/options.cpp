@@ -138,10 +138,19 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split
   return data;
 }
 
+void print_notice(const std::string& line) { say("{}\n", line); }
+
+DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize,
+                               const std::atomic<bool>& interrupted) {
+  return {split,       shape.width,      shape.height,
+          resize,      scratch_folder(), show_checking(interrupted),
+          print_notice};
+}
+
 std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape,
                                      const std::atomic<bool>& interrupted) {
-  return open_dataset(options.data, {options.split, shape.width, shape.height, options.resize,
-                                     scratch_folder(), show_checking(interrupted)});
+  return open_dataset(options.data,
+                      dataset_options(options.split, shape, options.resize, interrupted));
 }
 
 void add_no_metadata_option(CLI::App& command, bool& no_metadata) {

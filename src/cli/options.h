@@ -43,6 +43,14 @@ void add_training_precision_option(CLI::App& command, Precision& precision);
 // "train" or "test".
 std::string name(Split split);
 
+// Prints a line to standard error: DatasetOptions::notice of all commands.
+void print_notice(const std::string& line);
+
+// How all commands open data: what is unusual is said on standard error, and checking is shown and
+// throws Interrupted once `interrupted`.
+DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize,
+                               const std::atomic<bool>& interrupted);
+
 // The images to measure a model on, or to search.
 struct ImagesOptions {
   std::string data;

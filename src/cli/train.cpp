@@ -14,12 +14,12 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/plural.h"
 #include "cli/progress.h"
 #include "cli/say.h"
-#include "combiner/dataset.h"
+#include "cli/training_data.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
-#include "dataset/slice.h"
 #include "training/checkpoint.h"
 #include "training/run.h"
 
@@ -62,8 +62,11 @@ TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
 
 // The config and the training options, from a checkpoint if resuming.
 CheckpointHeader plan(const TrainOptions& options) {
-  if (options.resume.empty())
-    return {read_config(options.config), course(options, TrainingOptions())};
+  if (options.resume.empty()) {
+    CheckpointHeader header = {read_config(options.config), course(options, TrainingOptions())};
+    header.options.hold_out_seed = header.options.seed;
+    return header;
+  }
   CheckpointHeader header = read_checkpoint_header(options.resume);
   header.options = course(options, header.options);
   if (!options.config.empty() && !(read_config(options.config) == header.config))
@@ -127,33 +130,24 @@ void complete(TrainOptions& options) {
 void run(const TrainOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const CheckpointHeader header = plan(options);
-  const ImageShape& image = header.config.image;
-  const std::shared_ptr<const Dataset> all =
-      open_dataset(options.data, {Split::train, image.width, image.height, options.resize,
-                                  scratch_folder(), show_checking(interrupted)});
-  if (all->size() <= options.validation_images)
-    throw Error(
-        fmt::format("{}: {} images, all of them kept apart for validation; set "
-                    "--validation-images below that",
-                    options.data, all->size()));
-  const int64_t training_images = all->size() - options.validation_images;
-  const Slice validation(all, training_images, options.validation_images);
-  Trainer trainer(header.config, header.options,
-                  std::make_shared<const Slice>(all, 0, training_images), options.precision,
-                  options.threads);
+  const TrainingData data =
+      open_training_data({options.data, header.config.image, options.resize,
+                          options.validation_images, header.options.hold_out_seed},
+                         interrupted);
+  Trainer trainer(header.config, header.options, data.training, options.precision, options.threads);
   const double seconds = options.resume.empty() ? 0.0 : trainer.restore(options.resume);
-  if (!options.resume.empty() && header.training_images != training_images)
-    fmt::print(stderr, "{}: trained on {} images until now, and on {} from here on\n",
-               options.resume, header.training_images, training_images);
+  if (!options.resume.empty() && header.training_images != data.training->size())
+    say("{}: trained on {} until now, and on {} from here on\n", options.resume,
+        plural(header.training_images, "image"), data.training->size());
 
   std::optional<double> last_validation;
   Progress progress("images");
   progress.update(trainer.images(), fraction_done(options.run, trainer.steps(), seconds));
   RunHooks hooks;
   hooks.validate = [&](const Weights& weights) -> std::optional<double> {
-    if (validation.size() == 0) return std::nullopt;
+    if (data.validation->size() == 0) return std::nullopt;
     const Likelihood likelihood = evaluate(
-        Model(weights.clone(), options.precision, options.threads), validation,
+        Model(weights.clone(), options.precision, options.threads), *data.validation,
         {std::nullopt, options.threads}, [&](int64_t, int64_t, double) { return !interrupted; });
     if (interrupted) return std::nullopt;
     last_validation = likelihood.bits_per_dim;
@@ -243,7 +237,8 @@ std::function<void()> train_command(CLI::App& command) {
 
   command
       .add_option("--validation-images", options->validation_images,
-                  "Last images of the training set, kept apart to measure on")
+                  "Images to measure on: of the data's valid/, val/ or test/, if it has one; else "
+                  "drawn from the training images and kept apart")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -48,6 +49,20 @@ std::vector<fs::path> numbered_files(const fs::path& folder, std::string_view pr
   std::vector<fs::path> paths;
   for (auto& [number, path] : numbered) paths.push_back(std::move(path));
   return paths;
+}
+
+std::vector<std::string> missing_files(const std::vector<fs::path>& files, std::string_view prefix,
+                                       std::string_view extension, int expected) {
+  std::vector<std::string> missing;
+  int64_t next = 1;
+  const auto skip_to = [&](int64_t number) {
+    for (; next < number && missing.size() < kMostMissing; ++next)
+      missing.push_back(fmt::format("{}{}{}", prefix, next, extension));
+    next = number + 1;
+  };
+  for (const fs::path& file : files) skip_to(number_of(file, prefix, extension).value_or(0));
+  if (next <= expected) skip_to(int64_t{expected} + 1);
+  return missing;
 }
 
 }  // namespace combiner

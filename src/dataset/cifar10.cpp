@@ -1,10 +1,12 @@
 #include "dataset/cifar10.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cassert>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -53,9 +55,13 @@ Batch read_batch(const fs::path& path) {
   return batch;
 }
 
+constexpr std::string_view kPrefix = "data_batch_";
+constexpr std::string_view kExtension = ".bin";
+constexpr int kTrainBatches = 5;
+
 // Sorted by number.
 std::vector<fs::path> train_batches(const fs::path& folder) {
-  return numbered_files(folder, "data_batch_", ".bin");
+  return numbered_files(folder, kPrefix, kExtension);
 }
 
 fs::path test_batch(const fs::path& folder) { return folder / "test_batch.bin"; }
@@ -139,7 +145,16 @@ std::unique_ptr<Dataset> open_cifar10(const fs::path& path, const DatasetOptions
                     "use --resize to resample them",
                     path.string(), kSide, kSide, options.width, options.height));
   }
-  return std::make_unique<Cifar10>(batches_of(path, options.split), options.width, options.height);
+  const std::vector<fs::path> batches = batches_of(path, options.split);
+  auto images = std::make_unique<Cifar10>(batches, options.width, options.height);
+  std::error_code ignored;
+  if (options.split == Split::train && fs::is_directory(path, ignored)) {
+    const auto missing = missing_files(batches, kPrefix, kExtension, kTrainBatches);
+    if (!missing.empty())
+      options.notice(fmt::format("{}: {} images; CIFAR-10 has more: {} missing", path.string(),
+                                 images->size(), fmt::join(missing, ", ")));
+  }
+  return images;
 }
 
 }  // namespace combiner

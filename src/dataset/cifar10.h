@@ -13,7 +13,8 @@ namespace combiner {
 bool holds_cifar10(const std::filesystem::path& folder);
 
 // Reads a single file or, from a folder, the batches of the split into memory; data_batch_*.bin are
-// sorted by number. Throws Error if a batch is missing, a file's size is not a whole number of
+// sorted by number. Batches that are missing of the usual five are an options' notice. Throws Error
+// if the split has none, a file's size is not a whole number of
 // records, a label exceeds 9, or the wanted size is not 32 x 32 and `resize` is off.
 std::unique_ptr<Dataset> open_cifar10(const std::filesystem::path& path,
                                       const DatasetOptions& options);

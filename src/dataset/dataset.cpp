@@ -1,8 +1,12 @@
 #include "combiner/dataset.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <iterator>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -12,6 +16,7 @@
 #include "dataset/cifar10.h"
 #include "dataset/image_files.h"
 #include "dataset/npz_images.h"
+#include "dataset/picture_list.h"
 #include "image/read_image.h"
 
 namespace combiner {
@@ -38,11 +43,56 @@ fs::path first_subfolder(const fs::path& folder, std::initializer_list<std::stri
   return {};
 }
 
+// The folders of a divided folder of pictures. Paths are empty for folders that don't exist.
+struct SplitFolders {
+  fs::path train, test, validation;
+};
+
+std::string size_ending(const DatasetOptions& options) {
+  return fmt::format("_{}x{}", options.width, options.height);
+}
+
+SplitFolders split_folders(const fs::path& folder, const DatasetOptions& options) {
+  const std::string sized = size_ending(options);
+  return {first_subfolder(folder, {"train", "train" + sized}),
+          first_subfolder(folder, {"test", "valid", "val", "valid" + sized}),
+          first_subfolder(folder, {"valid", "val", "valid" + sized, "test"})};
+}
+
+// Whether an entry of a divided folder is the folder of a split, maybe for other sizes.
+bool is_split(const std::string& name) {
+  return name == "train" || name == "test" || name == "valid" || name == "val" ||
+         name.starts_with("train_") || name.starts_with("valid_");
+}
+
+// Says what lies beside the folders of the splits and might be thought to be read: class folders
+// and pictures.
+void notice_others(const fs::path& folder, const fs::path& read, const DatasetOptions& options) {
+  std::set<std::string> others;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code unknown;
+    const bool is_folder = entry->is_directory(unknown);
+    if (name.starts_with('.') || (is_folder && is_split(name))) continue;
+    if (is_folder || (entry->is_regular_file(unknown) && is_picture_file(entry->path())))
+      others.insert(is_folder ? name + '/' : name);
+  }
+  if (others.empty()) return;
+  constexpr size_t kShown = 3;
+  const size_t more = others.size() - std::min(kShown, others.size());
+  std::vector<std::string> shown(
+      others.begin(), std::next(others.begin(), static_cast<ptrdiff_t>(others.size() - more)));
+  options.notice(fmt::format("{}: images of {}/ only, {} ignored (beside it: {}{})",
+                             folder.string(), read.filename().string(), others.size(),
+                             fmt::join(shown, ", "),
+                             more > 0 ? fmt::format(" and {} more", more) : ""));
+}
+
 // The subfolder of the split, or `folder` itself if it has no subfolders for splits.
 fs::path split_folder(const fs::path& folder, const DatasetOptions& options) {
-  const std::string sized = fmt::format("_{}x{}", options.width, options.height);
-  const fs::path train = first_subfolder(folder, {"train", "train" + sized});
-  const fs::path test = first_subfolder(folder, {"test", "valid", "val", "valid" + sized});
+  const auto [train, test, validation] = split_folders(folder, options);
   if (train.empty() && test.empty()) return folder;
   const bool wants_train = options.split == Split::train;
   const fs::path& wanted = wants_train ? train : test;
@@ -50,8 +100,9 @@ fs::path split_folder(const fs::path& folder, const DatasetOptions& options) {
     throw Error(fmt::format(
         "{}: has a subfolder {}/ and no {} split; expected {}{}/", folder.string(),
         (train.empty() ? test : train).filename().string(), wants_train ? "train" : "test",
-        wants_train ? "train/ or train" : "test/, valid/, val/ or valid", sized));
+        wants_train ? "train/ or train" : "test/, valid/, val/ or valid", size_ending(options)));
   }
+  notice_others(folder, wanted, options);
   return wanted;
 }
 
@@ -59,13 +110,17 @@ bool holds_npz(const fs::path& folder) {
   return !npz_files(folder, Split::test).empty() || !npz_files(folder, Split::train).empty();
 }
 
+std::unique_ptr<Dataset> open_pictures(const fs::path& folder, const DatasetOptions& options) {
+  PictureList list = list_pictures(folder);
+  if (list.ignored > 0) options.notice(summary(folder, list));
+  if (list.names.empty()) throw not_understood(folder);
+  return open_image_files(folder, std::move(list.names), options);
+}
+
 std::unique_ptr<Dataset> open_folder(const fs::path& path, const DatasetOptions& options) {
   if (holds_cifar10(path)) return open_cifar10(path, options);
   if (holds_npz(path)) return open_npz(path, options);
-  const fs::path folder = split_folder(path, options);
-  std::vector<std::string> pictures = list_images(folder);
-  if (pictures.empty()) throw not_understood(folder);
-  return open_image_files(folder, std::move(pictures), options);
+  return open_pictures(split_folder(path, options), options);
 }
 
 }  // namespace
@@ -79,9 +134,19 @@ std::unique_ptr<Dataset> open_dataset(const fs::path& path, const DatasetOptions
   if (fs::is_directory(status)) return open_folder(path, options);
   if (path.extension() == ".bin") return open_cifar10(path, options);
   if (path.extension() == ".npz") return open_npz(path, options);
-  if (has_image_extension(path))
+  if (is_picture_file(path) || has_image_extension(path))
     return open_image_files(path.parent_path(), {path.filename().string()}, options);
   throw not_understood(path);
+}
+
+std::optional<ValidationData> open_validation(const fs::path& path, const DatasetOptions& options) {
+  std::error_code ignored;  // if the path can't be examined, opening the training images fails
+  if (!fs::is_directory(path, ignored) || holds_cifar10(path)) return std::nullopt;
+  if (const std::vector<fs::path> files = npz_files(path, Split::test); !files.empty())
+    return ValidationData{files.front(), open_npz(files.front(), options)};
+  const auto [train, test, validation] = split_folders(path, options);
+  if (train.empty() || validation.empty()) return std::nullopt;
+  return ValidationData{validation, open_pictures(validation, options)};
 }
 
 }  // namespace combiner

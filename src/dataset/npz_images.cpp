@@ -25,15 +25,22 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kMember = "data.npy";
+constexpr std::string_view kPrefix = "train_data_batch_";
+constexpr std::string_view kExtension = ".npz";
+
+// NumPy writes |u1 for unsigned bytes and reads other names of theirs, which other programs write.
+// The order of a single byte means nothing.
+bool is_bytes(std::string_view dtype) {
+  if (!dtype.empty() && std::string_view("|<>=").find(dtype[0]) != std::string_view::npos)
+    dtype.remove_prefix(1);
+  return dtype == "u1" || dtype == "B" || dtype == "uint8" || dtype == "ubyte";
+}
 
 NpyHeader read_header(const ZipMember& data) {
   std::vector<uint8_t> bytes(std::min<uint64_t>(kMostNpyHeaderBytes, data.size()));
   data.read(0, bytes);
   NpyHeader header = parse_npy_header(bytes, data.where());
-  // The order of bytes, in front, means nothing for a single byte, and programs differ in it.
-  const std::string_view dtype = header.dtype;
-  const bool has_order = dtype.find_first_of("|<>=") == 0;
-  if (dtype.substr(has_order ? 1 : 0) != "u1")
+  if (!is_bytes(header.dtype))
     throw Error(fmt::format("{}: has the dtype {}; expected |u1, unsigned bytes", data.where(),
                             header.dtype));
   if (header.fortran_order)
@@ -146,7 +153,7 @@ class NpzImages : public Dataset {
 }  // namespace
 
 std::vector<fs::path> npz_files(const fs::path& folder, Split split) {
-  if (split == Split::train) return numbered_files(folder, "train_data_batch_", ".npz");
+  if (split == Split::train) return numbered_files(folder, kPrefix, kExtension);
   const fs::path file = folder / "val_data.npz";
   std::error_code ignored;  // if the file can't be examined, it can't be read either
   return fs::exists(file, ignored) ? std::vector{file} : std::vector<fs::path>();
@@ -162,7 +169,13 @@ std::unique_ptr<Dataset> open_npz(const fs::path& path, const DatasetOptions& op
                             options.split == Split::train
                                 ? "train split; expected train_data_batch_*.npz"
                                 : "test split; expected val_data.npz"));
-  return std::make_unique<NpzImages>(files, options);
+  auto images = std::make_unique<NpzImages>(files, options);
+  const auto missing = options.split == Split::train ? missing_files(files, kPrefix, kExtension, 0)
+                                                     : std::vector<std::string>();
+  if (!missing.empty())
+    options.notice(fmt::format("{}: {} images; {} missing", path.string(), images->size(),
+                               fmt::join(missing, ", ")));
+  return images;
 }
 
 }  // namespace combiner

@@ -21,8 +21,8 @@ std::vector<std::filesystem::path> npz_files(const std::filesystem::path& folder
 // directly from the file if the array is stored (np.savez), or from a temporary file in the
 // options' `scratch` folder if it is compressed (np.savez_compressed; see ZipMember). Throws Error
 // if the split is missing, if a file is not such an archive, is damaged or has no data.npy, or if
-// the array's dtype, order, shape or size is wrong. Images of another size than the model's are
-// resampled with `resize` and are an Error without it.
+// the array's dtype, order, shape or size is wrong. Missing numbers are an options' notice. Images
+// of another size than the model's are resampled with `resize` and are an Error without it.
 std::unique_ptr<Dataset> open_npz(const std::filesystem::path& path, const DatasetOptions& options);
 
 }  // namespace combiner

@@ -1,28 +1,41 @@
-// Silences libraries that print to standard error.
+// Silences libraries that print to standard error, and hears what they say.
 #pragma once
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <future>
+#include <string>
 
 namespace combiner {
 
-// Runs `function` with its standard error discarded, and returns its result or rethrows its
+// Runs `function` with its standard error captured, and returns what it printed or rethrows its
 // exception. The image decoders print warnings that no option turns off. Redirecting the process's
 // standard error would also swallow what other threads print in the meantime, so the function runs
 // on its own thread with its own file descriptors. Where the system forbids that, its output stays
-// visible.
+// visible and the result is empty.
 template <typename Function>
-auto quietly(Function function) {
+std::string quietly(Function function) {
   return std::async(std::launch::async,
                     [&function] {
+                      std::string heard;
+                      int paper = -1;
                       if (unshare(CLONE_FILES) == 0) {
-                        const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-                        if (nowhere >= 0) dup2(nowhere, STDERR_FILENO);
+                        paper = memfd_create("stderr", MFD_CLOEXEC);
+                        if (paper >= 0) dup2(paper, STDERR_FILENO);
                       }
-                      return function();
+                      // The thread's descriptors end with it, after an exception too.
+                      function();
+                      std::array<char, 512> part;
+                      ssize_t size = 0;
+                      for (off_t at = 0;
+                           paper >= 0 && (size = pread(paper, part.data(), part.size(), at)) > 0;
+                           at += size)
+                        heard.append(part.data(), static_cast<size_t>(size));
+                      return heard;
                     })
       .get();
 }

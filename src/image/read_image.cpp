@@ -5,68 +5,98 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <mutex>
+#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include "base/read_file.h"
 #include "combiner/error.h"
+#include "image/check_jpeg.h"
+#include "image/check_size.h"
 #include "image/imgcodecs.h"
+#include "image/orientation.h"
+#include "image/picture_format.h"
 #include "image/quietly.h"
+#include "image/read_pnm.h"
 
 namespace combiner {
 namespace fs = std::filesystem;
+namespace logging = cv::utils::logging;
 
 namespace {
 
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
 
-bool is_jpeg(std::span<const uint8_t> bytes) {
-  return bytes.size() >= 2 && bytes[0] == 0xFF && bytes[1] == 0xD8;
+// Whether a line that a decoder printed speaks of something that does not change a pixel: a log
+// line without a warning, a tag of a TIFF, or a chunk of a PNG that says more about the picture
+// than its pixels. Such chunks have names that begin with a lower-case letter; tRNS is the alpha
+// channel.
+bool is_harmless(std::string_view line) {
+  constexpr std::array<std::string_view, 5> kHarmless = {
+      "[ INFO", "[DEBUG", "[VERBOSE", "OpenCV TIFF: TIFFReadDirectory", "OpenCV TIFF: TIFFFetch"};
+  if (line.empty() || std::ranges::any_of(kHarmless, [&](std::string_view start) {
+        return line.starts_with(start);
+      }))
+    return true;
+  constexpr std::string_view kPng = "libpng warning: ";
+  if (!line.starts_with(kPng)) return false;
+  const std::string_view problem = line.substr(kPng.size());
+  const bool names_chunk = problem.size() > 5 && problem[4] == ':';
+  return names_chunk && problem[0] >= 'a' && problem[0] <= 'z' && !problem.starts_with("tRNS");
 }
 
-// Follows a JPEG's markers to the end-of-image marker. Unlike the other decoders, the JPEG decoder
-// makes up the missing part of a truncated file instead of rejecting it.
-bool jpeg_is_whole(std::span<const uint8_t> bytes) {
-  size_t at = 2;  // past the start-of-image marker
-  while (at + 1 < bytes.size()) {
-    const uint8_t marker = bytes[at + 1];
-    if (bytes[at] != 0xFF || marker == 0xFF) {
-      ++at;  // compressed data or a fill byte
-    } else if (marker == 0xD9) {
-      return true;
-    } else if (marker <= 0x01 || (marker >= 0xD0 && marker <= 0xD7)) {
-      at += 2;  // an escaped 0xFF, or a marker without a segment
-    } else if (at + 3 < bytes.size()) {
-      at += 2 + (size_t{bytes[at + 2]} << 8 | bytes[at + 3]);
-    } else {
-      return false;
-    }
+// Throws Error if the decoder warned of something. It has then often made up a part of the picture.
+void require_no_warning(std::string_view printed, const fs::path& path) {
+  while (!printed.empty()) {
+    const std::string_view line = printed.substr(0, printed.find('\n'));
+    printed.remove_prefix(std::min(line.size() + 1, printed.size()));
+    if (is_harmless(line)) continue;
+    throw Error(fmt::format("{}: is damaged: the decoder says: {}", path.string(), line));
   }
-  return false;
 }
 
-cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
-  if (is_jpeg(bytes) && !jpeg_is_whole(bytes)) {
-    throw Error(fmt::format("{}: is truncated: a JPEG without its end marker", path.string()));
+// OpenCV prints what libtiff says of damage at this log level only. The level is one for all
+// threads, so those that read a TIFF take turns.
+class TiffWarnings {
+ public:
+  TiffWarnings() : lock_(turn()), before_(logging::setLogLevel(logging::LOG_LEVEL_DEBUG)) {}
+  ~TiffWarnings() { logging::setLogLevel(before_); }
+  TiffWarnings(const TiffWarnings&) = delete;
+  TiffWarnings& operator=(const TiffWarnings&) = delete;
+
+ private:
+  static std::mutex& turn() {
+    static std::mutex mutex;
+    return mutex;
   }
-  // OpenCV applies the orientation tag only when it converts to colour. Photographs are JPEGs,
-  // which have neither alpha nor 16-bit samples. All other formats are decoded unchanged, so that
-  // the checks below can see both.
-  const int flags = is_jpeg(bytes) ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED;
+
+  std::lock_guard<std::mutex> lock_;
+  logging::LogLevel before_;
+};
+
+cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const fs::path& path) {
+  // JPEGs are converted to colour because some are not RGB; they have neither alpha nor 16-bit
+  // samples. All other formats are decoded unchanged, so that the checks below can see both.
+  const int flags =
+      is_jpeg(bytes) ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED;
   const ImageCodecs& codecs = image_codecs();
   cv::Mat decoded;
   std::string reason;
-  quietly([&] {
+  std::optional<TiffWarnings> warnings;
+  if (is_tiff(bytes)) warnings.emplace();
+  const std::string printed = quietly([&] {
     try {
       decoded = codecs.imdecode(bytes, flags);
     } catch (const cv::Exception& error) {
       reason = fmt::format(" (OpenCV: {})", error.err);
     }
   });
+  warnings.reset();
   if (decoded.empty()) {
     throw Error(
         fmt::format("{}: {}{}", path.string(),
@@ -75,7 +105,27 @@ cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
                         : "isn't an image of a format that OpenCV reads",
                     reason));
   }
+  if (!is_jpeg(bytes)) require_no_warning(printed, path);  // check_jpeg hears more
   return decoded;
+}
+
+// OpenCV shifts the 5 or 6 bits of a sample of such a BMP up, which makes the picture too dark.
+void refuse_16_bit_bmp(std::span<const uint8_t> bytes, const fs::path& path) {
+  constexpr size_t kBitsPerPixel = 28;  // the place in headers that may have 16
+  if (!is_bmp(bytes) || bytes.size() <= kBitsPerPixel || bytes[kBitsPerPixel] != 16) return;
+  throw Error(
+      fmt::format("{}: is a BMP of 16 bits a pixel, so 5 or 6 a sample; expected 8; convert "
+                  "it first",
+                  path.string()));
+}
+
+// The upright picture: grey, BGR or BGRA.
+cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
+  if (is_pnm(bytes)) return read_pnm(bytes, path.string());
+  if (is_jpeg(bytes)) check_jpeg(bytes, path.string());
+  refuse_16_bit_bmp(bytes, path);
+  // OpenCV applies the orientation only when it converts to colour, and not for every format.
+  return upright(decode_by_opencv(bytes, path), orientation_of(bytes));
 }
 
 void require_8_bits(const cv::Mat& decoded, const fs::path& path) {
@@ -114,28 +164,12 @@ int conversion_to_rgb(const cv::Mat& decoded, const fs::path& path) {
   }
 }
 
-bool is_hidden(const fs::directory_entry& entry) {
-  return entry.path().filename().string().starts_with('.');
-}
-
-bool is_picture(const fs::directory_entry& entry) {
-  return has_image_extension(entry.path()) && entry.is_regular_file();
-}
-
-[[noreturn]] void fail_to_list(const fs::path& folder, const fs::filesystem_error& error) {
-  const fs::path& where = error.path1().empty() ? folder : error.path1();
-  throw Error(fmt::format("{}: can't list the folder: {}", where.string(), error.code().message()));
-}
-
 }  // namespace
 
 Image read_image(const fs::path& path) {
   const cv::Mat decoded = decode(read_file(path, kMaxFileBytes), path);
   require_8_bits(decoded, path);
-  if (3 * static_cast<int64_t>(decoded.total()) > kMaxImageBytes) {
-    throw Error(fmt::format("{}: is too large: {}x{} pixels; expected at most {} in all",
-                            path.string(), decoded.cols, decoded.rows, kMaxImageBytes / 3));
-  }
+  check_size(decoded.cols, decoded.rows, path.string());
   Image image{decoded.cols, decoded.rows, std::vector<uint8_t>(3 * decoded.total())};
   cv::Mat rgb(image.height, image.width, CV_8UC3, image.pixels.data());
   cv::cvtColor(decoded, rgb, conversion_to_rgb(decoded, path));
@@ -151,37 +185,6 @@ bool has_image_extension(const fs::path& path) {
     return static_cast<char>(std::tolower(letter));
   });
   return std::ranges::find(kExtensions, extension) != kExtensions.end();
-}
-
-std::vector<std::string> list_images(const fs::path& folder) {
-  std::vector<std::string> names;
-  try {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-      if (!is_hidden(entry) && is_picture(entry)) names.push_back(entry.path().filename().string());
-    }
-  } catch (const fs::filesystem_error& error) {
-    fail_to_list(folder, error);
-  }
-  std::ranges::sort(names);
-  return names;
-}
-
-std::vector<std::string> list_images_below(const fs::path& folder) {
-  std::vector<std::string> names;
-  try {
-    const fs::recursive_directory_iterator end;
-    for (fs::recursive_directory_iterator entry(folder); entry != end; ++entry) {
-      if (is_hidden(*entry)) {
-        entry.disable_recursion_pending();
-      } else if (is_picture(*entry)) {
-        names.push_back(entry->path().lexically_relative(folder).string());
-      }
-    }
-  } catch (const fs::filesystem_error& error) {
-    fail_to_list(folder, error);
-  }
-  std::ranges::sort(names);
-  return names;
 }
 
 }  // namespace combiner

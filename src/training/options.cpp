@@ -16,8 +16,9 @@ constexpr int64_t kMaxImages = 65536;  // per step
 
 constexpr const char* kMuon = "muon";
 constexpr const char* kAdamW = "adamw";
+constexpr const char* kHoldOutSeed = "hold_out_seed";  // the only field that may be absent
 
-// Calls visit(name, field) for every field but the optimiser's kind.
+// Calls visit(name, field) for every field but the optimiser's kind and the hold-out's seed.
 template <class Options, class Visit>
 void for_each_field(Options& options, const Visit& visit) {
   visit("weight_decay", options.optimizer.weight_decay);
@@ -71,6 +72,7 @@ std::string to_json(const TrainingOptions& options) {
   nlohmann::ordered_json json;
   json["optimizer"] = options.optimizer.kind == OptimizerKind::muon ? kMuon : kAdamW;
   for_each_field(options, [&](const char* name, const auto& field) { json[name] = field; });
+  if (options.hold_out_seed) json[kHoldOutSeed] = *options.hold_out_seed;
   return json.dump();
 }
 
@@ -93,6 +95,12 @@ TrainingOptions parse_training_options(std::string_view text, std::string_view s
                               std::is_same_v<Field, bool> ? "truth value" : "number"));
     field = value(name).template get<Field>();
   });
+  if (json.contains(kHoldOutSeed)) {
+    if (!json[kHoldOutSeed].is_number_unsigned())
+      throw Error(fmt::format("{}: {} is {}, expected a whole number", place, kHoldOutSeed,
+                              shown(json[kHoldOutSeed])));
+    options.hold_out_seed = json[kHoldOutSeed].get<uint64_t>();
+  }
   validate(options, source);
   // Catches unknown fields and numbers of the wrong type, which the code above accepts.
   if (to_json(options) != text)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,9 @@ struct TrainingOptions {
   double average_decay = 0.999;  // of the moving average of the weights
   bool flips = true;
   uint64_t seed = 1;
+  // Of the draw of the images kept apart for validation; it stays when a run is resumed with
+  // another seed. Without it, as in checkpoints from before there was a draw, they are the last.
+  std::optional<uint64_t> hold_out_seed;
 };
 
 // Throws Error if a number is out of range. The message gives its name, its value and what is

@@ -134,6 +134,28 @@ TEST_CASE("eval: JSON and CSV agree with the golden file") {
   }
 }
 
+TEST_CASE("eval: says on standard error which files of a folder it ignores") {
+  const TempFolder folder;
+  const std::string model = (folder / "uniform.safetensors").string();
+  const fs::path data = folder / "data";
+  save_uniform_model(model, 4, 8, 1);
+  for (const char* name : {"cat/1", "dog/2", "stray"}) {
+    fs::create_directories((data / name).parent_path());
+    write_png(data / name, {4, 4, std::vector<uint8_t>(48)});  // told by its content
+  }
+  fs::create_symlink("loop.png", data / "loop.png");
+  const std::string refused =
+      run_combiner({"eval", "--model", model, "--data", (data / "loop.png").string()}).err;
+  CHECK_THAT(refused, contains("loop.png: can't open the data set: Too many levels"));
+  const ProgramResult result =
+      run_combiner({"eval", "--model", model, "--data", data.string(), "--json"});
+  CHECK(result.exit_code == 0);
+  CHECK(Json::parse(result.out)["images"] == 3);
+  CHECK(result.err == data.string() +
+                          ": 3 images, 1 ignored (can't be read, Too many levels of symbolic "
+                          "links: loop.png)\n");
+}
+
 TEST_CASE("eval: results do not depend on the number of threads") {
   const Golden golden("pixel_mixed");
   const auto figures = [&](const char* threads) {
@@ -153,6 +175,8 @@ TEST_CASE("eval: prints a table for CIFAR-10 in both precisions, with split and 
   const std::string model = (folder / "uniform.safetensors").string();
   save_uniform_model(model, 32, 8, 1);
   write_cifar10(folder / "data_batch_1.bin", 3);
+  for (const char* batch : {"2", "3", "4", "5"})
+    fs::copy_file(folder / "data_batch_1.bin", folder / fmt::format("data_batch_{}.bin", batch));
   write_cifar10(folder / "test_batch.bin", 2);
   const auto eval = [&](std::vector<std::string> more) {
     std::vector<std::string> arguments = {"eval", "--model", model, "--data",
@@ -171,7 +195,7 @@ TEST_CASE("eval: prints a table for CIFAR-10 in both precisions, with split and 
     CHECK_THAT(table, contains("images     2\n"));
     CHECK_THAT(table, contains("images/s"));
   }
-  CHECK_THAT(eval({"--split", "train"}), contains("images     3\n"));
+  CHECK_THAT(eval({"--split", "train"}), contains("images     15\n"));
   const std::string one = eval({"--limit", "1"});
   CHECK_THAT(one, contains("images     1\n"));
   CHECK_THAT(one, contains("bits/dim   8.0000\n"));  // one image has no standard error
@@ -220,7 +244,7 @@ TEST_CASE("eval: a table that can't be written is a failure and leaves no file")
   CHECK_FALSE(fs::exists(golden.folder / "absent"));
 
   // The evaluation fails on its second image, so no table of the first may be left.
-  std::ofstream(fs::path(golden.data) / "z.png") << "no picture";
+  std::ofstream(fs::path(golden.data) / "z.png") << "\x89PNG\r\n\x1A\nand no picture";
   const fs::path csv = golden.folder / "images.csv";
   CHECK(csv_to(csv).exit_code == 1);
   CHECK(std::distance(fs::directory_iterator(golden.folder.path()), {}) == 1);  // only the pictures

@@ -205,7 +205,8 @@ TEST_CASE("make_imagenet64: unreadable pictures are named and skipped") {
   const TempFolder folder;
   const fs::path pictures = folder / "pictures";
   write_flat_pictures(pictures);
-  write_text(pictures / "n02/00.png", "no picture");
+  const std::string whole = read_text(pictures / "n01/01.png");
+  write_text(pictures / "n02/00.png", whole.substr(0, whole.size() / 2));
   const std::string out = (folder / "set").string();
   const ProgramResult result =
       run_make({pictures.string(), "-o", out, "--split", "test", "--size", "4"});
@@ -215,6 +216,22 @@ TEST_CASE("make_imagenet64: unreadable pictures are named and skipped") {
   CHECK_THAT(result.err,
              contains("make_imagenet64: 1 of 13 pictures can't be read and were left out\n"));
   CHECK(read_set(out, Split::test, 4).size() == 12);
+}
+
+TEST_CASE("make_imagenet64: what is no picture is ignored, with a word") {
+  const TempFolder folder;
+  const fs::path pictures = folder / "pictures";
+  write_flat_pictures(pictures);
+  write_text(pictures / "n02/00.png", "no picture");
+  fs::create_symlink("..", pictures / "n01/parent");
+  const std::string out = (folder / "set").string();
+  const ProgramResult result =
+      run_make({pictures.string(), "-o", out, "--split", "test", "--size", "4"});
+  CHECK(result.exit_code == 0);
+  CHECK(result.out == out + ": 12 records of 4x4 from 12 pictures, files: 1\n");
+  CHECK(result.err == pictures.string() +
+                          ": 12 images, 2 ignored (folders above or read already: n01/parent; not "
+                          "pictures despite their names: n02/00.png)\n");
 }
 
 TEST_CASE("make_imagenet64: a new set is not mixed with an older one") {

@@ -2,11 +2,13 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstring>
 #include <sstream>
 #include <thread>
 
 #include "catch.h"
 #include "cli/run_program.h"
+#include "dataset/subset.h"
 #include "file_text.h"
 #include "image/write_png.h"
 #include "temp_folder.h"
@@ -36,6 +38,16 @@ class Workplace {
     for (int64_t i = 0; i < pictures->size(); ++i) {
       Image image{kTinySide, kTinySide, std::vector<uint8_t>(3 * kTinySide * kTinySide)};
       pictures->read(i, image.pixels);
+      write_png(folder / fmt::format("pictures/{:02}.png", i), image);
+    }
+  }
+
+  // Replaces pictures by others.
+  void replace(const std::vector<int64_t>& indices) const {
+    const auto others = tiny_pictures(kPictures, 99);
+    for (const int64_t i : indices) {
+      Image image{kTinySide, kTinySide, std::vector<uint8_t>(3 * kTinySide * kTinySide)};
+      others->read(i, image.pixels);
       write_png(folder / fmt::format("pictures/{:02}.png", i), image);
     }
   }
@@ -94,7 +106,10 @@ TEST_CASE("train: writes weights, a checkpoint and a log") {
   REQUIRE(result.exit_code == 0);
   CHECK(result.out.starts_with(place.weights("a").string() + ": 5 steps, 15 images, validation "));
   CHECK(result.out.ends_with(" bits/dim\n"));
-  CHECK(result.err.starts_with("step 5, 15 images, "));  // the validation after the last step
+  const std::string data = (place.folder / "pictures").string();
+  CHECK(result.err.starts_with("training on 8 images, validating on 4 (drawn from " + data +
+                               " with seed 1)\n"
+                               "step 5, 15 images, "));  // the validation after the last step
 
   CHECK(load_weights(place.weights("a")).config == tiny_config());
   const CheckpointHeader header = read_checkpoint_header(place.checkpoint("a"));
@@ -240,7 +255,7 @@ TEST_CASE("train: impossible requests are reported and no file is written") {
     INFO(result.err);
     CHECK(result.exit_code == 1);
     CHECK(result.out.empty());
-    CHECK(result.err.starts_with("combiner: "));
+    CHECK_THAT(result.err, contains("combiner: "));  // maybe after what it would train on
     CHECK_THAT(result.err, contains(complaint));
     CHECK_FALSE(fs::exists(place.weights("a")));
     CHECK_FALSE(fs::exists(place.checkpoint("a")));
@@ -286,22 +301,44 @@ TEST_CASE("train: keeping all pictures for validation is an error") {
   const ProgramResult none = kept_apart(0);
   CHECK(none.exit_code == 0);
   CHECK(none.out == place.weights("a").string() + ": 1 steps, 4 images\n");
-  CHECK(none.err.empty());
+  CHECK(none.err == "training on 12 images, validating on none\n");
 }
 
 TEST_CASE("train: validation pictures are not trained on") {
   const Workplace place;
   REQUIRE(run_combiner(place.fresh("a", {"--steps", "9"})).exit_code == 0);
-  // Replacing the validation pictures, the last by name, must not change the training.
-  const auto others = tiny_pictures(4, 99);
-  for (int64_t i = 0; i < 4; ++i) {
-    Image image{kTinySide, kTinySide, std::vector<uint8_t>(3 * kTinySide * kTinySide)};
-    others->read(i, image.pixels);
-    write_png(place.folder / fmt::format("pictures/{:02}.png", kPictures - 4 + i), image);
-  }
+  // Replacing the validation pictures must not change the training.
+  place.replace(drawn_indices(kPictures, 4, 1));
   REQUIRE(run_combiner(place.fresh("b", {"--steps", "9"})).exit_code == 0);
   CHECK((read_text(place.weights("a")) == read_text(place.weights("b"))));
   CHECK(timeless_rows(place.log("a")) != timeless_rows(place.log("b")));  // the validation differs
+}
+
+TEST_CASE("train: pictures of the data's own are measured on, and no others kept apart") {
+  const Workplace place;
+  const fs::path data = place.folder / "data";
+  fs::create_directory(data);
+  fs::copy(place.folder / "pictures", data / "train");
+  fs::create_directory(data / "valid");
+  for (const char* name : {"00.png", "01.png", "02.png"})
+    fs::rename(data / "train" / name, data / "valid" / name);
+  const auto train = [&](const std::string& wanted) {
+    return run_combiner({"train", "--config", place.config().string(), "--data", data.string(),
+                         "-o", place.weights("a").string(), "--steps", "1", "--validation-images",
+                         wanted});
+  };
+  const std::string valid = (data / "valid").string();
+  for (const auto& [wanted, measured] : std::vector<std::pair<std::string, std::string>>{
+           {"500", "3 (" + valid + ")"},
+           {"3", "3 (" + valid + ")"},
+           {"2", "2 (of 3 in " + valid + ", drawn with seed 1)"},
+           {"0", "none"}}) {
+    const ProgramResult result = train(wanted);
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.starts_with("training on 9 images, validating on " + measured + "\n"));
+  }
+  write_text(data / "valid/notes.txt", "text");
+  CHECK(train("3").err.starts_with(valid + ": 3 images, 1 ignored (not pictures: notes.txt)\n"));
 }
 
 // Without a decay, a step does not depend on the total number of steps.
@@ -327,6 +364,47 @@ TEST_CASE("train: --resume continues as if training had not stopped") {
   rows.erase(rows.begin() + 3);
   expected.erase(expected.begin() + 3);
   CHECK(rows == expected);
+}
+
+TEST_CASE("train: --resume keeps the same pictures apart, with another seed too") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  const ProgramResult resumed =
+      run_combiner(place.resumed("a", steps(4, {"--decay", "0", "--seed", "7"})));
+  CHECK(resumed.exit_code == 0);
+  CHECK_THAT(resumed.err, contains("validating on 4 (drawn from "));
+  CHECK_THAT(resumed.err, contains(" with seed 1)\n"));
+  const TrainingOptions options = read_checkpoint_header(place.checkpoint("a")).options;
+  CHECK(options.seed == 7);
+  CHECK(options.hold_out_seed == 1);
+}
+
+// Takes out of a checkpoint what those written by earlier versions lack.
+void make_older(const fs::path& checkpoint) {
+  std::string text = read_text(checkpoint);
+  uint64_t size = 0;  // of the header, which spaces may follow
+  std::memcpy(&size, text.data(), sizeof size);
+  const std::string field = ",\\\"hold_out_seed\\\":1";
+  const size_t at = text.find(field);
+  REQUIRE(at < size);
+  text.erase(at, field.size());
+  text.insert(8 + size - field.size(), field.size(), ' ');
+  write_text(checkpoint, text);
+}
+
+TEST_CASE("train: an older checkpoint goes on with its last pictures kept apart") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  make_older(place.checkpoint("a"));
+  fs::copy_file(place.checkpoint("a"), place.checkpoint("b"));
+  const ProgramResult resumed = run_combiner(place.resumed("a", steps(9)));
+  CHECK(resumed.exit_code == 0);
+  CHECK(resumed.err.starts_with("training on 8 images, validating on 4 (the last of " +
+                                (place.folder / "pictures").string() + ", as "));
+  CHECK_FALSE(read_checkpoint_header(place.checkpoint("a")).options.hold_out_seed);
+  place.replace({8, 9, 10, 11});
+  REQUIRE(run_combiner(place.resumed("b", steps(9))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("b"))));
 }
 
 TEST_CASE("train: a checkpoint only resumes with the data and config that it was made with") {
@@ -413,9 +491,10 @@ TEST_CASE("train: an interrupt stops cleanly, and --resume continues from there"
     const size_t made = steps_logged(place.log(run));
     CHECK(result.exit_code == 130);
     CHECK(result.out.empty());
-    CHECK(result.err == fmt::format("combiner: interrupted at step {}; --resume {} goes on from "
-                                    "there\n",
-                                    made, place.checkpoint(run).string()));
+    CHECK(
+        result.err.ends_with(fmt::format("\ncombiner: interrupted at step {}; --resume {} goes "
+                                         "on from there\n",
+                                         made, place.checkpoint(run).string())));
     CHECK_NOTHROW(load_weights(place.weights(run)));
 
     REQUIRE(run_combiner(place.resumed(run, steps(made + 2))).exit_code == 0);

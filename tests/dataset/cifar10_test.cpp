@@ -77,6 +77,31 @@ TEST_CASE("CIFAR-10 batches are sorted by their numbers") {
   CHECK(read(*test, 1) == interleaved(8));
 }
 
+TEST_CASE("Missing CIFAR-10 batches are noticed by name") {
+  const TempFolder folder;
+  std::vector<std::string> notices;
+  const auto notices_of = [&](DatasetOptions options) {
+    notices.clear();
+    options.notice = [&](const std::string& line) { notices.push_back(line); };
+    open_dataset(folder.path(), options);
+    return notices;
+  };
+  write(folder / "test_batch.bin", records(7, 1));
+  write(folder / "data_batch_2.bin", records(0, 2));
+  write(folder / "data_batch_4.bin", records(0, 1));
+  CHECK(notices_of(kTrain) ==
+        std::vector<std::string>{folder.path().string() +
+                                 ": 3 images; CIFAR-10 has more: data_batch_1.bin, "
+                                 "data_batch_3.bin, data_batch_5.bin missing"});
+  CHECK(notices_of(kTest).empty());
+  for (const char* name : {"data_batch_1.bin", "data_batch_3.bin", "data_batch_5.bin"})
+    write(folder / name, records(0, 1));
+  CHECK(notices_of(kTrain).empty());
+  write(folder / "data_batch_2000000000.bin", records(0, 1));
+  CHECK_THAT(notices_of(kTrain).at(0), contains("data_batch_6.bin, data_batch_7.bin"));
+  CHECK_FALSE(open_validation(folder.path(), kTrain));  // its test images are for the end
+}
+
 TEST_CASE("A single CIFAR-10 file is a data set") {
   const TempFolder folder;
   write(folder / "some.bin", records(0, 3));

@@ -1,10 +1,12 @@
 #include "dataset/image_files.h"
 
 #include <fstream>
+#include <optional>
 #include <vector>
 
 #include "catch.h"
 #include "error_of.h"
+#include "file_text.h"
 #include "image/write_png.h"
 #include "temp_folder.h"
 
@@ -44,8 +46,11 @@ TEST_CASE("An undivided folder of pictures serves as both splits, sorted by name
   }
 }
 
-TEST_CASE("A single picture is a data set") {
+TEST_CASE("A single picture is a data set, whatever its name") {
   const TempFolder folder;
+  write_square(folder / "a.png", 2, 34);
+  fs::rename(folder / "a.png", folder / "one");
+  CHECK(first_byte(*open_dataset(folder / "one", kTest), 0) == 34);
   write_square(folder / "one.PNG", 2, 33);
   const auto dataset = open_dataset(folder / "one.PNG", kTest);
   CHECK(dataset->size() == 1);
@@ -104,10 +109,92 @@ TEST_CASE("A picture of another size is refused or resampled when it is read") {
 TEST_CASE("A damaged picture is an Error when it is read") {
   const TempFolder folder;
   write_square(folder / "a.png", 2, 10);
-  std::ofstream(folder / "b.png") << "no picture";
+  const std::string whole = read_text(folder / "a.png");
+  write_text(folder / "b.png", whole.substr(0, whole.size() / 2));
   const auto dataset = open_dataset(folder.path(), kTest);
   CHECK(first_byte(*dataset, 0) == 10);
-  CHECK_THAT(error_of([&] { first_byte(*dataset, 1); }), contains("b.png: isn't an image"));
+  CHECK_THAT(error_of([&] { first_byte(*dataset, 1); }), contains("b.png: is damaged"));
+  // A file named on its own is meant to be a picture if it is called one.
+  write_text(folder / "c.png", "no picture");
+  CHECK_THAT(error_of([&] { first_byte(*open_dataset(folder / "c.png", kTest), 0); }),
+             contains("c.png: isn't an image"));
+}
+
+// The options, with the notices written to `lines`.
+DatasetOptions noting(DatasetOptions options, std::vector<std::string>& lines) {
+  options.notice = [&lines](const std::string& line) { lines.push_back(line); };
+  return options;
+}
+
+TEST_CASE("Class folders are read, also with a stray picture beside them") {
+  const TempFolder folder;
+  write_square(folder / "train/cat/a.png", 2, 1);
+  write_square(folder / "train/dog/b.png", 2, 2);
+  write_square(folder / "train/stray.png", 2, 3);
+  write_square(folder / "valid/dog/c.png", 2, 4);
+  std::vector<std::string> notices;
+  const auto train = open_dataset(folder.path(), noting(kTrain, notices));
+  REQUIRE(train->size() == 3);
+  for (int i = 0; i < 3; ++i) CHECK(first_byte(*train, i) == i + 1);
+  CHECK(first_byte(*open_dataset(folder.path(), noting(kTest, notices)), 0) == 4);
+  CHECK(notices.empty());
+}
+
+TEST_CASE("Files by the pictures that are none are noticed, also if there is no picture") {
+  const TempFolder folder;
+  write_text(folder / "a.txt", "text");
+  std::vector<std::string> notices;
+  const DatasetOptions options = noting(kTest, notices);
+  CHECK_THAT(error_of([&] { open_dataset(folder.path(), options); }),
+             contains("isn't a data set of a known kind"));
+  write_square(folder / "b.png", 2, 1);
+  CHECK(open_dataset(folder.path(), options)->size() == 1);
+  const std::string path = folder.path().string();
+  CHECK(notices == std::vector<std::string>{path + ": 0 images, 1 ignored (not pictures: a.txt)",
+                                            path + ": 1 image, 1 ignored (not pictures: a.txt)"});
+}
+
+TEST_CASE("Folders and pictures beside the folders of the splits are noticed") {
+  const TempFolder folder;
+  write_square(folder / "train/a.png", 2, 1);
+  write_square(folder / "val/a.png", 2, 2);
+  write_square(folder / "train_6x6/a.png", 6, 3);
+  write_text(folder / "README", "text");
+  write_square(folder / ".cache/a.png", 2, 4);
+  std::vector<std::string> notices;
+  const DatasetOptions options = noting(kTrain, notices);
+  CHECK(open_dataset(folder.path(), options)->size() == 1);
+  CHECK(notices.empty());
+  write_square(folder / "bus/a.png", 2, 5);  // classes, one of which is called train
+  write_square(folder / "stray.png", 2, 6);
+  CHECK(open_dataset(folder.path(), options)->size() == 1);
+  CHECK(notices == std::vector<std::string>{folder.path().string() +
+                                            ": images of train/ only, 2 ignored (beside it: bus/, "
+                                            "stray.png)"});
+}
+
+TEST_CASE("Pictures kept for validation are found where a divided folder has them") {
+  const TempFolder folder;
+  const auto value = [&]() -> std::optional<int> {
+    const auto own = open_validation(folder.path(), kTrain);
+    return own ? std::optional(first_byte(*own->images, 0)) : std::nullopt;
+  };
+  write_square(folder / "a.png", 2, 1);
+  CHECK_FALSE(value());
+  fs::remove(folder / "a.png");
+  write_square(folder / "train/a.png", 2, 2);
+  CHECK_FALSE(value());
+  write_square(folder / "test/dog/a.png", 2, 3);
+  CHECK(value() == 3);
+  write_square(folder / "valid_2x2/a.png", 2, 4);
+  CHECK(value() == 4);
+  write_square(folder / "val/a.png", 2, 5);
+  CHECK(value() == 5);
+  write_square(folder / "valid/a.png", 2, 6);
+  CHECK(value() == 6);
+  CHECK(open_validation(folder.path(), kTrain)->path == folder / "valid");
+  CHECK_FALSE(open_validation(folder / "train", kTrain));
+  CHECK_FALSE(open_validation(folder / "train/a.png", kTrain));
 }
 
 TEST_CASE("An unknown kind of path is an Error that lists the known kinds") {

@@ -167,9 +167,7 @@ TEST_CASE("An npz with an invalid array is refused") {
   CHECK_THAT(error_of_members({}), contains("a.npz: has no member data.npy; it has no members"));
   CHECK_THAT(error_of_data(""), contains("a.npz: data.npy: isn't a NumPy array"));
   CHECK_THAT(error_of_data("garbage"), contains("a.npz: data.npy: isn't a NumPy array"));
-  for (const char* dtype : {"<u1", ">u1", "=u1", "u1"})
-    CHECK(error_of_data(npy(header(dtype, "(2, 12)"), two)) == "no Error was thrown");
-  for (const char* dtype : {"|i1", "<i8", "<f4", "|b1", "<u2"})
+  for (const char* dtype : {"|i1", "<i8", "<f4", "|b1", "<u2", "b", "|u11", "?", "U1", "", "<"})
     CHECK_THAT(error_of_data(npy(header(dtype, "(2, 12)"), two)),
                contains(fmt::format("a.npz: data.npy: has the dtype {}; expected |u1", dtype)));
   CHECK_THAT(error_of_data(npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 12), }", two)),
@@ -187,6 +185,38 @@ TEST_CASE("An npz with an invalid array is refused") {
                                     records)));
   CHECK_THAT(error_of_data(npy(header("|u1", "(2, 12)"), two + "x")),
              contains("has 25 bytes after its header; expected 2 records of 12"));
+}
+
+TEST_CASE("An npz may call bytes by any of NumPy's names for them") {
+  for (const char* dtype : {"|u1", "<u1", ">u1", "=u1", "u1", "B", "|B", "<B", "uint8", "ubyte"}) {
+    INFO(dtype);
+    CHECK(error_of_data(npy(header(dtype, "(2, 12)"), std::string(24, 'x'))) ==
+          "no Error was thrown");
+  }
+}
+
+TEST_CASE("Missing npz files and images for validation") {
+  const TempFolder folder;
+  const std::string archive =
+      stored_zip({{"data.npy", npy(header("|u1", "(1, 12)"), "123456789012")}});
+  std::vector<std::string> notices;
+  DatasetOptions train = options(2, folder.path());
+  train.split = Split::train;
+  train.notice = [&](const std::string& line) { notices.push_back(line); };
+  write_text(folder / "train_data_batch_1.npz", archive);
+  write_text(folder / "train_data_batch_2.npz", archive);
+  CHECK(open_dataset(folder.path(), train)->size() == 2);
+  CHECK(notices.empty());
+  CHECK_FALSE(open_validation(folder.path(), train));
+  write_text(folder / "train_data_batch_4.npz", archive);
+  write_text(folder / "val_data.npz", archive);
+  CHECK(open_dataset(folder.path(), train)->size() == 3);
+  CHECK(notices == std::vector<std::string>{folder.path().string() +
+                                            ": 3 images; train_data_batch_3.npz missing"});
+  const auto own = open_validation(folder.path(), train);
+  REQUIRE(own);
+  CHECK(own->path == folder / "val_data.npz");
+  CHECK(own->images->size() == 1);
 }
 
 TEST_CASE("A file that isn't a zip archive is refused") {

@@ -110,31 +110,40 @@ inline Bytes bmp(int width, int height, int bits, const Bytes& rows, const Bytes
        little_endian(static_cast<uint32_t>(palette.size() / 4)), little_endian(0), palette, rows});
 }
 
-// An uncompressed TIFF with one strip: 8, 16 or 32 (floating-point) bits per sample and 3 samples
-// per pixel.
-inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples) {
+// A TIFF with one strip, uncompressed by default: 8, 16 or 32 (floating-point) bits per sample and
+// 3 samples per pixel.
+inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples,
+                      uint8_t orientation = 1, uint32_t compression = 1) {
   const auto entry = [](uint32_t tag, uint32_t type, uint32_t count, uint32_t value) {
     return join({little_endian(tag, 2), little_endian(type, 2), little_endian(count),
                  little_endian(value)});
   };
   constexpr uint32_t kShort = 3;
   constexpr uint32_t kLong = 4;
-  constexpr uint32_t kEntries = 10;
+  constexpr uint32_t kEntries = 11;
   constexpr uint32_t kAfterDirectory = 8 + 2 + 12 * kEntries + 4;
   constexpr uint32_t kPixels = kAfterDirectory + 6;
   const Bytes bits_of_sample = little_endian(static_cast<uint32_t>(bits), 2);
-  return join({bytes_of("II"), little_endian(42, 2), little_endian(8), little_endian(kEntries, 2),
+  return join({bytes_of("II"),
+               little_endian(42, 2),
+               little_endian(8),
+               little_endian(kEntries, 2),
                entry(256, kLong, 1, static_cast<uint32_t>(width)),
                entry(257, kLong, 1, static_cast<uint32_t>(height)),
-               entry(258, kShort, 3, kAfterDirectory),               // bits per sample
-               entry(259, kShort, 1, 1),                             // no compression
-               entry(262, kShort, 1, 2),                             // RGB
-               entry(273, kLong, 1, kPixels),                        // the strip
+               entry(258, kShort, 3, kAfterDirectory),  // bits per sample
+               entry(259, kShort, 1, compression),
+               entry(262, kShort, 1, 2),       // RGB
+               entry(273, kLong, 1, kPixels),  // the strip
+               entry(274, kShort, 1, orientation),
                entry(277, kShort, 1, 3),                             // samples per pixel
                entry(278, kLong, 1, static_cast<uint32_t>(height)),  // rows per strip
                entry(279, kLong, 1, static_cast<uint32_t>(samples.size())),
                entry(339, kShort, 1, bits == 32 ? 3 : 1),  // floating-point or unsigned
-               little_endian(0), bits_of_sample, bits_of_sample, bits_of_sample, samples});
+               little_endian(0),
+               bits_of_sample,
+               bits_of_sample,
+               bits_of_sample,
+               samples});
 }
 
 // A JPEG of 16 x 8 pixels, with a left half of about (200, 120, 40) and a right half of about (20,
@@ -165,18 +174,47 @@ inline Bytes small_jpeg() {
   };
 }
 
+// EXIF data that gives the orientation and nothing else.
+inline Bytes exif_block(uint8_t orientation) {
+  return join({bytes_of(std::string_view("MM\0*\0\0\0\x08", 8)),
+               {0, 1},                                                // one entry
+               {0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0},  // orientation
+               {0, 0, 0, 0}});
+}
+
 // The same JPEG with an EXIF segment that gives its orientation.
 inline Bytes turned_jpeg(uint8_t orientation) {
   const Bytes jpeg = small_jpeg();
-  const Bytes exif = join({bytes_of(std::string_view("Exif\0\0MM\0*\0\0\0\x08", 14)),
-                           {0, 1},                                                // one entry
-                           {0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0},  // orientation
-                           {0, 0, 0, 0}});
+  const Bytes exif = join({bytes_of(std::string_view("Exif\0\0", 6)), exif_block(orientation)});
   const auto length = static_cast<uint8_t>(exif.size() + 2);
   return join({{jpeg.begin(), jpeg.begin() + 2},
                {0xFF, 0xE1, 0, length},
                exif,
                {jpeg.begin() + 2, jpeg.end()}});
+}
+
+// A lossless WebP of 3 x 2 pixels, (1, 2, 3) (40, 50, 60) (255, 0, 128) over (7, 8, 9) (0, 255, 1)
+// (100, 99, 98), encoded by libwebp, with EXIF data.
+inline Bytes turned_webp(uint8_t orientation) {
+  const Bytes pixels = {
+      // clang-format off
+0x56, 0x50, 0x38, 0x4C, 0x40, 0x00, 0x00, 0x00, 0x2F, 0x02, 0x40, 0x00, 0x00, 0x2F, 0xA0, 0xA8,
+0x8D, 0x14, 0x68, 0x2F, 0x10, 0xC3, 0x0F, 0xC1, 0x68, 0xC5, 0x86, 0x82, 0xB6, 0x51, 0xA0, 0x7B,
+0xF1, 0x81, 0x0F, 0x9C, 0x62, 0x56, 0x51, 0x1B, 0x29, 0x70, 0x6E, 0x4F, 0x64, 0xF0, 0xC4, 0x00,
+0xF3, 0x1F, 0x0F, 0x36, 0xA5, 0x67, 0xCC, 0xBE, 0xBD, 0x73, 0xBF, 0xA0, 0x20, 0x6D, 0x03, 0x16,
+0x77, 0x4F, 0xD0, 0x22, 0xFA, 0x1F, 0x9F, 0x0B,
+      // clang-format on
+  };
+  const Bytes exif = exif_block(orientation);
+  const Bytes chunks = join({bytes_of("WEBPVP8X"),
+                             little_endian(10),
+                             {0x08, 0, 0, 0},     // has EXIF data
+                             {2, 0, 0, 1, 0, 0},  // width and height, less 1
+                             pixels,
+                             bytes_of("EXIF"),
+                             little_endian(static_cast<uint32_t>(exif.size())),
+                             exif});
+  return join({bytes_of("RIFF"), little_endian(static_cast<uint32_t>(chunks.size())), chunks});
 }
 
 }  // namespace combiner

@@ -1,8 +1,12 @@
 #include "image/read_image.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <future>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
@@ -81,6 +85,8 @@ TEST_CASE("Samples without exactly 8 bits are refused") {
   CHECK_THAT(error_of_bytes(rgb_tiff(1, 1, 16, {0, 1, 0, 1, 0, 1})), contains(expected));
   CHECK_THAT(error_of_bytes(join({bytes_of("P5\n1 1\n65535\n"), {1, 2}})), contains(expected));
   CHECK_THAT(error_of_bytes(rgb_tiff(1, 1, 32, Bytes(12))), contains("32 bits, floating-point"));
+  CHECK_THAT(error_of_bytes(bmp(2, 1, 16, {0xFF, 0x7F, 0, 0})),
+             contains("picture: is a BMP of 16 bits a pixel, so 5 or 6 a sample; expected 8"));
 }
 
 TEST_CASE("A JPEG is read and rotated upright") {
@@ -206,36 +212,176 @@ TEST_CASE("Several threads can read at once") {
   for (auto& each : equal) CHECK(each.get());
 }
 
-TEST_CASE("Pictures in a folder are listed by name") {
-  const TempFolder folder;
-  for (const char* name : {"b.png", "a.JPG", "c.tiff", ".hidden.png", "notes.txt", "png"}) {
-    write_bytes(folder / name, bytes_of("x"));
+TEST_CASE("PNM samples are scaled from the file's maxval, as Netpbm shows them") {
+  for (const int maxval : {1, 2, 3, 7, 15, 31, 99, 100, 127, 200, 254, 255}) {
+    INFO("maxval " << maxval);
+    Bytes samples, scaled;
+    std::string words;
+    for (int v = 0; v <= maxval; ++v) {
+      samples.push_back(static_cast<uint8_t>(v));
+      words += std::to_string(v) + (v % 10 == 9 ? "\n" : " ");
+      const auto exact = static_cast<uint8_t>(std::floor(v * 255.0 / maxval + 0.5));
+      scaled.insert(scaled.end(), 3, exact);
+    }
+    const std::string size = std::to_string(maxval + 1) + " 1\n" + std::to_string(maxval) + "\n";
+    const Image expected{maxval + 1, 1, scaled};
+    CHECK(read_bytes(join({bytes_of("P5\n# a comment\n" + size), samples})) == expected);
+    CHECK(read_bytes(bytes_of("P2 #c\n" + size + words)) == expected);
+    CHECK(read_bytes(join({bytes_of("P7\nWIDTH " + std::to_string(maxval + 1) +
+                                    "\n# c\nHEIGHT 1\nDEPTH 1\nMAXVAL " + std::to_string(maxval) +
+                                    "\nTUPLTYPE GRAYSCALE\nENDHDR\n"),
+                           samples})) == expected);
   }
-  fs::create_directory(folder / "folder.png");
-  const std::vector<std::string> expected = {"a.JPG", "b.png", "c.tiff"};
-  CHECK(list_images(folder.path()) == expected);
-  CHECK(list_images(folder / "folder.png").empty());
-  CHECK_THAT(error_of([&] { list_images(folder / "none"); }),
-             contains("none: can't list the folder: No such file"));
+  const Image colours{2, 1, {0, 128, 255, 51, 102, 26}};
+  CHECK(read_bytes(join({bytes_of("P6 2 1 10\n"), {0, 5, 10, 2, 4, 1}})) == colours);
+  CHECK(read_bytes(bytes_of("P3\n2 1\n10\n0 5 10\n2 4 1\n")) == colours);
+  CHECK(read_bytes(join({bytes_of("P7\nWIDTH 2\nHEIGHT 1\nDEPTH 4\nMAXVAL 10\nENDHDR\n"),
+                         {0, 5, 10, 10, 2, 4, 1, 10}})) == colours);
+  CHECK(read_bytes(join({bytes_of("P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 10\nENDHDR\n"),
+                         {5, 10}})) == Image{1, 1, {128, 128, 128}});
 }
 
-TEST_CASE("Pictures below a folder are listed by their relative names") {
-  const TempFolder folder;
-  for (const char* name : {"b.png", "z/c.JPEG", "z/deep/a.png", "a/d.png", ".hidden/e.png",
-                           "a/.f.png", "a/notes.txt"}) {
-    fs::create_directories((folder / name).parent_path());
-    write_bytes(folder / name, bytes_of("x"));
+TEST_CASE("PBM bits are black and white, in rows of whole bytes") {
+  Bytes pixels;
+  for (const uint8_t value :
+       Bytes{0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 255, 255, 255, 255, 255, 0})
+    pixels.insert(pixels.end(), 3, value);
+  const Image expected{9, 2, pixels};
+  CHECK(read_bytes(join({bytes_of("P4\n9 2\n"), {0xAA, 0x80, 0x40, 0x80}})) == expected);
+  CHECK(read_bytes(bytes_of("P1\n9 2\n1 0 1 0 1 0 1 0 1\n010000001\n")) == expected);
+}
+
+TEST_CASE("Damaged PNM files are refused") {
+  const auto error = [](const std::string& text) { return error_of_bytes(bytes_of(text)); };
+  CHECK_THAT(error(std::string("P5\n2 1\n100\n\x64\x65", 13)),
+             contains("picture: is damaged: has the sample 101; expected at most its maxval, 100"));
+  CHECK_THAT(error("P2\n2 1\n100\n100 101\n"), contains("has the sample 101"));
+  CHECK_THAT(error("P2\n2 1\n100\n100 x\n"), contains("no sample at byte 15"));
+  CHECK_THAT(error("P2\n2 2\n100\n1 2 3"), contains("truncated"));
+  CHECK_THAT(error("P5\n2 2\n100\n123"), contains("3 bytes after its header; expected at least 4"));
+  CHECK_THAT(error("P4\n9 2\n123"), contains("3 bytes after its header; expected at least 4"));
+  CHECK_THAT(error("P1\n2 1\n0 2\n"), contains("no 0 or 1 at byte 9"));
+  CHECK_THAT(error("P5\n2 1\n0\n12"), contains("has the maxval 0; expected 1 to 255"));
+  CHECK_THAT(error("P5\n2 1\n70000\n12"), contains("has a maxval above 65535"));
+  CHECK_THAT(error("P5\n0 1\n255\n"), contains("has no pixels"));
+  CHECK_THAT(error("P5\n99999999 99999999\n255\n"), contains("is too large"));
+  CHECK_THAT(error("P5\n99999999999999999999 1\n255\n"), contains("has a width above"));
+  CHECK_THAT(error("P7\nWIDTH 1\nHEIGHT 1\nDEPTH 5\nMAXVAL 255\nENDHDR\n12345"),
+             contains("has 5 channels"));
+  CHECK_THAT(error("P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nENDHDR\n1234"),
+             contains("is transparent: alpha 52"));
+  CHECK_THAT(error("P7\nSIZE 1\n"), contains("its header has 'SIZE' where a field's name is due"));
+}
+
+// Where the compressed data of small_jpeg() begins; it ends before the last two bytes.
+size_t jpeg_data_offset() {
+  const Bytes jpeg = small_jpeg();
+  const Bytes end_of_scan_header = {0x00, 0x3F, 0x00};
+  return static_cast<size_t>(std::ranges::find_end(jpeg, end_of_scan_header).begin() -
+                             jpeg.begin()) +
+         end_of_scan_header.size();
+}
+
+Bytes changed_jpeg(const std::function<void(Bytes& data)>& change) {
+  const Bytes jpeg = small_jpeg();
+  const auto begin = jpeg.begin() + static_cast<std::ptrdiff_t>(jpeg_data_offset());
+  Bytes data(begin, jpeg.end() - 2);
+  change(data);
+  return join({{jpeg.begin(), begin}, data, {0xFF, 0xD9}});
+}
+
+TEST_CASE("A JPEG with damaged data is refused with the decoder's words") {
+  const auto error = [](const std::function<void(Bytes & data)>& change) {
+    return error_of_bytes(changed_jpeg(change));
+  };
+  CHECK(error([](Bytes&) {}) == "no Error was thrown");
+  const std::string start = "picture: is damaged: libjpeg says: ";
+  // The middle zeroed, as by a bad sector: short codes leave bytes over.
+  CHECK_THAT(error([](Bytes& data) { std::fill(data.begin() + 2, data.begin() + 9, 0); }),
+             contains(start));
+  CHECK_THAT(error([](Bytes& data) { data.resize(data.size() / 2); }),
+             contains(start + "Corrupt JPEG data: premature end of data segment"));
+  CHECK_THAT(error([](Bytes& data) { data.insert(data.end(), 40, 0x55); }),
+             contains(start + "Corrupt JPEG data: 38 extraneous bytes before marker 0xd9"));
+  CHECK_THAT(error([](Bytes& data) { std::fill(data.begin() + 3, data.end(), 0xFE); }),
+             contains(start));
+}
+
+TEST_CASE("Oddities of a JPEG or PNG that do not change a pixel pass") {
+  const Image plain = read_bytes(small_jpeg());
+  Bytes odd = small_jpeg();
+  odd[jpeg_data_offset() - 2] = 0x3E;  // the last coefficient that the scan claims to have
+  CHECK(read_bytes(odd) == plain);
+  odd = small_jpeg();
+  odd[11] = 3;  // JFIF 3.1
+  CHECK(read_bytes(odd) == plain);
+
+  Bytes gamma = png_chunk("gAMA", {0, 1, 2, 3});
+  gamma.back() ^= 1;  // libpng warns of its checksum
+  CHECK(read_bytes(png(3, 2, 8, png_rgb, kSamples, gamma)) == kImage);
+  if (!threads_can_have_own_descriptors()) SKIP_TEST("threads can't have their own descriptors");
+  Bytes transparency = png_chunk("tRNS", {0, 1, 0, 2, 0, 3});
+  transparency.back() ^= 1;
+  CHECK_THAT(error_of_bytes(png(3, 2, 8, png_rgb, kSamples, transparency)),
+             contains("picture: is damaged: the decoder says: libpng warning: tRNS: CRC error"));
+}
+
+TEST_CASE("A compressed TIFF with damaged data is refused") {
+  // PackBits: 17 bytes, then one that is repeated.
+  Bytes packed = {17};
+  packed.insert(packed.end(), kSamples.begin(), kSamples.end());
+  constexpr uint32_t kPackBits = 32773;
+  CHECK(read_bytes(rgb_tiff(3, 2, 8, packed, 1, kPackBits)) == kImage);
+  packed[0] = 3;  // so that the strip has too few bytes
+  if (!threads_can_have_own_descriptors()) SKIP_TEST("threads can't have their own descriptors");
+  CHECK_THAT(error_of_bytes(rgb_tiff(3, 2, 8, packed, 1, kPackBits)), contains("is damaged"));
+}
+
+// The pixel of the upright picture that a stored pixel of a width x height picture becomes, by the
+// EXIF standard: orientation 6 means that row 0 is the right side, and so on.
+Image turned(const Image& stored, int orientation) {
+  const bool swapped = orientation >= 5;
+  Image result{swapped ? stored.height : stored.width, swapped ? stored.width : stored.height,
+               Bytes(stored.pixels.size())};
+  for (int row = 0; row < stored.height; ++row)
+    for (int column = 0; column < stored.width; ++column) {
+      const int from_right = stored.width - 1 - column, from_bottom = stored.height - 1 - row;
+      const std::pair<int, int> places[] = {
+          {column, row}, {from_right, row},     {from_right, from_bottom}, {column, from_bottom},
+          {row, column}, {from_bottom, column}, {from_bottom, from_right}, {row, from_right}};
+      const auto [x, y] = places[orientation - 1];
+      std::copy_n(&stored.pixels[static_cast<size_t>(3 * (row * stored.width + column))], 3,
+                  &result.pixels[static_cast<size_t>(3 * (y * result.width + x))]);
+    }
+  return result;
+}
+
+TEST_CASE("The orientation tag holds for every format that has one") {
+  const Image jpeg = read_bytes(small_jpeg());
+  for (uint8_t orientation = 1; orientation <= 8; ++orientation) {
+    INFO("orientation " << int{orientation});
+    const Image expected = turned(kImage, orientation);
+    CHECK(read_bytes(turned_jpeg(orientation)) == turned(jpeg, orientation));
+    CHECK(read_bytes(png(3, 2, 8, png_rgb, kSamples, png_chunk("eXIf", exif_block(orientation)))) ==
+          expected);
+    CHECK(read_bytes(rgb_tiff(3, 2, 8, kSamples, orientation)) == expected);
+    CHECK(read_bytes(turned_webp(orientation)) == expected);
   }
-  fs::create_directory(folder / "folder.png");
-  fs::create_directory_symlink(folder / "a", folder / "link");
-  fs::create_symlink(folder / "b.png", folder / "a/linked.png");
-  const std::vector<std::string> expected = {"a/d.png", "a/linked.png", "b.png", "z/c.JPEG",
-                                             "z/deep/a.png"};
-  CHECK(list_images_below(folder.path()) == expected);
-  CHECK(list_images_below(folder.path() / "") == expected);
-  CHECK(list_images_below(folder / "folder.png").empty());
-  CHECK_THAT(error_of([&] { list_images_below(folder / "none"); }),
-             contains("none: can't list the folder: No such file"));
+  CHECK(read_bytes(turned_webp(0)) == kImage);  // not a value of the tag
+  CHECK(read_bytes(turned_webp(9)) == kImage);
+}
+
+TEST_CASE("EXIF data with any byte changed or cut never makes reading fail") {
+  for (const uint8_t change : Bytes{0x01, 0x80, 0xFF})
+    for (size_t at = 0; at < exif_block(6).size(); ++at) {
+      Bytes block = exif_block(6);
+      block[at] ^= change;
+      for (const size_t size : {block.size(), at}) {
+        block.resize(size);
+        const Image image = read_bytes(png(3, 2, 8, png_rgb, kSamples, png_chunk("eXIf", block)));
+        CHECK(image.width * image.height == 6);
+      }
+    }
 }
 
 }  // namespace

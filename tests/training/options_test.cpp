@@ -48,7 +48,8 @@ TEST_CASE("training options: the JSON text reads back to the same options") {
              2.5,
              0.99,
              false,
-             std::numeric_limits<uint64_t>::max()};
+             std::numeric_limits<uint64_t>::max(),
+             5};
   const TrainingOptions read = parse_training_options(to_json(options), "test");
   CHECK(to_json(read) == to_json(options));
   CHECK(read.optimizer.kind == OptimizerKind::adamw);
@@ -56,6 +57,20 @@ TEST_CASE("training options: the JSON text reads back to the same options") {
   CHECK(read.learning_rate == 1.0 / 3.0);
   CHECK_FALSE(read.flips);
   CHECK(read.seed == std::numeric_limits<uint64_t>::max());
+  CHECK(read.hold_out_seed == 5);
+}
+
+TEST_CASE("training options: older checkpoints have no seed of the images kept apart") {
+  const std::string json = to_json(TrainingOptions());
+  CHECK(json.find("hold_out") == std::string::npos);
+  CHECK_FALSE(parse_training_options(json, "test").hold_out_seed);
+  const std::string start = json.substr(0, json.size() - 1);
+  CHECK(parse_training_options(start + ",\"hold_out_seed\":0}", "test").hold_out_seed == 0);
+  for (const char* seed : {"-1", "1.5", "null", "\"1\"", "true"})
+    CHECK_THAT(error_of([&] {
+                 parse_training_options(start + ",\"hold_out_seed\":" + seed + "}", "test");
+               }),
+               contains("test: bad training options"));
 }
 
 TEST_CASE("training options: malformed text is refused") {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -44,6 +45,8 @@ struct DatasetOptions {
   // The folder for data that must be decompressed before it can be read (npz).
   std::filesystem::path scratch = "/var/tmp";
   CheckingFile checking = {};
+  // Called with a line of text for what is unusual but no error, such as files that are ignored.
+  std::function<void(const std::string& line)> notice = [](const std::string&) {};
 };
 
 // Opens one of:
@@ -55,10 +58,28 @@ struct DatasetOptions {
 //   - a folder with train/ (train) and test/, valid/ or val/ (test; the first that exists), or with
 //     train_64x64/ and valid_64x64/ (if that is the requested size), each a folder of pictures;
 //   - a single picture.
+// A folder of pictures may have folders, such as one for each class; they are searched to any
+// depth. Pictures are told by their first bytes, not by their names, and sorted by the bytes of
+// their paths relative to the folder. Links are followed, but no folder is read twice. Hidden files
+// are left out. Other files, and what can't be read, are left out too, which options.notice is
+// told: "FOLDER: 20 images, 3 ignored (why: names)". It is also told of pictures and folders beside
+// train/ and its like, and of missing batches of the first two kinds.
 // Throws Error if `path` is none of these, lacks the split, or is damaged. CIFAR-10 and npz
 // files are checked completely here, npz files by their checksums; a picture is checked when it is
 // read.
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path,
                                       const DatasetOptions& options);
+
+struct ValidationData {
+  std::filesystem::path path;  // of the folder or file
+  std::unique_ptr<Dataset> images;
+};
+
+// Opens the images that data to train on has for measuring on meanwhile: of the folders above, the
+// first that exists of valid/, val/, valid_64x64/ (if that is the requested size) and test/, or
+// val_data.npz. nullopt if there is none; CIFAR-10 has none, because its test images are for the
+// end. Ignores options.split. Throws Error as open_dataset does.
+std::optional<ValidationData> open_validation(const std::filesystem::path& path,
+                                              const DatasetOptions& options);
 
 }  // namespace combiner

@@ -1,0 +1,38 @@
+// The images of a training run: those to train on and those to measure on.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "combiner/dataset.h"
+#include "model/model.h"
+
+namespace combiner {
+
+struct TrainingDataOptions {
+  std::filesystem::path data;
+  ImageShape image;
+  bool resize = false;
+  int64_t validation_images = 0;  // to measure on, at most
+  // Of the draw of these images. Without it, as in runs from before there was a draw, they are the
+  // last images of the training set.
+  std::optional<uint64_t> hold_out_seed;
+};
+
+struct TrainingData {
+  std::shared_ptr<const Dataset> training;
+  std::shared_ptr<const Dataset> validation;  // may have no image
+};
+
+// Opens the data. The images to measure on are those that the data has for validation
+// (open_validation), or a draw of them if there are more than wanted. Where the data has none, they
+// are drawn from the training images and kept apart. Says on standard error how many images of
+// which kind there are. Throws Error if the data can't be used or no image would be left to train
+// on.
+TrainingData open_training_data(const TrainingDataOptions& options,
+                                const std::atomic<bool>& interrupted);
+
+}  // namespace combiner

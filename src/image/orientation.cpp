@@ -1,0 +1,129 @@
+#include "image/orientation.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "image/picture_format.h"
+
+namespace combiner {
+namespace {
+
+using namespace std::string_view_literals;
+using Bytes = std::span<const uint8_t>;
+
+enum class Order { big_endian, little_endian };
+
+// The number of `size` bytes at `at`; 0 if the bytes end before it does.
+uint32_t number(Bytes bytes, size_t at, size_t size, Order order) {
+  if (at > bytes.size() || size > bytes.size() - at) return 0;
+  uint32_t value = 0;
+  for (size_t i = 0; i < size; ++i)
+    value = value << 8 | bytes[order == Order::big_endian ? at + i : at + size - 1 - i];
+  return value;
+}
+
+bool has(Bytes bytes, size_t at, std::string_view text) {
+  return at <= bytes.size() && text.size() <= bytes.size() - at &&
+         std::ranges::equal(bytes.subspan(at, text.size()), text, [](uint8_t byte, char letter) {
+           return byte == static_cast<uint8_t>(letter);
+         });
+}
+
+// The part of `bytes` that begins at `at` and has `size` bytes, or as many as there are.
+Bytes part(Bytes bytes, size_t at, size_t size) {
+  at = std::min(at, bytes.size());
+  return bytes.subspan(at, std::min(size, bytes.size() - at));
+}
+
+// The block of EXIF data of each format; empty if there is none.
+
+Bytes exif_of_jpeg(Bytes bytes) {
+  constexpr std::string_view kName = "Exif\0\0"sv;
+  constexpr uint8_t kApp1 = 0xE1, kStartOfScan = 0xDA;
+  for (size_t at = 2; at + 4 <= bytes.size() && bytes[at] == 0xFF;) {
+    const uint8_t marker = bytes[at + 1];
+    if (marker == 0xFF) {  // a fill byte
+      ++at;
+      continue;
+    }
+    if (marker == kStartOfScan) break;
+    const size_t length = number(bytes, at + 2, 2, Order::big_endian);
+    if (marker == kApp1 && has(bytes, at + 4, kName) && length > 2 + kName.size())
+      return part(bytes, at + 4 + kName.size(), length - 2 - kName.size());
+    at += 2 + length;
+  }
+  return {};
+}
+
+Bytes exif_of_png(Bytes bytes) {
+  for (size_t at = 8; at + 12 <= bytes.size();) {
+    const size_t length = number(bytes, at, 4, Order::big_endian);
+    if (has(bytes, at + 4, "eXIf")) return part(bytes, at + 8, length);
+    at += 12 + length;
+  }
+  return {};
+}
+
+Bytes exif_of_webp(Bytes bytes) {
+  for (size_t at = 12; at + 8 <= bytes.size();) {
+    const size_t length = number(bytes, at + 4, 4, Order::little_endian);
+    if (has(bytes, at, "EXIF")) {
+      const Bytes block = part(bytes, at + 8, length);
+      return has(block, 0, "Exif\0\0"sv) ? block.subspan(6) : block;  // some writers add a name
+    }
+    at += 8 + length + length % 2;
+  }
+  return {};
+}
+
+Bytes exif_of(Bytes bytes) {
+  if (is_jpeg(bytes)) return exif_of_jpeg(bytes);
+  if (is_png(bytes)) return exif_of_png(bytes);
+  if (is_webp(bytes)) return exif_of_webp(bytes);
+  return {};
+}
+
+}  // namespace
+
+int orientation_of(std::span<const uint8_t> bytes) {
+  constexpr uint32_t kOrientation = 0x0112, kShort = 3;
+  constexpr size_t kEntryBytes = 12;
+  const Bytes exif = exif_of(bytes);
+  if (!has(exif, 0, "II*\0"sv) && !has(exif, 0, "MM\0*"sv)) return 1;
+  const Order order = exif[0] == 'I' ? Order::little_endian : Order::big_endian;
+  const size_t directory = number(exif, 4, 4, order);
+  const size_t entries = number(exif, directory, 2, order);
+  for (size_t i = 0; i < entries; ++i) {
+    const size_t entry = directory + 2 + kEntryBytes * i;
+    if (number(exif, entry, 2, order) != kOrientation) continue;
+    if (number(exif, entry + 2, 2, order) != kShort) return 1;
+    const uint32_t orientation = number(exif, entry + 8, 2, order);
+    return orientation >= 1 && orientation <= 8 ? static_cast<int>(orientation) : 1;
+  }
+  return 1;
+}
+
+cv::Mat upright(const cv::Mat& picture, int orientation) {
+  constexpr int kAboutRows = 0, kLeftToRight = 1, kBoth = -1;  // of cv::flip
+  cv::Mat turned = picture;
+  if (orientation >= 5) cv::transpose(picture, turned);
+  cv::Mat result;
+  switch (orientation) {
+    case 2:
+    case 6:
+      cv::flip(turned, result, kLeftToRight);
+      return result;
+    case 3:
+    case 7:
+      cv::flip(turned, result, kBoth);
+      return result;
+    case 4:
+    case 8:
+      cv::flip(turned, result, kAboutRows);
+      return result;
+    default:
+      return turned;  // 1 and 5
+  }
+}
+
+}  // namespace combiner

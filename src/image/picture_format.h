@@ -1,0 +1,26 @@
+// Tells what a file is by its first bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace combiner {
+
+// As many of a file's first bytes as is_picture needs.
+inline constexpr size_t kSignatureBytes = 32;
+
+// True if the bytes are the start of a picture in a format that OpenCV reads: PNG, JPEG, BMP, TIFF,
+// WebP, PNM and PAM, PFM, Sun raster, HDR, JPEG 2000 or OpenEXR. The picture may still be damaged.
+bool is_picture(std::span<const uint8_t> start);
+
+bool is_jpeg(std::span<const uint8_t> start);
+bool is_png(std::span<const uint8_t> start);
+bool is_bmp(std::span<const uint8_t> start);
+bool is_tiff(std::span<const uint8_t> start);
+bool is_webp(std::span<const uint8_t> start);
+
+// True for P1 to P6 (PBM, PGM, PPM) and P7 (PAM).
+bool is_pnm(std::span<const uint8_t> start);
+
+}  // namespace combiner
