@@ -384,11 +384,16 @@ void make_older(const fs::path& checkpoint) {
   std::string text = read_text(checkpoint);
   uint64_t size = 0;  // of the header, which spaces may follow
   std::memcpy(&size, text.data(), sizeof size);
-  const std::string field = ",\\\"hold_out_seed\\\":1";
-  const size_t at = text.find(field);
-  REQUIRE(at < size);
-  text.erase(at, field.size());
-  text.insert(8 + size - field.size(), field.size(), ' ');
+  const auto take_out = [&](const std::string& from, size_t length) {
+    const size_t at = text.find(from);
+    REQUIRE(at < size);
+    text.erase(at, length);
+    text.insert(8 + size - length, length, ' ');
+  };
+  const std::string seed = R"(,\"hold_out_seed\":1)";
+  const std::string checksum = R"("combiner_checksum":"crc32:)";
+  take_out(seed, seed.size());
+  take_out(checksum, checksum.size() + std::string_view(R"(01234567",)").size());
   write_text(checkpoint, text);
 }
 
