@@ -203,7 +203,11 @@ std::function<void()> eval_command(CLI::App& command) {
           "and the bits of its sub-pixels (bits-00000.npy)")
       ->type_name("DIR");
   add_no_metadata_option(command, options->no_metadata);
-  command.parse_complete_callback([options] { check_maps(*options); });
+  command.parse_complete_callback([options] {
+    check_no_input("--csv", options->csv, options->images.data);
+    check_no_input("--csv", options->csv, options->model);
+    check_maps(*options);
+  });
   return [options] { run(*options); };
 }
 

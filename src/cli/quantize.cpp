@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/paths.h"
 #include "cli/print_json.h"
 #include "cli/progress.h"
 #include "combiner/error.h"
@@ -122,6 +123,8 @@ std::function<void()> quantize_command(CLI::App& command) {
   add_images_options(command, options->images);
   add_threads_option(command, options->threads);
   command.add_flag("--json", options->json, "Print JSON");
+  command.parse_complete_callback(
+      [options] { check_no_input("--output", options->output, options->images.data); });
   return [options] { run(*options); };
 }
 

@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/paths.h"
 #include "cli/plural.h"
 #include "cli/progress.h"
 #include "cli/say.h"
@@ -30,6 +31,7 @@ namespace {
 struct TrainOptions {
   std::string config, data, output, resume, checkpoint, log;
   bool resize = false;
+  bool overwrite = false;
   int64_t validation_images = 500;
   RunOptions run;
   Precision precision = Precision::f32;
@@ -119,6 +121,9 @@ void complete(TrainOptions& options) {
                                                       : fs::path(options.checkpoint);
   options.run.log = options.log.empty() ? beside(options.output, ".csv") : fs::path(options.log);
   check_files_differ(options);
+  check_no_input("--output", options.run.weights.string(), options.data);
+  check_no_input("--checkpoint", options.run.checkpoint.string(), options.data);
+  check_no_input("--log", options.run.log.string(), options.data);
   try {
     validate(course(options, TrainingOptions()), "command line");
     validate(options.run);
@@ -127,9 +132,32 @@ void complete(TrainOptions& options) {
   }
 }
 
+// Throws Error if the run would overwrite the checkpoint of another training.
+void check_checkpoint(const TrainOptions& options) {
+  const fs::path& checkpoint = options.run.checkpoint;
+  std::error_code
+      ignored;  // a file that can't be examined can't be opened, which is an error later
+  if (options.overwrite || !fs::is_regular_file(checkpoint, ignored) ||
+      fs::equivalent(checkpoint, options.resume, ignored))
+    return;
+  int64_t step = 0;
+  try {
+    step = read_checkpoint_header(checkpoint).step;
+  } catch (const Error& error) {
+    throw Error(
+        fmt::format("{}\nIt would be overwritten; give --overwrite if it should be", error.what()));
+  }
+  if (step > 0)
+    throw Error(fmt::format(
+        "{0}: holds a training of {1} steps, which would be lost; go on with it with --resume {0}, "
+        "write elsewhere, or give --overwrite",
+        checkpoint.string(), step));
+}
+
 void run(const TrainOptions& options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const CheckpointHeader header = plan(options);
+  check_checkpoint(options);
   const TrainingData data =
       open_training_data({options.data, header.config.image, options.resize,
                           options.validation_images, header.options.hold_out_seed},
@@ -200,6 +228,8 @@ std::function<void()> train_command(CLI::App& command) {
                   "Weights file to write: the moving average, as BF16")
       ->type_name("FILE")
       ->required();
+  command.add_flag("--overwrite", options->overwrite,
+                   "Begin anew even if that overwrites the checkpoint of another training");
   command.add_option("--resume", options->resume, "Go on from this checkpoint")->type_name("FILE");
   CLI::Option* steps = command.add_option("--steps", options->run.steps,
                                           "Steps to train, those before --resume included");

@@ -53,7 +53,7 @@ CheckpointHeader read_header(const SafetensorsFile& file) {
   const std::string source = file.path().string();
   return {parse_config(metadata(file, "config"), source),
           parse_training_options(metadata(file, "training"), source),
-          number<int64_t>(file, "training_images")};
+          number<int64_t>(file, "training_images"), number<int64_t>(file, "step")};
 }
 
 void read_tensor(const SafetensorsFile& file, const char* name, Buffer<float>& values) {
@@ -112,7 +112,6 @@ double Trainer::restore(const std::filesystem::path& path) {
               alike(sample->second, data_sample_),
           fmt::format("the checkpoint was trained on {} other images; go on with the same data set",
                       header.training_images));
-  const auto step = number<int64_t>(file, "step");
   const auto images = number<int64_t>(file, "images");
   const auto seconds = number<double>(file, "seconds");
 
@@ -123,7 +122,7 @@ double Trainer::restore(const std::filesystem::path& path) {
   read_tensor(file, "moment2", state.moment2);
   read_tensor(file, "smooth_moment1", state.smooth_moment1);
   read_tensor(file, "smooth_moment2", state.smooth_moment2);
-  state.steps = step;
+  state.steps = header.step;
   images_ = images;
   packed_.refresh(team_);
   return seconds;

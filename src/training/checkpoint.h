@@ -14,6 +14,7 @@ struct CheckpointHeader {
   ModelConfig config;
   TrainingOptions options;
   int64_t training_images = 0;  // how many there were
+  int64_t step = 0;
 };
 
 // Throws Error if the file is malformed, damaged or not a checkpoint.

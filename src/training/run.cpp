@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/file_lock.h"
 #include "base/output_file.h"
 #include "combiner/error.h"
 #include "training/log.h"
@@ -85,10 +86,13 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
 
   // Opened and discarded, to check that all files can be written before any is overwritten.
   for (const std::filesystem::path& path : {options.weights, options.checkpoint}) OutputFile{path};
+  FileLock lock;
+  lock.take(options.checkpoint);
   TrainingLog log(options.log, trainer.steps());
   int64_t saved_step = 0;
   const auto save_checkpoint = [&] {
     trainer.save(options.checkpoint, elapsed());
+    lock.take(options.checkpoint);
     saved_step = trainer.steps();
   };
   // The weights come first: a checkpoint at the end of the budget must not exist without them.

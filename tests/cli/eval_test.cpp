@@ -14,6 +14,7 @@
 #include "cli/plural.h"
 #include "cli/run_program.h"
 #include "dataset/npy_header.h"
+#include "file_text.h"
 #include "image/read_image.h"
 #include "image/write_png.h"
 #include "model/golden_cases.h"
@@ -375,6 +376,23 @@ TEST_CASE("eval: a folder of maps that can't be made, or that holds data, is ref
             .exit_code == 0);
 }
 
+TEST_CASE("eval: the table replaces nothing that is read") {
+  const TempFolder folder;
+  const std::string model = (folder / "model.safetensors").string();
+  const std::string data = (folder / "images.bin").string();
+  save_uniform_model(model, 32, 64, 4);
+  write_cifar10(data, 2);
+  const std::string before = read_text(data) + read_text(model);
+  fs::create_hard_link(data, folder / "link.csv");
+  for (const std::string& csv : {data, model, (folder / "link.csv").string()}) {
+    const ProgramResult result =
+        run_combiner({"eval", "--model", model, "--data", data, "--csv", csv});
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, contains("which is read; write elsewhere"));
+  }
+  CHECK((read_text(data) + read_text(model) == before));
+}
+
 TEST_CASE("eval: an interrupt keeps the finished images") {
   const TempFolder folder;
   const fs::path model = folder / "model.safetensors", data = folder / "images.bin";
@@ -385,9 +403,8 @@ TEST_CASE("eval: an interrupt keeps the finished images") {
   const fs::path maps = folder / "maps";
   RunningProgram program({"eval", "--model", model.string(), "--data", data.string(), "--csv",
                           (csv_folder / "images.csv").string(), "--maps", maps.string(), "--json"});
-  // The table's file exists, under a temporary name, as soon as the evaluation begins.
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (fs::is_empty(csv_folder) && std::chrono::steady_clock::now() < deadline)
+  while (!fs::exists(maps / "map-00000.png") && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   program.send(SIGINT);
   const ProgramResult result = program.wait();

@@ -73,9 +73,14 @@ class Workplace {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  std::vector<std::string> fresh(const std::string& run, std::vector<std::string> more) const {
+  std::vector<std::string> first(const std::string& run, std::vector<std::string> more) const {
     more.insert(more.end(), {"--config", config().string()});
     return command(run, more);
+  }
+  // Whatever there is of an earlier run.
+  std::vector<std::string> fresh(const std::string& run, std::vector<std::string> more) const {
+    more.emplace_back("--overwrite");
+    return first(run, more);
   }
   std::vector<std::string> resumed(const std::string& run, std::vector<std::string> more) const {
     more.insert(more.end(), {"--resume", checkpoint(run).string()});
@@ -290,7 +295,7 @@ TEST_CASE("train: impossible requests are reported and no file is written") {
 TEST_CASE("train: keeping all pictures for validation is an error") {
   const Workplace place;
   const auto kept_apart = [&](int count) {
-    return run_combiner({"train", "--config", place.config().string(), "--data",
+    return run_combiner({"train", "--overwrite", "--config", place.config().string(), "--data",
                          (place.folder / "pictures").string(), "-o", place.weights("a").string(),
                          "--steps", "1", "--validation-images", std::to_string(count)});
   };
@@ -323,9 +328,9 @@ TEST_CASE("train: pictures of the data's own are measured on, and no others kept
   for (const char* name : {"00.png", "01.png", "02.png"})
     fs::rename(data / "train" / name, data / "valid" / name);
   const auto train = [&](const std::string& wanted) {
-    return run_combiner({"train", "--config", place.config().string(), "--data", data.string(),
-                         "-o", place.weights("a").string(), "--steps", "1", "--validation-images",
-                         wanted});
+    return run_combiner({"train", "--overwrite", "--config", place.config().string(), "--data",
+                         data.string(), "-o", place.weights("a").string(), "--steps", "1",
+                         "--validation-images", wanted});
   };
   const std::string valid = (data / "valid").string();
   for (const auto& [wanted, measured] : std::vector<std::pair<std::string, std::string>>{
@@ -483,6 +488,62 @@ TEST_CASE("train: a checkpoint is no model, and says where that is") {
   CHECK_THAT(info.err, contains("a.checkpoint: is a training checkpoint, for train --resume; the "
                                 "weights are in the file that train -o names, " +
                                 place.weights("a").string() + " by default"));
+}
+
+TEST_CASE("train: a new training does not overwrite an old one, unless it is meant") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(3))).exit_code == 0);
+  const std::string checkpoint = read_text(place.checkpoint("a"));
+  const std::string weights = read_text(place.weights("a")), log = read_text(place.log("a"));
+  const ProgramResult again = run_combiner(place.first("a", steps(5)));
+  CHECK(again.exit_code == 1);
+  CHECK_THAT(again.err, contains("a.checkpoint: holds a training of 3 steps, which would be lost"));
+  REQUIRE(run_combiner(place.fresh("b", steps(2))).exit_code == 0);
+  const ProgramResult other =
+      run_combiner(place.resumed("b", steps(5, {"--checkpoint", place.checkpoint("a").string()})));
+  CHECK(other.exit_code == 1);
+  CHECK_THAT(other.err, contains("holds a training of 3 steps"));
+  CHECK((read_text(place.checkpoint("a")) == checkpoint));
+  CHECK((read_text(place.weights("a")) == weights));
+  CHECK(read_text(place.log("a")) == log);
+
+  write_text(place.checkpoint("c"), "a letter");
+  const ProgramResult letter = run_combiner(place.first("c", steps(1)));
+  CHECK(letter.exit_code == 1);
+  CHECK_THAT(letter.err, contains("It would be overwritten"));
+  CHECK(read_text(place.checkpoint("c")) == "a letter");
+
+  CHECK(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  CHECK(read_checkpoint_header(place.checkpoint("a")).step == 2);
+}
+
+TEST_CASE("train: two runs don't write the same files") {
+  const Workplace place;
+  RunningProgram first(place.fresh("a", steps(1000000)));
+  REQUIRE(reaches(place.log("a"), 2));
+  const ProgramResult second = run_combiner(place.fresh("a", steps(5)));
+  CHECK(second.exit_code == 1);
+  CHECK_THAT(second.err, contains("a.checkpoint: is being written by another run"));
+  first.send(SIGTERM);
+  CHECK(first.wait().exit_code == 130);
+}
+
+TEST_CASE("train: no file of the run is one of its data") {
+  const Workplace place;
+  const std::string pictures = (place.folder / "pictures").string();
+  const std::string inside = pictures + "/00.png";
+  const std::string before = read_text(inside);
+  for (const char* option : {"-o", "--checkpoint", "--log"}) {
+    std::vector<std::string> words = place.fresh("a", steps(1));
+    if (std::string(option) == "-o")
+      std::ranges::replace(words, place.weights("a").string(), inside);
+    else
+      words.insert(words.end(), {option, inside});
+    const ProgramResult result = run_combiner(words);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, contains("which is read; write elsewhere"));
+  }
+  CHECK((read_text(inside) == before));
 }
 
 TEST_CASE("train: an interrupt stops cleanly, and --resume continues from there") {
