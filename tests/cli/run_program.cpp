@@ -53,8 +53,17 @@ RunningProgram::RunningProgram(const std::vector<std::string>& arguments,
   else
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_path.c_str(), O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, err_, STDERR_FILENO);
+  // As a shell starts a program, even if these tests run under nohup.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&signals, signal);
+  posix_spawnattr_setsigdefault(&attributes, &signals);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   const int failure =
-      posix_spawn(&process_, program.c_str(), &actions, nullptr, pointers.data(), environ);
+      posix_spawn(&process_, program.c_str(), &actions, &attributes, pointers.data(), environ);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (failure != 0) throw std::runtime_error("can't run " + program);
 }
