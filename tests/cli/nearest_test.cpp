@@ -165,7 +165,7 @@ TEST_CASE("nearest: unusable pictures and data are failures and leave no sheet")
     CHECK_FALSE(fs::exists(c.sheet));
   };
   fails({c.copy, large}, large + ": has 12x10 pixels; expected 6x5, as " + c.copy + " has");
-  fails({large}, "0.png: has 6x5 pixels; expected 12x10");
+  fails({large}, ".png: has 6x5 pixels; expected 12x10");
   fails({c.copy, (c.folder / "absent.png").string()}, "absent.png");
   write_text(fs::path(c.data) / "train/9.png", "\x89PNG\r\n\x1A\nand no picture");
   fails({c.copy}, "9.png");

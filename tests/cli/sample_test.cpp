@@ -455,7 +455,9 @@ TEST_CASE("sample: --json says what was drawn and how") {
   CHECK(json["count"] == 2);
   CHECK(json["top_k"] == 9);
   CHECK(json["precision"] == "f32");
-  CHECK(json["instructions"] == instructions_in_use());
+  // The program may have other instructions in use than this one: AMX's are emulated only here.
+  CHECK_THAT(run_combiner({"--version"}).out,
+             contains("in use: " + json["instructions"].get<std::string>() + "\n"));
   CHECK(json["images_per_second"] > 0);
 }
 
