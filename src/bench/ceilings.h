@@ -10,8 +10,8 @@
 namespace combiner {
 
 // Whether the processor has instructions for products in this precision, which it always has for
-// f32. Without them, a model in that precision is compared with the f32 ceiling, which an int8 model
-// may exceed.
+// f32. Without them, a model in that precision is compared with the f32 ceiling, which an int8
+// model may exceed.
 bool has_own_products(Precision precision);
 
 // Measures oneDNN's matrix products at the shapes of the model's dense layers, in the model's mix,

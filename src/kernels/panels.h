@@ -55,9 +55,10 @@ struct StoredWeights {
 // storage. Threads may share it, too.
 //
 // Each output is one chain of multiply-adds over `in`, in a fixed order (that of `in` with float
-// weights); with int8 weights, a chain of exact sums over blocks of `in`. So its bits depend neither on the number of rows nor on how
-// panels are distributed among threads, and a sampled picture depends neither on the batch size nor
-// on the number of threads. oneDNN does not guarantee that.
+// weights); with int8 weights, a chain of exact sums over blocks of `in`. So its bits depend
+// neither on the number of rows nor on how panels are distributed among threads, and a sampled
+// picture depends neither on the batch size nor on the number of threads. oneDNN does not guarantee
+// that.
 class PanelWeights {
  public:
   static constexpr int64_t kPanelWidth = 16;
