@@ -1,6 +1,8 @@
 // A file that appears as a whole or not at all.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <filesystem>
 #include <span>

@@ -1,7 +1,13 @@
-// Rounds sizes up to multiples.
+// Divides and rounds sizes upwards.
 #pragma once
 
 namespace combiner {
+
+// n / unit rounded up, for n >= 0. Can't overflow.
+template <class Int>
+constexpr Int ceil_div(Int n, Int unit) {
+  return n / unit + (n % unit != 0);
+}
 
 // The smallest multiple of `unit` that is not less than n, for n >= 0.
 template <class Int>

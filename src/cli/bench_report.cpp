@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/plural.h"
+#include "base/plural.h"
 #include "cli/print_json.h"
 #include "model/model.h"
 

@@ -14,9 +14,6 @@
 
 namespace combiner {
 
-// Every precision that a model can be computed in.
-inline constexpr std::array kPrecisions = {Precision::f32, Precision::bf16, Precision::int8};
-
 // A precision is absent if it was not measured or the processor has no matrix products for it.
 struct Ceilings {
   std::map<Precision, double> products;         // operations per second

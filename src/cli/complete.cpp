@@ -6,21 +6,18 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/drawing_options.h"
 #include "cli/drawn_pictures.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/plural.h"
-#include "cli/print_json.h"
 #include "combiner/completion.h"
 #include "combiner/error.h"
-#include "combiner/instruction_set.h"
 #include "image/read_image.h"
 #include "image/resize.h"
 
@@ -41,7 +38,6 @@ struct CompleteOptions {
   std::optional<int> keep_rows;
   std::string mask;
   bool resize = false;
-  bool json = false;
 };
 
 // Throws CLI::ValidationError if the options are invalid.
@@ -58,8 +54,6 @@ void check(CompleteOptions& options) {
   if (options.output.destination == Destination::folder && options.output.scale)
     throw CLI::ValidationError(
         fmt::format("--scale is for a sheet; {} is a folder", options.output.output));
-  if (options.json && options.output.destination == Destination::standard_output)
-    throw CLI::ValidationError("--json and --output - both write to standard output");
   check_drawing_options(options.drawing);
 }
 
@@ -100,16 +94,6 @@ int rows_of_mask(const std::string& path, const ImageShape& shape) {
     rows += kept != 0;
   }
   return rows;
-}
-
-void print_result(const CompleteOptions& options, const Recipe& recipe, double images_per_second) {
-  nlohmann::ordered_json json = {{"output", options.output.output}};
-  json.update(to_json(recipe));
-  json.erase("sheet");
-  json["instructions"] = instructions_in_use();
-  json["threads"] = options.drawing.sampling.threads;
-  json["images_per_second"] = images_per_second;
-  print_json(json);
 }
 
 void run(CompleteOptions options) {
@@ -168,15 +152,12 @@ void run(CompleteOptions options) {
         std::copy_n(pictures[i].pixels.begin(), kept, place->pixels.begin());
     }
   };
-  const Recipe made = recipe;
   DrawnPictures drawn(options.output, std::move(plan));
   drawn.finish(complete(model, pictures, rows, sampling, drawn.events()));
-  if (options.json) return print_result(options, made, drawn.images_per_second());
-  fmt::print(options.output.destination == Destination::standard_output ? stderr : stdout,
-             "{}: {} of {} rows kept of {}, {} of seed {}, {:.3g} images/s ({}; {})\n",
-             options.output.output, rows, shape.height, plural(std::ssize(pictures), "picture"),
-             plural(variations, "variation"), sampling.seed, drawn.images_per_second(),
-             name(options.drawing.precision), instructions_in_use());
+  drawn.report(
+      fmt::format("{} of {} rows kept of {}, {}", rows, shape.height,
+                  plural(std::ssize(pictures), "picture"), plural(variations, "variation")),
+      sampling.threads);
 }
 
 }  // namespace
@@ -200,7 +181,6 @@ std::function<void()> complete_command(CLI::App& command) {
       ->capture_default_str();
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");
-  command.add_flag("--json", options->json, "Print JSON");
   add_drawing_options(command, options->drawing);
   add_output_options(command, options->output);
   command.parse_complete_callback([options] { check(*options); });

@@ -7,11 +7,14 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/plural.h"
 #include "cli/interrupt.h"
-#include "cli/plural.h"
+#include "cli/paths.h"
+#include "cli/print_json.h"
 #include "cli/program.h"
 #include "cli/say.h"
 #include "combiner/error.h"
+#include "combiner/instruction_set.h"
 #include "image/contact_sheet.h"
 #include "image/write_png.h"
 
@@ -67,26 +70,23 @@ DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
 // Makes the folder and checks that the images can be written there.
 void DrawnPictures::prepare_folder() const {
   const fs::path folder = options_.output;
-  std::error_code error;
-  const bool is_new = fs::create_directories(folder, error);
-  if (error)
-    throw Error(fmt::format("{}: can't make the folder: {}", folder.string(), error.message()));
+  const bool is_new = make_folder(folder);
   OutputFile can_be_written(folder / plan_.file_name(plan_.first));
   if (is_new) return;
 
   std::unordered_set<std::string> names;
   for (int64_t i = 0; i < plan_.count; ++i) names.insert(plan_.file_name(plan_.first + i));
   std::vector<std::string> others;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  std::error_code ignored;  // what can't be examined can't be read
+  for (const std::string& name : names_in(folder)) {
     if (!names.contains(name)) {
       if (name.ends_with(".png")) others.push_back(name);
       continue;
     }
     for (const std::string& input : plan_.inputs)
-      if (fs::equivalent(entry.path(), input, error))
+      if (fs::equivalent(folder / name, input, ignored))
         throw Error(fmt::format("{} would be overwritten, but is read as {}; choose another folder",
-                                entry.path().string(), input));
+                                (folder / name).string(), input));
   }
   std::ranges::sort(others);
   if (!others.empty())
@@ -126,7 +126,7 @@ void DrawnPictures::finish(bool finished) {
     where = partial(options_.output).string();
     write_png(where, layout(plan_.recipe.sheet.scale), texts(plan_.recipe, false));
   }
-  preview_->finish(progress_);
+  preview_->refresh(progress_);
   if (finished) return;
   if (options_.destination == Destination::standard_output || (to_sheet && rows_done_ == 0))
     throw Interrupted("interrupted: no sheet is written");
@@ -145,8 +145,21 @@ void DrawnPictures::write_sheet() {
   }
 }
 
-double DrawnPictures::images_per_second() const {
-  return static_cast<double>(plan_.count) / seconds_;
+void DrawnPictures::report(const std::string& drawn, int threads) const {
+  const Recipe& recipe = plan_.recipe;
+  const double images_per_second = static_cast<double>(plan_.count) / seconds_;
+  if (options_.json) {
+    nlohmann::ordered_json json = {{"output", options_.output}};
+    json.update(to_json(recipe));
+    json.erase("sheet");
+    json["instructions"] = instructions_in_use();
+    json["threads"] = threads;
+    json["images_per_second"] = images_per_second;
+    return print_json(json);
+  }
+  fmt::print(options_.destination == Destination::standard_output ? stderr : stdout,
+             "{}: {} of seed {}, {:.3g} images/s ({}; {})\n", options_.output, drawn, recipe.seed,
+             images_per_second, name(recipe.precision), instructions_in_use());
 }
 
 Image DrawnPictures::layout(int scale) const {

@@ -55,7 +55,9 @@ class DrawnPictures {
 
   // The sheet as it was written.
   const Image& sheet() const { return sheet_; }
-  double images_per_second() const;
+
+  // Prints what was drawn, such as "3 images", and how; or the same as JSON.
+  void report(const std::string& drawn, int threads) const;
 
  private:
   Image layout(int scale) const;

@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "base/output_file.h"
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/plural.h"
 #include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"

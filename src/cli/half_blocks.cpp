@@ -4,12 +4,11 @@
 
 #include <algorithm>
 
+#include "base/round_up.h"
 #include "image/resize.h"
 
 namespace combiner {
 namespace {
-
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 Image shrunk(const Image& image, int columns, int lines) {
   const int factor = std::max({1, ceil_div(image.width, std::max(columns, 1)),

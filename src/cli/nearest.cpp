@@ -15,12 +15,12 @@
 #include <vector>
 
 #include "base/output_file.h"
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/nearest_sheet.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/plural.h"
 #include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
@@ -51,7 +51,7 @@ struct NearestCommandOptions {
 
 // Throws CLI::ValidationError if the output would replace an input or become one.
 void check_output(const NearestCommandOptions& options) {
-  if (!CLI::detail::to_lower(options.output).ends_with(".png"))
+  if (!ends_in_png(options.output))
     throw CLI::ValidationError("--output", fmt::format("{} doesn't end in .png", options.output));
   for (const std::string& picture : options.pictures)
     check_no_input("--output", options.output, picture);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "image/check_size.h"
 #include "image/compose.h"
 #include "image/label.h"
 #include "image/mirror.h"
@@ -65,8 +66,7 @@ int64_t NearestSheet::height() const {
 }
 
 bool NearestSheet::fits() const {
-  // A double can't overflow.
-  return 3.0 * static_cast<double>(width()) * static_cast<double>(height()) <= kMaxImageBytes;
+  return size_fits(static_cast<double>(width()), static_cast<double>(height()));
 }
 
 Image NearestSheet::draw(const NearestImages& nearest, const Dataset& images) const {

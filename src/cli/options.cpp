@@ -9,9 +9,9 @@
 #include <cstdlib>
 #include <limits>
 
+#include "base/plural.h"
 #include "cli/checking.h"
 #include "cli/nearest_name.h"
-#include "cli/plural.h"
 #include "cli/say.h"
 #include "combiner/error.h"
 #include "cpu/features.h"
@@ -29,19 +29,14 @@ Precision automatic_precision(Work work) {
   return work == Work::decoding || multiplies_bf16_faster() ? Precision::bf16 : Precision::f32;
 }
 
-Precision parse_precision(const std::string& name, Work work) {
-  if (name == "f32") return Precision::f32;
-  if (name == "bf16") return Precision::bf16;
-  if (name == "int8") return Precision::int8;
-  return automatic_precision(work);
-}
-
 // Parsed even if it is not given: what auto means depends on --isa.
 CLI::Option* declare_precision(CLI::App& command, Precision& precision, Work work) {
   return command
       .add_option_function<std::string>(
           "--precision",
-          [&precision, work](const std::string& name) { precision = parse_precision(name, work); },
+          [&precision, work](const std::string& name) {
+            precision = precision_named(name).value_or(automatic_precision(work));
+          },
           "What matrix products are made with; auto is bf16 or f32, whichever is faster here")
       ->default_str("auto")
       ->force_callback();

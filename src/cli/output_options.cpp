@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "cli/options.h"
+#include "cli/paths.h"
 #include "image/compose.h"
 #include "image/contact_sheet.h"
 
@@ -15,8 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kShownSide = 96;
-
-bool ends_in_png(const std::string& path) { return CLI::detail::to_lower(path).ends_with(".png"); }
 
 Destination destination_of(const std::string& output) {
   std::error_code ignored;  // if the path can't be examined, writing it fails with a message
@@ -56,10 +55,13 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
   command.add_flag("--show", options.show,
                    "Show what is drawn so far on a terminal with 24-bit colours");
   add_no_metadata_option(command, options.no_metadata);
+  command.add_flag("--json", options.json, "Print JSON");
 }
 
 void check_output_options(OutputOptions& options) {
   options.destination = destination_of(options.output);
+  if (options.json && options.destination == Destination::standard_output)
+    throw CLI::ValidationError("--json and --output - both write to standard output");
   if (options.destination == Destination::standard_output && isatty(STDOUT_FILENO) == 1)
     throw CLI::ValidationError(
         "--output", "- writes a PNG file, which is nothing for a terminal; redirect it to a file");

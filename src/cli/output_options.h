@@ -19,11 +19,12 @@ struct OutputOptions {
   std::string preview = {};
   bool show = false;
   bool no_metadata = false;
+  bool json = false;  // what is printed at the end
   // Set by check_output_options().
   Destination destination = Destination::sheet;
 };
 
-// Adds -o, --scale, --preview, --show and --no-metadata. `options.output` has the default.
+// Adds -o, --scale, --preview, --show, --no-metadata and --json. `options.output` has the default.
 void add_output_options(CLI::App& command, OutputOptions& options);
 
 // Decides the destination. Throws CLI::ValidationError if what was given contradicts itself.

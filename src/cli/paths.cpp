@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <system_error>
 
+#include "combiner/error.h"
+
 namespace combiner {
 namespace fs = std::filesystem;
 
@@ -15,6 +17,27 @@ bool lies_in(const fs::path& path, const fs::path& folder) {
     if (fs::equivalent(outer, folder, ignored)) return true;
     if (outer == outer.parent_path()) return false;
   }
+}
+
+bool ends_in_png(const std::string& path) { return CLI::detail::to_lower(path).ends_with(".png"); }
+
+bool make_folder(const fs::path& folder) {
+  std::error_code error;
+  const bool is_new = fs::create_directories(folder, error);
+  if (error)
+    throw Error(fmt::format("{}: can't make the folder: {}", folder.string(), error.message()));
+  return is_new;
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
+    names.push_back(entry->path().filename().string());
+  if (error)
+    throw Error(fmt::format("{}: can't list the folder: {}", folder.string(), error.message()));
+  return names;
 }
 
 std::string last_name(const fs::path& path) {

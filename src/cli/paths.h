@@ -3,12 +3,23 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace combiner {
 
 // Whether `path`, which need not exist, is `folder` or lies in it, at any depth. Follows links.
 // `folder` may also be a file; then only the file itself lies in it.
 bool lies_in(const std::filesystem::path& path, const std::filesystem::path& folder);
+
+// Whether the name ends in .png, in capitals or not.
+bool ends_in_png(const std::string& path);
+
+// Makes the folder and those above it. Returns whether it was not there. Throws Error if it can't
+// be made.
+bool make_folder(const std::filesystem::path& folder);
+
+// The names of a folder's entries. Throws Error if they can't be read.
+std::vector<std::string> names_in(const std::filesystem::path& folder);
 
 // The last name of a path: cifar-10 for data/cifar-10, data/cifar-10/ and, there, for "."
 std::string last_name(const std::filesystem::path& path);

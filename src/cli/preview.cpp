@@ -30,10 +30,10 @@ Preview::Preview(const OutputOptions& options, std::function<Image(bool)> sheet,
 
 void Preview::update(Progress& progress) {
   if (file_.empty() && !shows_) return;
-  seldom_.run([&] { finish(progress); });
+  seldom_.run([&] { refresh(progress); });
 }
 
-void Preview::finish(Progress& progress) {
+void Preview::refresh(Progress& progress) {
   try {
     if (!file_.empty()) write_png(file_, sheet_(true), texts_());
   } catch (const Error& error) {

@@ -25,8 +25,8 @@ class Preview {
 
   // Shows the present state if it is time. The picture stands above the progress line.
   void update(Progress& progress);
-  // Shows the last state.
-  void finish(Progress& progress);
+  // Shows it in any case.
+  void refresh(Progress& progress);
 
  private:
   void show(Progress& progress);

@@ -37,9 +37,9 @@ int small_number(const Json& json, const char* key, int least, int most) {
   return static_cast<int>(whole_number(json, key, least, most));
 }
 
-Precision precision_named(const std::string& name) {
-  for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8})
-    if (combiner::name(precision) == name) return precision;
+Precision precision_in(const Json& json) {
+  const auto name = json.at("precision").get<std::string>();
+  if (const auto precision = precision_named(name)) return *precision;
   throw Error(fmt::format("precision is \"{}\"; expected f32, bf16 or int8", name));
 }
 
@@ -62,7 +62,7 @@ Recipe from_json(const Json& json) {
   recipe.choice.top_k = small_number(json, "top_k", 1, 256);
   recipe.choice.top_p = json.at("top_p");
   validate(recipe.choice);
-  recipe.precision = precision_named(json.at("precision"));
+  recipe.precision = precision_in(json);
   recipe.kernels = text("kernels");
   const Json& sheet = json.at("sheet");
   recipe.sheet = {small_number(sheet, "rows", 1, kMaxSide),

@@ -11,18 +11,17 @@
 #include <optional>
 #include <string>
 
+#include "base/plural.h"
+#include "base/round_up.h"
 #include "cli/commands.h"
 #include "cli/drawing_options.h"
 #include "cli/drawn_pictures.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/plural.h"
-#include "cli/print_json.h"
 #include "cli/printable.h"
 #include "cli/recipe.h"
 #include "cli/say.h"
 #include "combiner/error.h"
-#include "combiner/instruction_set.h"
 #include "combiner/sampler.h"
 #include "image/read_image.h"
 
@@ -47,7 +46,6 @@ struct SampleCommandOptions {
   int gap = kSheetGap;
   std::string like;  // a file
   std::optional<Recipe> like_recipe;
-  bool json = false;
 };
 
 Grid parse_grid(const std::string& text) {
@@ -66,7 +64,7 @@ Grid parse_grid(const std::string& text) {
 // A grid of at least `places` places with as many columns as rows, or one more.
 Grid nearly_square(int64_t places) {
   const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(places))));
-  return {static_cast<int>((places + columns - 1) / columns), static_cast<int>(columns)};
+  return {static_cast<int>(ceil_div(places, columns)), static_cast<int>(columns)};
 }
 
 // Takes what the command line leaves open from the file named by --like.
@@ -104,8 +102,6 @@ void fill_in(const CLI::App& command, SampleCommandOptions& options) {
   if (options.output.destination == Destination::folder && (options.grid || options.output.scale))
     throw CLI::ValidationError(
         fmt::format("--grid and --scale are for a sheet; {} is a folder", options.output.output));
-  if (options.json && options.output.destination == Destination::standard_output)
-    throw CLI::ValidationError("--json and --output - both write to standard output");
   if (!options.like.empty()) {
     check_no_input("--output", options.output.output, options.like);
     check_no_input("--preview", options.output.preview, options.like);
@@ -157,17 +153,6 @@ void compare_pictures(const SampleCommandOptions& options, Recipe now,
   }
 }
 
-void print_result(const SampleCommandOptions& options, const Recipe& recipe,
-                  double images_per_second) {
-  nlohmann::ordered_json json = {{"output", options.output.output}};
-  json.update(to_json(recipe));
-  json.erase("sheet");
-  json["instructions"] = instructions_in_use();
-  json["threads"] = options.drawing.sampling.threads;
-  json["images_per_second"] = images_per_second;
-  print_json(json);
-}
-
 // An image's file in a folder, and the recipe that it carries there.
 std::string file_name(int64_t index) { return fmt::format("{:05}.png", index); }
 Recipe own_recipe(Recipe all, int64_t index) {
@@ -198,13 +183,7 @@ void run(SampleCommandOptions options) {
   if (!options.like.empty()) plan.inputs = {options.like};
   DrawnPictures pictures(options.output, std::move(plan));
   pictures.finish(sample(model, sampling, pictures.events()));
-  if (options.json)
-    print_result(options, recipe, pictures.images_per_second());
-  else
-    fmt::print(options.output.destination == Destination::standard_output ? stderr : stdout,
-               "{}: {} of seed {}, {:.3g} images/s ({}; {})\n", options.output.output,
-               plural(sampling.count, "image"), sampling.seed, pictures.images_per_second(),
-               name(options.drawing.precision), instructions_in_use());
+  pictures.report(plural(sampling.count, "image"), sampling.threads);
   if (!options.like_recipe) return;
   if (options.output.destination != Destination::folder)
     compare_pictures(options, recipe, pictures.sheet());
@@ -236,7 +215,6 @@ std::function<void()> sample_command(CLI::App& command) {
       .add_option("--like", options->like,
                   "Draw again what this file shows: options not given are those it was drawn with")
       ->type_name("FILE.png");
-  command.add_flag("--json", options->json, "Print JSON");
   command.parse_complete_callback([options, &command] { fill_in(command, *options); });
   return [options] { run(*options); };
 }

@@ -8,18 +8,17 @@
 #include <numbers>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "base/output_file.h"
+#include "cli/paths.h"
 #include "combiner/error.h"
 #include "combiner/image.h"
 #include "dataset/npy_header.h"
 #include "image/compose.h"
 #include "image/contact_sheet.h"
 #include "image/label.h"
-#include "image/surprise_map.h"
 #include "image/write_png.h"
 
 namespace combiner {
@@ -62,24 +61,21 @@ Image row_of(std::span<const ImageLikelihood> evaluated, const std::string& head
 }  // namespace
 
 SurpriseFolder::SurpriseFolder(fs::path path, int width, int height, Texts texts)
-    : path_(std::move(path)), width_(width), height_(height), texts_(std::move(texts)) {
-  std::error_code error;
-  fs::create_directories(path_, error);
-  if (error)
-    throw Error(fmt::format("{}: can't make the folder: {}", path_.string(), error.message()));
+    : path_(std::move(path)),
+      width_(width),
+      height_(height),
+      map_(width, height),
+      texts_(std::move(texts)) {
+  make_folder(path_);
   for (const auto& file : {map_file(0), bits_file(0), extremes_file()}) OutputFile{file};
 }
 
 int64_t SurpriseFolder::maps_from(int64_t index) const {
   int64_t count = 0;
-  std::error_code error;
-  fs::directory_iterator entry(path_, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    const std::optional<int64_t> found = index_in(entry->path().filename().string());
-    count += found && *found >= index && entry->path() == map_file(*found);
+  for (const std::string& name : names_in(path_)) {
+    const std::optional<int64_t> found = index_in(name);
+    count += found && *found >= index && path_ / name == map_file(*found);
   }
-  if (error)
-    throw Error(fmt::format("{}: can't list the folder: {}", path_.string(), error.message()));
   return count;
 }
 
@@ -102,7 +98,7 @@ void SurpriseFolder::write_files(int64_t index, std::span<const uint8_t> pixels,
                                  std::span<const float> nats) const {
   std::vector<float> bits(nats.begin(), nats.end());
   for (float& value : bits) value /= std::numbers::ln2_v<float>;
-  write_png(map_file(index), surprise_map({width_, height_, {pixels.begin(), pixels.end()}}, bits),
+  write_png(map_file(index), map_.draw({width_, height_, {pixels.begin(), pixels.end()}}, bits),
             texts_(index));
   OutputFile numbers(bits_file(index));
   numbers.write(make_npy_header("<f4", std::array<int64_t, 3>{height_, width_, kChannels}));

@@ -13,6 +13,7 @@
 #include "combiner/dataset.h"
 #include "combiner/likelihood.h"
 #include "image/png.h"
+#include "image/surprise_map.h"
 
 namespace combiner {
 
@@ -30,7 +31,7 @@ class SurpriseFolder {
   // the folder can't be listed.
   int64_t maps_from(int64_t index) const;
 
-  // Writes image `index` beside its map (surprise_map) to map-00007.png, and the bits (-log2 p) of
+  // Writes image `index` beside its map (SurpriseMap) to map-00007.png, and the bits (-log2 p) of
   // each sub-pixel, float32 [height, width, 3], to bits-00007.npy. Takes what evaluate() hands to
   // OnNats. After a failure nothing more is written, so that the evaluation can go on; finish()
   // throws it. Thread-safe.
@@ -50,6 +51,7 @@ class SurpriseFolder {
 
   std::filesystem::path path_;
   int width_, height_;
+  SurpriseMap map_;
   Texts texts_;
   std::mutex mutex_;  // guards failure_ while write() may be called
   std::exception_ptr failure_;

@@ -10,12 +10,11 @@
 #include <string_view>
 #include <system_error>
 
-#include "cli/checking.h"
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/plural.h"
 #include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/training_data.h"
@@ -135,8 +134,7 @@ void complete(TrainOptions& options) {
 // Throws Error if the run would overwrite the checkpoint of another training.
 void check_checkpoint(const TrainOptions& options) {
   const fs::path& checkpoint = options.run.checkpoint;
-  std::error_code
-      ignored;  // a file that can't be examined can't be opened, which is an error later
+  std::error_code ignored;  // opening a file that can't be examined fails later
   if (options.overwrite || !fs::is_regular_file(checkpoint, ignored) ||
       fs::equivalent(checkpoint, options.resume, ignored))
     return;

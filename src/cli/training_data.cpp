@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/plural.h"
 #include "cli/options.h"
-#include "cli/plural.h"
 #include "cli/say.h"
 #include "combiner/error.h"
 #include "dataset/subset.h"

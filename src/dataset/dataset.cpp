@@ -80,14 +80,9 @@ void notice_others(const fs::path& folder, const fs::path& read, const DatasetOp
       others.insert(is_folder ? name + '/' : name);
   }
   if (others.empty()) return;
-  constexpr size_t kShown = 3;
-  const size_t more = others.size() - std::min(kShown, others.size());
-  std::vector<std::string> shown(
-      others.begin(), std::next(others.begin(), static_cast<ptrdiff_t>(others.size() - more)));
-  options.notice(fmt::format("{}: images of {}/ only, {} ignored (beside it: {}{})",
-                             folder.string(), read.filename().string(), others.size(),
-                             fmt::join(shown, ", "),
-                             more > 0 ? fmt::format(" and {} more", more) : ""));
+  options.notice(fmt::format("{}: images of {}/ only, {} ignored (beside it: {})", folder.string(),
+                             read.filename().string(), others.size(),
+                             first_names(others, std::ssize(others))));
 }
 
 // The subfolder of the split, or `folder` itself if it has no subfolders for splits.

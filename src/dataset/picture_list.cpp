@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/plural.h"
 #include "combiner/error.h"
 #include "image/picture_format.h"
 #include "image/read_image.h"
@@ -151,10 +152,8 @@ class Lister {
 
   void describe_ignored() {
     for (const auto& [reason, ignored] : ignored_) {
-      const int64_t more = ignored.count - static_cast<int64_t>(ignored.first.size());
       if (!list_.reasons.empty()) list_.reasons += "; ";
-      list_.reasons += fmt::format("{}: {}", reason, fmt::join(ignored.first, ", "));
-      if (more > 0) list_.reasons += fmt::format(" and {} more", more);
+      list_.reasons += fmt::format("{}: {}", reason, first_names(ignored.first, ignored.count));
     }
   }
 
@@ -171,9 +170,16 @@ bool is_picture_file(const fs::path& path) { return objection_to(path).empty(); 
 
 PictureList list_pictures(const fs::path& folder) { return Lister(folder).list(); }
 
+std::string first_names(const std::set<std::string>& names, int64_t all) {
+  const auto shown = std::min(std::ssize(names), static_cast<std::ptrdiff_t>(kNamesShown));
+  const auto end = std::next(names.begin(), shown);
+  const std::string list = fmt::format("{}", fmt::join(names.begin(), end, ", "));
+  return all > shown ? fmt::format("{} and {} more", list, all - shown) : list;
+}
+
 std::string summary(const fs::path& folder, const PictureList& list) {
-  return fmt::format("{}: {} image{}, {} ignored ({})", folder.string(), list.names.size(),
-                     list.names.size() == 1 ? "" : "s", list.ignored, list.reasons);
+  return fmt::format("{}: {}, {} ignored ({})", folder.string(),
+                     plural(std::ssize(list.names), "image"), list.ignored, list.reasons);
 }
 
 }  // namespace combiner

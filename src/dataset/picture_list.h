@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct PictureList {
 // and folders are left out. Everything else that isn't a picture or can't be read is counted as
 // ignored. Throws Error if `folder` itself can't be read.
 PictureList list_pictures(const std::filesystem::path& folder);
+
+// "a.txt, b.txt, c.txt and 4 more": the first of `all` names, of which there may be only those.
+std::string first_names(const std::set<std::string>& names, int64_t all);
 
 // "FOLDER: 20 images, 3 ignored (reasons)".
 std::string summary(const std::filesystem::path& folder, const PictureList& list);

@@ -5,13 +5,14 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "base/round_up.h"
 #include "combiner/error.h"
+#include "image/check_size.h"
 
 namespace combiner {
 
 Image white_image(int64_t width, int64_t height) {
-  // A double can't overflow.
-  if (3.0 * static_cast<double>(width) * static_cast<double>(height) > kMaxImageBytes)
+  if (!size_fits(static_cast<double>(width), static_cast<double>(height)))
     throw Error(fmt::format("can't make a picture of {}x{} pixels; expected at most {} in all",
                             width, height, kMaxImageBytes / 3));
   return {static_cast<int>(width), static_cast<int>(height),
@@ -43,7 +44,7 @@ Image magnified(const Image& image, int scale) {
 
 int scale_to(int side, int width, int height) {
   const int longer = std::max(width, height);
-  return std::max(1, (side + longer - 1) / longer);
+  return std::max(1, ceil_div(side, longer));
 }
 
 Image beside(std::span<const Image> images, int gap) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "combiner/error.h"
+#include "image/check_size.h"
 #include "image/compose.h"
 #include "image/label.h"
 
@@ -30,8 +31,6 @@ double extent(int count, int64_t cell, int gap) {
   return 1.0 * count * static_cast<double>(cell) + (count + 1.0) * gap;
 }
 
-bool fits(double width, double height) { return 3 * width * height <= kMaxImageBytes; }
-
 std::vector<Image> labels_of(std::span<const std::string> captions) {
   std::vector<Image> labels;
   for (const std::string& caption : captions) labels.push_back(label(caption));
@@ -41,8 +40,8 @@ std::vector<Image> labels_of(std::span<const std::string> captions) {
 }  // namespace
 
 bool contact_sheet_fits(int width, int height, int rows, int columns, int gap, int scale) {
-  return fits(extent(columns, int64_t{width} * scale, gap),
-              extent(rows, int64_t{height} * scale, gap));
+  return size_fits(extent(columns, int64_t{width} * scale, gap),
+                   extent(rows, int64_t{height} * scale, gap));
 }
 
 Image contact_sheet(std::span<const Image> images, int rows, int columns, int gap, int scale,
@@ -70,7 +69,7 @@ Image contact_sheet(std::span<const Image> images, int rows, int columns, int ga
   }
   const double width = extent(columns, cell_width, gap);
   const double height = extent(rows, cell_height, gap);
-  if (!fits(width, height)) {
+  if (!size_fits(width, height)) {
     throw Error(
         fmt::format("contact sheet: {:.0f}x{:.0f} pixels; expected at most {} in all; "
                     "use fewer rows and columns or a smaller scale",

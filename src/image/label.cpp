@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/round_up.h"
 #include "image/compose.h"
 
 namespace combiner {
@@ -23,7 +24,7 @@ constexpr int kBaseline = 12;  // of kTextLine
 Image line_of(const std::string& text) {
   int below = 0;  // the baseline, which is the same for every line
   const int length = cv::getTextSize(text, kFont, kFontScale, kStroke, &below).width;
-  const int width = std::max(1, (length + kEnlargement - 1) / kEnlargement);
+  const int width = std::max(1, ceil_div(length, kEnlargement));
   cv::Mat enlarged(kEnlargement * kTextLine, kEnlargement * width, CV_8UC1, cv::Scalar(255));
   cv::putText(enlarged, text, {kStroke / 2, kEnlargement * kBaseline}, kFont, kFontScale,
               cv::Scalar::all(0), kStroke, cv::LINE_AA);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "image/bytes.h"
 #include "image/picture_format.h"
 
 namespace combiner {
@@ -23,10 +24,7 @@ uint32_t number(Bytes bytes, size_t at, size_t size, Order order) {
 }
 
 bool has(Bytes bytes, size_t at, std::string_view text) {
-  return at <= bytes.size() && text.size() <= bytes.size() - at &&
-         std::ranges::equal(bytes.subspan(at, text.size()), text, [](uint8_t byte, char letter) {
-           return byte == static_cast<uint8_t>(letter);
-         });
+  return at <= bytes.size() && begins_with(bytes.subspan(at), text);
 }
 
 // The part of `bytes` that begins at `at` and has `size` bytes, or as many as there are.

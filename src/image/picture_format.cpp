@@ -4,19 +4,12 @@
 #include <array>
 #include <string_view>
 
+#include "image/bytes.h"
+
 namespace combiner {
 namespace {
 
 using namespace std::string_view_literals;
-
-bool begins_with(std::span<const uint8_t> start, std::string_view signature) {
-  return start.size() >= signature.size() &&
-         std::ranges::equal(
-             start.first(signature.size()), signature,
-             [](uint8_t byte, char letter) { return byte == static_cast<uint8_t>(letter); });
-}
-
-bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
 bool is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
 

@@ -15,12 +15,13 @@
 
 #include "base/read_file.h"
 #include "combiner/error.h"
+#include "image/check_size.h"
+#include "image/picture_format.h"
 
 namespace combiner {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
-constexpr size_t kSignatureBytes = 8;
 constexpr png_alloc_size_t kMaxTextBytes = png_alloc_size_t{1} << 20;  // of one chunk
 
 // libpng reports an error with longjmp, which must not skip destructors. So everything that has one
@@ -91,7 +92,7 @@ std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> t
   const int64_t bytes = int64_t{3} * image.width * image.height;
   if (image.width <= 0 || image.height <= 0 || bytes != static_cast<int64_t>(image.pixels.size()))
     throw std::invalid_argument("encode_png: the number of pixels doesn't fit the image's size");
-  if (bytes > kMaxImageBytes)
+  if (!size_fits(image.width, image.height))
     throw Error(fmt::format("can't make a PNG of {}x{} pixels; expected at most {} in all",
                             image.width, image.height, kMaxImageBytes / 3));
   std::vector<png_text> chunks;
@@ -131,15 +132,14 @@ std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> t
 }
 
 bool is_png(const std::filesystem::path& path) {
-  std::array<char, kSignatureBytes> begin = {};
-  std::ifstream(path, std::ios::binary).read(begin.data(), begin.size());
-  return png_sig_cmp(reinterpret_cast<png_const_bytep>(begin.data()), 0, begin.size()) == 0;
+  std::array<uint8_t, kSignatureBytes> start = {};
+  std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(start.data()), start.size());
+  return is_png(start);
 }
 
 std::vector<PngText> read_png_texts(const std::filesystem::path& path) {
   const std::vector<uint8_t> bytes = read_file(path, kMaxFileBytes);
-  if (bytes.size() < kSignatureBytes || png_sig_cmp(bytes.data(), 0, kSignatureBytes) != 0)
-    throw Error(fmt::format("{}: is not a PNG file", path.string()));
+  if (!is_png(bytes)) throw Error(fmt::format("{}: is not a PNG file", path.string()));
   std::span<const uint8_t> rest = bytes;
   PngReader reader;
   if (!reader.info) throw std::bad_alloc();

@@ -27,8 +27,8 @@ std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> t
 bool is_png(const std::filesystem::path& path);
 
 // Returns the text chunks in front of a PNG file's pixels, where encode_png() puts them; also
-// compressed and international ones, up to 1 MB each. Throws Error if the file can't be read, is not
-// a PNG or is damaged.
+// compressed and international ones, up to 1 MB each. Throws Error if the file can't be read, is
+// not a PNG or is damaged.
 std::vector<PngText> read_png_texts(const std::filesystem::path& path);
 
 }  // namespace combiner

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "combiner/error.h"
+#include "image/bytes.h"
 #include "image/check_size.h"
 
 namespace combiner {
@@ -16,8 +17,6 @@ namespace {
 
 constexpr int64_t kMostMaxval = 65535;
 constexpr int64_t kMostSide = int64_t{1} << 30;
-
-bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
 class PnmReader {
  public:

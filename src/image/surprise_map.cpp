@@ -86,17 +86,18 @@ Image scale_bar(int height) {
 
 }  // namespace
 
-Image surprise_map(const Image& image, std::span<const float> bits) {
+SurpriseMap::SurpriseMap(int width, int height)
+    : magnification_(scale_to(kShownSide, width, height)),
+      scale_bar_(scale_bar(std::max(height * magnification_, (kTicks - 1) * kTextLine))) {}
+
+Image SurpriseMap::draw(const Image& image, std::span<const float> bits) const {
   assert(bits.size() == image.pixels.size());
-  const int scale = scale_to(kShownSide, image.width, image.height);
-  const Image picture = magnified(image, scale);
-  const Image map = magnified(map_of(bits, image.width, image.height), scale);
-  const int bar_height = std::max(map.height, (kTicks - 1) * kTextLine);
+  const Image picture = magnified(image, magnification_);
+  const Image map = magnified(map_of(bits, image.width, image.height), magnification_);
   const double sum = std::accumulate(bits.begin(), bits.end(), 0.0);
   const Image text = label(fmt::format("{:.4f} bits/dim", sum / static_cast<double>(bits.size())));
   return with_margin(
-      stacked(std::array{beside(std::array{picture, map, scale_bar(bar_height)}, kGap), text},
-              kGap / 2),
+      stacked(std::array{beside(std::array{picture, map, scale_bar_}, kGap), text}, kGap / 2),
       kGap);
 }
 

@@ -13,6 +13,12 @@ std::string_view name(Precision precision) {
   }
 }
 
+std::optional<Precision> precision_named(std::string_view name) {
+  for (const Precision precision : kPrecisions)
+    if (combiner::name(precision) == name) return precision;
+  return std::nullopt;
+}
+
 ElementType product_type(Precision precision) {
   return precision == Precision::f32 ? ElementType::f32 : ElementType::bf16;
 }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/round_up.h"
 #include "base/share.h"
 #include "combiner/error.h"
 #include "sampling/choice.h"
@@ -132,9 +133,9 @@ std::span<ImageState* const> Drawing::prefill(std::span<const Image> images, int
   job_.events = events;
   job_.stop = false;
   // Every thread takes equal parts, each no larger than a batch.
-  const int64_t share = (count + threads_.size() - 1) / threads_.size();
+  const int64_t share = ceil_div(count, int64_t{threads_.size()});
   const int64_t part = std::min<int64_t>(share, job_.options.batch);
-  threads_.for_each((count + part - 1) / part, [&](int, int64_t index) {
+  threads_.for_each(ceil_div(count, part), [&](int, int64_t index) {
     const auto first = static_cast<size_t>(index * part);
     const size_t size = std::min(static_cast<size_t>(part), images.size() - first);
     Session session(model_, part);

@@ -2,16 +2,12 @@
 
 #include <algorithm>
 
+#include "base/round_up.h"
+
 namespace combiner {
-namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
-
-}  // namespace
-
 Plan::Plan(const SampleOptions& options, int team)
     : team_(team), teams_(options.threads / team), count_(options.count) {
-  const int64_t rounds = ceil_div(ceil_div(count_, int64_t{options.batch} * team), teams_);
+  const int64_t rounds = ceil_div(ceil_div(count_, int64_t{options.batch} * team), int64_t{teams_});
   batches_ = rounds > count_ / teams_ ? count_ : rounds * teams_;
   teams_ = static_cast<int>(std::min<int64_t>(teams_, batches_));
 }

@@ -1,17 +1,15 @@
 #include <fmt/format.h>
 #include <signal.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <sstream>
-#include <thread>
 
+#include "base/plural.h"
 #include "catch.h"
-#include "cli/plural.h"
 #include "cli/run_program.h"
 #include "dataset/npy_header.h"
 #include "file_text.h"
@@ -19,6 +17,7 @@
 #include "image/write_png.h"
 #include "model/golden_cases.h"
 #include "temp_folder.h"
+#include "wait_until.h"
 
 namespace combiner {
 namespace {
@@ -403,9 +402,7 @@ TEST_CASE("eval: an interrupt keeps the finished images") {
   const fs::path maps = folder / "maps";
   RunningProgram program({"eval", "--model", model.string(), "--data", data.string(), "--csv",
                           (csv_folder / "images.csv").string(), "--maps", maps.string(), "--json"});
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!fs::exists(maps / "map-00000.png") && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_until([&] { return fs::exists(maps / "map-00000.png"); });
   program.send(SIGINT);
   const ProgramResult result = program.wait();
 

@@ -2,11 +2,9 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <set>
-#include <thread>
 
 #include "catch.h"
 #include "cli/run_program.h"
@@ -16,6 +14,7 @@
 #include "image/write_png.h"
 #include "random.h"
 #include "temp_folder.h"
+#include "wait_until.h"
 
 namespace combiner {
 namespace {
@@ -294,9 +293,7 @@ TEST_CASE("make_imagenet64: an interrupt leaves only complete files") {
   RunningProgram program({pictures.string(), "-o", out.string(), "--crops", "256", "--batch",
                           "20000"},  // takes far longer than the test waits
                          "", COMBINER_MAKE_IMAGENET64);
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!fs::exists(out) && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_until([&] { return fs::exists(out); });
   program.send(SIGINT);
   const ProgramResult result = program.wait();
   CHECK(result.exit_code == 130);

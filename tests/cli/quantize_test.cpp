@@ -2,10 +2,8 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "catch.h"
 #include "cli/run_program.h"
@@ -15,6 +13,7 @@
 #include "image/write_png.h"
 #include "model/random_model.h"
 #include "temp_folder.h"
+#include "wait_until.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -172,9 +171,7 @@ TEST_CASE("quantize: an interrupt keeps the finished images") {
                          fs::path(place.data) / fmt::format("{}.png", i));
   RunningProgram program({"quantize", "--model", place.model, "-o", place.output, "--data",
                           place.data, "--threads", "1", "--json"});
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!fs::exists(place.output) && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  wait_until([&] { return fs::exists(place.output); });
   program.send(SIGINT);
   const ProgramResult result = program.wait();
   CHECK(result.exit_code == 130);

@@ -24,6 +24,7 @@
 #include "image/write_png.h"
 #include "instruction_sets.h"
 #include "temp_folder.h"
+#include "wait_until.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -63,14 +64,12 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
 // Waits until the program has opened a file in the folder, which may have no name yet.
 bool opens_file_in(const RunningProgram& program, const fs::path& folder) {
   const fs::path open_files = fmt::format("/proc/{}/fd", program.process());
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-  while (std::chrono::steady_clock::now() < deadline) {
+  return wait_until([&] {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(open_files, error))
       if (fs::read_symlink(entry, error).string().starts_with(folder.string())) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
+    return false;
+  });
 }
 
 // This model takes seconds per image.
@@ -358,9 +357,7 @@ TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
   const fs::path images = folder / "images";
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "--batch", "1",
                           "-o", images.string() + "/"});
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
-  while (!fs::exists(images / "00000.png") && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_until([&] { return fs::exists(images / "00000.png"); });
   program.send(SIGINT);
   const ProgramResult result = program.wait();
   CHECK(result.exit_code == 130);
@@ -399,9 +396,7 @@ TEST_CASE("sample: an interrupt leaves a sheet of what is drawn") {
   const fs::path preview = folder / "preview.png";
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "--batch", "1",
                           "--scale", "1", "-o", sheet.string(), "--preview", preview.string()});
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
-  while (!fs::exists(preview) && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_until([&] { return fs::exists(preview); });
   program.send(SIGINT);
   const ProgramResult result = program.wait();
   CHECK(result.exit_code == 130);
@@ -489,9 +484,7 @@ TEST_CASE("sample: a preview that can't be written any more does not end the dra
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "3", "--batch", "1",
                           "--scale", "1", "-o", (folder / "sheet.png").string(), "--preview",
                           preview.string()});
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
-  while (!fs::exists(preview) && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_until([&] { return fs::exists(preview); });
   std::error_code error;
   while (fs::exists(folder / "previews")) fs::remove_all(folder / "previews", error);
   const ProgramResult result = program.wait();

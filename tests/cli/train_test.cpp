@@ -15,6 +15,7 @@
 #include "training/checkpoint.h"
 #include "training/log_rows.h"
 #include "training/tiny_training.h"
+#include "wait_until.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -95,14 +96,9 @@ size_t steps_logged(const fs::path& log) {
   return rows > 0 ? rows - 1 : 0;
 }
 
-// Waits up to a minute until a log has this many steps; returns whether it does.
+// Waits until a log has this many steps; returns whether it does.
 bool reaches(const fs::path& log, size_t steps) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (steps_logged(log) >= steps) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
+  return wait_until([&] { return steps_logged(log) >= steps; });
 }
 
 TEST_CASE("train: writes weights, a checkpoint and a log") {

@@ -14,7 +14,6 @@
 namespace combiner {
 namespace {
 
-constexpr Precision kPrecisions[] = {Precision::f32, Precision::bf16, Precision::int8};
 
 Weights small_weights(Attention attention = Attention::axial_rowmajor) {
   Random random(1);

@@ -19,6 +19,10 @@ Colour colour_at(const Image& image, int x, int y) {
 constexpr int kMargin = 16;  // around and between the parts
 constexpr int kTop = kMargin + 8;
 
+Image surprise_map(const Image& image, const std::vector<float>& bits) {
+  return SurpriseMap(image.width, image.height).draw(image, bits);
+}
+
 TEST_CASE("A surprise map shows the image's own pixels, magnified") {
   Image image{5, 4, {}};
   for (int i = 0; i < 60; ++i) image.pixels.push_back(static_cast<uint8_t>(4 * i));

@@ -1,6 +1,8 @@
 // The numeric precision that a model computes in.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string_view>
 
 namespace combiner {
@@ -10,7 +12,10 @@ namespace combiner {
 // (output), and the inputs of their products are rounded to 8 bits too.
 enum class Precision { f32, bf16, int8 };
 
+inline constexpr std::array kPrecisions = {Precision::f32, Precision::bf16, Precision::int8};
+
 // "f32", "bf16" or "int8".
 std::string_view name(Precision precision);
+std::optional<Precision> precision_named(std::string_view name);
 
 }  // namespace combiner

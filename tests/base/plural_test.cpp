@@ -1,4 +1,4 @@
-#include "cli/plural.h"
+#include "base/plural.h"
 
 #include "catch.h"
 
