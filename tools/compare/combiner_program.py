@@ -93,7 +93,7 @@ class CombinerProgram:
         """Trains with AdamW, as the peers do; the program's default optimiser costs more."""
         stem = os.path.join(self.folder, "training")
         self._run("train", way.precision, "--config", self.config_path, "--data", self.pictures,
-                  "-o", f"{stem}.safetensors", "--steps", 1 + steps, "--batch", way.batch,
+                  "-o", f"{stem}.safetensors", "--overwrite", "--steps", 1 + steps, "--batch", way.batch,
                   "--optimizer", "adamw", "--validation-images", 0)
         with open(f"{stem}.csv") as file:
             rows = list(csv.DictReader(file))
