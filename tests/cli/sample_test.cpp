@@ -500,6 +500,8 @@ TEST_CASE("sample: writes into a pipe") {
   std::string read;
   std::jthread reader([&] { read = read_text(pipe); });
   CHECK(run_sample({"-n", "2", "--seed", "1", "-o", pipe}).exit_code == 0);
+  std::ofstream release(pipe, std::ios::in | std::ios::out);  // if nothing was written
+  release.close();
   reader.join();
   const fs::path file = folder / "file.png";
   CHECK(run_sample({"-n", "2", "--seed", "1", "-o", file.string()}).exit_code == 0);
