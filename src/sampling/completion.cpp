@@ -14,8 +14,8 @@ namespace {
 
 void check(const ImageShape& shape, std::span<const Image> images, int rows) {
   if (rows < 0 || rows >= shape.height)
-    throw Error(fmt::format("{} rows are to be kept; expected 0 to {}, the model's images have {}",
-                            rows, shape.height - 1, shape.height));
+    throw Error(fmt::format("rows to keep: {}; expected 0 to {}, the model's images have {}", rows,
+                            shape.height - 1, shape.height));
   for (size_t i = 0; i < images.size(); ++i)
     if (images[i].width != shape.width || images[i].height != shape.height ||
         std::cmp_not_equal(images[i].pixels.size(), 3 * shape.width * shape.height))

@@ -6,6 +6,7 @@
 
 #include <charconv>
 
+#include "base/plural.h"
 #include "combiner/error.h"
 #include "training/data_sample.h"
 #include "training/trainer.h"
@@ -110,8 +111,8 @@ double Trainer::restore(const std::filesystem::path& path) {
   const auto sample = file.metadata().find("data_sample");
   require(header.training_images != data_->size() || sample == file.metadata().end() ||
               alike(sample->second, data_sample_),
-          fmt::format("the checkpoint was trained on {} other images; go on with the same data set",
-                      header.training_images));
+          fmt::format("the checkpoint was trained on {}; go on with the same data set",
+                      plural(header.training_images, "other image")));
   const auto images = number<int64_t>(file, "images");
   const auto seconds = number<double>(file, "seconds");
 

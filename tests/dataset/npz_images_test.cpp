@@ -69,6 +69,13 @@ TEST_CASE("Stored and compressed npz files of NumPy are read in any order") {
   }
 }
 
+TEST_CASE("An npz without a record has no images, which is said") {
+  const TempFolder folder;
+  write_npz(folder / "none.npz", 4, {});
+  CHECK(error_of([&] { open_dataset(folder / "none.npz", options(4, folder.path())); }) ==
+        (folder / "none.npz").string() + ": has no images");
+}
+
 TEST_CASE("npz batches in a folder are sorted by their numbers") {
   const TempFolder folder;
   write_npz(folder / "train_data_batch_10.npz", 2, {40});

@@ -64,9 +64,9 @@ struct DatasetOptions {
 // are left out. Other files, and what can't be read, are left out too, which options.notice is
 // told: "FOLDER: 20 images, 3 ignored (why: names)". It is also told of pictures and folders beside
 // train/ and its like, and of missing batches of the first two kinds.
-// Throws Error if `path` is none of these, lacks the split, or is damaged. CIFAR-10 and npz
-// files are checked completely here, npz files by their checksums; a picture is checked when it is
-// read.
+// Throws Error if `path` is none of these, lacks the split, has no images, or is damaged. CIFAR-10
+// and npz files are checked completely here, npz files by their checksums; a picture is checked
+// when it is read.
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path,
                                       const DatasetOptions& options);
 
