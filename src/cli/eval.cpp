@@ -181,8 +181,8 @@ void run(const EvalOptions& options) {
   if (maps) maps->finish(likelihood, *images);
   const auto done = static_cast<int64_t>(likelihood.images.size());
   if (done < total)
-    throw Interrupted(
-        fmt::format("interrupted: the figures are those of {} of {} images", done, total));
+    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}", done,
+                                  plural(total, "image")));
 }
 
 }  // namespace

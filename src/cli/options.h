@@ -15,18 +15,8 @@
 
 namespace combiner {
 
-// Accepts whole numbers from `low` to `high`. Help does not show the limits; an option's
-// description says them where they matter.
-CLI::Validator whole_number_in(int64_t low, int64_t high);
-// Accepts whole numbers of at least 1.
-CLI::Validator at_least_one();
-
 // Accepts these words. The complaint about another one names the nearest.
 CLI::Validator one_of(std::vector<std::string> words);
-
-// Parses the argument of --seed, a whole number from 0 to 2^64 - 1. Throws CLI::ValidationError on
-// anything else. (CLI11's own parser of unsigned numbers turns -1 into 2^64 - 1.)
-uint64_t parse_seed(const std::string& text);
 
 // --model FILE; `model` stays empty if the option is not given.
 CLI::Option* add_model_option(CLI::App& command, std::string& model);

@@ -9,6 +9,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -31,8 +32,10 @@ struct QuantizeOptions {
 };
 
 // The size of a regular file; 0 for a device, which has none.
-uintmax_t bytes_of(const fs::path& path) {
-  return fs::is_regular_file(path) ? fs::file_size(path) : 0;
+int64_t bytes_of(const fs::path& path) {
+  std::error_code ignored;  // a file that was just read or written can be examined
+  return fs::is_regular_file(path, ignored) ? static_cast<int64_t>(fs::file_size(path, ignored))
+                                            : 0;
 }
 
 nlohmann::ordered_json json_of(const fs::path& model, const QuantizeOptions& options,
@@ -59,7 +62,8 @@ nlohmann::ordered_json json_of(const fs::path& model, const QuantizeOptions& opt
 
 void print_table(const fs::path& model, const QuantizeOptions& options,
                  const std::optional<Divergence>& divergence) {
-  fmt::print("{}: {} bytes, from {}\n", options.output, bytes_of(options.output), bytes_of(model));
+  fmt::print("{}: {}, from {}\n", options.output, plural(bytes_of(options.output), "byte"),
+             bytes_of(model));
   if (!divergence) return;
   fmt::print(
       "bits/dim     {:.4f} in f32\n"
@@ -106,8 +110,8 @@ void run(const QuantizeOptions& options) {
   else
     print_table(path, options, divergence);
   if (divergence && divergence->images < total)
-    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {} images",
-                                  divergence->images, total));
+    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}",
+                                  divergence->images, plural(total, "image")));
 }
 
 }  // namespace

@@ -43,9 +43,9 @@ TrainingData keep_apart(std::shared_ptr<const Dataset> all, const TrainingDataOp
   const int64_t wanted = options.validation_images;
   if (size <= wanted)
     throw Error(
-        fmt::format("{}: {} images, all of them kept apart for validation; set "
-                    "--validation-images below that",
-                    path, size));
+        fmt::format("{}: has {}, and {} to keep apart for validation; set --validation-images "
+                    "below what it has",
+                    path, plural(size, "image"), wanted));
   const std::optional<uint64_t> seed = options.hold_out_seed;
   const std::vector<int64_t> apart =
       seed ? drawn_indices(size, wanted, *seed) : index_range(size - wanted, size);
