@@ -160,8 +160,10 @@ void run(NearestCommandOptions options) {
   const std::vector<Image> pictures = read_pictures(options.pictures);
   const std::vector<std::string> names = file_names(options.pictures);
   const auto& [width, height, pixels] = pictures.front();
+  SkippedImages skipped;
   const std::unique_ptr<Dataset> images =
-      open_images(options.images, {.height = height, .width = width, .channels = 3}, interrupted);
+      open_images(options.images, {.height = height, .width = width, .channels = 3},
+                  options.search.threads, interrupted, skipped);
   const std::optional<NearestSheet> sheet = plan_sheet(options, pictures, names, images->size());
 
   int64_t total = 0;

@@ -99,22 +99,40 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split
       .add_flag("--resize", options.resize,
                 "Cut and resample images of another size to the one needed")
       ->needs(data);
+  add_skip_bad_option(command, options.skip_bad)->needs(data);
   return data;
+}
+
+CLI::Option* add_skip_bad_option(CLI::App& command, bool& skip_bad) {
+  return command.add_flag("--skip-bad", skip_bad,
+                          "Leave out pictures that can't be read or have another size, and say "
+                          "which and how many");
 }
 
 void print_notice(const std::string& line) { say("{}\n", line); }
 
-DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize,
+DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize, int threads,
                                const std::atomic<bool>& interrupted) {
-  return {split,       shape.width,      shape.height,
-          resize,      scratch_folder(), show_checking(interrupted),
-          print_notice};
+  return {.split = split,
+          .width = shape.width,
+          .height = shape.height,
+          .resize = resize,
+          .scratch = scratch_folder(),
+          .checking = show_checking(interrupted),
+          .checking_pictures = show_checking_pictures(interrupted),
+          .threads = threads,
+          .notice = print_notice};
 }
 
 std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape,
-                                     const std::atomic<bool>& interrupted) {
-  return open_dataset(options.data,
-                      dataset_options(options.split, shape, options.resize, interrupted));
+                                     int threads, const std::atomic<bool>& interrupted,
+                                     SkippedImages& skipped) {
+  DatasetOptions how = dataset_options(options.split, shape, options.resize, threads, interrupted);
+  how.checked = options.limit;
+  if (options.skip_bad) how.on_bad = [&](const std::string& why) { skipped.add(why); };
+  std::unique_ptr<Dataset> images = open_dataset(options.data, how);
+  skipped.say_count();
+  return images;
 }
 
 void add_no_metadata_option(CLI::App& command, bool& no_metadata) {

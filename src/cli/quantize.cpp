@@ -86,8 +86,10 @@ void run(const QuantizeOptions& options) {
   const Model model(load_weights(path), Precision::f32, options.threads);
   // Open the data before the long computation, so that unusable data is reported at once.
   std::unique_ptr<Dataset> images;
+  SkippedImages skipped;
   if (!options.images.data.empty())
-    images = open_images(options.images, model.config().image, interrupted);
+    images =
+        open_images(options.images, model.config().image, options.threads, interrupted, skipped);
   save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
 
   std::optional<Divergence> divergence;
@@ -97,7 +99,8 @@ void run(const QuantizeOptions& options) {
     progress.update(0, 0);
     divergence = measure_divergence(
         model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
-        {options.images.limit, options.threads}, [&](int64_t done, int64_t count, double mean) {
+        {options.images.limit, options.threads, cancel_if(interrupted)},
+        [&](int64_t done, int64_t count, double mean) {
           total = count;
           progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                           fmt::format("divergence {:.6f}", mean));

@@ -36,6 +36,7 @@ struct TrainOptions {
   std::string config, data, output, resume, checkpoint, log;
   bool resize = false;
   bool overwrite = false;
+  bool skip_bad = false;
   int64_t validation_images = 500;
   RunOptions run;
   Precision precision = Precision::f32;
@@ -152,22 +153,46 @@ void check_checkpoint(const TrainOptions& options) {
         checkpoint.string(), plural(step, "step")));
 }
 
+// Restores the checkpoint, if the run goes on from one, and returns the seconds that it took to get
+// there.
+double restored(Trainer& trainer, const TrainOptions& options) {
+  if (options.resume.empty()) return 0.0;
+  try {
+    return trainer.restore(options.resume);
+  } catch (const Cancelled&) {
+    throw Interrupted(fmt::format("interrupted while {} was read", options.resume));
+  }
+}
+
 void run(const TrainOptions& options) {
-  const std::atomic<bool>& interrupted = catch_interrupts();
   const CheckpointHeader header = plan(options);
   check_checkpoint(options);
-  const TrainingData data =
-      open_training_data({options.data, header.config.image, options.resize,
-                          options.validation_images, header.options.hold_out_seed},
-                         interrupted);
-  Trainer trainer(header.config, header.options, data.training, options.precision, options.threads);
-  const double seconds = options.resume.empty() ? 0.0 : trainer.restore(options.resume);
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  Progress progress("images");
+  SkippedImages skipped;
+  OnBadImage on_bad;
+  if (options.skip_bad)
+    on_bad = [&](const std::string& why) {
+      progress.clear();
+      skipped.add(why);
+    };
+  const TrainingData data = open_training_data(
+      {options.data, header.config.image, options.resize, options.validation_images,
+       header.options.hold_out_seed, options.threads, on_bad},
+      interrupted);
+  skipped.say_count();
+  const int64_t skipped_before = skipped.count();
+  Trainer trainer(header.config, header.options, data.training, options.precision, options.threads,
+                  cancel_if(interrupted));
+  const double seconds = restored(trainer, options);
   if (!options.resume.empty() && header.training_images != data.training->size())
-    say("{}: trained on {} until now, and on {} from here on\n", options.resume,
-        plural(header.training_images, "image"), data.training->size());
+    say("{}: trained on {} until now, and on {} from here on{}\n", options.resume,
+        plural(header.training_images, "image"), data.training->size(),
+        data.kept_apart ? "; the images to validate on are drawn anew, so it may have been trained "
+                          "on some of them"
+                        : "");
 
   std::optional<double> last_validation;
-  Progress progress("images");
   progress.update(trainer.images(), fraction_done(options.run, trainer.steps(), seconds));
   RunHooks hooks;
   hooks.validate = [&](const Weights& weights) -> std::optional<double> {
@@ -175,9 +200,16 @@ void run(const TrainOptions& options) {
     progress.clear();
     Progress validating("validation images");
     validating.update(0, 0);
+    OnBadImage bad;
+    if (on_bad)
+      bad = [&](const std::string& why) {
+        validating.clear();
+        on_bad(why);
+      };
     const Likelihood likelihood =
         evaluate(Model(weights.clone(), options.precision, options.threads), *data.validation,
-                 {std::nullopt, options.threads}, [&](int64_t done, int64_t count, double mean) {
+                 {std::nullopt, options.threads, cancel_if(interrupted), bad},
+                 [&](int64_t done, int64_t count, double mean) {
                    validating.update(done, static_cast<double>(done) / static_cast<double>(count),
                                      fmt::format("{:.4f} bits/dim", mean));
                    return !interrupted;
@@ -200,6 +232,7 @@ void run(const TrainOptions& options) {
 
   const RunEnd end = run_training(trainer, seconds, options.run, hooks);
   progress.clear();
+  if (skipped.count() > skipped_before) skipped.say_count();
   if (end == RunEnd::interrupted)
     throw Interrupted(fmt::format("interrupted at step {}; --resume {} goes on from there",
                                   trainer.steps(), options.run.checkpoint.string()));
@@ -273,6 +306,7 @@ std::function<void()> train_command(CLI::App& command) {
       ->type_name("S");
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");
+  add_skip_bad_option(command, options->skip_bad);
 
   add_number(command, "--validation-images", options->validation_images, {0},
              "Images to measure on: of the data's valid/, val/ or test/, if it has one; else drawn "

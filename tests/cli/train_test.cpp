@@ -601,5 +601,89 @@ TEST_CASE("train: a full disk or standard output is an error") {
   CHECK_THAT(result.err, contains("can't write to standard output"));
 }
 
+// Leaves the first half of a file.
+void cut(const fs::path& path) {
+  const std::string bytes = read_text(path);
+  write_text(path, bytes.substr(0, bytes.size() / 2));
+}
+
+TEST_CASE("train: a bad picture ends it before it begins, or is left out") {
+  const Workplace place;
+  cut(place.folder / "pictures/03.png");
+  const ProgramResult refused = run_combiner(place.first("a", steps(3)));
+  CHECK(refused.exit_code == 1);
+  CHECK_THAT(refused.err, contains("pictures/03.png: is damaged"));
+  for (const fs::path& file : {place.weights("a"), place.checkpoint("a"), place.log("a")})
+    CHECK_FALSE(fs::exists(file));
+
+  const ProgramResult rest = run_combiner(place.first("a", steps(3, {"--skip-bad"})));
+  CHECK(rest.exit_code == 0);
+  CHECK_THAT(rest.err, contains("left out: " + (place.folder / "pictures/03.png").string()));
+  CHECK_THAT(rest.err, contains("training on 7 images, validating on 4"));
+
+  // Without the picture it is the same data.
+  fs::remove(place.folder / "pictures/03.png");
+  const ProgramResult resumed = run_combiner(place.resumed("a", steps(5)));
+  CHECK(resumed.exit_code == 0);
+  CHECK_THAT(resumed.err, !contains("until now"));
+}
+
+TEST_CASE("train: a picture that goes bad meanwhile costs no finished step") {
+  const Workplace place;
+  RunningProgram program(place.first("a", steps(1000000)));
+  REQUIRE(reaches(place.log("a"), 3));
+  for (int i = 0; i < kPictures; ++i)
+    fs::remove(place.folder / fmt::format("pictures/{:02}.png", i));
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains(".png: can't"));
+  const size_t made = steps_logged(place.log("a"));
+  CHECK(made >= 3);
+  CHECK_THAT(result.err, contains(fmt::format("\nThe last checkpoint, {}, is of step {}.",
+                                              place.checkpoint("a").string(), made)));
+  CHECK(read_checkpoint_header(place.checkpoint("a")).step == static_cast<int64_t>(made));
+
+  place.write_pictures(kPictures);
+  REQUIRE(run_combiner(place.resumed("a", steps(made + 2))).exit_code == 0);
+  REQUIRE(run_combiner(place.fresh("straight", steps(made + 2))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("straight"))));
+}
+
+TEST_CASE("train: --skip-bad goes on without a picture that goes bad meanwhile") {
+  const Workplace place;
+  RunningProgram program(place.first("a", steps(1000000, {"--skip-bad"})));
+  REQUIRE(reaches(place.log("a"), 3));
+  for (const int i : {1, 2, 5, 6}) fs::remove(place.folder / fmt::format("pictures/{:02}.png", i));
+  REQUIRE(reaches(place.log("a"), steps_logged(place.log("a")) + 20));
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 130);
+  CHECK_THAT(result.err, contains("left out: "));
+  size_t said = 0;
+  for (size_t at = 0; (at = result.err.find("left out: ", at)) != std::string::npos; ++at) ++said;
+  CHECK(said <= 4);  // once each, unless one is kept for validation
+}
+
+TEST_CASE("train: an interrupt ends a long step, of which nothing is left") {
+  const Workplace place;
+  const auto batch = [](const char* images, size_t number) {
+    return steps(number, {"--batch", images, "--decay", "0"});
+  };
+  REQUIRE(run_combiner(place.first("a", batch("4", 2))).exit_code == 0);
+  RunningProgram program(place.resumed("a", batch("1000000", 5)));  // a step takes a minute
+  REQUIRE(wait_until(
+      [&] { return read_checkpoint_header(place.checkpoint("a")).options.batch == 1000000; }));
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 130);
+  CHECK_THAT(result.err, contains("interrupted at step 2; "));
+  CHECK(steps_logged(place.log("a")) == 2);
+  CHECK_NOTHROW(load_weights(place.weights("a")));
+
+  REQUIRE(run_combiner(place.resumed("a", batch("4", 5))).exit_code == 0);
+  REQUIRE(run_combiner(place.first("straight", batch("4", 5))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("straight"))));
+}
+
 }  // namespace
 }  // namespace combiner
