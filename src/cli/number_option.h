@@ -17,15 +17,22 @@
 
 namespace combiner {
 
-// The number that the whole text is, in decimal notation. nullopt if it is none, or none that
-// Number can hold. CLI11's own conversion takes 010 for 8 and, depending on its version, nothing
-// for 0 and a number that is too large for the largest.
+// Reads the number that the whole text is, in decimal notation. Returns invalid_argument if it is
+// none, result_out_of_range if it is none that Number can hold. CLI11's own conversion takes 010
+// for 8 and, depending on its version, nothing for 0 and a number that is too large for the
+// largest.
+template <class Number>
+std::errc read_number(std::string_view text, Number& number) {
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return stop == end ? error : std::errc::invalid_argument;
+}
+
+// The same number; nullopt if it can't be read.
 template <class Number>
 std::optional<Number> parse_number(std::string_view text) {
   Number number{};
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stop != end) return std::nullopt;
+  if (read_number(text, number) != std::errc()) return std::nullopt;
   return number;
 }
 
@@ -72,9 +79,13 @@ CLI::Option* add_number_function(CLI::App& command, const std::string& names,
                                  const std::function<void(Number)>& set,
                                  const NumberRange<Number>& range, const std::string& description) {
   const auto complaint = [range](const std::string& text) {
-    const std::optional<Number> number = parse_number<Number>(text);
-    return number && range.holds(*number) ? std::string()
-                                          : fmt::format("{} is not {}", typed(text), range.text());
+    Number number{};
+    const std::errc error = read_number(text, number);
+    if (error == std::errc::result_out_of_range)
+      return fmt::format("{} is out of range; expected {}", typed(text), range.text());
+    return error == std::errc() && range.holds(number)
+               ? std::string()
+               : fmt::format("{} is not {}", typed(text), range.text());
   };
   return command
       .add_option_function<std::string>(
