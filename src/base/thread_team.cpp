@@ -16,6 +16,7 @@ namespace combiner {
 
 ThreadTeam::ThreadTeam(int size) {
   const int wanted = std::max(size, 1);
+  process_affinity();  // found here, where a lack of memory is no more than an exception
   threads_.reserve(static_cast<size_t>(wanted));
   try {
     for (int rank = 0; rank < wanted; ++rank) threads_.emplace_back([this, rank] { serve(rank); });
@@ -26,6 +27,9 @@ ThreadTeam::ThreadTeam(int size) {
         fmt::format("can't start {} to compute with, only {}: {}; a limit on processes or on "
                     "memory may be too low for them, so give fewer --threads",
                     plural(wanted, "thread"), started, error.code().message()));
+  } catch (...) {
+    stop();
+    throw;
   }
 }
 

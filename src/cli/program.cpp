@@ -110,7 +110,8 @@ int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, 
 
 // Runs `run` and returns its exit code. Reports an exception on standard error and returns
 // kFailure.
-int guarded(const std::string& program, const std::function<int()>& run) {
+template <class Run>
+int guarded(const char* program, const Run& run) {
   occupy_standard_streams();
   // A closed pipe or a limit on files is then an error of the write, after which what is finished
   // can be kept.
@@ -161,10 +162,10 @@ std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands
   return app;
 }
 
-int run_program(const std::vector<Command>& subcommands, int argc, char** argv) {
+int run_program(std::vector<Command> (*subcommands)(), int argc, char** argv) {
   return guarded("combiner", [&] {
     std::function<void()> action;
-    const auto app = define_program(subcommands, action);
+    const auto app = define_program(subcommands(), action);
     return parse_and_run(
         *app, [&] { action(); }, argc, argv);
   });
