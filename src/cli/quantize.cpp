@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -64,7 +65,7 @@ void print_table(const fs::path& model, const QuantizeOptions& options,
                  const std::optional<Divergence>& divergence) {
   fmt::print("{}: {}, from {}\n", options.output, plural(bytes_of(options.output), "byte"),
              bytes_of(model));
-  if (!divergence) return;
+  if (!divergence || divergence->images == 0) return;
   fmt::print(
       "bits/dim     {:.4f} in f32\n"
       "             {:.4f} in int8\n"
@@ -93,7 +94,8 @@ void run(const QuantizeOptions& options) {
   save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
 
   std::optional<Divergence> divergence;
-  int64_t total = 0;
+  const int64_t total =
+      images ? std::min(images->size(), options.images.limit.value_or(images->size())) : 0;
   if (images) {
     Progress progress("images");
     progress.update(0, 0);
@@ -101,7 +103,6 @@ void run(const QuantizeOptions& options) {
         model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
         {options.images.limit, options.threads, cancel_if(interrupted)},
         [&](int64_t done, int64_t count, double mean) {
-          total = count;
           progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                           fmt::format("divergence {:.6f}", mean));
           return !interrupted;

@@ -50,7 +50,7 @@ TEST_CASE("bench: prints JSON for a config") {
   const ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 6);
   const std::string path = write_config(folder / "config.json", config);
   const ProgramResult result = bench({"--config", path, "--json"});
-  CHECK_THAT(result.err, contains(" measurements, about 2 s, or more"));
+  CHECK_THAT(result.err, contains(" measurements, about "));
   REQUIRE(result.exit_code == 0);
   const Json json = Json::parse(result.out);
 
@@ -128,7 +128,7 @@ TEST_CASE("bench: --quick measures less, and says for how long") {
   }
   const ProgramResult both = run_combiner({"bench", "--quick", "--seconds", "3"});
   CHECK(both.exit_code == 2);
-  CHECK_THAT(both.err, contains("--quick and --seconds can't both be given"));
+  CHECK_THAT(both.err, contains("--seconds and --quick can't both be given"));
 }
 
 TEST_CASE("bench: a wrong command line is reported") {

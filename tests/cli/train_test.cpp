@@ -666,13 +666,15 @@ TEST_CASE("train: --skip-bad goes on without a picture that goes bad meanwhile")
 
 TEST_CASE("train: an interrupt ends a long step, of which nothing is left") {
   const Workplace place;
+  write_text(place.config(),
+             to_json(small_config(Tokens::pixel, Attention::axial_rowmajor, 48, 48)));
   const auto batch = [](const char* images, size_t number) {
-    return steps(number, {"--batch", images, "--decay", "0"});
+    return steps(number, {"--batch", images, "--decay", "0", "--resize"});
   };
   REQUIRE(run_combiner(place.first("a", batch("4", 2))).exit_code == 0);
-  RunningProgram program(place.resumed("a", batch("1000000", 5)));  // a step takes a minute
+  RunningProgram program(place.resumed("a", batch("65536", 5)));  // a step takes minutes
   REQUIRE(wait_until(
-      [&] { return read_checkpoint_header(place.checkpoint("a")).options.batch == 1000000; }));
+      [&] { return read_checkpoint_header(place.checkpoint("a")).options.batch == 65536; }));
   program.send(SIGINT);
   const ProgramResult result = program.wait();
   CHECK(result.exit_code == 130);
