@@ -105,10 +105,6 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   Interval checkpoint_due(options.checkpoint_minutes);
   Interval validation_due(options.validation_minutes);
   Rate rate;
-  const auto last_checkpoint = [&](const Error& error) {
-    return Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
-                             options.checkpoint.string(), saved_step));
-  };
   bool go_on = true;
   const auto make_steps = [&] {
     while (go_on && done < 1.0) {
@@ -148,7 +144,8 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     }
     save();
   } catch (const Error& error) {
-    throw last_checkpoint(error);
+    throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
+                            options.checkpoint.string(), saved_step));
   }
   return done >= 1.0 ? RunEnd::finished : RunEnd::interrupted;
 }

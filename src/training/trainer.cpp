@@ -7,6 +7,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "base/round_up.h"
 #include "combiner/error.h"
 #include "dataset/check_fit.h"
 #include "image/mirror.h"
@@ -67,7 +68,7 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
 double Trainer::sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work) {
   constexpr size_t kChunk = size_t{1} << 16;
   const size_t size = weights_.values.size();
-  std::vector<double> sums((size + kChunk - 1) / kChunk);
+  std::vector<double> sums(ceil_div(size, kChunk));
   team_.for_each(static_cast<int64_t>(sums.size()), [&](int, int64_t index) {
     const size_t offset = static_cast<size_t>(index) * kChunk;
     sums[static_cast<size_t>(index)] = work(offset, std::min(kChunk, size - offset));

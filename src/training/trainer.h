@@ -66,6 +66,9 @@ class Trainer {
  private:
   template <class T>
   double gradient(std::vector<GradientPass<T>>& passes);
+  // Calls visit(name, values) for each tensor of a checkpoint.
+  template <class AnyTrainer, class Visit>
+  static void for_each_tensor(AnyTrainer& trainer, const Visit& visit);
   // Calls work(offset, count) for chunks of the flat buffers, divided among the threads and small
   // enough to stay in cache. Returns the sum of the results, added in order.
   double sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work);
