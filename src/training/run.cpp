@@ -139,7 +139,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     } catch (const NotFinite&) {
       throw;  // nor of the weights
     } catch (const Error& error) {
-      if (trainer.steps() > saved_step) save();
+      if (trainer.is_whole() && trainer.steps() > saved_step) save();
       throw;
     }
     save();

@@ -128,7 +128,8 @@ StepReport Trainer::step(double fraction_done) {
   require_finite("the loss", report.bits_per_dim);
   require_finite("the gradient's norm", report.gradient_norm);
 
-  // From here on, the step is finished whatever happens: half an update would be of no use.
+  // From here on, the step is not cancelled: half an update would be of no use.
+  whole_ = false;
   const double clip = std::min(1.0, options_.clip_norm / std::max(report.gradient_norm, 1e-30));
   optimizer_.step(gradients_[0].span(), static_cast<float>(clip),
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);
@@ -144,6 +145,7 @@ StepReport Trainer::step(double fraction_done) {
   });
   // Checked immediately, so that no checkpoint ever contains such weights.
   require_finite("the norm of the weights", std::sqrt(squares));
+  whole_ = true;
   return report;
 }
 
