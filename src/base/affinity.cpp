@@ -48,8 +48,7 @@ std::vector<int> find_affinity() {
   }
 #endif
   std::ranges::sort(processors);
-  const auto repeated = std::ranges::unique(processors);
-  processors.erase(repeated.begin(), repeated.end());
+  processors.erase(std::unique(processors.begin(), processors.end()), processors.end());
   return processors;
 }
 

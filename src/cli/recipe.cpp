@@ -123,7 +123,12 @@ Json read_made_by(const std::filesystem::path& path) {
                     "unless it is given --no-metadata",
                     path.string()));
   constexpr auto kNoExceptions = false;
-  Json json = Json::parse(found->text, nullptr, kNoExceptions);
+  // Printing goes down into what is nested, and a million levels would not fit on the stack.
+  constexpr int kMostLevels = 16;
+  const auto is_shallow = [](int level, Json::parse_event_t, const Json&) {
+    return level < kMostLevels;
+  };
+  Json json = Json::parse(found->text, is_shallow, kNoExceptions);
   if (!json.is_object()) throw malformed(path, "it is not a JSON object");
   return json;
 }

@@ -90,7 +90,6 @@ zip_source_t* source_of(zip* archive, const ScratchFile& file) {
 
 NpzWriter::NpzWriter(fs::path path, int size, NpzCompression compression)
     : path_(std::move(path)),
-      size_(size),
       compression_(compression),
       data_(path_.parent_path()),
       planes_(size_t{3} * size * size) {}

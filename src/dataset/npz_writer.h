@@ -34,7 +34,6 @@ class NpzWriter {
 
  private:
   std::filesystem::path path_;
-  int size_;
   NpzCompression compression_;
   ScratchFile data_;  // data.npy
   std::vector<uint8_t> planes_;

@@ -2,11 +2,14 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <stdlib.h>
 
 #include <opencv2/imgcodecs.hpp>
+#include <string>
 #include <type_traits>
 
 #include "combiner/error.h"
+#include "combiner/image.h"
 
 namespace combiner {
 namespace {
@@ -24,6 +27,9 @@ void find(void* library, const char* name, Function& function) {
 }
 
 ImageCodecs load() {
+  // OpenCV asks for a picture's memory before it looks whether the file has any pixels. It reads
+  // its limit when it is loaded.
+  ::setenv("OPENCV_IO_MAX_IMAGE_PIXELS", std::to_string(kMaxImageBytes / 3).c_str(), 0);
   // Load the version that the program was built with. Never unload it: its dependencies may not
   // survive that.
   void* library = dlopen(COMBINER_IMGCODECS, RTLD_LAZY | RTLD_LOCAL);

@@ -84,10 +84,12 @@ class PnmReader {
 
   // Skips spaces and comments.
   void skip_space() {
-    for (; at_ < bytes_.size(); ++at_) {
+    while (at_ < bytes_.size()) {
       if (bytes_[at_] == '#')
         while (at_ < bytes_.size() && bytes_[at_] != '\n' && bytes_[at_] != '\r') ++at_;
-      else if (!is_space(bytes_[at_]))
+      else if (is_space(bytes_[at_]))
+        ++at_;
+      else
         break;
     }
   }

@@ -25,14 +25,18 @@ std::string metadata(const SafetensorsFile& file, const std::string& key) {
   return found->second;
 }
 
+// Beyond any training, and far from where counting on would overflow.
+constexpr double kMostCounted = 1e15;
+
 template <class Number>
 Number number(const SafetensorsFile& file, const std::string& key) {
   const std::string text = metadata(file, key);
   Number value{};
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size() || !(value >= 0))
-    throw Error(fmt::format("{}: {} in the metadata is '{}', expected a number of 0 or more",
-                            file.path().string(), key, text));
+  if (problem != std::errc() || end != text.data() + text.size() ||
+      !(value >= 0 && static_cast<double>(value) <= kMostCounted))
+    throw Error(fmt::format("{}: {} in the metadata is '{}', expected a number from 0 to {:.0f}",
+                            file.path().string(), key, text, kMostCounted));
   return value;
 }
 

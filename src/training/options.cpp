@@ -86,12 +86,15 @@ TrainingOptions parse_training_options(std::string_view text, std::string_view s
   TrainingOptions options;
   options.optimizer.kind = value("optimizer") == kMuon ? OptimizerKind::muon : OptimizerKind::adamw;
   for_each_field(options, [&]<class Field>(const char* name, Field& field) {
-    const bool good =
-        std::is_same_v<Field, bool> ? value(name).is_boolean() : value(name).is_number();
-    if (!good)
-      throw Error(fmt::format("{}: {} is {}, expected a {}", place, name, shown(value(name)),
-                              std::is_same_v<Field, bool> ? "truth value" : "number"));
-    field = value(name).template get<Field>();
+    constexpr bool kTruth = std::is_same_v<Field, bool>;
+    constexpr bool kWhole = std::is_integral_v<Field> && !kTruth;
+    const Json& given = value(name);
+    if (!(kTruth ? given.is_boolean() : kWhole ? given.is_number_integer() : given.is_number()))
+      throw Error(fmt::format("{}: {} is {}, expected a {}", place, name, shown(given),
+                              kTruth   ? "truth value"
+                              : kWhole ? "whole number"
+                                       : "number"));
+    field = given.template get<Field>();
   });
   if (json.contains(kHoldOutSeed)) {
     if (!json[kHoldOutSeed].is_number_unsigned())

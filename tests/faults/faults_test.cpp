@@ -66,6 +66,8 @@ constexpr Culprit kCulprits[] = {
     {"nlohmann::json", "nlohmann::"},              // allocates in its destructor
     {"glibc", "libgcc_s.so.1 must be installed"},  // exceptions in call_once load a library
     {"libgomp", "libgomp: "},                      // exits
+    {"CLI11", "CLI::Option::check_name"},          // allocates, but is noexcept
+    {"libstdc++", "18directory_iterator"},         // likewise
 };
 // GCC's path::operator/= frees its parts twice if this function gets no memory.
 constexpr const char* kPathJoin = "_ZNSt10filesystem7__cxx114pathdV";

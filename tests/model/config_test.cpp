@@ -8,7 +8,9 @@
 #include "catch.h"
 #include "combiner/error.h"
 #include "error_of.h"
+#include "file_text.h"
 #include "model/random_model.h"
+#include "temp_folder.h"
 
 namespace combiner {
 namespace {
@@ -302,6 +304,18 @@ TEST_CASE("config: values set by a program are checked") {
   CHECK_THROWS_WITH(validate(config, "test"), contains("\"start_token\" is 256"));
   config.vocab_size = 0;
   CHECK_THROWS_WITH(validate(config, "test"), contains("\"vocab_size\" is 0"));
+}
+
+TEST_CASE("config: a file that is something else is named as what it is") {
+  const TempFolder folder;
+  for (const auto& [text, kind] : {std::pair{"<!DOCTYPE html><html></html>", "an HTML page"},
+                                   {R"({"metadata": {}, "weight_map": {"a": "b.safetensors"}})",
+                                    "the index of weights that lie in several files"}}) {
+    INFO(text);
+    CHECK_THROWS_WITH(
+        read_config(write_text(folder / "config.json", text)),
+        contains("config.json: is no config, a JSON object; it is ") && contains(kind));
+  }
 }
 
 TEST_CASE("config: names") {

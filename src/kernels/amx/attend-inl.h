@@ -8,6 +8,7 @@
 #define COMBINER_KERNELS_AMX_ATTEND_INL_H_
 #endif
 
+#include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 #include "kernels/amx/tiles-inl.h"
 #include "kernels/amx/tiles.h"
