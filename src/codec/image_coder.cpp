@@ -1,0 +1,106 @@
+#include "codec/image_coder.h"
+
+#include <stdexcept>
+#include <utility>
+
+#include "codec/frequencies.h"
+#include "codec/range_coder.h"
+#include "sampling/drawing.h"
+
+namespace combiner {
+namespace {
+
+ImageToDraw numbered(int64_t index) { return {.index = index}; }
+
+SampleEvents sample_events(const CodingEvents& events, std::function<void(int64_t, Image)> done) {
+  return {.row_done =
+              [&events](int64_t, int, std::span<const uint8_t>) {
+                if (events.row_done) events.row_done();
+              },
+          .image_done = std::move(done),
+          .cancelled = events.cancelled};
+}
+
+// Decodes one stream. After the first value that it can't hold, all values are 0.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(std::span<const uint8_t> stream) : decoder_(stream) {}
+
+  uint8_t next(const Frequencies& frequencies) {
+    const uint64_t target = decoder_.target();
+    if (damaged_ || target >= kFrequencyTotal) {
+      damaged_ = true;
+      return 0;
+    }
+    const auto [value, range] = frequencies.find(static_cast<uint32_t>(target));
+    decoder_.take(range);
+    return value;
+  }
+
+  bool ended_well() const { return !damaged_ && decoder_.at_end(); }
+
+ private:
+  RangeDecoder decoder_;
+  bool damaged_ = false;
+};
+
+}  // namespace
+
+ImageCoder::ImageCoder(const Model& model, const CodingOptions& options)
+    : model_(model), options_(options) {
+  drawing_of(1);  // checks the options
+}
+ImageCoder::~ImageCoder() = default;
+
+Drawing& ImageCoder::drawing_of(int64_t count) {
+  if (count != count_) {
+    drawing_ = std::make_unique<Drawing>(
+        model_,
+        SampleOptions{.count = count, .batch = options_.batch, .threads = options_.threads});
+    count_ = count;
+  }
+  return *drawing_;
+}
+
+std::vector<std::vector<uint8_t>> ImageCoder::encode(std::span<const Image> images,
+                                                     const CodingEvents& events) {
+  const ImageShape& shape = model_.config().image;
+  for (const Image& image : images)
+    if (image.width != shape.width || image.height != shape.height)
+      throw std::invalid_argument("an image to encode is not of the model's size");
+  std::vector<std::vector<uint8_t>> streams(images.size());
+  if (images.empty()) return streams;
+  std::vector<RangeEncoder> encoders(images.size());
+  const auto encode = [&](const ImageToDraw& image, int64_t subpixel,
+                          std::span<const float> logits) {
+    const auto index = static_cast<size_t>(image.index);
+    const uint8_t value = images[index].pixels[static_cast<size_t>(subpixel)];
+    encoders[index].encode(Frequencies(logits).of(value));
+    return value;
+  };
+  const auto done = [&](int64_t index, const Image&) {
+    streams[static_cast<size_t>(index)] = encoders[static_cast<size_t>(index)].finish();
+  };
+  if (!drawing_of(std::ssize(images)).draw(numbered, encode, sample_events(events, done)))
+    streams.clear();
+  return streams;
+}
+
+std::vector<Image> ImageCoder::decode(std::span<const std::span<const uint8_t>> streams,
+                                      const CodingEvents& events) {
+  std::vector<Image> images(streams.size());
+  if (streams.empty()) return images;
+  std::vector<StreamDecoder> decoders(streams.begin(), streams.end());
+  const auto decode = [&](const ImageToDraw& image, int64_t, std::span<const float> logits) {
+    return decoders[static_cast<size_t>(image.index)].next(Frequencies(logits));
+  };
+  const auto done = [&](int64_t index, Image image) {
+    if (decoders[static_cast<size_t>(index)].ended_well())
+      images[static_cast<size_t>(index)] = std::move(image);
+  };
+  if (!drawing_of(std::ssize(streams)).draw(numbered, decode, sample_events(events, done)))
+    images.clear();
+  return images;
+}
+
+}  // namespace combiner
