@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <fstream>
 #include <limits>
 #include <set>
 #include <string_view>
@@ -15,6 +17,7 @@
 #include "codec/numbers.h"
 #include "combiner/error.h"
 #include "combiner/image.h"
+#include "image/tiles.h"
 
 namespace combiner {
 namespace {
@@ -36,6 +39,11 @@ std::span<const uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+bool makes_sense(int64_t width, int64_t height) {
+  return width >= 1 && height >= 1 && width <= kMaxImageBytes && height <= kMaxImageBytes &&
+         width * height <= kMaxImageBytes / 3;
+}
+
 std::string text_of(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
 
 void append(std::vector<uint8_t>& bytes, std::span<const uint8_t> more) {
@@ -52,26 +60,20 @@ uint64_t features(std::span<const CodedPicture> pictures, const CodedHeader& hea
   return has;
 }
 
-void check_names(std::span<const CodedPicture> pictures) {
-  std::set<std::string_view> names;
-  for (const CodedPicture& picture : pictures) {
-    if (const std::string fault = fault_of_name(picture.name); !fault.empty()) throw Error(fault);
-    if (!names.insert(picture.name).second)
-      throw Error(fmt::format("two pictures are called {}", picture.name));
-  }
-}
-
 }  // namespace
 
 int64_t streams_of(const CodedPicture& picture, const CodedHeader& header) {
-  return int64_t{ceil_div(picture.width, header.width)} * ceil_div(picture.height, header.height);
+  return tiles_of(picture.width, picture.height, {header.width, header.height});
 }
 
 std::string fault_of_name(const std::string& name) {
-  if (std::ranges::any_of(name, [](char letter) {
-        return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F;
-      }))
-    return "a picture's name has control characters";
+  for (size_t i = 0; i < name.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(name[i]);
+    // U+0080 to U+009F are C2 80 to C2 9F.
+    const bool after_c2 = i > 0 && name[i - 1] == '\xC2';
+    if (byte < 0x20 || byte == 0x7F || (after_c2 && byte >= 0x80 && byte <= 0x9F))
+      return "a picture's name has control characters";
+  }
   size_t begin = 0;
   while (begin <= name.size()) {
     const size_t end = std::min(name.find('/', begin), name.size());
@@ -81,6 +83,31 @@ std::string fault_of_name(const std::string& name) {
     begin = end + 1;
   }
   return {};
+}
+
+void check_pictures(std::span<const CodedPicture> pictures) {
+  const auto all_or_none = [&](const char* what, auto has) {
+    const auto count = std::ranges::count_if(pictures, has);
+    if (count != 0 && count != std::ssize(pictures))
+      throw Error(fmt::format("{} of {} pictures have a {}; expected all or none", count,
+                              pictures.size(), what));
+    return count != 0;
+  };
+  all_or_none("label", [](const CodedPicture& picture) { return picture.label.has_value(); });
+  if (!all_or_none("name", [](const CodedPicture& picture) { return !picture.name.empty(); }))
+    return;
+  std::set<std::string_view> names;
+  for (const CodedPicture& picture : pictures) {
+    if (const std::string fault = fault_of_name(picture.name); !fault.empty()) throw Error(fault);
+    if (!names.insert(picture.name).second)
+      throw Error(fmt::format("two pictures are called {}", picture.name));
+  }
+}
+
+bool is_coded_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::array<char, kMagic.size()> magic = {};
+  return in.read(magic.data(), magic.size()) && std::ranges::equal(magic, kMagic);
 }
 
 CodedFileWriter::CodedFileWriter(const CodedHeader& header, Write write)
@@ -116,9 +143,9 @@ void CodedFileWriter::write_group() {
 }
 
 void CodedFileWriter::finish(std::span<const CodedPicture> pictures) {
+  check_pictures(pictures);
   if (!group_.empty()) write_group();
   const uint64_t has = features(pictures, header_);
-  if (has & kNames) check_names(pictures);
   std::vector<uint8_t> tables;
   append_varint(tables, pictures.size());
   append_varint(tables, has);
@@ -178,12 +205,13 @@ size_t CodedFile::read_header() {
     const auto precision = precision_named(json.at("precision").get<std::string>());
     if (!precision) fail("the header names a precision that this program doesn't know");
     header_.precision = *precision;
-    json.at("width").get_to(header_.width);
-    json.at("height").get_to(header_.height);
+    const int64_t width = json.at("width"), height = json.at("height");
+    if (!makes_sense(width, height)) fail("the header's image size makes no sense");
+    header_.width = static_cast<int>(width);
+    header_.height = static_cast<int>(height);
   } catch (const Json::exception& error) {
     fail(fmt::format("the header is not as it should be: {}", error.what()));
   }
-  if (header_.width < 1 || header_.height < 1) fail("the header's image size makes no sense");
   return bytes_.size() - reader.rest().size();
 }
 
@@ -208,13 +236,13 @@ void CodedFile::read_tables(size_t streams_begin) {
   // Every picture has a stream, and every stream a length of one byte or more.
   const uint64_t count = reader.varint();
   const uint64_t has = reader.varint();
-  require(count <= rest.size() && has <= (kLabels | kNames | kSizes));
+  require(count <= rest.size() - tables.size() && has <= (kLabels | kNames | kSizes));
   pictures_.assign(static_cast<size_t>(count), {header_.width, header_.height, {}, {}});
   if (has & kSizes)
     for (CodedPicture& picture : pictures_) {
-      const uint64_t width = reader.varint(), height = reader.varint();
-      require(width >= 1 && height >= 1 && width <= kMaxImageBytes && height <= kMaxImageBytes &&
-              width * height <= kMaxImageBytes / 3);
+      const auto width = static_cast<int64_t>(reader.varint());
+      const auto height = static_cast<int64_t>(reader.varint());
+      require(makes_sense(width, height));
       picture.width = static_cast<int>(width);
       picture.height = static_cast<int>(height);
     }
@@ -234,9 +262,12 @@ void CodedFile::read_tables(size_t streams_begin) {
   if (has & kLabels)
     for (CodedPicture& picture : pictures_) picture.label = static_cast<int64_t>(reader.varint());
   if (has & kNames) {
-    for (CodedPicture& picture : pictures_) picture.name = text_of(reader.take(reader.varint()));
+    for (CodedPicture& picture : pictures_) {
+      picture.name = text_of(reader.take(reader.varint()));
+      require(!picture.name.empty());
+    }
     try {
-      check_names(pictures_);
+      check_pictures(pictures_);
     } catch (const Error& error) {
       fail(error.what());
     }

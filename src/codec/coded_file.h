@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
@@ -39,6 +40,13 @@ int64_t streams_of(const CodedPicture& picture, const CodedHeader& header);
 // they are unpacked to.
 std::string fault_of_name(const std::string& name);
 
+// Throws Error if the pictures can't be in one file: a name has a fault or occurs twice, or only
+// some have a name or a label.
+void check_pictures(std::span<const CodedPicture> pictures);
+
+// Whether the file begins as one of this format does. False if it can't be read.
+bool is_coded_file(const std::filesystem::path& path);
+
 // Streams have their checksum by groups of this many.
 inline constexpr int64_t kStreamsInGroup = 16;
 
@@ -50,8 +58,7 @@ class CodedFileWriter {
   CodedFileWriter(const CodedHeader& header, Write write);
   // The streams picture by picture.
   void add(std::vector<uint8_t> stream);
-  // Ends the file. The streams must be those of the pictures. Either all pictures have a name or
-  // none, and so with labels. Throws Error if a name can't be in a file or occurs twice.
+  // Ends the file. The streams must be those of the pictures. Throws as check_pictures does.
   void finish(std::span<const CodedPicture> pictures);
 
  private:

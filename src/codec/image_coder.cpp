@@ -1,10 +1,14 @@
 #include "codec/image_coder.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
 #include "codec/frequencies.h"
 #include "codec/range_coder.h"
+#include "combiner/error.h"
 #include "sampling/drawing.h"
 
 namespace combiner {
@@ -47,9 +51,7 @@ class StreamDecoder {
 }  // namespace
 
 ImageCoder::ImageCoder(const Model& model, const CodingOptions& options)
-    : model_(model), options_(options) {
-  drawing_of(1);  // checks the options
-}
+    : model_(model), options_(options) {}
 ImageCoder::~ImageCoder() = default;
 
 Drawing& ImageCoder::drawing_of(int64_t count) {
@@ -65,9 +67,15 @@ Drawing& ImageCoder::drawing_of(int64_t count) {
 std::vector<std::vector<uint8_t>> ImageCoder::encode(std::span<const Image> images,
                                                      const CodingEvents& events) {
   const ImageShape& shape = model_.config().image;
-  for (const Image& image : images)
+  const int values = model_.config().vocab_size;
+  for (const Image& image : images) {
     if (image.width != shape.width || image.height != shape.height)
       throw std::invalid_argument("an image to encode is not of the model's size");
+    const uint8_t greatest = std::ranges::max(image.pixels);
+    if (greatest >= values)
+      throw Error(fmt::format("an image has a sub-pixel of {}; the model knows values below {}",
+                              greatest, values));
+  }
   std::vector<std::vector<uint8_t>> streams(images.size());
   if (images.empty()) return streams;
   std::vector<RangeEncoder> encoders(images.size());
@@ -79,7 +87,9 @@ std::vector<std::vector<uint8_t>> ImageCoder::encode(std::span<const Image> imag
     return value;
   };
   const auto done = [&](int64_t index, const Image&) {
-    streams[static_cast<size_t>(index)] = encoders[static_cast<size_t>(index)].finish();
+    const auto& stream = streams[static_cast<size_t>(index)] =
+        encoders[static_cast<size_t>(index)].finish();
+    if (events.stream_done) events.stream_done(stream.size());
   };
   if (!drawing_of(std::ssize(images)).draw(numbered, encode, sample_events(events, done)))
     streams.clear();

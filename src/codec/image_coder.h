@@ -23,6 +23,8 @@ struct CodingOptions {
 struct CodingEvents {
   // A row of some image is done. Called one at a time, from any thread.
   std::function<void()> row_done = {};
+  // Encoding has made a stream of so many bytes. Called one at a time, from any thread.
+  std::function<void(size_t bytes)> stream_done = {};
   // Called often, possibly by several threads at once. Returning true stops the coding.
   std::function<bool()> cancelled = {};
 };
@@ -32,13 +34,15 @@ struct CodingEvents {
 // its logits have other bits. The bytes depend on neither the batch nor the threads.
 class ImageCoder {
  public:
-  // `model` must outlive the coder. Throws Error if an option is out of range or the images have
-  // not three channels.
+  // `model` must outlive the coder.
   ImageCoder(const Model& model, const CodingOptions& options);
   ~ImageCoder();
 
-  // Returns a stream for each image. None if cancelled. Throws std::invalid_argument if an image is
-  // not of the model's size.
+  // Both throw Error if an option is out of range or the model's images have not three channels.
+  // They are fastest if all calls have as many images as the one before.
+  //
+  // Returns a stream for each image. None if cancelled. Throws Error if an image has a value that
+  // the model doesn't know, and std::invalid_argument if it is not of the model's size.
   std::vector<std::vector<uint8_t>> encode(std::span<const Image> images,
                                            const CodingEvents& events = {});
   // Returns the image of each stream; one without pixels for a stream that is no encoded image.
