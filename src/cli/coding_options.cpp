@@ -1,0 +1,36 @@
+#include "cli/coding_options.h"
+
+#include <algorithm>
+
+#include "base/round_up.h"
+#include "cli/options.h"
+#include "cpu/limits.h"
+#include "sampling/memory.h"
+
+namespace combiner {
+
+void add_coding_options(CLI::App& command, CodingCommandOptions& options) {
+  add_model_option(command, options.model);
+  command
+      .add_option("--batch", options.batch,
+                  "Most images that a thread codes at once; the file doesn't depend on it [32, or "
+                  "as many as fit in a quarter of the machine's memory]")
+      ->type_name("B")
+      ->check(whole_number_in(1, 1 << 20));
+  add_threads_option(command, options.threads);
+}
+
+CodingOptions coding_options(const CodingCommandOptions& options, const Model& model) {
+  const SamplingMemory memory = sampling_memory(model.weights(), model.precision());
+  return {.batch = options.batch ? *options.batch
+                                 : suggested_batch(memory, options.threads, usable_memory()),
+          .threads = options.threads};
+}
+
+int64_t streams_at_a_time(int64_t streams) {
+  constexpr int64_t kMost = 4096;
+  const int64_t parts = std::max<int64_t>(1, ceil_div(streams, kMost));
+  return ceil_div(streams, parts);
+}
+
+}  // namespace combiner
