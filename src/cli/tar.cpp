@@ -65,7 +65,10 @@ void TarWriter::add(const std::string& name, std::span<const std::byte> contents
   put_number(header, kTime, 0);
   put(header, kSum, "        ");  // it counts as spaces in itself
   put(header, kType, "0");
-  put(header, kMagic, std::string_view("ustar\00000", kMagic.size));
+  put(header, kMagic,
+      std::string_view("ustar\0"
+                       "00",
+                       kMagic.size));
   put(header, kPrefix, parts->prefix);
   const auto sum = std::accumulate(
       header.begin(), header.end(), uint64_t{0},

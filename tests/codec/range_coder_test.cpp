@@ -1,5 +1,6 @@
 #include "codec/range_coder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
