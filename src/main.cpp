@@ -1,4 +1,4 @@
 #include "cli/commands.h"
 #include "cli/program.h"
 
-int main(int argc, char** argv) { return combiner::run_program(combiner::commands(), argc, argv); }
+int main(int argc, char** argv) { return combiner::run_program(combiner::commands, argc, argv); }

@@ -20,6 +20,7 @@ import numpy as np
 import safetensors_numpy
 from flax_checkpoint import read_parameters
 from flax_parameters import ATTENTION_LAYERS, EMBEDDING, from_flax, layer_name
+from outputs import refuse_inputs
 from reference_layers import ACTIVATIONS
 
 VALUES = 256  # values that a byte can have
@@ -142,7 +143,9 @@ def parse_options():
     parser.add_argument("--norm-epsilon", type=epsilon, default=1e-6, help="default: 1e-6")
     parser.add_argument("--start-token", type=start_token, default=0,
                         help="what the first position sees (default: 0)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    refuse_inputs(parser, options.output, [options.checkpoint])
+    return options
 
 
 def main():

@@ -16,8 +16,10 @@
 #include <vector>
 
 #include "base/counter_random.h"
+#include "base/plural.h"
 #include "base/thread_team.h"
 #include "cli/interrupt.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/program.h"
 #include "cli/progress.h"
@@ -42,7 +44,7 @@ struct MakeOptions {
   std::string pictures, output;
   Split split = Split::train;
   int size = 64;
-  int crops = 0;
+  std::optional<int> crops;  // without it, the whole pictures
   bool centre_crop = false;
   uint64_t seed = 1;
   int64_t batch = 128'117;  // the published files have this many
@@ -108,11 +110,11 @@ Made make(const Pictures& pictures, int64_t index, const MakeOptions& options) {
     const Image picture = read_image(pictures.path(index));
     if (options.centre_crop) {
       made.images.push_back(resize_to(picture, size, size));
-    } else if (options.crops == 0) {
+    } else if (!options.crops) {
       const Rectangle whole{0, 0, picture.width, picture.height};
       made.images.push_back(resample(picture, whole, size, size));
     }
-    for (int crop = 0; crop < options.crops; ++crop)
+    for (int crop = 0; crop < options.crops.value_or(0); ++crop)
       made.images.push_back(
           resample(picture, random_square(picture, options, index, crop), size, size));
   } catch (const Error& error) {
@@ -142,8 +144,8 @@ class SetWriter {
 
   void fail_if_interrupted() const {
     if (!interrupted_) return;
-    throw Interrupted(fmt::format("interrupted: {} whole files of {} records are in {}", files_,
-                                  records_, options_.output));
+    throw Interrupted(fmt::format("interrupted: in {} are {} with {}", options_.output,
+                                  plural(files_, "whole file"), plural(records_, "record")));
   }
 
  private:
@@ -220,11 +222,12 @@ void run(const MakeOptions& options) {
   set.finish();
   progress.clear();
 
-  fmt::print("{}: {} records of {}x{} from {} pictures, files: {}\n", options.output, set.records(),
-             options.size, options.size, count - unreadable, set.files());
+  fmt::print("{}: {} of {}x{} from {}, files: {}\n", options.output,
+             plural(set.records(), "record"), options.size, options.size,
+             plural(count - unreadable, "picture"), set.files());
   if (unreadable > 0)
-    throw Error(
-        fmt::format("{} of {} pictures can't be read and were left out", unreadable, count));
+    throw Error(fmt::format("{} of {} can't be read and {} left out", unreadable,
+                            plural(count, "picture"), unreadable == 1 ? "was" : "were"));
 }
 
 std::function<void()> declare(CLI::App& command) {
@@ -249,30 +252,19 @@ std::function<void()> declare(CLI::App& command) {
           "train is shuffled, test in the pictures' order and one file")
       ->check(one_of({"train", "test"}))
       ->default_str("train");
-  command.add_option("--size", options->size, "Side of the images")
-      ->type_name("S")
-      ->check(CLI::Range(1, kLargestSize))
-      ->capture_default_str();
+  add_number(command, "--size", options->size, {1, kLargestSize}, "Side of the images")
+      ->type_name("S");
   CLI::Option* const crops =
-      command
-          .add_option("--crops", options->crops,
-                      "Random squares of each picture instead of the whole squeezed to a square")
-          ->type_name("N")
-          ->check(CLI::Range(1, kMostCrops));
+      add_number(command, "--crops", options->crops, {1, kMostCrops},
+                 "Random squares of each picture instead of the whole squeezed to a square");
   command
       .add_flag("--centre-crop", options->centre_crop,
                 "The largest centred square of each picture instead of the whole")
       ->excludes(crops);
-  command
-      .add_option_function<std::string>(
-          "--seed", [options](const std::string& text) { options->seed = parse_seed(text); },
-          "Of the order and the crops, which depend on nothing else")
-      ->type_name("S")
-      ->default_str(std::to_string(options->seed));
-  command.add_option("--batch", options->batch, "Records a train file")
-      ->type_name("N")
-      ->check(at_least_one())
-      ->capture_default_str();
+  add_number(command, "--seed", options->seed, {0},
+             "Of the order and the crops, which depend on nothing else")
+      ->type_name("S");
+  add_number(command, "--batch", options->batch, {1}, "Records a train file");
   command.add_flag_callback(
       "--stored", [options] { options->compression = NpzCompression::stored; },
       "Don't compress: larger files, read at any place without a temporary file");

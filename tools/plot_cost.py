@@ -12,6 +12,8 @@ import json
 import os
 import sys
 
+from outputs import refuse_inputs
+
 PANELS = [
     ("forward", "real_time", "forward, milliseconds"),
     ("forward+backward", "real_time", "forward and backward, milliseconds"),
@@ -33,6 +35,10 @@ def measurements(path):
     return {key: sorted(points, key=lambda point: point[0]) for key, points in found.items()}
 
 
+def draft_of(path):
+    return f"{path}.draft.png"
+
+
 def draw(found, path):
     import matplotlib
 
@@ -51,9 +57,8 @@ def draw(found, path):
         axis.set(xscale="log", yscale="log", xlabel="positions", title=title)
         axis.grid(True, which="both", alpha=0.2)
     axes.flat[0].legend(fontsize=8)
-    draft = f"{path}.draft.png"
-    figure.savefig(draft, dpi=110)
-    os.replace(draft, path)
+    figure.savefig(draft_of(path), dpi=110)
+    os.replace(draft_of(path), path)
 
 
 def main():
@@ -61,6 +66,8 @@ def main():
     parser.add_argument("measurements", help="what bench/attention wrote, JSON")
     parser.add_argument("picture", help="PNG to write")
     arguments = parser.parse_args()
+    for output in (arguments.picture, draft_of(arguments.picture)):
+        refuse_inputs(parser, output, [arguments.measurements])
     try:
         draw(measurements(arguments.measurements), arguments.picture)
     except ImportError:

@@ -10,6 +10,7 @@ import argparse
 import numpy as np
 
 import png_numpy
+from outputs import refuse_inputs
 
 STATES = 8  # of each image, from nothing to all
 EMPTY = 224  # what is not drawn yet: light grey, as in combiner's previews
@@ -36,6 +37,7 @@ def main():
     parser.add_argument("images", nargs="+", help="PNG files of one size")
     parser.add_argument("output", help="PNG file to write")
     arguments = parser.parse_args()
+    refuse_inputs(parser, arguments.output, arguments.images)
     strips = [strip(png_numpy.read(path)) for path in arguments.images]
     sheet = np.vstack([np.pad(row, ((0, GAP), (0, 0), (0, 0)), constant_values=255)
                        for row in strips])  # fmt: skip

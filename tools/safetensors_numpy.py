@@ -56,7 +56,7 @@ def read(path):
 
 
 def write(path, tensors, metadata, float_dtype="F32"):
-    """Writes under a temporary name and renames. Stores floats as `float_dtype`, F32 or BF16."""
+    """Writes under a new name and renames. Stores floats as `float_dtype`, F32 or BF16."""
     encoded = []
     for name, array in tensors.items():
         if array.dtype.kind == "f":
@@ -81,17 +81,17 @@ def write(path, tensors, metadata, float_dtype="F32"):
     before, after = f'"{CHECKSUM}":"{NO_CHECKSUM}"', f'"{CHECKSUM}":"crc32:{checksum:08x}"'
     start = start.replace(before.encode(), after.encode())
 
-    temporary = f"{path}.tmp"
-    try:
-        with open(temporary, "wb") as file:
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "xb") as file:  # not over anything that is there
+        try:
             file.write(start)
             for _, _, array in encoded:
                 file.write(array.tobytes())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
+            file.flush()
+            os.replace(temporary, path)
+        except BaseException:
             os.remove(temporary)
-        raise
+            raise
 
 
 def bfloat16_bits(array):

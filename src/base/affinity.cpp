@@ -7,21 +7,29 @@
 #endif
 
 #include <algorithm>
+#include <array>
 
 namespace combiner {
 namespace {
 
 #ifdef __linux__
+// Has room for more processors than cpu_set_t has.
+struct Mask {
+  static constexpr int kMaxProcessors = 1 << 14;
+  std::array<unsigned long, kMaxProcessors / (8 * sizeof(unsigned long))> bits = {};
+
+  static constexpr size_t kBytes = sizeof bits;
+  cpu_set_t* set() { return reinterpret_cast<cpu_set_t*>(bits.data()); }
+  void add(int processor) { CPU_SET_S(static_cast<size_t>(processor), kBytes, set()); }
+  bool has(int processor) { return CPU_ISSET_S(static_cast<size_t>(processor), kBytes, set()); }
+};
+
 // Adds the processors of the calling thread's mask.
 void add_mask(std::vector<int>& processors) {
-  // Room for more processors than cpu_set_t has.
-  constexpr int kMaxProcessors = 1 << 14;
-  std::vector<unsigned long> mask(kMaxProcessors / (8 * sizeof(unsigned long)));
-  auto* const set = reinterpret_cast<cpu_set_t*>(mask.data());
-  const size_t bytes = mask.size() * sizeof(unsigned long);
-  if (sched_getaffinity(0, bytes, set) != 0) return;
-  for (int i = 0; i < kMaxProcessors; ++i)
-    if (CPU_ISSET_S(static_cast<size_t>(i), bytes, set)) processors.push_back(i);
+  Mask mask;
+  if (sched_getaffinity(0, Mask::kBytes, mask.set()) != 0) return;
+  for (int i = 0; i < Mask::kMaxProcessors; ++i)
+    if (mask.has(i)) processors.push_back(i);
 }
 #endif
 
@@ -54,17 +62,14 @@ const std::vector<int>& process_affinity() {
 
 void unbind_thread() {
 #ifdef __linux__
-  const std::vector<int>& processors = process_affinity();
-  std::vector<int> inherited;
-  add_mask(inherited);
-  if (inherited == processors) return;  // setting a mask, even the same, moves the thread
-  const auto count = static_cast<size_t>(processors.back()) + 1;
-  constexpr size_t kBits = 8 * sizeof(unsigned long);
-  std::vector<unsigned long> mask((count + kBits - 1) / kBits);
-  auto* const set = reinterpret_cast<cpu_set_t*>(mask.data());
-  const size_t bytes = mask.size() * sizeof(unsigned long);
-  for (const int i : processors) CPU_SET_S(static_cast<size_t>(i), bytes, set);
-  sched_setaffinity(0, bytes, set);  // if it fails, the thread stays where it may run
+  // Needs no memory of the heap's: a thread would end the program if it failed to get it.
+  Mask inherited;
+  Mask wanted;
+  if (sched_getaffinity(0, Mask::kBytes, inherited.set()) != 0) return;
+  for (const int processor : process_affinity()) wanted.add(processor);
+  if (inherited.bits == wanted.bits) return;  // setting a mask, even the same, moves the thread
+  // If it fails, the thread stays where it may run.
+  sched_setaffinity(0, Mask::kBytes, wanted.set());
 #endif
 }
 

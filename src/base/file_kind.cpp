@@ -28,6 +28,7 @@ constexpr Signature kSignatures[] = {
     {0, "\xfd\x37zXZ\0"sv, kUnpack},
     {0, "\x28\xb5\x2f\xfd"sv, kUnpack},
     {0, "7z\xbc\xaf\x27\x1c"sv, kUnpack},
+    {0, "MATLAB 5.0"sv, "a MATLAB file"},
     {257, "ustar"sv, "a tar archive: unpack it first (tar -xf)"},
     {0, "\x93NUMPY"sv, "a NumPy array"},
     {0, "\x89HDF\r\n"sv, "an HDF5 file (of Keras?): convert its weights to safetensors"},
@@ -57,6 +58,8 @@ std::string binary_kind(std::string_view start) {
     return holds(start, ".npy") ? "a NumPy archive (.npz)" : "a zip archive: unpack it first";
   }
   if (start.size() < 3) return {};
+  if (start[0] == '\x80' && in(start[1], 2, 5) && holds(start, "batch_label"))
+    return "a batch of CIFAR-10's Python version, a pickle";
   if (start[0] == '\x80' && in(start[1], 2, 5))
     return "a Python pickle, as PyTorch's older files are: convert its weights to safetensors";
   // A map with a few keys, the first of them a short word.
@@ -81,8 +84,8 @@ std::string text_kind(std::string_view text) {
     return "an XML page, not the file: did the download fail?";
   if (text.front() == '{') {
     if (holds(text, "\"weight_map\""))
-      return "the index of weights that lie in several files; expected one safetensors file with "
-             "all of them";
+      return "the index of weights that lie in several files: join them into one "
+             "safetensors file first";
     return holds(text, "\"combiner-1\"") ? "a model's config, not its weights" : "JSON text";
   }
   const std::string_view line = text.substr(0, text.find_first_of("\r\n"));

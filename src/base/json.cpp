@@ -5,21 +5,13 @@
 #include <set>
 #include <vector>
 
+#include "base/json_reason.h"
 #include "combiner/error.h"
 
 namespace combiner {
 namespace {
 
 constexpr int kMaxDepth = 16;
-
-// The library's message without its error code, and without its quotation of the last text it read,
-// which may be long.
-std::string reason(const Json::exception& error) {
-  std::string_view text = error.what();
-  if (const auto code_end = text.find("] "); code_end != text.npos)
-    text.remove_prefix(code_end + 2);
-  return std::string(text.substr(0, text.find("; last read")));
-}
 
 // Rejects, during parsing, what the library accepts but parse_json does not.
 class Strictness {

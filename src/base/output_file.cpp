@@ -45,13 +45,25 @@ bool is_mounted(const fs::path& path) {
 // A nameless file gets its name through here.
 std::string path_of(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
 
-// A folder's entries reach the disk on their own. Not every file system can be asked for that.
-void sync_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);
-  ::close(descriptor);
+// Waits until it is on the disk, and returns whether it is. Devices, pipes and the folders of some
+// file systems can't be asked for that.
+bool reaches_disk(int descriptor) {
+  return ::fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
 }
+
+// A folder's entries reach the disk on their own. Not every folder can be opened.
+bool folder_reaches_disk(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return true;
+  const bool reaches = reaches_disk(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  errno = error;
+  return reaches;
+}
+
+// Whether opening a file failed because its folder takes no new ones from this process.
+bool is_forbidden(int error) { return error == EACCES || error == EPERM || error == EROFS; }
 
 }  // namespace
 
@@ -70,9 +82,11 @@ OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(followed
     if (descriptor_ < 0) fail("open");
     return;
   }
-  if (!exists || !is_mounted(target_)) open_to_replace(exists ? status.st_mode : kDefaultMode);
-  if (descriptor_ >= 0) return;
-  if (!exists) fail("create");
+  if (!exists || !is_mounted(target_)) {
+    open_to_replace(exists ? status.st_mode : kDefaultMode);
+    if (descriptor_ >= 0) return;
+    if (!exists || !is_forbidden(errno)) fail("create");
+  }
   way_ = Way::at_the_end;
   descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
   if (descriptor_ < 0) fail("open");
@@ -122,9 +136,7 @@ void OutputFile::write_to_descriptor(std::span<const std::byte> bytes) {
 
 void OutputFile::commit() {
   if (way_ == Way::at_the_end) write_collected();
-  // A device or a pipe may not know how to sync.
-  if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP)
-    fail("write");
+  if (!reaches_disk(descriptor_)) fail("write");
   if (way_ == Way::nameless || way_ == Way::named) put_in_place();
   if (::close(std::exchange(descriptor_, -1)) != 0) fail("write");
 }
@@ -152,7 +164,7 @@ void OutputFile::put_in_place() {
   }
   if (::rename(meanwhile_.c_str(), target_.c_str()) != 0) fail("put in place");
   way_ = Way::in_place;
-  sync_folder(folder_of(target_));
+  if (!folder_reaches_disk(folder_of(target_))) fail("put in place");
 }
 
 void OutputFile::fail(std::string_view action) const {

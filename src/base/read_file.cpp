@@ -41,4 +41,15 @@ std::vector<uint8_t> read_file(const fs::path& path, uint64_t max_bytes) {
   return bytes;
 }
 
+std::vector<std::byte> read_start(const fs::path& path) {
+  constexpr std::streamsize kMost = 4096;
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return {};  // a pipe would be waited for
+  std::vector<std::byte> start(kMost);
+  std::ifstream in(path, std::ios::binary);
+  in.read(reinterpret_cast<char*>(start.data()), kMost);
+  start.resize(static_cast<size_t>(in.gcount()));
+  return start;
+}
+
 }  // namespace combiner

@@ -1,22 +1,41 @@
 #include "base/thread_team.h"
 
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <utility>
 
 #include "base/affinity.h"
+#include "base/plural.h"
+#include "combiner/error.h"
 
 namespace combiner {
 
 ThreadTeam::ThreadTeam(int size) {
-  threads_.reserve(static_cast<size_t>(std::max(size, 1)));
-  for (int rank = 0; rank < std::max(size, 1); ++rank)
-    threads_.emplace_back([this, rank] { serve(rank); });
+  const int wanted = std::max(size, 1);
+  process_affinity();  // found here, where a lack of memory is no more than an exception
+  threads_.reserve(static_cast<size_t>(wanted));
+  try {
+    for (int rank = 0; rank < wanted; ++rank) threads_.emplace_back([this, rank] { serve(rank); });
+  } catch (const std::system_error& error) {
+    const size_t started = threads_.size();
+    stop();
+    throw Error(
+        fmt::format("can't start {} to compute with, only {}: {}; a limit on processes or on "
+                    "memory may be too low for them, so give fewer --threads",
+                    plural(wanted, "thread"), started, error.code().message()));
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadTeam::~ThreadTeam() {
+ThreadTeam::~ThreadTeam() { stop(); }
+
+void ThreadTeam::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -15,6 +15,7 @@ namespace combiner {
 // runs on one thread. Must not be used from two threads at once, nor from inside itself.
 class ThreadTeam {
  public:
+  // Throws Error if the system refuses so many threads.
   explicit ThreadTeam(int size);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -32,6 +33,7 @@ class ThreadTeam {
 
  private:
   void serve(int rank);
+  void stop();
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -14,13 +14,16 @@
 #include <vector>
 
 #include "base/peak_memory.h"
+#include "base/plural.h"
 #include "bench/ceilings.h"
 #include "bench/speed.h"
 #include "cli/bench_report.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "cli/say.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "model/model.h"
@@ -32,6 +35,8 @@ namespace combiner {
 namespace {
 
 constexpr std::array<int64_t, 6> kSamplingBatches = {1, 2, 4, 16, 64, 256};
+constexpr int64_t kMostQuickBatch = 16;
+constexpr double kQuickSeconds = 0.3;
 constexpr int64_t kTrainingBatch = 4;  // rounded up to a multiple of the number of threads
 // Operations of a training step relative to those of a likelihood: the backward pass has two matrix
 // products for each one in the forward pass.
@@ -41,6 +46,7 @@ struct BenchOptions {
   std::string model, config;
   std::vector<std::string> only = {"ceilings", "sample", "eval", "train"};
   Effort effort;
+  bool quick = false;
   bool json = false;
 
   bool asks_for(const char* section) const {
@@ -64,18 +70,6 @@ Subject load_subject(const BenchOptions& options) {
   return subject;
 }
 
-// Accepts 0.001 s to one day. CLI::Range would also accept NaN.
-CLI::Validator positive_seconds() {
-  const auto complaint = [](const std::string& text) {
-    double seconds = 0;
-    const bool good =
-        CLI::detail::lexical_cast(text, seconds) && seconds >= 0.001 && seconds <= 86400;
-    return good ? std::string()
-                : fmt::format("{} is not a number of seconds from 0.001 to 86400", text);
-  };
-  return CLI::Validator(complaint, "", "seconds");
-}
-
 // For example "AMD EPYC"; "unknown" if /proc/cpuinfo does not say.
 std::string processor_name() {
   std::ifstream processors("/proc/cpuinfo");
@@ -89,49 +83,59 @@ std::string processor_name() {
 // Runs the measurements one after another and writes their results to a report.
 class Bench {
  public:
-  Bench(const Weights& weights, const Effort& effort, BenchReport& report)
-      : weights_(weights), effort_(effort), report_(report) {
+  // Draws in batches of at most `most_at_once`.
+  Bench(const Weights& weights, const Effort& effort, int64_t most_at_once, BenchReport& report)
+      : weights_(weights), effort_(effort), most_at_once_(most_at_once), report_(report) {
     if (report.ceilings) add_ceilings(*report.ceilings);
     if (report.sample) add_sampling(*report.sample);
     if (report.eval) add_likelihood(*report.eval);
     if (report.train) add_training(*report.train);
   }
 
+  int64_t size() const { return std::ssize(list_); }
+  // The time that is asked for. What takes longer once is done once all the same.
+  double seconds() const {
+    double sum = 0;
+    for (const Measurement& measurement : list_) sum += measurement.seconds;
+    return sum;
+  }
+
   // Throws Error if cancelled. The report then holds the measurements finished so far.
   void run() {
     Progress progress("measurements");
-    const auto all = static_cast<int64_t>(list_.size());
+    const int64_t all = size();
     for (int64_t done = 0; done < all; ++done) {
       const Measurement& next = list_[static_cast<size_t>(done)];
       progress.update(done, static_cast<double>(done) / static_cast<double>(all), next.name);
       if (!next.make())
-        throw Interrupted(
-            fmt::format("interrupted: the figures are those of {} of {} measurements", done, all));
+        throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}", done,
+                                      plural(all, "measurement")));
     }
   }
 
  private:
   struct Measurement {
     std::string name;
+    double seconds = 0;
     std::function<bool()> make;  // returns false if cancelled
   };
 
   void add_ceilings(Ceilings& ceilings) {
     for (const Precision precision : kPrecisions) {
       if (has_own_products(precision))
-        add(fmt::format("products, {}", name(precision)), [=, this, &ceilings] {
+        add(fmt::format("products, {}", name(precision)), effort_.seconds, [=, this, &ceilings] {
           const std::optional<Rate> rate = measure_products(weights_, precision, effort_);
           if (rate) ceilings.products[precision] = rate->median;
           return rate.has_value();
         });
-      add(fmt::format("reading, {}", name(precision)), [=, this, &ceilings] {
+      add(fmt::format("reading, {}", name(precision)), effort_.seconds, [=, this, &ceilings] {
         const std::optional<Rate> rate =
             measure_reading(sampling_memory(weights_, precision).weights, effort_);
         if (rate) ceilings.cache_bandwidth[precision] = rate->median;
         return rate.has_value();
       });
     }
-    add("reading, memory", [this, &ceilings] {
+    add("reading, memory", effort_.seconds, [this, &ceilings] {
       const std::optional<Rate> rate = measure_reading(bytes_beyond_caches(), effort_);
       if (rate) ceilings.memory_bandwidth = rate->median;
       return rate.has_value();
@@ -141,18 +145,22 @@ class Bench {
   void add_sampling(std::vector<SpeedRow>& rows) {
     for (const Precision precision : kPrecisions)
       for (const int64_t batch : kSamplingBatches)
-        add(fmt::format("sample, {}, batch {}", name(precision), batch), [=, this, &rows] {
-          const auto measured = beside_ceilings(
-              precision, [&] { return measure_sampling(weights_, precision, batch, effort_); });
-          if (!measured) return false;
-          const auto& [speed, now] = *measured;
-          SpeedRow row = make_row(batch, precision, speed, now, 1);
-          if (now) row.fraction_of_bandwidth = speed.weight_bytes_per_second / now->reading;
-          row.weight_bytes = speed.weight_bytes;
-          row.state_bytes = speed.state_bytes;
-          rows.push_back(row);
-          return true;
-        });
+        if (batch <= most_at_once_)
+          add_row(fmt::format("sample, {}, batch {}", name(precision), batch), precision,
+                  [=, this, &rows] {
+                    const auto measured = beside_ceilings(precision, [&] {
+                      return measure_sampling(weights_, precision, batch, effort_);
+                    });
+                    if (!measured) return false;
+                    const auto& [speed, now] = *measured;
+                    SpeedRow row = make_row(batch, precision, speed, now, 1);
+                    if (now)
+                      row.fraction_of_bandwidth = speed.weight_bytes_per_second / now->reading;
+                    row.weight_bytes = speed.weight_bytes;
+                    row.state_bytes = speed.state_bytes;
+                    rows.push_back(row);
+                    return true;
+                  });
   }
 
   // f32 and every precision that has its own code path on this processor. A precision without one
@@ -160,7 +168,7 @@ class Bench {
   void add_likelihood(std::vector<SpeedRow>& rows) {
     for (const Precision precision : kPrecisions)
       if (precision == Precision::int8 || has_own_products(precision))
-        add(fmt::format("eval, {}", name(precision)), [=, this, &rows] {
+        add_row(fmt::format("eval, {}", name(precision)), precision, [=, this, &rows] {
           const auto measured = beside_ceilings(
               precision, [&] { return measure_likelihood(weights_, precision, effort_); });
           if (measured)
@@ -175,7 +183,7 @@ class Bench {
         (kTrainingBatch + effort_.threads - 1) / effort_.threads * effort_.threads;
     for (const Precision precision : kPrecisions)
       if (precision != Precision::int8 && has_own_products(precision))
-        add(fmt::format("train, {}", name(precision)), [=, this, &rows] {
+        add_row(fmt::format("train, {}", name(precision)), precision, [=, this, &rows] {
           const auto measured = beside_ceilings(precision, [&] {
             return measure_training(weights_.config, precision, batch, effort_);
           });
@@ -214,21 +222,28 @@ class Bench {
   std::optional<RowCeilings> ceilings_now(Precision precision) const {
     if (!report_.ceilings) return std::nullopt;
     Effort brief = effort_;
-    brief.seconds = std::min(effort_.seconds, 1.0);
+    brief.seconds = seconds_of_row_ceiling();
     const auto products = best_products(precision, brief);
     const auto reading = measure_reading(sampling_memory(weights_, precision).weights, brief);
     if (!products || !reading) return std::nullopt;
     return RowCeilings{*products, reading->median};
   }
 
-  // The ceiling of products in this precision, or in f32 if the processor has none or, as it can
-  // also multiply bfloat16 as floats, if that is higher than the one in bf16.
-  std::optional<double> best_products(Precision precision, const Effort& effort) const {
+  double seconds_of_row_ceiling() const { return std::min(effort_.seconds, 1.0); }
+
+  // Whether the ceiling of products in this precision may be that of products in `of`: the same, or
+  // f32 if the processor has none of its own or, as it can also multiply bfloat16 as floats, if
+  // that is higher than the one in bf16.
+  static bool may_be_ceiling(Precision of, Precision precision) {
     const bool own = has_own_products(precision);
+    const bool as_floats = of == Precision::f32 && (!own || precision == Precision::bf16);
+    return as_floats || (own && of == precision);
+  }
+
+  std::optional<double> best_products(Precision precision, const Effort& effort) const {
     double best = 0;
     for (const Precision of : kPrecisions) {
-      const bool as_floats = of == Precision::f32 && (!own || precision == Precision::bf16);
-      if (!as_floats && !(own && of == precision)) continue;
+      if (!may_be_ceiling(of, precision)) continue;
       const std::optional<Rate> rate = measure_products(weights_, of, effort);
       if (!rate) return std::nullopt;
       best = std::max(best, rate->median);
@@ -236,8 +251,16 @@ class Bench {
     return best;
   }
 
-  void add(std::string name, std::function<bool()> make) {
-    list_.push_back({std::move(name), std::move(make)});
+  void add(std::string name, double seconds, std::function<bool()> make) {
+    list_.push_back({std::move(name), seconds, std::move(make)});
+  }
+
+  // A measurement between two of its ceilings.
+  void add_row(std::string name, Precision precision, std::function<bool()> make) {
+    const auto products = std::ranges::count_if(
+        kPrecisions, [&](Precision of) { return may_be_ceiling(of, precision); });
+    const auto ceilings = static_cast<double>(report_.ceilings ? 2 * (products + 1) : 0);
+    add(std::move(name), effort_.seconds + ceilings * seconds_of_row_ceiling(), std::move(make));
   }
 
   // `products`: the matrix-product operations of an image, as a multiple of those of its
@@ -254,6 +277,7 @@ class Bench {
 
   const Weights& weights_;
   const Effort& effort_;
+  int64_t most_at_once_;
   BenchReport& report_;
   std::vector<Measurement> list_;
 };
@@ -278,8 +302,12 @@ void run(BenchOptions options) {
   if (options.asks_for("train")) report.train.emplace();
 
   const auto print = options.json ? print_json : print_table;
+  Bench bench(weights, options.effort, options.quick ? kMostQuickBatch : kSamplingBatches.back(),
+              report);
+  say("{}, about {}, or more if the model is too slow for that\n",
+      plural(bench.size(), "measurement"), duration_text(bench.seconds()));
   try {
-    Bench(weights, options.effort, report).run();
+    bench.run();
   } catch (...) {
     print(report);  // print the measurements that finished
     throw;
@@ -311,14 +339,24 @@ std::function<void()> bench_command(CLI::App& command) {
       ->delimiter(',')
       ->check(one_of({"ceilings", "sample", "eval", "train"}))
       ->capture_default_str();
-  command.add_option("--repeats", options->effort.repeats, "Repeats of a measurement, at most")
-      ->type_name("N")
-      ->check(at_least_one())
-      ->capture_default_str();
-  command.add_option("--seconds", options->effort.seconds, "Time for all repeats of a measurement")
-      ->type_name("S")
-      ->check(positive_seconds())
-      ->capture_default_str();
+  CLI::Option* const repeats = add_number(command, "--repeats", options->effort.repeats, {1},
+                                          "Repeats of a measurement, at most");
+  CLI::Option* const seconds = add_number(command, "--seconds", options->effort.seconds,
+                                          {0.001, 86400}, "Time for all repeats of a measurement")
+                                   ->type_name("S");
+  command
+      .add_flag_callback(
+          "--quick",
+          [options] {
+            options->quick = true;
+            options->effort.repeats = 1;
+            options->effort.seconds = kQuickSeconds;
+          },
+          fmt::format("Rough figures in a short time: as --repeats 1 --seconds {}, and batches of "
+                      "{} at most",
+                      kQuickSeconds, kMostQuickBatch))
+      ->excludes(repeats)
+      ->excludes(seconds);
   add_threads_option(command, options->effort.threads);
   command.add_flag("--json", options->json, "Print JSON");
   return [options] { run(*options); };

@@ -7,8 +7,9 @@
 
 namespace combiner {
 
-// Shows the progress of each file on the terminal. Throws Interrupted once `interrupted`, which
-// must outlive it.
+// Show the progress of each file, or of the pictures of each folder, on the terminal. Throw
+// Interrupted once `interrupted`, which must outlive them.
 CheckingFile show_checking(const std::atomic<bool>& interrupted);
+CheckingPictures show_checking_pictures(const std::atomic<bool>& interrupted);
 
 }  // namespace combiner

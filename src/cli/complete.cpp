@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/drawing_options.h"
 #include "cli/drawn_pictures.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "combiner/completion.h"
@@ -54,7 +55,6 @@ void check(CompleteOptions& options) {
   if (options.output.destination == Destination::folder && options.output.scale)
     throw CLI::ValidationError(
         fmt::format("--scale is for a sheet; {} is a folder", options.output.output));
-  check_drawing_options(options.drawing);
 }
 
 // Reads a picture of the model's size.
@@ -107,9 +107,9 @@ void run(CompleteOptions options) {
   const int rows = options.keep_rows ? *options.keep_rows : rows_of_mask(options.mask, shape);
   if (rows >= shape.height)
     throw Error(
-        fmt::format("all {} rows are kept, so there is nothing to draw; expected fewer than "
-                    "{} rows",
-                    rows, shape.height));
+        fmt::format("{} are to be kept, so there is nothing to draw; expected fewer than the {} "
+                    "that a picture has",
+                    plural(rows, "row"), shape.height));
 
   const int64_t variations = sampling.count;
   const int64_t columns = variations + kShownBeside;
@@ -155,7 +155,7 @@ void run(CompleteOptions options) {
   DrawnPictures drawn(options.output, std::move(plan));
   drawn.finish(complete(model, pictures, rows, sampling, drawn.events()));
   drawn.report(
-      fmt::format("{} of {} rows kept of {}, {}", rows, shape.height,
+      fmt::format("{} of {} kept of {}, {}", rows, plural(shape.height, "row"),
                   plural(std::ssize(pictures), "picture"), plural(variations, "variation")),
       sampling.threads);
 }
@@ -167,18 +167,16 @@ std::function<void()> complete_command(CLI::App& command) {
   command.add_option("IMAGE", options->pictures, "Pictures of the model's size")
       ->type_name("")
       ->required();
-  command.add_option("--keep-rows", options->keep_rows, "Keep this many upper rows, bit for bit")
-      ->type_name("R")
-      ->check(whole_number_in(0, 1 << 20));
+  add_number(command, "--keep-rows", options->keep_rows, {0, 1 << 20},
+             "Keep this many upper rows, bit for bit")
+      ->type_name("R");
   command
       .add_option("--mask", options->mask,
                   "Keep what is black in this picture, which must be whole upper rows")
       ->type_name("FILE");
   options->drawing.sampling.count = kDefaultVariations;
-  command.add_option("-n,--count", options->drawing.sampling.count, "Variations of each picture")
-      ->type_name("N")
-      ->check(whole_number_in(1, kMostVariations))
-      ->capture_default_str();
+  add_number(command, "-n,--count", options->drawing.sampling.count, {1, kMostVariations},
+             "Variations of each picture");
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");
   add_drawing_options(command, options->drawing);

@@ -4,13 +4,12 @@
 
 #include <random>
 
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
-#include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "cpu/limits.h"
-#include "sampling/choice.h"
 #include "sampling/memory.h"
 #include "weights/weights_file.h"
 
@@ -19,47 +18,28 @@ namespace combiner {
 void add_drawing_options(CLI::App& command, DrawingOptions& options) {
   ChoiceOptions& choice = options.sampling.choice;
   add_model_option(command, options.model);
-  command
-      .add_option_function<std::string>(
-          "--seed", [&options](const std::string& text) { options.seed = parse_seed(text); },
-          "Image k of a seed is always the same [a random seed, printed]")
+  add_number(command, "--seed", options.seed, {0},
+             "Image k of a seed is always the same [a random seed, printed]")
       ->type_name("S");
-  command
-      .add_option("--first", options.sampling.first_index,
-                  "Index of the first image of the seed that is drawn")
-      ->type_name("K")
-      ->check(whole_number_in(0, kMostImages))
-      ->capture_default_str();
-  command
-      .add_option("--temperature", choice.temperature,
-                  "Divides the logits; 0 takes the likeliest value of each sub-pixel")
-      ->type_name("T")
-      ->capture_default_str();
-  command.add_option("--top-k", choice.top_k, "Draw among the K likeliest values only, 1 to 256")
-      ->type_name("K")
-      ->capture_default_str();
-  command
-      .add_option("--top-p", choice.top_p,
-                  "Draw among the fewest likeliest values that together have probability P")
-      ->type_name("P")
-      ->capture_default_str();
-  command
-      .add_option("--batch", options.batch,
-                  fmt::format("Most images that a thread draws at once [{}, or as many as fit in a "
-                              "quarter of the machine's memory]",
-                              options.sampling.batch))
-      ->type_name("B")
-      ->check(at_least_one());
+  add_number(command, "--first", options.sampling.first_index, {0, kMostImages},
+             "Index of the first image of the seed that is drawn")
+      ->type_name("K");
+  add_number(command, "--temperature", choice.temperature, {0},
+             "Divides the logits; 0 takes the likeliest value of each sub-pixel")
+      ->type_name("T");
+  add_number(command, "--top-k", choice.top_k, {1, 256},
+             "Draw among the K likeliest values only, 1 to 256")
+      ->type_name("K");
+  add_number(command, "--top-p", choice.top_p, {0, 1, true},
+             "Draw among the fewest likeliest values that together have probability P")
+      ->type_name("P");
+  add_number(command, "--batch", options.batch, {1},
+             fmt::format("Most images that a thread draws at once [{}, or as many as fit in a "
+                         "quarter of the machine's memory]",
+                         options.sampling.batch))
+      ->type_name("B");
   add_threads_option(command, options.sampling.threads);
   add_precision_option(command, options.precision, Work::decoding);
-}
-
-void check_drawing_options(const DrawingOptions& options) {
-  try {
-    validate(options.sampling.choice);
-  } catch (const Error& error) {
-    throw CLI::ValidationError(error.what());
-  }
 }
 
 Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path) {

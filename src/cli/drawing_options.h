@@ -28,9 +28,6 @@ inline constexpr int64_t kMostImages = int64_t{1} << 40;
 // --precision.
 void add_drawing_options(CLI::App& command, DrawingOptions& options);
 
-// Throws CLI::ValidationError if what was given can't be drawn with.
-void check_drawing_options(const DrawingOptions& options);
-
 // Loads the model and fills in what was left open. Prints a seed that it has to choose.
 Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path);
 

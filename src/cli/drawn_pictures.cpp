@@ -49,11 +49,11 @@ DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
     const SheetLayout& sheet = plan_.recipe.sheet;
     if (!contact_sheet_fits(plan_.shape.width, plan_.shape.height, sheet.rows, sheet.columns,
                             sheet.gap, sheet.scale))
-      throw Error(fmt::format(
-          "a sheet of {} rows of {} images of {}x{} pixels, magnified {} times, is too large{}",
-          sheet.rows, sheet.columns, plan_.shape.width, plan_.shape.height, sheet.scale,
-          to_folder ? "; leave out --preview and --show"
-                    : "; let --output be a folder, ending in /"));
+      throw Error(fmt::format("a sheet of {} of {} of {}x{} pixels, magnified {}, is too large{}",
+                              plural(sheet.rows, "row"), plural(sheet.columns, "image"),
+                              plan_.shape.width, plan_.shape.height, plural(sheet.scale, "time"),
+                              to_folder ? "; leave out --preview and --show"
+                                        : "; let --output be a folder, ending in /"));
     places_.resize(plan_.places);
     for (int64_t i = 0; i < plan_.count; ++i)
       places_[plan_.place(plan_.first + i)] = not_drawn(plan_.shape);
@@ -130,7 +130,8 @@ void DrawnPictures::finish(bool finished) {
   if (finished) return;
   if (options_.destination == Destination::standard_output || (to_sheet && rows_done_ == 0))
     throw Interrupted("interrupted: no sheet is written");
-  throw Interrupted(fmt::format("interrupted: {} of {} images are {} {}", images_done_, plan_.count,
+  throw Interrupted(fmt::format("interrupted: {} of {} {} {} {}", images_done_,
+                                plural(plan_.count, "image"), plan_.count == 1 ? "is" : "are",
                                 to_sheet ? "finished on" : "in", where));
 }
 

@@ -60,9 +60,9 @@ void write_csv(OutputFile& file, const Likelihood& likelihood, const Dataset& im
 }
 
 nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& options,
-                               const Likelihood& likelihood) {
+                               const Likelihood& likelihood, const SkippedImages& skipped) {
   // One image has no standard error; JSON writes its NaN as null.
-  return {
+  nlohmann::ordered_json json = {
       {"bits_per_dim", likelihood.bits_per_dim},
       {"stderr", likelihood.standard_error},
       {"bits_per_dim_channels", likelihood.channel_bits_per_dim},
@@ -75,9 +75,12 @@ nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& opti
       {"data", options.images.data},
       {"split", name(options.images.split)},
   };
+  if (options.images.skip_bad) json["left_out"] = skipped.json();
+  return json;
 }
 
-void print_table(const EvalOptions& options, const Likelihood& likelihood) {
+void print_table(const EvalOptions& options, const Likelihood& likelihood,
+                 const SkippedImages& skipped) {
   fmt::print("bits/dim   {:.4f}", likelihood.bits_per_dim);
   if (likelihood.images.size() > 1) fmt::print(" +- {:.4f}", likelihood.standard_error);
   const auto& [red, green, blue] = likelihood.channel_bits_per_dim;
@@ -86,10 +89,12 @@ void print_table(const EvalOptions& options, const Likelihood& likelihood) {
       "  red      {:.4f}\n"
       "  green    {:.4f}\n"
       "  blue     {:.4f}\n"
-      "images     {}\n"
+      "images     {}{}\n"
       "images/s   {:.4g}  ({}, {}; {})\n",
-      red, green, blue, likelihood.images.size(), likelihood.images_per_second,
-      name(options.precision), plural(options.threads, "thread"), instructions_in_use());
+      red, green, blue, likelihood.images.size(),
+      skipped.count() > 0 ? fmt::format(" ({} left out)", skipped.count()) : "",
+      likelihood.images_per_second, name(options.precision), plural(options.threads, "thread"),
+      instructions_in_use());
 }
 
 // Throws CLI::ValidationError if the maps would become part of the data or replace it.
@@ -139,11 +144,13 @@ void mention_other_maps(const SurpriseFolder& maps, const EvalOptions& options, 
 }
 
 void run(const EvalOptions& options) {
-  const std::atomic<bool>& interrupted = catch_interrupts();
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  SkippedImages skipped;
   const std::unique_ptr<Dataset> images =
-      open_images(options.images, model.config().image, interrupted);
+      open_images(options.images, model.config().image, options.threads, interrupted, skipped);
+  const int64_t wanted = std::min(images->size(), options.images.limit.value_or(images->size()));
   // Open the file before the long computation, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);
@@ -159,30 +166,45 @@ void run(const EvalOptions& options) {
     };
   }
 
-  int64_t total = 0;
+  const int64_t skipped_before = skipped.count();
+  std::string failure;  // of an image that was good when it was checked
   Progress progress("images");
   progress.update(0, 0);
+  LikelihoodOptions how = {options.images.limit, options.threads, cancel_if(interrupted)};
+  how.on_bad = [&](const std::string& why) {
+    progress.clear();
+    if (options.images.skip_bad)
+      skipped.add(why);
+    else
+      failure = why;
+  };
   const Likelihood likelihood = evaluate(
-      model, *images, {options.images.limit, options.threads},
+      model, *images, how,
       [&](int64_t done, int64_t count, double bits_per_dim) {
-        total = count;
         progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                         fmt::format("{:.4f} bits/dim", bits_per_dim));
-        return !interrupted;
+        return !interrupted && failure.empty();
       },
       on_nats);
   progress.clear();
+  const auto done = static_cast<int64_t>(likelihood.images.size());
+  const int64_t bad = skipped.count() - skipped_before;
+  if (bad > 0) skipped.say_count();
+  if (done == 0 && !interrupted)
+    throw Error(failure.empty() ? "none of the images can be read any more" : failure);
 
   if (options.json)
-    print_json(json_of(path, options, likelihood));
+    print_json(json_of(path, options, likelihood, skipped));
   else
-    print_table(options, likelihood);
+    print_table(options, likelihood, skipped);
   if (csv) write_csv(*csv, likelihood, *images);
   if (maps) maps->finish(likelihood, *images);
-  const auto done = static_cast<int64_t>(likelihood.images.size());
-  if (done < total)
-    throw Interrupted(
-        fmt::format("interrupted: the figures are those of {} of {} images", done, total));
+  if (!failure.empty())
+    throw Error(fmt::format("{}\nThe figures are those of {} of {}", failure, done,
+                            plural(wanted, "image")));
+  if (done + bad < wanted)
+    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}", done,
+                                  plural(wanted, "image")));
 }
 
 }  // namespace

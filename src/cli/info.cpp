@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print_json.h"
@@ -106,7 +107,7 @@ void print_table(const Info& info) {
     return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
   };
   fmt::print("file         {}\n", info.path);
-  fmt::print("size         {} bytes\n", info.file_bytes);
+  fmt::print("size         {}\n", plural(info.file_bytes, "byte"));
   fmt::print("sha256       {}\n", info.sha256);
   fmt::print("dtype        {}\n", fmt::join(info.dtypes, ", "));
   fmt::print("parameters   {}\n", info.parameters.total());

@@ -31,4 +31,8 @@ const std::atomic<bool>& catch_interrupts() {
   return interrupted;
 }
 
+Cancel cancel_if(const std::atomic<bool>& interrupted) {
+  return Cancel([&interrupted] { return interrupted.load(std::memory_order_relaxed); });
+}
+
 }  // namespace combiner

@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "combiner/cancel.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -13,6 +14,9 @@ namespace combiner {
 // wants. A subcommand that sees the flag set stops cleanly: it keeps what is finished and throws
 // Interrupted.
 const std::atomic<bool>& catch_interrupts();
+
+// Ends work once `interrupted`, which must outlive it.
+Cancel cancel_if(const std::atomic<bool>& interrupted);
 
 // Says that the program was interrupted, and what is kept. The exit code is then 130.
 class Interrupted : public Error {

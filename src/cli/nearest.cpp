@@ -19,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/nearest_sheet.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
@@ -159,8 +160,10 @@ void run(NearestCommandOptions options) {
   const std::vector<Image> pictures = read_pictures(options.pictures);
   const std::vector<std::string> names = file_names(options.pictures);
   const auto& [width, height, pixels] = pictures.front();
+  SkippedImages skipped;
   const std::unique_ptr<Dataset> images =
-      open_images(options.images, {.height = height, .width = width, .channels = 3}, interrupted);
+      open_images(options.images, {.height = height, .width = width, .channels = 3},
+                  options.search.threads, interrupted, skipped);
   const std::optional<NearestSheet> sheet = plan_sheet(options, pictures, names, images->size());
 
   int64_t total = 0;
@@ -189,8 +192,8 @@ void run(NearestCommandOptions options) {
                plural(options.search.threads, "thread"));
   }
   if (nearest.searched < total)
-    throw Interrupted(fmt::format("interrupted: these are the nearest of {} of {} images",
-                                  nearest.searched, total));
+    throw Interrupted(fmt::format("interrupted: these are the nearest of {} of {}",
+                                  nearest.searched, plural(total, "image")));
 }
 
 }  // namespace
@@ -203,26 +206,19 @@ std::function<void()> nearest_command(CLI::App& command) {
       ->type_name("")
       ->required();
   add_images_options(command, options->images, Split::train)->required();
-  command
-      .add_option(
-          "-k,--neighbours", options->search.count,
-          fmt::format("Images to find for each picture, 1 to {}, by each of two distances: between "
-                      "pixels and between means of 4x4 pixels; the sheet shows up to {}",
-                      kMostNeighbours, kMostNeighboursShown))
-      ->type_name("K")
-      ->check(whole_number_in(1, kMostNeighbours))
-      ->capture_default_str();
+  add_number(command, "-k,--neighbours", options->search.count, {1, kMostNeighbours},
+             fmt::format("Images to find for each picture, 1 to {}, by each of two distances: "
+                         "between pixels and between means of 4x4 pixels; the sheet shows up to {}",
+                         kMostNeighbours, kMostNeighboursShown))
+      ->type_name("K");
   command.add_option("-o,--output", options->output, "Sheet with the pictures and what was found")
       ->type_name("FILE.png")
       ->capture_default_str();
-  command
-      .add_option(
-          "--scale", options->scale,
-          fmt::format("The sheet's magnification, 1 to {} [so that the longer side of an image has "
-                      "{} pixels or more]",
-                      kMostScale, kShownSide))
-      ->type_name("S")
-      ->check(whole_number_in(1, kMostScale));
+  add_number(command, "--scale", options->scale, {1, kMostScale},
+             fmt::format("The sheet's magnification, 1 to {} [so that the longer side of an image "
+                         "has {} pixels or more]",
+                         kMostScale, kShownSide))
+      ->type_name("S");
   add_no_metadata_option(command, options->no_metadata);
   add_threads_option(command, options->search.threads);
   command.add_flag("--json", options->json, "Print JSON");

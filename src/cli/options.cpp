@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
-#include <limits>
 
 #include "base/plural.h"
 #include "cli/checking.h"
 #include "cli/nearest_name.h"
+#include "cli/number_option.h"
+#include "cli/printable.h"
 #include "cli/say.h"
 #include "combiner/error.h"
 #include "cpu/features.h"
@@ -21,7 +21,6 @@ namespace combiner {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
 // What auto means: the faster of f32 and bf16. Decoding reads all weights for each position, and in
 // bf16 they are half as many bytes. Whole images are a matter of products.
@@ -44,40 +43,13 @@ CLI::Option* declare_precision(CLI::App& command, Precision& precision, Work wor
 
 }  // namespace
 
-CLI::Validator whole_number_in(int64_t low, int64_t high) {
-  const std::string range = high == kNoLimit ? fmt::format("of {} or more", low)
-                                             : fmt::format("from {} to {}", low, high);
-  const auto complaint = [=](const std::string& text) {
-    int64_t number = 0;
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, number);
-    const bool good = error == std::errc() && stop == end && number >= low && number <= high;
-    return good ? std::string() : fmt::format("{} is not a whole number {}", text, range);
-  };
-  return CLI::Validator(complaint, "", "whole number");
-}
-
-CLI::Validator at_least_one() { return whole_number_in(1, kNoLimit); }
-
 CLI::Validator one_of(std::vector<std::string> words) {
   const std::string set = fmt::format("{{{}}}", fmt::join(words, ","));
   const auto complaint = [words = std::move(words), set](const std::string& word) {
     if (std::ranges::find(words, word) != words.end()) return std::string();
-    return fmt::format("{} not in {}{}", word, set, did_you_mean(word, words));
+    return fmt::format("{} not in {}{}", typed(word), set, did_you_mean(word, words));
   };
   return CLI::Validator(complaint, set, "one of");
-}
-
-uint64_t parse_seed(const std::string& text) {
-  uint64_t seed = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, seed);
-  if (error != std::errc() || stop != end)
-    throw CLI::ValidationError(
-        "--seed",
-        fmt::format("{} is not a whole number from 0 to {}; leave --seed out to have one chosen",
-                    text, UINT64_MAX));
-  return seed;
 }
 
 CLI::Option* add_model_option(CLI::App& command, std::string& model) {
@@ -122,30 +94,45 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split
       ->check(one_of({"train", "test"}))
       ->default_str(name(default_split))
       ->needs(data);
-  command.add_option("--limit", options.limit, "Only the first N images")
-      ->type_name("N")
-      ->check(at_least_one())
-      ->needs(data);
+  add_number(command, "--limit", options.limit, {1}, "Only the first N images")->needs(data);
   command
       .add_flag("--resize", options.resize,
                 "Cut and resample images of another size to the one needed")
       ->needs(data);
+  add_skip_bad_option(command, options.skip_bad)->needs(data);
   return data;
+}
+
+CLI::Option* add_skip_bad_option(CLI::App& command, bool& skip_bad) {
+  return command.add_flag("--skip-bad", skip_bad,
+                          "Leave out pictures that can't be read or have another size, and say "
+                          "which and how many");
 }
 
 void print_notice(const std::string& line) { say("{}\n", line); }
 
-DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize,
+DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize, int threads,
                                const std::atomic<bool>& interrupted) {
-  return {split,       shape.width,      shape.height,
-          resize,      scratch_folder(), show_checking(interrupted),
-          print_notice};
+  return {.split = split,
+          .width = shape.width,
+          .height = shape.height,
+          .resize = resize,
+          .scratch = scratch_folder(),
+          .checking = show_checking(interrupted),
+          .checking_pictures = show_checking_pictures(interrupted),
+          .threads = threads,
+          .notice = print_notice};
 }
 
 std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape,
-                                     const std::atomic<bool>& interrupted) {
-  return open_dataset(options.data,
-                      dataset_options(options.split, shape, options.resize, interrupted));
+                                     int threads, const std::atomic<bool>& interrupted,
+                                     SkippedImages& skipped) {
+  DatasetOptions how = dataset_options(options.split, shape, options.resize, threads, interrupted);
+  how.checked = options.limit;
+  if (options.skip_bad) how.on_bad = [&](const std::string& why) { skipped.add(why); };
+  std::unique_ptr<Dataset> images = open_dataset(options.data, how);
+  skipped.say_count();
+  return images;
 }
 
 void add_no_metadata_option(CLI::App& command, bool& no_metadata) {
@@ -155,18 +142,16 @@ void add_no_metadata_option(CLI::App& command, bool& no_metadata) {
 void add_threads_option(CLI::App& command, int& threads) {
   const int usable = std::min(usable_threads(), kMaxThreads);
   threads = usable;
-  command
-      .add_option_function<int>(
-          "--threads",
-          [&threads, usable](int wanted) {
-            threads = std::min(wanted, usable);
-            if (wanted > usable)
-              say("--threads {}: this process may use {}, so {}\n", wanted,
-                  plural(usable, "processor"), plural(usable, "thread"));
-          },
-          "Threads to compute with [one for each processor that may be used, and no more]")
-      ->type_name("N")
-      ->check(whole_number_in(1, kMaxThreads));
+  add_number_function<int>(
+      command, "--threads",
+      [&threads, usable](int wanted) {
+        threads = std::min(wanted, usable);
+        if (wanted > usable)
+          say("--threads {}: this process may use {}, so {}\n", wanted, plural(usable, "processor"),
+              plural(usable, "thread"));
+      },
+      {1, kMaxThreads},
+      "Threads to compute with [one for each processor that may be used, and no more]");
 }
 
 std::filesystem::path scratch_folder() {

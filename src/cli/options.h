@@ -10,23 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "cli/skipped_images.h"
 #include "combiner/dataset.h"
 #include "model/model.h"
 
 namespace combiner {
 
-// Accepts whole numbers from `low` to `high`. Help does not show the limits; an option's
-// description says them where they matter.
-CLI::Validator whole_number_in(int64_t low, int64_t high);
-// Accepts whole numbers of at least 1.
-CLI::Validator at_least_one();
-
 // Accepts these words. The complaint about another one names the nearest.
 CLI::Validator one_of(std::vector<std::string> words);
-
-// Parses the argument of --seed, a whole number from 0 to 2^64 - 1. Throws CLI::ValidationError on
-// anything else. (CLI11's own parser of unsigned numbers turns -1 into 2^64 - 1.)
-uint64_t parse_seed(const std::string& text);
 
 // --model FILE; `model` stays empty if the option is not given.
 CLI::Option* add_model_option(CLI::App& command, std::string& model);
@@ -48,7 +39,7 @@ void print_notice(const std::string& line);
 
 // How all commands open data: what is unusual is said on standard error, and checking is shown and
 // throws Interrupted once `interrupted`.
-DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize,
+DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize, int threads,
                                const std::atomic<bool>& interrupted);
 
 // The images to measure a model on, or to search.
@@ -57,13 +48,19 @@ struct ImagesOptions {
   Split split = Split::test;
   bool resize = false;
   std::optional<int64_t> limit;
+  bool skip_bad = false;
 };
-// Adds --data, --split, --limit and --resize. Returns --data, which a caller may make required.
+// Adds --data, --split, --limit, --resize and --skip-bad. Returns --data, which a caller may make
+// required.
 CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options,
                                 Split default_split = Split::test);
-// Throws Error if the images can't be opened, or once `interrupted`.
+// Adds --skip-bad: leave out images that can't be used.
+CLI::Option* add_skip_bad_option(CLI::App& command, bool& skip_bad);
+// Throws Error if the images can't be opened, if one can't be used and is not to be skipped, or
+// once `interrupted`. Checks with `threads` threads.
 std::unique_ptr<Dataset> open_images(const ImagesOptions& options, const ImageShape& shape,
-                                     const std::atomic<bool>& interrupted);
+                                     int threads, const std::atomic<bool>& interrupted,
+                                     SkippedImages& skipped);
 
 // --no-metadata, of subcommands that make pictures.
 void add_no_metadata_option(CLI::App& command, bool& no_metadata);

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "image/compose.h"
@@ -42,13 +43,11 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
                   "/ or there already) for a PNG of each, written when it is done")
       ->type_name("FILE.png|DIR/")
       ->capture_default_str();
-  command
-      .add_option("--scale", options.scale,
-                  fmt::format("The sheet's magnification, 1 to 64 [so that an image has {} pixels "
-                              "or more]",
-                              kShownSide))
-      ->type_name("S")
-      ->check(whole_number_in(1, 64));
+  add_number(command, "--scale", options.scale, {1, 64},
+             fmt::format("The sheet's magnification, 1 to 64 [so that an image has {} pixels or "
+                         "more]",
+                         kShownSide))
+      ->type_name("S");
   command
       .add_option("--preview", options.preview, "Keep a sheet of what is drawn so far in this file")
       ->type_name("FILE.png");

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 
 namespace combiner {
@@ -28,6 +29,17 @@ std::string printable(std::string_view text) {
     }
   }
   return result;
+}
+
+std::string typed(std::string_view text) {
+  constexpr size_t kLongest = 60;
+  const bool word = !text.empty() && std::ranges::all_of(text, [](char c) {
+    return static_cast<unsigned char>(c) > ' ' && static_cast<unsigned char>(c) != kDelete;
+  });
+  if (word && text.size() <= kLongest) return printable(text);
+  size_t end = std::min(text.size(), kLongest);
+  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return fmt::format("\"{}{}\"", printable(text.substr(0, end)), end < text.size() ? "..." : "");
 }
 
 }  // namespace combiner

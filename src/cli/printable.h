@@ -1,4 +1,4 @@
-// Text from files, made safe for a terminal.
+// Text from files and from the command line, made safe for a terminal.
 #pragma once
 
 #include <string>
@@ -9,5 +9,9 @@ namespace combiner {
 // The text with control characters, which could move a terminal's cursor or worse, as \x1b: those
 // below U+0020, also line feeds, and U+007F to U+009F in UTF-8.
 std::string printable(std::string_view text);
+
+// What the user typed, for a message: as it is if that is one visible word, else in quotes. A long
+// text is cut short.
+std::string typed(std::string_view text);
 
 }  // namespace combiner

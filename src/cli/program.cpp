@@ -11,14 +11,15 @@
 #include <memory>
 #include <new>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
 
+#include "cli/complaint.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/say.h"
-#include "cli/unknown_word.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 
@@ -56,8 +57,7 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
     return 0;
   }
   const std::vector<CLI::App*> chosen = app.get_subcommands();
-  say("{}: {}\nSee {} {}--help.\n", app.get_name(),
-      complaint_about_unknown_word(app).value_or(end.what()), app.get_name(),
+  say("{}: {}\nSee {} {}--help.\n", app.get_name(), complaint(app, end), app.get_name(),
       chosen.empty() ? "" : chosen.front()->get_name() + " ");
   return kUsage;
 }
@@ -83,14 +83,23 @@ std::string version(const CLI::App& app) {
                      processor_instructions(), instructions_in_use());
 }
 
+// Flags are given or not; CLI11 also accepts --json=false and --json=5.
+void refuse_values_of_flags(CLI::App& app) {
+  for (CLI::Option* const option : app.get_options())
+    if (option->get_items_expected_max() == 0) option->disable_flag_override();
+}
+
 void add_common_options(CLI::App& app) {
   add_isa_option(app);
   app.set_version_flag("--version", [&app] { return version(app); });
+  refuse_values_of_flags(app);
 }
 
 int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, char** argv) {
   try {
+    check_words(argc, argv);
     app.parse(argc, argv);
+    check_values(app);
   } catch (const CLI::ParseError& end) {
     return end_parsing(app, end);
   }
@@ -101,7 +110,8 @@ int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, 
 
 // Runs `run` and returns its exit code. Reports an exception on standard error and returns
 // kFailure.
-int guarded(const std::string& program, const std::function<int()>& run) {
+template <class Run>
+int guarded(const char* program, const Run& run) {
   occupy_standard_streams();
   // A closed pipe or a limit on files is then an error of the write, after which what is finished
   // can be kept.
@@ -115,6 +125,8 @@ int guarded(const std::string& program, const std::function<int()>& run) {
   } catch (const ClosedPipe&) {
     return kFailure;  // whoever read the output has enough of it
   } catch (const std::bad_alloc&) {
+    say("{}: not enough memory\n", program);
+  } catch (const std::length_error&) {  // what was to be made is larger than any memory
     say("{}: not enough memory\n", program);
   } catch (const std::exception& error) {
     say("{}: {}\n", program, error.what());
@@ -144,15 +156,16 @@ std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands
   for (const Command& command : subcommands) {
     CLI::App* const subcommand = app->add_subcommand(command.name, command.summary);
     subcommand->final_callback([&action, own = command.declare(*subcommand)] { action = own; });
+    refuse_values_of_flags(*subcommand);
   }
   add_common_options(*app);
   return app;
 }
 
-int run_program(const std::vector<Command>& subcommands, int argc, char** argv) {
+int run_program(std::vector<Command> (*subcommands)(), int argc, char** argv) {
   return guarded("combiner", [&] {
     std::function<void()> action;
-    const auto app = define_program(subcommands, action);
+    const auto app = define_program(subcommands(), action);
     return parse_and_run(
         *app, [&] { action(); }, argc, argv);
   });

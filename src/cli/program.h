@@ -21,10 +21,10 @@ struct Command {
 std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,
                                          std::function<void()>& action);
 
-// Runs `combiner`; the command line names one of the subcommands. Data goes to standard output,
+// Runs `combiner`; the command line names one of `subcommands()`. Data goes to standard output,
 // everything else to standard error. Returns the exit code: 0 on success, 1 on a failure, 2 on an
 // invalid command line, 130 if interrupted.
-int run_program(const std::vector<Command>& subcommands, int argc, char** argv);
+int run_program(std::vector<Command> (*subcommands)(), int argc, char** argv);
 
 // Runs a program without subcommands. The command's name is the program's name.
 int run_tool(const Command& command, int argc, char** argv);

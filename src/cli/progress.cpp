@@ -16,7 +16,8 @@ namespace {
 constexpr auto kShortestInterval = std::chrono::milliseconds(200);
 constexpr const char* kEraseLine = "\r\x1b[K";
 
-// "7 s", "3:07 min", "2:03 h"
+}  // namespace
+
 std::string duration_text(double seconds) {
   const auto whole = static_cast<int64_t>(std::lround(std::clamp(seconds, 0.0, 1e9)));
   if (whole < 60) return fmt::format("{} s", whole);
@@ -24,22 +25,15 @@ std::string duration_text(double seconds) {
   return fmt::format("{}:{:02} h", whole / 3600, whole / 60 % 60);
 }
 
-}  // namespace
+Progress::Progress(std::string unit, Clock::duration log_interval)
+    : unit_(std::move(unit)), on_terminal_(on_terminal()), log_interval_(log_interval) {}
 
-Progress::Progress(std::string unit) : unit_(std::move(unit)), on_terminal_(on_terminal()) {}
-
-void Progress::update(int64_t done, double fraction, std::string_view figure) {
-  if (!on_terminal_) return;
-  const Clock::time_point now = Clock::now();
-  if (!started_) {
-    started_ = true;
-    start_ = now;
-    start_done_ = done;
-    start_fraction_ = fraction;
-  }
-  if (visible_ && now - shown_ < kShortestInterval) return;
-
-  std::string line = fmt::format("{} {}, {:.1f} %", done, unit_, 100 * fraction);
+std::string Progress::line(Clock::time_point now, int64_t done, double fraction,
+                           std::string_view figure) const {
+  const bool one = done == 1 && unit_.ends_with('s');
+  std::string line =
+      fmt::format("{} {}, {:.1f} %", done,
+                  std::string_view(unit_).substr(0, unit_.size() - (one ? 1 : 0)), 100 * fraction);
   const double seconds = std::chrono::duration<double>(now - start_).count();
   if (seconds > 0 && done > start_done_)
     line += fmt::format(", {:.3g} {}/s", static_cast<double>(done - start_done_) / seconds, unit_);
@@ -47,10 +41,28 @@ void Progress::update(int64_t done, double fraction, std::string_view figure) {
     line += fmt::format(", {} left",
                         duration_text(seconds * (1 - fraction) / (fraction - start_fraction_)));
   if (!figure.empty()) line += fmt::format(", {}", figure);
-  // The terminal cannot erase a line that has wrapped.
-  line.resize(std::min(line.size(), static_cast<size_t>(terminal_size().columns - 1)));
-  say("{}{}", kEraseLine, line);
-  visible_ = true;
+  return line;
+}
+
+void Progress::update(int64_t done, double fraction, std::string_view figure) {
+  const Clock::time_point now = Clock::now();
+  if (!started_) {
+    started_ = true;
+    start_ = shown_ = now;
+    start_done_ = done;
+    start_fraction_ = fraction;
+  }
+  if (!on_terminal_) {
+    if (now - shown_ < log_interval_) return;
+    say("{}\n", line(now, done, fraction, figure));
+  } else {
+    if (visible_ && now - shown_ < kShortestInterval) return;
+    std::string text = line(now, done, fraction, figure);
+    // The terminal cannot erase a line that has wrapped.
+    text.resize(std::min(text.size(), static_cast<size_t>(terminal_size().columns - 1)));
+    say("{}{}", kEraseLine, text);
+    visible_ = true;
+  }
   shown_ = now;
 }
 

@@ -1,4 +1,4 @@
-// A progress line on the terminal.
+// How far long work is.
 #pragma once
 
 #include <chrono>
@@ -8,11 +8,17 @@
 
 namespace combiner {
 
-// Writes to standard error, and only if it is a terminal. Not thread-safe.
+// "7 s", "3:07 min", "2:03 h"
+std::string duration_text(double seconds);
+
+// Writes to standard error: a line that changes if that is a terminal, else, as for a log of a
+// batch system, a new line every minute. Not thread-safe.
 class Progress {
  public:
-  // `unit` is what is counted, in the plural: "images".
-  explicit Progress(std::string unit);
+  // `unit` is what is counted, in the plural: "images". `log_interval` is the time between lines
+  // where there is no terminal.
+  explicit Progress(std::string unit,
+                    std::chrono::steady_clock::duration log_interval = std::chrono::minutes(1));
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -20,7 +26,7 @@ class Progress {
   // `done` counts units; `fraction` (0 to 1) is the part of the whole work that is finished;
   // `figure` is an interim result such as "3.46 bits/dim". The first call must be made before the
   // work begins: the rate and the remaining time count from it. Calls may be frequent, since the
-  // line changes at most five times per second.
+  // line on a terminal changes at most five times per second.
   void update(int64_t done, double fraction, std::string_view figure = {});
 
   // Erases the line so that something else can be printed. The next update shows it again.
@@ -29,8 +35,12 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
 
+  std::string line(Clock::time_point now, int64_t done, double fraction,
+                   std::string_view figure) const;
+
   std::string unit_;
   bool on_terminal_;
+  Clock::duration log_interval_;
   bool started_ = false;
   bool visible_ = false;
   Clock::time_point start_, shown_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -31,8 +33,10 @@ struct QuantizeOptions {
 };
 
 // The size of a regular file; 0 for a device, which has none.
-uintmax_t bytes_of(const fs::path& path) {
-  return fs::is_regular_file(path) ? fs::file_size(path) : 0;
+int64_t bytes_of(const fs::path& path) {
+  std::error_code ignored;  // a file that was just read or written can be examined
+  return fs::is_regular_file(path, ignored) ? static_cast<int64_t>(fs::file_size(path, ignored))
+                                            : 0;
 }
 
 nlohmann::ordered_json json_of(const fs::path& model, const QuantizeOptions& options,
@@ -59,8 +63,9 @@ nlohmann::ordered_json json_of(const fs::path& model, const QuantizeOptions& opt
 
 void print_table(const fs::path& model, const QuantizeOptions& options,
                  const std::optional<Divergence>& divergence) {
-  fmt::print("{}: {} bytes, from {}\n", options.output, bytes_of(options.output), bytes_of(model));
-  if (!divergence) return;
+  fmt::print("{}: {}, from {}\n", options.output, plural(bytes_of(options.output), "byte"),
+             bytes_of(model));
+  if (!divergence || divergence->images == 0) return;
   fmt::print(
       "bits/dim     {:.4f} in f32\n"
       "             {:.4f} in int8\n"
@@ -82,19 +87,22 @@ void run(const QuantizeOptions& options) {
   const Model model(load_weights(path), Precision::f32, options.threads);
   // Open the data before the long computation, so that unusable data is reported at once.
   std::unique_ptr<Dataset> images;
+  SkippedImages skipped;
   if (!options.images.data.empty())
-    images = open_images(options.images, model.config().image, interrupted);
+    images =
+        open_images(options.images, model.config().image, options.threads, interrupted, skipped);
   save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
 
   std::optional<Divergence> divergence;
-  int64_t total = 0;
+  const int64_t total =
+      images ? std::min(images->size(), options.images.limit.value_or(images->size())) : 0;
   if (images) {
     Progress progress("images");
     progress.update(0, 0);
     divergence = measure_divergence(
         model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
-        {options.images.limit, options.threads}, [&](int64_t done, int64_t count, double mean) {
-          total = count;
+        {options.images.limit, options.threads, cancel_if(interrupted)},
+        [&](int64_t done, int64_t count, double mean) {
           progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                           fmt::format("divergence {:.6f}", mean));
           return !interrupted;
@@ -106,8 +114,8 @@ void run(const QuantizeOptions& options) {
   else
     print_table(path, options, divergence);
   if (divergence && divergence->images < total)
-    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {} images",
-                                  divergence->images, total));
+    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}",
+                                  divergence->images, plural(total, "image")));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/json_reason.h"
 #include "cli/printable.h"
 #include "combiner/error.h"
 #include "sampling/choice.h"
@@ -16,7 +17,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kKeyword = "combiner";
 
-Error malformed(const std::filesystem::path& path, const char* reason) {
+Error malformed(const std::filesystem::path& path, const std::string& reason) {
   return Error(fmt::format("{}: what it says of how it was made is malformed: {}", path.string(),
                            printable(reason)));
 }
@@ -132,7 +133,7 @@ Recipe read_recipe(const std::filesystem::path& path) {
   try {
     return from_json(json);
   } catch (const Json::exception& error) {
-    throw malformed(path, error.what());
+    throw malformed(path, reason(error));
   } catch (const Error& error) {
     throw malformed(path, error.what());
   }

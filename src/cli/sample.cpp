@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -16,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/drawing_options.h"
 #include "cli/drawn_pictures.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/printable.h"
@@ -49,16 +49,16 @@ struct SampleCommandOptions {
 };
 
 Grid parse_grid(const std::string& text) {
-  Grid grid;
-  const char* const end = text.data() + text.size();
-  const auto rows = std::from_chars(text.data(), end, grid.rows);
-  const char* const columns_text = rows.ptr == end ? end : rows.ptr + 1;
-  const auto columns = std::from_chars(columns_text, end, grid.columns);
-  if (rows.ec != std::errc() || columns.ec != std::errc() || *rows.ptr != 'x' ||
-      columns.ptr != end || grid.rows < 1 || grid.columns < 1)
-    throw CLI::ValidationError("--grid",
-                               fmt::format("{} is not of the form 4x8, rows x columns", text));
-  return grid;
+  const size_t x = text.find('x');
+  std::optional<int> rows, columns;
+  if (x != text.npos) {
+    rows = parse_number<int>(text.substr(0, x));
+    columns = parse_number<int>(text.substr(x + 1));
+  }
+  if (rows.value_or(0) < 1 || columns.value_or(0) < 1)
+    throw CLI::ValidationError(
+        "--grid", fmt::format("{} is not of the form 4x8, rows x columns", typed(text)));
+  return {*rows, *columns};
 }
 
 // A grid of at least `places` places with as many columns as rows, or one more.
@@ -107,14 +107,13 @@ void fill_in(const CLI::App& command, SampleCommandOptions& options) {
     check_no_input("--preview", options.output.preview, options.like);
     take_recipe(command, options);
   }
-  check_drawing_options(options.drawing);
   int64_t& count = options.drawing.sampling.count;
   count = options.count.value_or(options.grid ? options.grid->places() : kDefaultCount);
   if (!options.grid) options.grid = nearly_square(count);
   if (options.grid->places() < count)
     throw CLI::ValidationError("--grid",
-                               fmt::format("{}x{} has no place for {} images", options.grid->rows,
-                                           options.grid->columns, count));
+                               fmt::format("{}x{} has no place for {}", options.grid->rows,
+                                           options.grid->columns, plural(count, "image")));
 }
 
 // What all images of this run have in common with the picture to be like. Says what differs; throws
@@ -200,12 +199,8 @@ std::function<void()> sample_command(CLI::App& command) {
   const auto options = std::make_shared<SampleCommandOptions>();
   add_drawing_options(command, options->drawing);
   add_output_options(command, options->output);
-  command
-      .add_option(
-          "-n,--count", options->count,
-          fmt::format("Images to draw [as many as --grid has places, or {}]", kDefaultCount))
-      ->type_name("N")
-      ->check(whole_number_in(1, kMostImages));
+  add_number(command, "-n,--count", options->count, {1, kMostImages},
+             fmt::format("Images to draw [as many as --grid has places, or {}]", kDefaultCount));
   command
       .add_option_function<std::string>(
           "--grid", [options](const std::string& text) { options->grid = parse_grid(text); },

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <string>
 #include <utility>
 
 namespace combiner {
@@ -13,7 +12,9 @@ namespace combiner {
 // throw.
 template <class... Args>
 void say(fmt::format_string<Args...> format, Args&&... args) {
-  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  fmt::memory_buffer
+      text;  // holds most messages without memory of the heap's, which may be used up
+  fmt::format_to(fmt::appender(text), format, std::forward<Args>(args)...);
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 

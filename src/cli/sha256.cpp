@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <openssl/evp.h>
+// The other interface, EVP, first sets up much of OpenSSL, and crashes if memory runs out
+// meanwhile.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #include <array>
 
@@ -13,9 +16,11 @@ namespace combiner {
 
 std::string sha256_of_file(const std::filesystem::path& path) {
   const MappedFile file(path);
-  std::array<unsigned char, 32> sum;
-  if (EVP_Digest(file.bytes().data(), file.bytes().size(), sum.data(), nullptr, EVP_sha256(),
-                 nullptr) != 1)
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> sum;
+  SHA256_CTX state;
+  if (SHA256_Init(&state) != 1 ||
+      SHA256_Update(&state, file.bytes().data(), file.bytes().size()) != 1 ||
+      SHA256_Final(sum.data(), &state) != 1)
     throw Error(fmt::format("{}: OpenSSL can't compute the file's SHA-256 sum", path.string()));
   return fmt::format("{:02x}", fmt::join(sum, ""));
 }

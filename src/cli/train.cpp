@@ -4,6 +4,7 @@
 
 #include <array>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
@@ -27,10 +29,14 @@ namespace combiner {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr double kMostMinutes = 1e7;  // 19 years
+constexpr double kNoLimit = std::numeric_limits<double>::max();
+
 struct TrainOptions {
   std::string config, data, output, resume, checkpoint, log;
   bool resize = false;
   bool overwrite = false;
+  bool skip_bad = false;
   int64_t validation_images = 500;
   RunOptions run;
   Precision precision = Precision::f32;
@@ -40,7 +46,8 @@ struct TrainOptions {
   // resuming, the checkpoint's values.
   std::optional<std::string> optimizer;
   std::optional<int64_t> batch, warmup_steps;
-  std::optional<double> learning_rate, decay_fraction, weight_decay, clip_norm, average_decay;
+  std::optional<double> learning_rate, decay_fraction, clip_norm, average_decay;
+  std::optional<float> weight_decay;
   std::optional<bool> flips;
   std::optional<uint64_t> seed;
 };
@@ -49,7 +56,7 @@ TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
   if (given.optimizer)
     options.optimizer.kind =
         *given.optimizer == "muon" ? OptimizerKind::muon : OptimizerKind::adamw;
-  if (given.weight_decay) options.optimizer.weight_decay = static_cast<float>(*given.weight_decay);
+  if (given.weight_decay) options.optimizer.weight_decay = *given.weight_decay;
   options.batch = given.batch.value_or(options.batch);
   options.learning_rate = given.learning_rate.value_or(options.learning_rate);
   options.warmup_steps = given.warmup_steps.value_or(options.warmup_steps);
@@ -123,12 +130,6 @@ void complete(TrainOptions& options) {
   check_no_input("--output", options.run.weights.string(), options.data);
   check_no_input("--checkpoint", options.run.checkpoint.string(), options.data);
   check_no_input("--log", options.run.log.string(), options.data);
-  try {
-    validate(course(options, TrainingOptions()), "command line");
-    validate(options.run);
-  } catch (const Error& error) {
-    throw CLI::ValidationError(error.what());
-  }
 }
 
 // Throws Error if the run would overwrite the checkpoint of another training.
@@ -147,34 +148,72 @@ void check_checkpoint(const TrainOptions& options) {
   }
   if (step > 0)
     throw Error(fmt::format(
-        "{0}: holds a training of {1} steps, which would be lost; go on with it with --resume {0}, "
+        "{0}: holds a training of {1}, which would be lost; go on with it with --resume {0}, "
         "write elsewhere, or give --overwrite",
-        checkpoint.string(), step));
+        checkpoint.string(), plural(step, "step")));
+}
+
+// Restores the checkpoint, if the run goes on from one, and returns the seconds that it took to get
+// there.
+double restored(Trainer& trainer, const TrainOptions& options) {
+  if (options.resume.empty()) return 0.0;
+  try {
+    return trainer.restore(options.resume);
+  } catch (const Cancelled&) {
+    throw Interrupted(fmt::format("interrupted while {} was read", options.resume));
+  }
 }
 
 void run(const TrainOptions& options) {
-  const std::atomic<bool>& interrupted = catch_interrupts();
   const CheckpointHeader header = plan(options);
   check_checkpoint(options);
-  const TrainingData data =
-      open_training_data({options.data, header.config.image, options.resize,
-                          options.validation_images, header.options.hold_out_seed},
-                         interrupted);
-  Trainer trainer(header.config, header.options, data.training, options.precision, options.threads);
-  const double seconds = options.resume.empty() ? 0.0 : trainer.restore(options.resume);
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  Progress progress("images");
+  SkippedImages skipped;
+  OnBadImage on_bad;
+  if (options.skip_bad)
+    on_bad = [&](const std::string& why) {
+      progress.clear();
+      skipped.add(why);
+    };
+  const TrainingData data = open_training_data(
+      {options.data, header.config.image, options.resize, options.validation_images,
+       header.options.hold_out_seed, options.threads, on_bad},
+      interrupted);
+  skipped.say_count();
+  const int64_t skipped_before = skipped.count();
+  Trainer trainer(header.config, header.options, data.training, options.precision, options.threads,
+                  cancel_if(interrupted));
+  const double seconds = restored(trainer, options);
   if (!options.resume.empty() && header.training_images != data.training->size())
-    say("{}: trained on {} until now, and on {} from here on\n", options.resume,
-        plural(header.training_images, "image"), data.training->size());
+    say("{}: trained on {} until now, and on {} from here on{}\n", options.resume,
+        plural(header.training_images, "image"), data.training->size(),
+        data.kept_apart ? "; the images to validate on are drawn anew, so it may have been trained "
+                          "on some of them"
+                        : "");
 
   std::optional<double> last_validation;
-  Progress progress("images");
   progress.update(trainer.images(), fraction_done(options.run, trainer.steps(), seconds));
   RunHooks hooks;
   hooks.validate = [&](const Weights& weights) -> std::optional<double> {
     if (data.validation->size() == 0) return std::nullopt;
-    const Likelihood likelihood = evaluate(
-        Model(weights.clone(), options.precision, options.threads), *data.validation,
-        {std::nullopt, options.threads}, [&](int64_t, int64_t, double) { return !interrupted; });
+    progress.clear();
+    Progress validating("validation images");
+    validating.update(0, 0);
+    OnBadImage bad;
+    if (on_bad)
+      bad = [&](const std::string& why) {
+        validating.clear();
+        on_bad(why);
+      };
+    const Likelihood likelihood =
+        evaluate(Model(weights.clone(), options.precision, options.threads), *data.validation,
+                 {std::nullopt, options.threads, cancel_if(interrupted), bad},
+                 [&](int64_t done, int64_t count, double mean) {
+                   validating.update(done, static_cast<double>(done) / static_cast<double>(count),
+                                     fmt::format("{:.4f} bits/dim", mean));
+                   return !interrupted;
+                 });
     if (interrupted) return std::nullopt;
     last_validation = likelihood.bits_per_dim;
     return last_validation;
@@ -185,24 +224,25 @@ void run(const TrainOptions& options) {
     progress.update(report.step.images, report.fraction_done, figure);
     if (report.validation) {
       progress.clear();
-      say("step {}, {} images, {:.0f} s: validation {:.4f} bits/dim\n", report.step.step,
-          report.step.images, report.seconds, *report.validation);
+      say("step {}, {}, {:.0f} s: validation {:.4f} bits/dim\n", report.step.step,
+          plural(report.step.images, "image"), report.seconds, *report.validation);
     }
     return !interrupted;
   };
 
   const RunEnd end = run_training(trainer, seconds, options.run, hooks);
   progress.clear();
+  if (skipped.count() > skipped_before) skipped.say_count();
   if (end == RunEnd::interrupted)
     throw Interrupted(fmt::format("interrupted at step {}; --resume {} goes on from there",
                                   trainer.steps(), options.run.checkpoint.string()));
   if (end == RunEnd::over)
-    say("{}: the training is over: it has made {} steps in {:.1f} minutes, and {} were asked "
-        "for in all\n",
-        options.resume, trainer.steps(), seconds / 60.0,
-        options.run.steps ? fmt::format("{} steps", *options.run.steps)
-                          : fmt::format("{:g} minutes", *options.run.minutes));
-  fmt::print("{}: {} steps, {} images", options.output, trainer.steps(), trainer.images());
+    say("{}: the training is over: it has made {} in {:.1f} minutes; asked for in all: {}\n",
+        options.resume, plural(trainer.steps(), "step"), seconds / 60.0,
+        options.run.steps ? plural(*options.run.steps, "step")
+                          : fmt::format("{:g} min", *options.run.minutes));
+  fmt::print("{}: {}, {}", options.output, plural(trainer.steps(), "step"),
+             plural(trainer.images(), "image"));
   if (last_validation) fmt::print(", validation {:.4f} bits/dim", *last_validation);
   fmt::print("\n");
 }
@@ -229,58 +269,56 @@ std::function<void()> train_command(CLI::App& command) {
   command.add_flag("--overwrite", options->overwrite,
                    "Begin anew even if that overwrites the checkpoint of another training");
   command.add_option("--resume", options->resume, "Go on from this checkpoint")->type_name("FILE");
-  CLI::Option* steps = command.add_option("--steps", options->run.steps,
-                                          "Steps to train, those before --resume included");
-  command
-      .add_option("--minutes", options->run.minutes,
-                  "Minutes to train, those before --resume included")
+  CLI::Option* const steps = add_number(command, "--steps", options->run.steps, {1},
+                                        "Steps to train, those before --resume included");
+  add_number(command, "--minutes", options->run.minutes, {0, kMostMinutes, true},
+             "Minutes to train, those before --resume included")
       ->excludes(steps);
 
-  command.add_option("--batch", options->batch, fmt::format("Images a step [{}]", defaults.batch));
-  command.add_option("--lr", options->learning_rate,
-                     fmt::format("Learning rate [{}]", defaults.learning_rate));
-  command.add_option("--warmup", options->warmup_steps,
-                     fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps));
-  command.add_option("--decay", options->decay_fraction,
-                     fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
-                                 defaults.decay_fraction));
+  add_number(command, "--batch", options->batch, {1, kMostImagesPerStep},
+             fmt::format("Images a step [{}]", defaults.batch));
+  add_number(command, "--lr", options->learning_rate, {0, kNoLimit, true},
+             fmt::format("Learning rate [{}]", defaults.learning_rate))
+      ->type_name("X");
+  add_number(command, "--warmup", options->warmup_steps, {0},
+             fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps));
+  add_number(command, "--decay", options->decay_fraction, {0, 1},
+             fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
+                         defaults.decay_fraction))
+      ->type_name("X");
   command
       .add_option("--optimizer", options->optimizer,
                   "muon (on the blocks' matrices, adamw on the rest) or adamw [muon]")
       ->check(one_of({"muon", "adamw"}));
-  command.add_option("--weight-decay", options->weight_decay,
-                     fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay));
-  command.add_option("--clip", options->clip_norm,
-                     fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm));
-  command.add_option(
-      "--average", options->average_decay,
-      fmt::format("Decay of the weights' moving average [{}]", defaults.average_decay));
+  add_number(command, "--weight-decay", options->weight_decay, {0},
+             fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay))
+      ->type_name("X");
+  add_number(command, "--clip", options->clip_norm, {0, kNoLimit, true},
+             fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm))
+      ->type_name("X");
+  add_number(command, "--average", options->average_decay, {0, 1},
+             fmt::format("Decay of the weights' moving average [{}]", defaults.average_decay))
+      ->type_name("X");
   command.add_flag("--flips,!--no-flips", options->flips,
                    "Mirror every other image left to right [on]");
-  command.add_option_function<std::string>(
-      "--seed", [options](const std::string& text) { options->seed = parse_seed(text); },
-      fmt::format("Of the first weights and the data's order [{}]", defaults.seed));
+  add_number(command, "--seed", options->seed, {0},
+             fmt::format("Of the first weights and the data's order [{}]", defaults.seed))
+      ->type_name("S");
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");
+  add_skip_bad_option(command, options->skip_bad);
 
-  command
-      .add_option("--validation-images", options->validation_images,
-                  "Images to measure on: of the data's valid/, val/ or test/, if it has one; else "
-                  "drawn from the training images and kept apart")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command
-      .add_option("--validation-minutes", options->run.validation_minutes,
-                  "Time between measurements")
-      ->capture_default_str();
+  add_number(command, "--validation-images", options->validation_images, {0},
+             "Images to measure on: of the data's valid/, val/ or test/, if it has one; else drawn "
+             "from the training images and kept apart");
+  add_number(command, "--validation-minutes", options->run.validation_minutes, {0, kMostMinutes},
+             "Time between measurements");
   command
       .add_option("--checkpoint", options->checkpoint,
                   "Checkpoint to write; by default beside the weights, .checkpoint")
       ->type_name("FILE");
-  command
-      .add_option("--checkpoint-minutes", options->run.checkpoint_minutes,
-                  "Time between checkpoints")
-      ->capture_default_str();
+  add_number(command, "--checkpoint-minutes", options->run.checkpoint_minutes, {0, kMostMinutes},
+             "Time between checkpoints");
   command
       .add_option("--log", options->log, "CSV log to write; by default beside the weights, .csv")
       ->type_name("FILE");

@@ -20,11 +20,17 @@ struct TrainingDataOptions {
   // Of the draw of these images. Without it, as in runs from before there was a draw, they are the
   // last images of the training set.
   std::optional<uint64_t> hold_out_seed;
+  int threads = 1;  // to check pictures with
+  // Told of images that can't be used, which are then left out: for good if they are found on
+  // opening, and else for a stand-in whenever it is their turn to be trained on. Without it, they
+  // are errors.
+  OnBadImage on_bad = {};
 };
 
 struct TrainingData {
   std::shared_ptr<const Dataset> training;
   std::shared_ptr<const Dataset> validation;  // may have no image
+  bool kept_apart = false;  // whether `validation` are images that would else be trained on
 };
 
 // Opens the data. The images to measure on are those that the data has for validation

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <cassert>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "base/file_kind.h"
+#include "base/plural.h"
 #include "base/read_file.h"
 #include "combiner/error.h"
 #include "dataset/batch_files.h"
@@ -36,12 +39,18 @@ struct Batch {
 
 Batch read_batch(const fs::path& path) {
   Batch batch{path, read_file(path, kMaxBatchBytes)};
+  // A label is at most 9, so files of other kinds begin with something else.
+  const std::string kind = file_kind(std::as_bytes(std::span(batch.records)));
+  if (batch.records.front() >= kLabels && !kind.empty())
+    throw Error(fmt::format("{}: is no CIFAR-10 batch; it is {}; {}", path.string(), kind,
+                            kCifar10Download));
   const size_t remainder = batch.records.size() % kRecordBytes;
   if (remainder != 0) {
     throw Error(
-        fmt::format("{}: has {} bytes: {} records of {} bytes and a remainder of {}; it is "
-                    "truncated or not CIFAR-10's binary version",
-                    path.string(), batch.records.size(), batch.size(), kRecordBytes, remainder));
+        fmt::format("{}: has {}: {} of {} bytes and a remainder of {}; it is truncated or not "
+                    "CIFAR-10's binary version",
+                    path.string(), plural(std::ssize(batch.records), "byte"),
+                    plural(batch.size(), "record"), kRecordBytes, remainder));
   }
   for (int64_t record = 0; record < batch.size(); ++record) {
     const int label = batch.records[static_cast<size_t>(record * kRecordBytes)];
@@ -158,8 +167,8 @@ std::unique_ptr<Dataset> open_cifar10(const fs::path& path, const DatasetOptions
   if (options.split == Split::train && fs::is_directory(path, ignored)) {
     const auto missing = missing_files(batches, kPrefix, kExtension, kTrainBatches);
     if (!missing.empty())
-      options.notice(fmt::format("{}: {} images; CIFAR-10 has more: {} missing", path.string(),
-                                 images->size(), fmt::join(missing, ", ")));
+      options.notice(fmt::format("{}: {}; CIFAR-10 has more: {} missing", path.string(),
+                                 plural(images->size(), "image"), fmt::join(missing, ", ")));
   }
   return images;
 }

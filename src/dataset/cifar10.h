@@ -9,6 +9,11 @@
 
 namespace combiner {
 
+// Says where to get this version, for messages about others.
+inline constexpr const char* kCifar10Download =
+    "CIFAR-10 is read from its binary version: the folder cifar-10-batches-bin of "
+    "cifar-10-binary.tar.gz, from https://www.cs.toronto.edu/~kriz/cifar.html";
+
 // True if the folder contains test_batch.bin or any data_batch_*.bin.
 bool holds_cifar10(const std::filesystem::path& folder);
 

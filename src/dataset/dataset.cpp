@@ -15,6 +15,7 @@
 #include "combiner/error.h"
 #include "dataset/cifar10.h"
 #include "dataset/image_files.h"
+#include "dataset/no_data_set.h"
 #include "dataset/npz_images.h"
 #include "dataset/picture_list.h"
 #include "image/read_image.h"
@@ -23,16 +24,6 @@ namespace combiner {
 namespace fs = std::filesystem;
 
 namespace {
-
-Error not_understood(const fs::path& path) {
-  return Error(fmt::format(
-      "{}: isn't a data set of a known kind; expected CIFAR-10 in its binary version (a folder "
-      "with data_batch_*.bin and test_batch.bin, or one such .bin file), downsampled ImageNet (a "
-      "folder with train_data_batch_*.npz and val_data.npz, or one such .npz file), a folder of "
-      "pictures, a folder with train/ and test/, valid/ or val/ of pictures, or a single picture "
-      "(.png, .jpg, .bmp, .tif, .webp, .ppm, ...)",
-      path.string()));
-}
 
 // The first of `names` that is a subfolder of `folder`; an empty path if none is.
 fs::path first_subfolder(const fs::path& folder, std::initializer_list<std::string> names) {
@@ -101,14 +92,10 @@ fs::path split_folder(const fs::path& folder, const DatasetOptions& options) {
   return wanted;
 }
 
-bool holds_npz(const fs::path& folder) {
-  return !npz_files(folder, Split::test).empty() || !npz_files(folder, Split::train).empty();
-}
-
 std::unique_ptr<Dataset> open_pictures(const fs::path& folder, const DatasetOptions& options) {
   PictureList list = list_pictures(folder);
   if (list.ignored > 0) options.notice(summary(folder, list));
-  if (list.names.empty()) throw not_understood(folder);
+  if (list.names.empty()) throw no_data_set(folder);
   return open_image_files(folder, std::move(list.names), options);
 }
 
@@ -118,9 +105,7 @@ std::unique_ptr<Dataset> open_folder(const fs::path& path, const DatasetOptions&
   return open_pictures(split_folder(path, options), options);
 }
 
-}  // namespace
-
-std::unique_ptr<Dataset> open_dataset(const fs::path& path, const DatasetOptions& options) {
+std::unique_ptr<Dataset> open_any(const fs::path& path, const DatasetOptions& options) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) {
@@ -131,7 +116,15 @@ std::unique_ptr<Dataset> open_dataset(const fs::path& path, const DatasetOptions
   if (path.extension() == ".npz") return open_npz(path, options);
   if (is_picture_file(path) || has_image_extension(path))
     return open_image_files(path.parent_path(), {path.filename().string()}, options);
-  throw not_understood(path);
+  throw no_data_set(path);
+}
+
+}  // namespace
+
+std::unique_ptr<Dataset> open_dataset(const fs::path& path, const DatasetOptions& options) {
+  std::unique_ptr<Dataset> images = open_any(path, options);
+  if (images->size() == 0) throw Error(fmt::format("{}: has no images", path.string()));
+  return images;
 }
 
 std::optional<ValidationData> open_validation(const fs::path& path, const DatasetOptions& options) {

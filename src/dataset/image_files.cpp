@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
+#include <mutex>
 #include <utility>
 
+#include "base/plural.h"
+#include "base/thread_team.h"
 #include "combiner/error.h"
 #include "image/read_image.h"
 #include "image/resize.h"
@@ -56,11 +60,48 @@ class ImageFiles : public Dataset {
   bool resize_;
 };
 
+// Why pictures can't be used; empty for those that can, or are not to be checked.
+std::vector<std::string> check(const ImageFiles& pictures, const fs::path& folder,
+                               const DatasetOptions& options) {
+  const int64_t count = std::min(pictures.size(), options.checked.value_or(pictures.size()));
+  std::vector<std::string> problems(static_cast<size_t>(pictures.size()));
+  std::mutex mutex;  // guards what follows
+  int64_t done = 0;
+  ThreadTeam(options.threads).for_each(count, [&](int, int64_t index) {
+    std::vector<uint8_t> pixels(size_t{3} * static_cast<size_t>(pictures.width()) *
+                                static_cast<size_t>(pictures.height()));
+    try {
+      pictures.read(index, pixels);
+    } catch (const Error& error) {
+      if (!options.on_bad)
+        throw Error(fmt::format("{}{}", error.what(),
+                                count > 1 ? "; --skip-bad leaves such pictures out" : ""));
+      problems[static_cast<size_t>(index)] = error.what();
+    }
+    const std::lock_guard lock(mutex);
+    ++done;
+    if (options.checking_pictures) options.checking_pictures(folder, done, count);
+  });
+  return problems;
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> open_image_files(fs::path folder, std::vector<std::string> names,
                                           const DatasetOptions& options) {
-  return std::make_unique<ImageFiles>(std::move(folder), std::move(names), options);
+  const std::vector<std::string> problems =
+      check(ImageFiles(folder, names, options), folder, options);
+  std::vector<std::string> good;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (problems[i].empty())
+      good.push_back(std::move(names[i]));
+    else
+      options.on_bad(problems[i]);
+  }
+  if (good.empty())
+    throw Error(fmt::format("{}: none of {} can be used", folder.string(),
+                            plural(std::ssize(names), "picture")));
+  return std::make_unique<ImageFiles>(std::move(folder), std::move(good), options);
 }
 
 }  // namespace combiner

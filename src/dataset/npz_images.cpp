@@ -14,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/plural.h"
 #include "combiner/error.h"
 #include "dataset/batch_files.h"
 #include "dataset/npy_header.h"
@@ -197,6 +198,10 @@ std::vector<fs::path> npz_files(const fs::path& folder, Split split) {
   return fs::exists(file, ignored) ? std::vector{file} : std::vector<fs::path>();
 }
 
+bool holds_npz(const fs::path& folder) {
+  return !npz_files(folder, Split::test).empty() || !npz_files(folder, Split::train).empty();
+}
+
 std::unique_ptr<Dataset> open_npz(const fs::path& path, const DatasetOptions& options) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored))
@@ -211,7 +216,7 @@ std::unique_ptr<Dataset> open_npz(const fs::path& path, const DatasetOptions& op
   const auto missing = options.split == Split::train ? missing_files(files, kPrefix, kExtension, 0)
                                                      : std::vector<std::string>();
   if (!missing.empty())
-    options.notice(fmt::format("{}: {} images; {} missing", path.string(), images->size(),
+    options.notice(fmt::format("{}: {}; {} missing", path.string(), plural(images->size(), "image"),
                                fmt::join(missing, ", ")));
   return images;
 }

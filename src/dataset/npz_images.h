@@ -17,6 +17,9 @@ namespace combiner {
 // for test. May return an empty list. Throws Error if the folder can't be read.
 std::vector<std::filesystem::path> npz_files(const std::filesystem::path& folder, Split split);
 
+// True if the folder has any of these files.
+bool holds_npz(const std::filesystem::path& folder);
+
 // Opens a single file or a folder's files of the split, and reads them once to verify their
 // checksums (a gigabyte or two a second if the disk keeps up). Records are then read on demand:
 // directly from the file if the array is stored (np.savez), or from a temporary file in the

@@ -29,6 +29,14 @@ constexpr size_t kNamesShown = 3;  // for each reason
 
 std::string words_of(int error) { return std::generic_category().message(error); }
 
+// Throws Error if it is not the file's fault.
+std::string why_unreadable(const fs::path& path) {
+  const std::string reason = "can't be read, " + words_of(errno);
+  if (errno == ENOMEM || errno == EMFILE || errno == ENFILE)
+    throw Error(fmt::format("{}: {}", path.string(), reason));
+  return reason;
+}
+
 // Why the file isn't a picture that can be read; empty if it is one.
 std::string objection_to(const fs::path& path) {
   std::array<uint8_t, kSignatureBytes> bytes;
@@ -36,9 +44,9 @@ std::string objection_to(const fs::path& path) {
   in.rdbuf()->pubsetbuf(nullptr, 0);  // a buffer would be filled in vain
   errno = 0;
   in.open(path, std::ios::binary);
-  if (!in) return "can't be read, " + words_of(errno);
+  if (!in) return why_unreadable(path);
   in.read(reinterpret_cast<char*>(bytes.data()), bytes.size());
-  if (in.bad()) return "can't be read, " + words_of(errno);
+  if (in.bad()) return why_unreadable(path);
   const auto size = static_cast<size_t>(in.gcount());
   if (size == 0) return "empty";
   if (is_picture(std::span(bytes).first(size))) return {};

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/counter_random.h"
+#include "base/plural.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -17,8 +18,8 @@ Subset::Subset(std::shared_ptr<const Dataset> whole, std::vector<int64_t> indice
     : whole_(std::move(whole)), indices_(std::move(indices)) {
   for (const int64_t index : indices_)
     if (index < 0 || index >= whole_->size())
-      throw Error(fmt::format("data set: has {} images; expected one with the number {}",
-                              whole_->size(), index));
+      throw Error(fmt::format("data set: has {}; expected one with the number {}",
+                              plural(whole_->size(), "image"), index));
 }
 
 std::vector<int64_t> drawn_indices(int64_t size, int64_t count, uint64_t seed) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <system_error>
 
+#include "base/file_kind.h"
+#include "base/read_file.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -35,6 +37,9 @@ ZipArchive open_zip(const fs::path& path) {
         fmt::format("{}: is a folder, device, pipe or socket; expected a file", path.string()));
   int code = 0;
   ZipArchive archive(::zip_open(path.c_str(), ZIP_RDONLY, &code));
+  const std::string kind = archive ? "" : file_kind(read_start(path));
+  if (code == ZIP_ER_NOZIP && !kind.empty() && !kind.starts_with("a NumPy archive"))
+    throw Error(fmt::format("{}: is no NumPy archive (.npz); it is {}", path.string(), kind));
   if (!archive)
     throw Error(
         fmt::format("{}: can't be read as a zip archive: {}; it is truncated, damaged or "

@@ -57,10 +57,12 @@ namespace {
 
 using AnyPass = std::variant<ImagePass<float>, ImagePass<bfloat16>>;
 
-AnyPass make_pass(const Model& model) {
+AnyPass make_pass(const Model& model, Cancel cancel) {
   if (product_type(model.precision()) == ElementType::f32)
-    return ImagePass<float>(model.config(), model.for_images(), Pass::forward_only);
-  return ImagePass<bfloat16>(model.config(), model.for_images(), Pass::forward_only);
+    return ImagePass<float>(model.config(), model.for_images(), Pass::forward_only,
+                            std::move(cancel));
+  return ImagePass<bfloat16>(model.config(), model.for_images(), Pass::forward_only,
+                             std::move(cancel));
 }
 
 }  // namespace
@@ -69,7 +71,8 @@ struct ImageScorer::State {
   AnyPass pass;
 };
 
-ImageScorer::ImageScorer(const Model& model) : state_(new State{make_pass(model)}) {}
+ImageScorer::ImageScorer(const Model& model, Cancel cancel)
+    : state_(new State{make_pass(model, std::move(cancel))}) {}
 ImageScorer::~ImageScorer() = default;
 ImageScorer::ImageScorer(ImageScorer&&) noexcept = default;
 ImageScorer& ImageScorer::operator=(ImageScorer&&) noexcept = default;

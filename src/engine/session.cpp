@@ -43,7 +43,8 @@ void Session::step(std::span<ImageState* const> images, const ChooseValue& choos
   std::visit([&](auto& decoder) { decoder.step(images, choose, rank); }, state_->decoder);
 }
 
-void Session::prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows) {
+void Session::prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows,
+                      const Cancel& cancel) {
   const ModelConfig& config = state_->model.config();
   bool fit = known.size() == images.size();
   for (size_t i = 0; fit && i < images.size(); ++i)
@@ -56,7 +57,10 @@ void Session::prefill(std::span<ImageState* const> images, std::span<const Image
     return known[image].pixels[static_cast<size_t>(subpixel)];
   };
   const int64_t end = int64_t{rows} * config.columns();
-  while (!images.empty() && images.front()->position < end) step(images, value);
+  while (!images.empty() && images.front()->position < end) {
+    cancel.poll();
+    step(images, value);
+  }
 }
 
 void Session::wait(int rank) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/file_kind.h"
 #include "base/read_file.h"
 #include "combiner/error.h"
 #include "image/check_jpeg.h"
@@ -98,6 +99,8 @@ cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const fs::path& path
   });
   warnings.reset();
   if (decoded.empty()) {
+    const std::string kind = is_picture(bytes) ? "" : file_kind(std::as_bytes(std::span(bytes)));
+    if (!kind.empty()) throw Error(fmt::format("{}: is no picture; it is {}", path.string(), kind));
     throw Error(
         fmt::format("{}: {}{}", path.string(),
                     codecs.have_image_reader(path.string())

@@ -46,29 +46,27 @@ void add_subpixel(std::span<const float> reference, std::span<const float> logit
 // Per-thread comparer of the two models.
 class Comparer {
  public:
-  Comparer(const Model& reference, const Model& model, const Dataset& images)
+  Comparer(const Model& reference, const Model& model, const Dataset& images, const Cancel& cancel)
       : images_(images),
         vocab_(static_cast<size_t>(model.config().vocab_size)),
-        reference_(reference),
-        model_(model),
-        pixels_(static_cast<size_t>(model.config().dims())),
-        reference_logits_(pixels_.size() * vocab_),
+        reference_(reference, cancel),
+        model_(model, cancel),
+        reference_logits_(static_cast<size_t>(model.config().dims()) * vocab_),
         logits_(reference_logits_.size()) {}
 
-  ImageDivergence operator()(int64_t index) {
-    images_.read(index, pixels_);
-    reference_.logits(pixels_.data(), reference_logits_.data());
-    model_.logits(pixels_.data(), logits_.data());
+  ImageDivergence operator()(int64_t index, std::span<const uint8_t> pixels) {
+    reference_.logits(pixels.data(), reference_logits_.data());
+    model_.logits(pixels.data(), logits_.data());
     ImageDivergence image;
-    for (size_t i = 0; i < pixels_.size(); ++i)
+    for (size_t i = 0; i < pixels.size(); ++i)
       add_subpixel(reference_logits_.span().subspan(i * vocab_, vocab_),
-                   logits_.span().subspan(i * vocab_, vocab_), pixels_[i], image);
-    const auto dims = static_cast<double>(pixels_.size());
+                   logits_.span().subspan(i * vocab_, vocab_), pixels[i], image);
+    const auto dims = static_cast<double>(pixels.size());
     image.reference_nats /= dims;
     image.nats /= dims;
     image.kl_divergence /= dims;
     if (!std::isfinite(image.reference_nats + image.nats + image.kl_divergence))
-      throw Error(
+      throw NotFinite(
           fmt::format("{}: the models differ by {} nats a sub-pixel on this image, expected "
                       "a finite number; their weights may be too large",
                       images_.describe(index), image.kl_divergence));
@@ -79,7 +77,6 @@ class Comparer {
   const Dataset& images_;
   size_t vocab_;
   ImageScorer reference_, model_;
-  std::vector<uint8_t> pixels_;
   Buffer<float> reference_logits_, logits_;  // [dims, vocab]
 };
 
@@ -92,16 +89,13 @@ Divergence measure_divergence(const Model& reference, const Model& model, const 
   if (reference.config().vocab_size != model.config().vocab_size)
     throw Error(fmt::format("the models have {} and {} values to a sub-pixel, expected the same",
                             reference.config().vocab_size, model.config().vocab_size));
-  const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
-  const auto threads =
-      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options.threads, count)));
 
   // Summed in the order of the images, so that the result does not depend on the threads.
   Divergence divergence;
   double reference_nats = 0, nats = 0, kl = 0;
   for (const ImageDivergence& image :
-       each_image(count, threads, &ImageDivergence::kl_divergence, on_image,
-                  [&] { return Comparer(reference, model, images); })) {
+       each_image(images, options, &ImageDivergence::kl_divergence, on_image,
+                  [&] { return Comparer(reference, model, images, options.cancel); })) {
     ++divergence.images;
     reference_nats += image.reference_nats;
     nats += image.nats;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numbers>
@@ -22,26 +21,24 @@ double bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * 
 // Per-thread evaluator.
 class Evaluator {
  public:
-  Evaluator(const Model& model, const Dataset& images, const OnNats& on_nats)
+  Evaluator(const Model& model, const Dataset& images, const Cancel& cancel, const OnNats& on_nats)
       : images_(images),
         on_nats_(on_nats),
-        scorer_(model),
-        pixels_(static_cast<size_t>(model.config().dims())),
-        nats_(pixels_.size()) {}
+        scorer_(model, cancel),
+        nats_(static_cast<size_t>(model.config().dims())) {}
 
-  ImageLikelihood operator()(int64_t index) {
-    images_.read(index, pixels_);
-    scorer_.nll(pixels_.data(), nats_.data());
+  ImageLikelihood operator()(int64_t index, std::span<const uint8_t> pixels) {
+    scorer_.nll(pixels.data(), nats_.data());
     ImageLikelihood image{.index = index};
     for (size_t i = 0; i < nats_.size(); ++i) image.nats[i % kChannels] += nats_[i];
     const double sum = image.nats[0] + image.nats[1] + image.nats[2];
     if (!std::isfinite(sum))
-      throw Error(
+      throw NotFinite(
           fmt::format("{}: the model gives this image a likelihood of {} nats, expected a "
                       "finite number; its weights may be too large",
                       images_.describe(index), sum));
     image.bits_per_dim = bits_per_dim(sum, static_cast<int>(nats_.size()));
-    if (on_nats_) on_nats_(index, pixels_, nats_);
+    if (on_nats_) on_nats_(index, pixels, nats_);
     return image;
   }
 
@@ -49,7 +46,6 @@ class Evaluator {
   const Dataset& images_;
   const OnNats& on_nats_;
   ImageScorer scorer_;
-  std::vector<uint8_t> pixels_;
   std::vector<float> nats_;
 };
 
@@ -81,15 +77,12 @@ Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double secon
 Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image, const OnNats& on_nats) {
   check_fit(model.config(), images);
-  const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
-  const auto threads =
-      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options.threads, count)));
   model.for_images();  // so that packing is not timed
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<ImageLikelihood> results =
-      each_image(count, threads, &ImageLikelihood::bits_per_dim, on_image,
-                 [&] { return Evaluator(model, images, on_nats); });
+      each_image(images, options, &ImageLikelihood::bits_per_dim, on_image,
+                 [&] { return Evaluator(model, images, options.cancel, on_nats); });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return summarise(std::move(results), model.config().dims(), elapsed.count());
 }

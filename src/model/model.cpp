@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/for_each_band.h"
 #include "kernels/cross_entropy.h"
@@ -70,7 +71,8 @@ int64_t product_operations(const ModelConfig& config) {
 }
 
 template <class T>
-ImagePass<T>::ImagePass(const ModelConfig& config, const ModelWeights& weights, Pass pass)
+ImagePass<T>::ImagePass(const ModelConfig& config, const ModelWeights& weights, Pass pass,
+                        Cancel cancel)
     : config_(config),
       weights_(weights),
       pass_(pass),
@@ -78,6 +80,7 @@ ImagePass<T>::ImagePass(const ModelConfig& config, const ModelWeights& weights, 
       shared_parts_(config, pass == Pass::forward_only ? config.rows() : 0),
       attended_(config.positions(), config.embed_dim),
       head_(config, kPositionsAtOnce, Pass::forward_only) {
+  worker_.cancel = std::move(cancel);
   const int64_t positions = config.positions();
   const int64_t dim = config.embed_dim;
   x_.emplace_back(positions, dim);

@@ -80,9 +80,10 @@ class ImagePass {
  public:
   // For forward_only, all layers share the same memory, so that it stays in cache. `config` and
   // `weights` must outlive the pass.
-  ImagePass(const ModelConfig& config, const ModelWeights& weights, Pass pass);
+  ImagePass(const ModelConfig& config, const ModelWeights& weights, Pass pass, Cancel cancel = {});
 
-  // In these, `pixels` is [height, width, channels].
+  // In these, `pixels` is [height, width, channels]. They throw Cancelled soon after they are asked
+  // to end.
 
   // Writes nll [height, width, channels]: -log p of each sub-pixel given all before it, in nats.
   void nll(const uint8_t* pixels, float* nll);

@@ -34,10 +34,13 @@ void BatchSampler::draw_all(int rank) {
   }
 }
 
-void BatchSampler::warm_up(int positions, int rank) {
+void BatchSampler::warm_up(int positions, int rank, const Cancel& cancel) {
   begin(std::vector<ImageToDraw>(states_.size()), rank);
   const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
-  for (int i = 0; i < positions; ++i) session_.step(states_, zero, rank);
+  for (int i = 0; i < positions; ++i) {
+    cancel.poll();
+    session_.step(states_, zero, rank);
+  }
 }
 
 // Brings the states to where the images start. The threads share the copying.

@@ -54,8 +54,8 @@ class BatchSampler {
   void draw_all(int rank);
 
   // Decodes the first positions of a full batch and discards them: a warm-up, and a trial to be
-  // timed. Called by each thread of the team.
-  void warm_up(int positions, int rank);
+  // timed. Called by each thread of the team. Polls `cancel` before each position.
+  void warm_up(int positions, int rank, const Cancel& cancel);
 
   // Call this when a thread of the team has thrown; see Session::abandon.
   void abandon();

@@ -14,8 +14,8 @@ namespace {
 
 void check(const ImageShape& shape, std::span<const Image> images, int rows) {
   if (rows < 0 || rows >= shape.height)
-    throw Error(fmt::format("{} rows are to be kept; expected 0 to {}, the model's images have {}",
-                            rows, shape.height - 1, shape.height));
+    throw Error(fmt::format("rows to keep: {}; expected 0 to {}, the model's images have {}", rows,
+                            shape.height - 1, shape.height));
   for (size_t i = 0; i < images.size(); ++i)
     if (images[i].width != shape.width || images[i].height != shape.height ||
         std::cmp_not_equal(images[i].pixels.size(), 3 * shape.width * shape.height))
@@ -23,11 +23,9 @@ void check(const ImageShape& shape, std::span<const Image> images, int rows) {
                               images[i].width, images[i].height, shape.width, shape.height));
 }
 
-}  // namespace
-
-bool complete(const Model& model, std::span<const Image> images, int rows,
-              const SampleOptions& options, const SampleEvents& events) {
-  check(model.config().image, images, rows);
+// Throws Cancelled or returns false if cancelled.
+bool draw_completions(const Model& model, std::span<const Image> images, int rows,
+                      const SampleOptions& options, const SampleEvents& events) {
   const auto total = static_cast<int64_t>(images.size());
   const int64_t variations = options.count;
   // Prefilled images are kept while their variations are drawn. There are no more of them than of
@@ -41,12 +39,11 @@ bool complete(const Model& model, std::span<const Image> images, int rows,
     if (!drawing || drawing_count != count) {
       SampleOptions chunk = options;
       chunk.count = count * variations;
-      drawing.emplace(model, chunk);
+      drawing.emplace(model, chunk, Cancel(events.cancelled));
       drawing_count = count;
     }
     const std::span<ImageState* const> known = drawing->prefill(
         images.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), rows, events);
-    if (known.empty()) return false;
     const auto image = [&](int64_t i) {
       const int64_t number = i / variations;
       const int64_t stream = variation_stream(first + number, options.first_index + i % variations);
@@ -58,6 +55,18 @@ bool complete(const Model& model, std::span<const Image> images, int rows,
     first += count;
   }
   return true;
+}
+
+}  // namespace
+
+bool complete(const Model& model, std::span<const Image> images, int rows,
+              const SampleOptions& options, const SampleEvents& events) {
+  check(model.config().image, images, rows);
+  try {
+    return draw_completions(model, images, rows, options, events);
+  } catch (const Cancelled&) {
+    return false;
+  }
 }
 
 }  // namespace combiner

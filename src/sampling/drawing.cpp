@@ -35,10 +35,11 @@ const SampleOptions& checked(const ModelConfig& config, const SampleOptions& opt
 
 }  // namespace
 
-void ImagePool::reserve(int64_t count) {
+void ImagePool::reserve(int64_t count, const Cancel& cancel) {
   if (std::cmp_greater_equal(images_.size(), count)) return;
   const Session session(model_, 1);
   while (std::cmp_less(images_.size(), count)) {
+    cancel.poll();
     images_.push_back(session.new_image());
     pointers_.push_back(images_.back().get());
   }
@@ -67,12 +68,12 @@ class Drawing::Teams {
   }
 
   // Returns the number of images divided by the seconds that their first few positions take.
-  double measure() {
+  double measure(const Cancel& cancel) {
     // A single position serves as warm-up.
     constexpr int kPositions = 4;
-    run([](BatchSampler& sampler, int rank) { sampler.warm_up(1, rank); });
+    run([&](BatchSampler& sampler, int rank) { sampler.warm_up(1, rank, cancel); });
     const auto start = std::chrono::steady_clock::now();
-    run([](BatchSampler& sampler, int rank) { sampler.warm_up(kPositions, rank); });
+    run([&](BatchSampler& sampler, int rank) { sampler.warm_up(kPositions, rank, cancel); });
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     return static_cast<double>(plan_.images()) / time.count();
   }
@@ -101,13 +102,13 @@ class Drawing::Teams {
   std::vector<std::unique_ptr<BatchSampler>> samplers_;
 };
 
-Drawing::Drawing(const Model& model, const SampleOptions& options)
+Drawing::Drawing(const Model& model, const SampleOptions& options, const Cancel& cancel)
     : model_(model),
       job_{checked(model.config(), options)},
       threads_(options.threads),
       pool_(model),
       known_(model) {
-  make_teams();
+  make_teams(cancel);
 }
 Drawing::~Drawing() = default;
 
@@ -129,7 +130,7 @@ bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage cho
   job_.events = events;
   job_.next_batch = 0;
   job_.stop = false;
-  if (!teams_) make_teams();
+  if (!teams_) make_teams({});
   try {
     teams_->draw();
   } catch (...) {
@@ -142,10 +143,11 @@ bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage cho
 std::span<ImageState* const> Drawing::prefill(std::span<const Image> images, int rows,
                                               const SampleEvents& events) {
   const auto count = static_cast<int64_t>(images.size());
-  known_.reserve(count);
-  const std::span<ImageState* const> states = known_.all().first(images.size());
   job_.events = events;
   job_.stop = false;
+  const Cancel cancel([this] { return job_.stopped(); });
+  known_.reserve(count, cancel);
+  const std::span<ImageState* const> states = known_.all().first(images.size());
   // Every thread takes equal parts, each no larger than a batch.
   const int64_t share = ceil_div(count, int64_t{threads_.size()});
   const int64_t part = std::min<int64_t>(share, job_.options.batch);
@@ -154,16 +156,15 @@ std::span<ImageState* const> Drawing::prefill(std::span<const Image> images, int
     const size_t size = std::min(static_cast<size_t>(part), images.size() - first);
     Session session(model_, part);
     for (ImageState* state : states.subspan(first, size)) state->position = 0;
-    for (int row = 1; row <= rows && !job_.stopped(); ++row)
-      session.prefill(states.subspan(first, size), images.subspan(first, size), row);
+    session.prefill(states.subspan(first, size), images.subspan(first, size), rows, cancel);
   });
-  return job_.stop ? std::span<ImageState* const>() : states;
+  return states;
 }
 
 // Chooses the fastest teams for the job, by trial if there is a choice.
-void Drawing::make_teams() {
+void Drawing::make_teams(const Cancel& cancel) {
   const std::vector<Plan> plans = candidate_plans(job_.options);
-  for (const Plan& plan : plans) pool_.reserve(plan.images());
+  for (const Plan& plan : plans) pool_.reserve(plan.images(), cancel);
   std::vector<std::unique_ptr<Teams>> all;
   for (const Plan& plan : plans)
     all.push_back(std::make_unique<Teams>(model_, plan, pool_.all(), threads_, job_));
@@ -174,7 +175,8 @@ void Drawing::make_teams() {
     constexpr int kRounds = 2;
     std::vector<double> rates(all.size());
     for (int round = 0; round < kRounds; ++round)
-      for (size_t i = 0; i < all.size(); ++i) rates[i] = std::max(rates[i], all[i]->measure());
+      for (size_t i = 0; i < all.size(); ++i)
+        rates[i] = std::max(rates[i], all[i]->measure(cancel));
     // Larger teams share the reading of weights, and the first positions read little else. Over
     // whole images they gain less than in the trial, so they must win it by this factor.
     constexpr double kMinGain = 1.15;

@@ -19,7 +19,7 @@ class ImagePool {
  public:
   explicit ImagePool(const Model& model) : model_(model) {}
   // Creates images until there are at least `count`.
-  void reserve(int64_t count);
+  void reserve(int64_t count, const Cancel& cancel);
   std::span<ImageState* const> all() const { return pointers_; }
 
  private:
@@ -31,9 +31,9 @@ class ImagePool {
 // Draws options.count images at a time. The memory for them is kept from one draw() to the next.
 class Drawing {
  public:
-  // Throws Error if an option is out of range or if the model's images do not have three channels.
-  // `model` must outlive the drawing.
-  Drawing(const Model& model, const SampleOptions& options);
+  // Throws Error if an option is out of range or if the model's images do not have three channels,
+  // and Cancelled soon after it is asked to end. `model` must outlive the drawing.
+  Drawing(const Model& model, const SampleOptions& options, const Cancel& cancel);
   ~Drawing();
 
   // Draws the images image(0) .. image(count - 1), with the values that `choose` returns. Returns
@@ -44,15 +44,15 @@ class Drawing {
   // With random values, as the options say.
   bool draw(std::function<ImageToDraw(int64_t)> image, const SampleEvents& events);
 
-  // Decodes the upper `rows` rows of known images. The states are valid until the next call.
-  // Returns none if cancelled.
+  // Decodes the upper `rows` rows of known images. The states are valid until the next call. Throws
+  // Cancelled once events.cancelled says so.
   std::span<ImageState* const> prefill(std::span<const Image> images, int rows,
                                        const SampleEvents& events);
 
  private:
   class Teams;
 
-  void make_teams();
+  void make_teams(const Cancel& cancel);
 
   const Model& model_;
   DrawingJob job_;

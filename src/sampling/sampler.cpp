@@ -9,8 +9,8 @@ struct Sampler::State {
   int64_t first_index;
 };
 
-Sampler::Sampler(const Model& model, const SampleOptions& options)
-    : state_(new State{{model, options}, options.first_index}) {}
+Sampler::Sampler(const Model& model, const SampleOptions& options, const Cancel& cancel)
+    : state_(new State{{model, options, cancel}, options.first_index}) {}
 Sampler::~Sampler() = default;
 Sampler::Sampler(Sampler&&) noexcept = default;
 Sampler& Sampler::operator=(Sampler&&) noexcept = default;
@@ -23,7 +23,11 @@ bool Sampler::draw(const SampleEvents& events) {
 }
 
 bool sample(const Model& model, const SampleOptions& options, const SampleEvents& events) {
-  return Sampler(model, options).draw(events);
+  try {
+    return Sampler(model, options, Cancel(events.cancelled)).draw(events);
+  } catch (const Cancelled&) {
+    return false;
+  }
 }
 
 }  // namespace combiner

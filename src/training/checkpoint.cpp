@@ -6,6 +6,7 @@
 
 #include <charconv>
 
+#include "base/plural.h"
 #include "combiner/error.h"
 #include "training/data_sample.h"
 #include "training/trainer.h"
@@ -35,8 +36,8 @@ Number number(const SafetensorsFile& file, const std::string& key) {
   return value;
 }
 
-SafetensorsFile open_checkpoint(const std::filesystem::path& path) {
-  SafetensorsFile file = SafetensorsFile::open(path);
+SafetensorsFile open_checkpoint(const std::filesystem::path& path, const Cancel& cancel = {}) {
+  SafetensorsFile file = SafetensorsFile::open(path, cancel);
   if (file.metadata().contains("config") && !file.metadata().contains("format"))
     throw Error(
         fmt::format("{}: is a model's weights and no training checkpoint; expected the .checkpoint "
@@ -98,7 +99,7 @@ void Trainer::save(const std::filesystem::path& path, double seconds) const {
 }
 
 double Trainer::restore(const std::filesystem::path& path) {
-  const SafetensorsFile file = open_checkpoint(path);
+  const SafetensorsFile file = open_checkpoint(path, cancel_);
   const auto require = [&](bool good, std::string_view problem) {
     if (!good) throw Error(fmt::format("{}: {}", path.string(), problem));
   };
@@ -110,18 +111,22 @@ double Trainer::restore(const std::filesystem::path& path) {
   const auto sample = file.metadata().find("data_sample");
   require(header.training_images != data_->size() || sample == file.metadata().end() ||
               alike(sample->second, data_sample_),
-          fmt::format("the checkpoint was trained on {} other images; go on with the same data set",
-                      header.training_images));
+          fmt::format("the checkpoint was trained on {}; go on with the same data set",
+                      plural(header.training_images, "other image")));
   const auto images = number<int64_t>(file, "images");
   const auto seconds = number<double>(file, "seconds");
 
   OptimizerState& state = optimizer_.state();
-  read_tensor(file, "weights", weights_.values);
-  read_tensor(file, "average", average_.values);
-  read_tensor(file, "moment1", state.moment1);
-  read_tensor(file, "moment2", state.moment2);
-  read_tensor(file, "smooth_moment1", state.smooth_moment1);
-  read_tensor(file, "smooth_moment2", state.smooth_moment2);
+  const auto read = [&](const char* name, Buffer<float>& values) {
+    cancel_.poll();
+    read_tensor(file, name, values);
+  };
+  read("weights", weights_.values);
+  read("average", average_.values);
+  read("moment1", state.moment1);
+  read("moment2", state.moment2);
+  read("smooth_moment1", state.smooth_moment1);
+  read("smooth_moment2", state.smooth_moment2);
   state.steps = header.step;
   images_ = images;
   packed_.refresh(team_);

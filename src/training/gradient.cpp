@@ -1,6 +1,7 @@
 #include "training/gradient.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/for_each_band.h"
 #include "kernels/cross_entropy.h"
@@ -22,11 +23,11 @@ void clear_sums(const ParameterLayout& layout, float* gradient) {
 }  // namespace
 
 template <class T>
-GradientPass<T>::GradientPass(const Weights& weights, const ModelWeights& packed)
+GradientPass<T>::GradientPass(const Weights& weights, const ModelWeights& packed, Cancel cancel)
     : config_(weights.config),
       parameters_(weights.parameters),
       weights_(packed),
-      pass_(config_, packed, Pass::forward_backward),
+      pass_(config_, packed, Pass::forward_backward, std::move(cancel)),
       head_(config_, kHeadPositions, Pass::forward_backward),
       residual_(config_.positions(), config_.embed_dim),
       block_scratch_(config_),

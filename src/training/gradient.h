@@ -15,11 +15,12 @@ class GradientPass {
  public:
   // `packed` must be `weights` packed for training in T. Each run reads both, so they may change
   // between runs.
-  GradientPass(const Weights& weights, const ModelWeights& packed);
+  GradientPass(const Weights& weights, const ModelWeights& packed, Cancel cancel = {});
 
   // Returns the image's -log p in nats, summed over all sub-pixels, and adds `scale` times its
   // gradient to `gradient`, a flat buffer in the parameters' layout. With accumulate = false the
-  // gradient replaces what was there. `pixels` is [height, width, channels].
+  // gradient replaces what was there. `pixels` is [height, width, channels]. Throws Cancelled soon
+  // after it is asked to end; `gradient` then holds nothing of use.
   double run(const uint8_t* pixels, float scale, float* gradient, bool accumulate = true);
 
  private:

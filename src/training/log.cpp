@@ -46,6 +46,7 @@ std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
     if (!step || *step > last_step) break;
     kept += line + "\n";
   }
+  if (file.bad()) throw Error(fmt::format("{}: can't read the log there is", path.string()));
   return kept;
 }
 
@@ -61,13 +62,17 @@ TrainingLog::TrainingLog(const std::filesystem::path& path, int64_t last_step) :
 }
 
 void TrainingLog::write(const RunReport& report) {
+  errno = 0;
   file_ << fmt::format("{},{},{:.3f},{:.9g},{},{:.6g},{:.6g},{:.4g}\n", report.step.step,
                        report.step.images, report.seconds, report.step.bits_per_dim,
                        report.validation ? fmt::format("{:.5f}", *report.validation) : "",
                        report.step.learning_rate, report.step.gradient_norm,
                        report.images_per_second)
         << std::flush;
-  if (!file_) throw Error(fmt::format("{}: can't be written; is the disk full?", path_.string()));
+  if (!file_)
+    throw Error(fmt::format(
+        "{}: can't write the log: {}", path_.string(),
+        errno != 0 ? std::generic_category().message(errno) : "an earlier write failed"));
 }
 
 }  // namespace combiner

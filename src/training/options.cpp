@@ -12,8 +12,6 @@
 namespace combiner {
 namespace {
 
-constexpr int64_t kMaxImages = 65536;  // per step
-
 constexpr const char* kMuon = "muon";
 constexpr const char* kAdamW = "adamw";
 constexpr const char* kHoldOutSeed = "hold_out_seed";  // the only field that may be absent
@@ -59,8 +57,8 @@ void validate(const TrainingOptions& options, std::string_view source) {
   require_average("beta1", optimizer.beta1);
   require_average("beta2", optimizer.beta2);
   require_positive("epsilon", optimizer.epsilon);
-  require(options.batch >= 1 && options.batch <= kMaxImages, "batch", options.batch,
-          fmt::format("1 to {} images", kMaxImages));
+  require(options.batch >= 1 && options.batch <= kMostImagesPerStep, "batch", options.batch,
+          fmt::format("1 to {} images", kMostImagesPerStep));
   require_positive("learning_rate", options.learning_rate);
   require(options.warmup_steps >= 0, "warmup_steps", options.warmup_steps, "0 or more");
   require_fraction("decay_fraction", options.decay_fraction);

@@ -10,6 +10,8 @@
 
 namespace combiner {
 
+inline constexpr int64_t kMostImagesPerStep = 65536;
+
 struct TrainingOptions {
   OptimizerOptions optimizer;
   int64_t batch = 4;  // images per step

@@ -105,8 +105,12 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   Interval checkpoint_due(options.checkpoint_minutes);
   Interval validation_due(options.validation_minutes);
   Rate rate;
+  const auto last_checkpoint = [&](const Error& error) {
+    return Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
+                             options.checkpoint.string(), saved_step));
+  };
   bool go_on = true;
-  try {
+  const auto make_steps = [&] {
     while (go_on && done < 1.0) {
       RunReport report;
       const Clock::time_point step_start = Clock::now();
@@ -114,18 +118,37 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
       report.images_per_second =
           rate.add(static_cast<double>(trainer.options().batch), seconds_since(step_start));
       done = fraction_done(options, trainer.steps(), elapsed());
-      if (validation_due.passed() || done >= 1.0)
-        report.validation = hooks.validate(trainer.average());
-      report.seconds = elapsed();
       report.fraction_done = std::min(1.0, done);
-      log.write(report);
+      const auto write_log = [&] {
+        report.seconds = elapsed();
+        log.write(report);
+      };
+      try {
+        if (validation_due.passed() || done >= 1.0)
+          report.validation = hooks.validate(trainer.average());
+      } catch (const Error&) {
+        write_log();  // the step itself was made
+        throw;
+      }
+      write_log();
       go_on = hooks.on_step(report);
       if (go_on && done < 1.0 && checkpoint_due.passed()) save();
     }
+  };
+  try {
+    try {
+      make_steps();
+    } catch (const Cancelled&) {
+      go_on = false;  // nothing is left of the step
+    } catch (const NotFinite&) {
+      throw;  // nor of the weights
+    } catch (const Error& error) {
+      if (trainer.steps() > saved_step) save();
+      throw;
+    }
     save();
   } catch (const Error& error) {
-    throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
-                            options.checkpoint.string(), saved_step));
+    throw last_checkpoint(error);
   }
   return done >= 1.0 ? RunEnd::finished : RunEnd::interrupted;
 }

@@ -44,7 +44,8 @@ struct RunHooks {
   // Returns the bits/dim of the weights on the validation images, or nullopt if there are none or
   // if it was interrupted. Called every validation_minutes and after the last step.
   std::function<std::optional<double>(const Weights&)> validate;
-  // Called after each step; returns whether to continue.
+  // Called after each step; returns whether to continue. A step that is cancelled (see Trainer)
+  // ends the run in the same way, after the step before it.
   std::function<bool(const RunReport&)> on_step;
 };
 
@@ -59,7 +60,8 @@ enum class RunEnd { finished, interrupted, over };
 // they are not there.
 //
 // Throws Error if a file cannot be written (detected at the start as far as possible), or if a step
-// or a validation fails. The last checkpoint then remains, and the message names it.
+// or a validation fails. What is done is saved first, unless the weights are of no use (NotFinite).
+// The message names the last checkpoint.
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     const RunHooks& hooks);
 

@@ -33,9 +33,11 @@ Weights initial_weights(const ModelConfig& config, uint64_t seed) {
 }  // namespace
 
 Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
-                 std::shared_ptr<const Dataset> data, Precision precision, int threads)
+                 std::shared_ptr<const Dataset> data, Precision precision, int threads,
+                 Cancel cancel)
     : options_(options),
       data_(std::move(data)),
+      cancel_(std::move(cancel)),
       team_(threads),
       weights_(initial_weights(config, options.seed)),
       average_(config),
@@ -52,7 +54,7 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
   const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));
   const auto make_passes = [&]<class T>(std::vector<GradientPass<T>> passes) {
     passes.reserve(workers);
-    while (passes.size() < workers) passes.emplace_back(weights_, model_weights_);
+    while (passes.size() < workers) passes.emplace_back(weights_, model_weights_, cancel_);
     passes_ = std::move(passes);
   };
   if (precision == Precision::bf16)
@@ -117,7 +119,7 @@ StepReport Trainer::step(double fraction_done) {
   report.learning_rate = learning_rate(options_, steps(), fraction_done);
   const auto require_finite = [&](std::string_view what, double value) {
     if (!std::isfinite(value))
-      throw Error(
+      throw NotFinite(
           fmt::format("training broke down at step {}: {} is {}; go on from an earlier "
                       "checkpoint with a lower learning rate than {}",
                       report.step, what, value, options_.learning_rate));
@@ -125,6 +127,7 @@ StepReport Trainer::step(double fraction_done) {
   require_finite("the loss", report.bits_per_dim);
   require_finite("the gradient's norm", report.gradient_norm);
 
+  // From here on, the step is finished whatever happens: half an update would be of no use.
   const double clip = std::min(1.0, options_.clip_norm / std::max(report.gradient_norm, 1e-30));
   optimizer_.step(gradients_[0].span(), static_cast<float>(clip),
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/thread_team.h"
+#include "combiner/cancel.h"
 #include "combiner/dataset.h"
 #include "model/model.h"
 #include "training/data_order.h"
@@ -33,11 +34,14 @@ class Trainer {
   // empty, if its images are not the model's size, or if an option is invalid (such as the
   // precision int8).
   Trainer(const ModelConfig& config, const TrainingOptions& options,
-          std::shared_ptr<const Dataset> data, Precision precision, int threads);
+          std::shared_ptr<const Dataset> data, Precision precision, int threads,
+          Cancel cancel = {});
 
   // One step on the next `batch` images. The order in which gradients are summed depends on the
-  // number of threads and on nothing else. Throws Error if the loss, the gradient or the new
-  // weights are not finite; the trainer can then no longer be used.
+  // number of threads and on nothing else. Throws NotFinite if the loss, the gradient or the new
+  // weights are not finite; the trainer can then no longer be used. Throws Error if an image can't
+  // be read, and Cancelled soon after it is asked to end, unless it is about to finish; the trainer
+  // is then as it was before the step.
   StepReport step(double fraction_done);
 
   const ModelConfig& config() const { return weights_.config; }
@@ -56,7 +60,7 @@ class Trainer {
   // of optimiser may have been changed on purpose. With the same precision and number of threads,
   // later steps are bit-identical to those of the saved trainer. More or fewer images are accepted;
   // as many others are not, if the checkpoint tells. Throws Error if the file is malformed, damaged
-  // or does not fit.
+  // or does not fit. Throws Cancelled soon after it is asked to end; what is restored is then open.
   double restore(const std::filesystem::path& path);
 
  private:
@@ -68,6 +72,7 @@ class Trainer {
 
   TrainingOptions options_;
   std::shared_ptr<const Dataset> data_;
+  Cancel cancel_;
   std::string data_sample_;  // see data_sample()
   ThreadTeam team_;
   Weights weights_, average_;

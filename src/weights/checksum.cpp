@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/for_each_band.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -17,11 +18,15 @@ constexpr std::string_view kZeros = "00000000";
 // What stands before the digits. JSON escapes quotes, so this can't be part of another text.
 constexpr std::string_view kBefore = "\"combiner_checksum\":\"crc32:";
 
-std::string checksum(std::span<const std::span<const std::byte>> parts) {
+std::string checksum(std::span<const std::span<const std::byte>> parts, const Cancel& cancel = {}) {
+  constexpr int64_t kAtOnce = int64_t{16} << 20;
   uLong sum = 0;
-  for (const std::span<const std::byte> part : parts)
-    if (!part.empty())  // zlib begins anew if the pointer is null
-      sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(part.data()), part.size());
+  for (const std::span<const std::byte> part : parts)  // maybe empty: zlib must not see null
+    for_each_band(std::ssize(part), kAtOnce, [&](int64_t first, int64_t size) {
+      cancel.poll();
+      sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(part.data() + first),
+                      static_cast<z_size_t>(size));
+    });
   return fmt::format("{:08x}", sum);
 }
 
@@ -51,7 +56,7 @@ void fill_in_checksum(std::string& header, std::span<const std::span<const std::
 }
 
 void check_checksum(std::span<const std::byte> file, size_t header_end, Metadata& metadata,
-                    std::string_view source) {
+                    std::string_view source, const Cancel& cancel) {
   if (!has_checksum(metadata)) return;
   const std::string_view header(reinterpret_cast<const char*>(file.data()), header_end);
   const size_t digits = find_digits(header);
@@ -61,8 +66,10 @@ void check_checksum(std::span<const std::byte> file, size_t header_end, Metadata
                     "it again, or use another copy",
                     source, kKey));
   const std::string_view stated = header.substr(digits, kZeros.size());
-  const std::string actual = checksum(std::array{
-      file.first(digits), std::as_bytes(std::span(kZeros)), file.subspan(digits + kZeros.size())});
+  const std::string actual =
+      checksum(std::array{file.first(digits), std::as_bytes(std::span(kZeros)),
+                          file.subspan(digits + kZeros.size())},
+               cancel);
   if (actual != stated)
     throw Error(fmt::format(
         "{}: the file is damaged: its checksum is {}, expected {}; get it again, or use "

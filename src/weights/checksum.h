@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "combiner/cancel.h"
+
 namespace combiner {
 
 using Metadata = std::map<std::string, std::string>;
@@ -23,8 +25,8 @@ void fill_in_checksum(std::string& header, std::span<const std::span<const std::
 
 // Takes the checksum out of the metadata. Throws Error, with a message that starts with `source`,
 // if it is not that of the file. Does nothing if there is none. The header are the file's first
-// `header_end` bytes.
+// `header_end` bytes. Throws Cancelled soon after it is asked to end.
 void check_checksum(std::span<const std::byte> file, size_t header_end, Metadata& metadata,
-                    std::string_view source);
+                    std::string_view source, const Cancel& cancel = {});
 
 }  // namespace combiner

@@ -260,7 +260,7 @@ int64_t TensorView::elements() const {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies());
 }
 
-SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
+SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path, const Cancel& cancel) {
   SafetensorsFile result(path);
   const std::span<const std::byte> bytes = result.file_.bytes();
   const std::string source = path.string();
@@ -285,7 +285,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   const size_t header_end = kLengthSize + text.size();
   const std::span<const std::byte> data = bytes.subspan(header_end);
   check_layout(entries, data.size(), source);
-  check_checksum(bytes, header_end, result.metadata_, source);
+  check_checksum(bytes, header_end, result.metadata_, source, cancel);
 
   for (Entry& entry : entries) {
     result.index_.emplace(entry.name, result.tensors_.size());

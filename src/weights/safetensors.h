@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "combiner/cancel.h"
 #include "weights/checksum.h"
 #include "weights/mapped_file.h"
 
@@ -41,8 +42,8 @@ class SafetensorsFile {
  public:
   // Reads the whole file if it carries a checksum, and else only the header. Throws Error if the
   // file can't be read, is malformed, of another kind or not what its checksum says. The message
-  // says what is wrong and where.
-  static SafetensorsFile open(const std::filesystem::path& path);
+  // says what is wrong and where. Throws Cancelled soon after it is asked to end.
+  static SafetensorsFile open(const std::filesystem::path& path, const Cancel& cancel = {});
 
   const std::filesystem::path& path() const { return path_; }
   // The contents of `__metadata__` but for the checksum; empty if there is none.

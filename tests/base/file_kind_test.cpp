@@ -34,6 +34,10 @@ TEST_CASE("file kind: what is mistaken for weights is named") {
       {"PK\3\4\24\0\0\0labels.npy"s, "a NumPy archive"},
       {"PK\3\4\24\0\0\0letter.txt"s, "a zip archive"},
       {"\x80\2\x8a\nl\xfc\x9c\x46\xf9", "a Python pickle"},
+      {"\x80\2}q\1(U\x0b"
+       "batch_labelq\2"s,
+       "a batch of CIFAR-10's Python version, a pickle"},
+      {"MATLAB 5.0 MAT-file, Platform", "a MATLAB file"},
       {"GGUF\3\0\0\0"s, "a GGUF file"},
       {"\x08\x07\x12\x07pytorch"s, "an ONNX model"},
       {"\x1f\x8b\x08\0\0\0\0\0\2"s, "compressed with gzip"},

@@ -1,11 +1,20 @@
 #include "base/thread_team.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <set>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "catch.h"
 #include "cpu/limits.h"
+#include "error_of.h"
 
 namespace combiner {
 namespace {
@@ -30,6 +39,34 @@ TEST_CASE("A team runs the work once on every rank, each on its own thread") {
           0);
     CHECK(first == second);
   }
+}
+
+// A limit on processes binds no user that may exceed it, such as root, so another one tries.
+TEST_CASE("A team that the system refuses says of how many threads, and leaves none") {
+  if (kAddressSanitizer) SKIP_TEST("the address sanitizer needs a thread of its own");
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65534;
+    const rlimit none = {0, 0};
+    std::string message = "the limit can't be set";
+    if ((::geteuid() != 0 || ::setuid(kNobody) == 0) && ::setrlimit(RLIMIT_NPROC, &none) == 0)
+      message = error_of([] { ThreadTeam team(3); });
+    const auto written = ::write(ends[1], message.data(), message.size());
+    ::_exit(std::cmp_equal(written, message.size()) ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::array<char, 1000> message;
+  const auto size = ::read(ends[0], message.data(), message.size());
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(status == 0);
+  CHECK_THAT(std::string(message.data(), static_cast<size_t>(std::max<ssize_t>(size, 0))),
+             contains("can't start 3 threads to compute with, only 0: Resource temporarily "
+                      "unavailable") &&
+                 contains("--threads"));
 }
 
 TEST_CASE("A team of size zero or less has one thread") {

@@ -207,7 +207,7 @@ TEST_CASE("eval: prints a table for CIFAR-10 in both precisions, with split and 
 TEST_CASE("eval: unusable data is refused") {
   const Golden golden("pixel_mixed");  // 3 x 6 pixels
   write_png(golden.folder / "large.png", {8, 8, std::vector<uint8_t>(192)});
-  std::ofstream(golden.folder / "half.bin", std::ios::binary) << std::string(4000, 'x');
+  std::ofstream(golden.folder / "half.bin", std::ios::binary) << std::string(4000, '\1');
   const auto eval = [&](const fs::path& data, std::vector<std::string> more) {
     more.insert(more.begin(), {"eval", "--model", golden.model, "--data", data.string()});
     return run_combiner(more);
@@ -418,6 +418,76 @@ TEST_CASE("eval: an interrupt keeps the finished images") {
   CHECK(lines_of(text_of(csv_folder / "images.csv")).size() == images + 1);
   CHECK(fs::exists(maps / "extremes.png"));
   CHECK(static_cast<size_t>(std::distance(fs::directory_iterator(maps), {})) == 2 * images + 1);
+}
+
+TEST_CASE(
+    "eval: pictures that can't be used end it before it begins, or are left out and counted") {
+  const Golden golden("pixel_mixed");
+  const auto eval = [&](std::vector<std::string> more) {
+    more.insert(more.begin(),
+                {"eval", "--model", golden.model, "--data", golden.data, "--precision", "f32"});
+    return run_combiner(more);
+  };
+  const Json whole = Json::parse(eval({"--json"}).out);
+  CHECK_FALSE(whole.contains("left_out"));
+  write_png(fs::path(golden.data) / "a large one.png", {8, 8, std::vector<uint8_t>(192)});
+  const std::string bytes = text_of(fs::path(golden.data) / "a large one.png");
+  for (int i = 0; i < 6; ++i)
+    std::ofstream(fs::path(golden.data) / fmt::format("cut {}.png", i), std::ios::binary)
+        << bytes.substr(0, bytes.size() / 2);
+
+  const ProgramResult refused = eval({});
+  CHECK(refused.exit_code == 1);
+  CHECK(refused.out.empty());
+  CHECK_THAT(refused.err, contains(golden.data));
+
+  const ProgramResult rest = eval({"--json", "--skip-bad"});
+  REQUIRE(rest.exit_code == 0);
+  const Json json = Json::parse(rest.out);
+  CHECK(json["bits_per_dim"] == whole["bits_per_dim"]);
+  CHECK(json["images"] == 2);
+  CHECK(json["left_out"]["count"] == 7);
+  CHECK(json["left_out"]["first"].size() == 5);
+  const std::vector<std::string> said = lines_of(rest.err);
+  REQUIRE(said.size() == 6);
+  CHECK(said[0].starts_with("left out: " + golden.data + "/a large one.png: has 8x8 pixels"));
+  CHECK(said[1].starts_with("left out: " + golden.data + "/cut 0.png: is damaged"));
+  CHECK(said[5] == "7 images left out in all");
+  CHECK_THAT(eval({"--skip-bad"}).out, contains("images     2 (7 left out)\n"));
+  // The first ones that can be used.
+  CHECK(Json::parse(eval({"--json", "--skip-bad", "--limit", "3"}).out)["images"] == 2);
+}
+
+TEST_CASE("eval: a picture that goes bad meanwhile costs no figures") {
+  const TempFolder folder;
+  const fs::path model = folder / "model.safetensors", data = folder / "data";
+  save_uniform_model(model, 32, 64, 4);
+  fs::create_directory(data);
+  constexpr int kImages = 50;
+  for (int i = 0; i < kImages; ++i)
+    write_png(data / fmt::format("{:02}.png", i), {32, 32, std::vector<uint8_t>(3072)});
+  for (const bool skip : {false, true}) {
+    const fs::path maps = folder / fmt::format("maps{}", skip);
+    std::vector<std::string> words = {
+        "eval",      "--model", model.string(), "--data", data.string(),
+        "--threads", "1",       "--json",       "--maps", maps.string()};
+    if (skip) words.emplace_back("--skip-bad");
+    RunningProgram program(words);
+    wait_until([&] { return fs::exists(maps / "map-00000.png"); });
+    fs::rename(data / "49.png", folder / "away");
+    const ProgramResult result = program.wait();
+    fs::rename(folder / "away", data / "49.png");
+    INFO(result.err);
+    CHECK(result.exit_code == (skip ? 0 : 1));
+    const Json json = Json::parse(result.out);
+    CHECK(json["images"] == kImages - 1);
+    CHECK_THAT(json["bits_per_dim"].get<double>(), WithinRel(8.0, 1e-6));
+    CHECK_THAT(result.err, contains("49.png: can't"));
+    if (skip)
+      CHECK(json["left_out"]["count"] == 1);
+    else
+      CHECK_THAT(result.err, contains("\nThe figures are those of 49 of 50 images\n"));
+  }
 }
 
 }  // namespace

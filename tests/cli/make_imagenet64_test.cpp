@@ -7,6 +7,7 @@
 #include <set>
 
 #include "catch.h"
+#include "cli/bad_numbers.h"
 #include "cli/run_program.h"
 #include "dataset/npz_images.h"
 #include "file_text.h"
@@ -213,7 +214,7 @@ TEST_CASE("make_imagenet64: unreadable pictures are named and skipped") {
   CHECK(result.out == out + ": 12 records of 4x4 from 12 pictures, files: 1\n");
   CHECK_THAT(result.err, contains("make_imagenet64: " + (pictures / "n02/00.png").string()));
   CHECK_THAT(result.err,
-             contains("make_imagenet64: 1 of 13 pictures can't be read and were left out\n"));
+             contains("make_imagenet64: 1 of 13 pictures can't be read and was left out\n"));
   CHECK(read_set(out, Split::test, 4).size() == 12);
 }
 
@@ -261,7 +262,9 @@ TEST_CASE("make_imagenet64: wrong usage is explained") {
       {{empty}, "--output is required", 2},
       {{empty, "-o", out, "--size", "0"}, "--size", 2},
       {{empty, "-o", out, "--crops", "257"}, "--crops", 2},
-      {{empty, "-o", out, "--crops", "2", "--centre-crop"}, "--crops excludes --centre-crop", 2},
+      {{empty, "-o", out, "--crops", "2", "--centre-crop"},
+       "--crops and --centre-crop can't both be given",
+       2},
       {{empty, "-o", out, "--seed", "-1"}, "-1 is not a whole number", 2},
       {{empty, "-o", out, "--batch", "0"}, "0 is not a whole number of 1 or more", 2},
       {{empty, "-o", out, "--split", "both"}, "both not in {train,test}", 2},
@@ -285,6 +288,17 @@ TEST_CASE("make_imagenet64: wrong usage is explained") {
   CHECK_THAT(help.out, contains("--crops"));
 }
 
+TEST_CASE("make_imagenet64: options take numbers and nothing else") {
+  for (const char* const option : {"--size", "--crops", "--seed", "--batch", "--threads"})
+    for (const std::string& bad : kBadNumbers) {
+      INFO(fmt::format("{} '{}'", option, bad));
+      const ProgramResult result = run_make({option, bad});
+      CHECK(result.exit_code == 2);
+      CHECK(result.err.starts_with(fmt::format("make_imagenet64: {}: ", option)));
+      CHECK_THAT(result.err, contains(" a whole number "));
+    }
+}
+
 TEST_CASE("make_imagenet64: an interrupt leaves only complete files") {
   const TempFolder folder;
   const fs::path pictures = folder / "pictures", out = folder / "set";
@@ -298,8 +312,8 @@ TEST_CASE("make_imagenet64: an interrupt leaves only complete files") {
   const ProgramResult result = program.wait();
   CHECK(result.exit_code == 130);
   CHECK(result.out.empty());
-  CHECK(result.err == fmt::format("make_imagenet64: interrupted: 0 whole files of 0 records are "
-                                  "in {}\n",
+  CHECK(result.err == fmt::format("make_imagenet64: interrupted: in {} are 0 whole files with "
+                                  "0 records\n",
                                   out.string()));
   CHECK(names_of(out).empty());
 }

@@ -1,5 +1,7 @@
 #include "cli/printable.h"
 
+#include <string>
+
 #include "catch.h"
 
 namespace combiner {
@@ -13,6 +15,15 @@ TEST_CASE("printable: control characters are escaped, all others are as they wer
   CHECK(printable("\0\x1f\x7f"sv) == "\\x00\\x1f\\x7f");
   CHECK(printable("\u0080x\u009b1m\u009f") == "\\x80x\\x9b1m\\x9f");
   CHECK(printable("\xc2") == "\xc2");  // a character cut short
+}
+
+TEST_CASE("typed: what is not one short word is quoted") {
+  CHECK(typed("3x") == "3x");
+  CHECK(typed("\u00e9") == "\u00e9");
+  CHECK(typed("") == "\"\"");
+  CHECK(typed("3 ") == "\"3 \"");
+  CHECK(typed("a\n") == "\"a\\x0a\"");
+  CHECK(typed(std::string(300, '9')) == '"' + std::string(60, '9') + "...\"");
 }
 
 }  // namespace combiner

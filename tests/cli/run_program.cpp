@@ -36,15 +36,19 @@ std::string contents(int descriptor) {
 }  // namespace
 
 RunningProgram::RunningProgram(const std::vector<std::string>& arguments,
-                               const std::string& out_path, const std::string& program)
+                               const std::string& out_path, const std::string& program,
+                               std::vector<std::string> environment)
     : out_(nameless_file()), err_(nameless_file()) {
   std::vector<std::string> words = {program};
   if (instruction_set_cap() != InstructionSet::native)
     words.insert(words.end(), {"--isa", std::string(name(instruction_set_cap()))});
   words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> pointers;
+  std::vector<char*> pointers, variables;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
+  for (std::string& variable : environment) variables.push_back(variable.data());
+  for (char** variable = environ; *variable; ++variable) variables.push_back(*variable);
+  variables.push_back(nullptr);
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -61,8 +65,8 @@ RunningProgram::RunningProgram(const std::vector<std::string>& arguments,
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&signals, signal);
   posix_spawnattr_setsigdefault(&attributes, &signals);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-  const int failure =
-      posix_spawn(&process_, program.c_str(), &actions, &attributes, pointers.data(), environ);
+  const int failure = posix_spawn(&process_, program.c_str(), &actions, &attributes,
+                                  pointers.data(), variables.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (failure != 0) throw std::runtime_error("can't run " + program);

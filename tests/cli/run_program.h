@@ -15,9 +15,11 @@ struct ProgramResult {
 class RunningProgram {
  public:
   // Standard output goes to `out_path` (such as a device) if given, and is captured otherwise.
+  // `environment` has variables (NAME=value) besides those of this process.
   explicit RunningProgram(const std::vector<std::string>& arguments,
                           const std::string& out_path = {},
-                          const std::string& program = COMBINER_PROGRAM);
+                          const std::string& program = COMBINER_PROGRAM,
+                          std::vector<std::string> environment = {});
   ~RunningProgram();
   RunningProgram(const RunningProgram&) = delete;
   RunningProgram& operator=(const RunningProgram&) = delete;

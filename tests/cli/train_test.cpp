@@ -201,24 +201,25 @@ TEST_CASE("train: a wrong command line is reported and no file is written") {
           "--output");
   refuses(place.command("a", {"--steps", "1"}), "--config or --resume is required");
   refuses(place.fresh("a", {}), "--steps or --minutes is required");
-  refuses(place.fresh("a", {"--steps", "1", "--minutes", "1"}), "excludes");
-  refuses(place.fresh("a", {"--steps", "0"}), "the steps must be 1 or more");
+  refuses(place.fresh("a", {"--steps", "1", "--minutes", "1"}),
+          "--steps and --minutes can't both be given");
+  refuses(place.fresh("a", {"--steps", "0"}), "--steps: 0 is not a whole number of 1 or more");
   refuses(place.fresh("a", {"--steps", "1.5"}), "--steps");
-  refuses(place.fresh("a", {"--minutes", "nan"}), "the minutes must be");
-  refuses(place.fresh("a", {"--minutes", "-1"}), "the minutes must be");
+  refuses(place.fresh("a", {"--minutes", "nan"}), "nan is not a number above 0 and at most");
+  refuses(place.fresh("a", {"--minutes", "-1"}), "-1 is not a number above 0");
   const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
-      {{"--lr", "0"}, "learning_rate is 0"},
-      {{"--lr", "nan"}, "learning_rate is nan"},
-      {{"--batch", "0"}, "batch is 0"},
-      {{"--warmup", "-1"}, "warmup_steps is -1"},
-      {{"--decay", "1.5"}, "decay_fraction is 1.5"},
-      {{"--average", "-1"}, "average_decay is -1"},
-      {{"--clip", "0"}, "clip_norm is 0"},
-      {{"--weight-decay", "-1"}, "weight_decay is -1"},
+      {{"--lr", "0"}, "--lr: 0 is not a number above 0"},
+      {{"--lr", "nan"}, "--lr: nan is not a number above 0"},
+      {{"--batch", "0"}, "--batch: 0 is not a whole number from 1 to 65536"},
+      {{"--warmup", "-1"}, "--warmup: -1 is not a whole number"},
+      {{"--decay", "1.5"}, "1.5 is not a number from 0 to 1"},
+      {{"--average", "-1"}, "-1 is not a number from 0 to 1"},
+      {{"--clip", "0"}, "0 is not a number above 0"},
+      {{"--weight-decay", "-1"}, "-1 is not a number of 0 or more"},
       {{"--optimizer", "sgd"}, "sgd"},
       {{"--seed", "-1"}, "-1 is not a whole number"},
-      {{"--checkpoint-minutes", "nan"}, "must be 0 or more"},
-      {{"--validation-minutes", "-1"}, "must be 0 or more"},
+      {{"--checkpoint-minutes", "nan"}, "nan is not a number from 0"},
+      {{"--validation-minutes", "-1"}, "-1 is not a number from 0"},
       {{"--colour"}, "--colour"},
   };
   for (auto [words, complaint] : wrong) {
@@ -296,12 +297,12 @@ TEST_CASE("train: keeping all pictures for validation is an error") {
                          "--steps", "1", "--validation-images", std::to_string(count)});
   };
   CHECK(kept_apart(kPictures).exit_code == 1);
-  CHECK_THAT(kept_apart(kPictures).err, contains("set --validation-images below that"));
+  CHECK_THAT(kept_apart(kPictures).err, contains("set --validation-images below what it has"));
   CHECK(kept_apart(-1).exit_code == 2);
   CHECK(kept_apart(kPictures - 1).exit_code == 0);
   const ProgramResult none = kept_apart(0);
   CHECK(none.exit_code == 0);
-  CHECK(none.out == place.weights("a").string() + ": 1 steps, 4 images\n");
+  CHECK(none.out == place.weights("a").string() + ": 1 step, 4 images\n");
   CHECK(none.err == "training on 12 images, validating on none\n");
 }
 
@@ -467,7 +468,7 @@ TEST_CASE("train: --resume of a finished training succeeds and says so") {
   CHECK(over.exit_code == 0);
   CHECK(over.out == place.weights("a").string() + ": 3 steps, 12 images\n");
   CHECK_THAT(over.err, contains("a.checkpoint: the training is over: it has made 3 steps in "));
-  CHECK_THAT(over.err, contains("3 steps were asked for in all"));
+  CHECK_THAT(over.err, contains("asked for in all: 3 steps"));
   CHECK((files() == before));
 
   const std::string weights = read_text(place.weights("a"));
@@ -598,6 +599,92 @@ TEST_CASE("train: a full disk or standard output is an error") {
   const ProgramResult result = RunningProgram(place.fresh("a", steps(2)), "/dev/full").wait();
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, contains("can't write to standard output"));
+}
+
+// Leaves the first half of a file.
+void cut(const fs::path& path) {
+  const std::string bytes = read_text(path);
+  write_text(path, bytes.substr(0, bytes.size() / 2));
+}
+
+TEST_CASE("train: a bad picture ends it before it begins, or is left out") {
+  const Workplace place;
+  cut(place.folder / "pictures/03.png");
+  const ProgramResult refused = run_combiner(place.first("a", steps(3)));
+  CHECK(refused.exit_code == 1);
+  CHECK_THAT(refused.err, contains("pictures/03.png: is damaged"));
+  for (const fs::path& file : {place.weights("a"), place.checkpoint("a"), place.log("a")})
+    CHECK_FALSE(fs::exists(file));
+
+  const ProgramResult rest = run_combiner(place.first("a", steps(3, {"--skip-bad"})));
+  CHECK(rest.exit_code == 0);
+  CHECK_THAT(rest.err, contains("left out: " + (place.folder / "pictures/03.png").string()));
+  CHECK_THAT(rest.err, contains("training on 7 images, validating on 4"));
+
+  // Without the picture it is the same data.
+  fs::remove(place.folder / "pictures/03.png");
+  const ProgramResult resumed = run_combiner(place.resumed("a", steps(5)));
+  CHECK(resumed.exit_code == 0);
+  CHECK_THAT(resumed.err, !contains("until now"));
+}
+
+TEST_CASE("train: a picture that goes bad meanwhile costs no finished step") {
+  const Workplace place;
+  RunningProgram program(place.first("a", steps(1000000)));
+  REQUIRE(reaches(place.log("a"), 3));
+  for (int i = 0; i < kPictures; ++i)
+    fs::remove(place.folder / fmt::format("pictures/{:02}.png", i));
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains(".png: can't"));
+  const size_t made = steps_logged(place.log("a"));
+  CHECK(made >= 3);
+  CHECK_THAT(result.err, contains(fmt::format("\nThe last checkpoint, {}, is of step {}.",
+                                              place.checkpoint("a").string(), made)));
+  CHECK(read_checkpoint_header(place.checkpoint("a")).step == static_cast<int64_t>(made));
+
+  place.write_pictures(kPictures);
+  REQUIRE(run_combiner(place.resumed("a", steps(made + 2))).exit_code == 0);
+  REQUIRE(run_combiner(place.fresh("straight", steps(made + 2))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("straight"))));
+}
+
+TEST_CASE("train: --skip-bad goes on without a picture that goes bad meanwhile") {
+  const Workplace place;
+  RunningProgram program(place.first("a", steps(1000000, {"--skip-bad"})));
+  REQUIRE(reaches(place.log("a"), 3));
+  for (const int i : {1, 2, 5, 6}) fs::remove(place.folder / fmt::format("pictures/{:02}.png", i));
+  REQUIRE(reaches(place.log("a"), steps_logged(place.log("a")) + 20));
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 130);
+  CHECK_THAT(result.err, contains("left out: "));
+  size_t said = 0;
+  for (size_t at = 0; (at = result.err.find("left out: ", at)) != std::string::npos; ++at) ++said;
+  CHECK(said <= 4);  // once each, unless one is kept for validation
+}
+
+TEST_CASE("train: an interrupt ends a long step, of which nothing is left") {
+  const Workplace place;
+  write_text(place.config(),
+             to_json(small_config(Tokens::pixel, Attention::axial_rowmajor, 48, 48)));
+  const auto batch = [](const char* images, size_t number) {
+    return steps(number, {"--batch", images, "--decay", "0", "--resize"});
+  };
+  REQUIRE(run_combiner(place.first("a", batch("4", 2))).exit_code == 0);
+  RunningProgram program(place.resumed("a", batch("65536", 5)));  // a step takes minutes
+  REQUIRE(wait_until(
+      [&] { return read_checkpoint_header(place.checkpoint("a")).options.batch == 65536; }));
+  program.send(SIGINT);
+  const ProgramResult result = program.wait();
+  CHECK(result.exit_code == 130);
+  CHECK_THAT(result.err, contains("interrupted at step 2; "));
+  CHECK(steps_logged(place.log("a")) == 2);
+  CHECK_NOTHROW(load_weights(place.weights("a")));
+
+  REQUIRE(run_combiner(place.resumed("a", batch("4", 5))).exit_code == 0);
+  REQUIRE(run_combiner(place.first("straight", batch("4", 5))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("straight"))));
 }
 
 }  // namespace

@@ -134,7 +134,7 @@ TEST_CASE("Damaged CIFAR-10 files are refused") {
       error(two + "12345"),
       contains("test_batch.bin: has 6151 bytes: 2 records of 3073 bytes and a remainder of 5"));
   CHECK_THAT(error(two.substr(0, two.size() - 1)), contains("a remainder of 3072"));
-  CHECK_THAT(error("x"), contains("0 records of 3073 bytes and a remainder of 1"));
+  CHECK_THAT(error("\1"), contains("has 1 byte: 0 records of 3073 bytes and a remainder of 1"));
   CHECK_THAT(error(""), contains("test_batch.bin: is empty"));
   CHECK_THAT(error(records(0, 1) + records(1, 1, 10)),
              contains("test_batch.bin: record 1 has the label 10; expected 0 to 9"));

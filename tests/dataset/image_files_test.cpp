@@ -91,13 +91,11 @@ TEST_CASE("A divided folder without the split is an Error") {
              contains("has a subfolder valid/ and no train split; expected train/ or train_2x2/"));
 }
 
-TEST_CASE("A picture of another size is refused or resampled when it is read") {
+TEST_CASE("A picture of another size is refused or resampled") {
   const TempFolder folder;
   write_square(folder / "a.png", 2, 10);
   write_square(folder / "b.png", 6, 20);
-  const auto strict = open_dataset(folder.path(), kTest);
-  CHECK(first_byte(*strict, 0) == 10);
-  const std::string message = error_of([&] { first_byte(*strict, 1); });
+  const std::string message = error_of([&] { open_dataset(folder.path(), kTest); });
   CHECK_THAT(message, contains("b.png: has 6x6 pixels; expected 2x2, the size needed"));
   CHECK_THAT(message, contains("--resize"));
 
@@ -106,18 +104,71 @@ TEST_CASE("A picture of another size is refused or resampled when it is read") {
   CHECK(first_byte(*resized, 1) == 20);
 }
 
-TEST_CASE("A damaged picture is an Error when it is read") {
+// Writes what is left of a picture when it is cut off.
+void write_half(const fs::path& path) {
+  write_square(path, 2, 10);
+  const std::string whole = read_text(path);
+  write_text(path, whole.substr(0, whole.size() / 2));
+}
+
+TEST_CASE("A damaged picture is an Error, also if it is damaged later") {
   const TempFolder folder;
   write_square(folder / "a.png", 2, 10);
-  const std::string whole = read_text(folder / "a.png");
-  write_text(folder / "b.png", whole.substr(0, whole.size() / 2));
   const auto dataset = open_dataset(folder.path(), kTest);
-  CHECK(first_byte(*dataset, 0) == 10);
-  CHECK_THAT(error_of([&] { first_byte(*dataset, 1); }), contains("b.png: is damaged"));
+  write_half(folder / "a.png");
+  CHECK_THAT(error_of([&] { first_byte(*dataset, 0); }), contains("a.png: is damaged"));
+  CHECK_THAT(error_of([&] { open_dataset(folder.path(), kTest); }), contains("a.png: is damaged"));
   // A file named on its own is meant to be a picture if it is called one.
   write_text(folder / "c.png", "no picture");
-  CHECK_THAT(error_of([&] { first_byte(*open_dataset(folder / "c.png", kTest), 0); }),
-             contains("c.png: isn't an image"));
+  CHECK_THAT(error_of([&] { open_dataset(folder / "c.png", kTest); }),
+             contains("c.png: is no picture; it is text"));
+}
+
+TEST_CASE("Pictures that can't be used are left out and told, if that is wanted") {
+  const TempFolder folder;
+  write_half(folder / "a.png");
+  write_square(folder / "b.png", 2, 20);
+  write_square(folder / "c.png", 3, 30);
+  write_square(folder / "d.png", 2, 40);
+  write_half(folder / "e.png");
+  std::vector<std::string> bad;
+  DatasetOptions options = kTest;
+  options.threads = 2;
+  options.on_bad = [&](const std::string& why) { bad.push_back(why); };
+  int64_t checked = 0;
+  options.checking_pictures = [&](const fs::path& path, int64_t done, int64_t total) {
+    CHECK(path == folder.path());
+    CHECK(done == ++checked);
+    CHECK(total == 5);
+  };
+  const auto dataset = open_dataset(folder.path(), options);
+  CHECK(checked == 5);
+  REQUIRE(dataset->size() == 2);
+  CHECK(first_byte(*dataset, 0) == 20);
+  CHECK(first_byte(*dataset, 1) == 40);
+  REQUIRE(bad.size() == 3);
+  CHECK_THAT(bad[0], contains("a.png: is damaged"));
+  CHECK_THAT(bad[1], contains("c.png: has 3x3 pixels"));
+  CHECK_THAT(bad[2], contains("e.png: is damaged"));
+
+  // Only the first ones are looked at.
+  options.checking_pictures = {};
+  options.checked = 1;
+  CHECK(open_dataset(folder.path(), options)->size() == 4);
+  CHECK(bad.size() == 4);
+  options.checked = std::nullopt;
+  fs::remove(folder / "b.png");
+  fs::remove(folder / "d.png");
+  CHECK_THAT(error_of([&] { open_dataset(folder.path(), options); }),
+             contains("none of 3 pictures can be used"));
+}
+
+TEST_CASE("What checking pictures throws ends it") {
+  const TempFolder folder;
+  write_square(folder / "a.png", 2, 10);
+  DatasetOptions options = kTest;
+  options.checking_pictures = [](const fs::path&, int64_t, int64_t) { throw Error("enough"); };
+  CHECK(error_of([&] { open_dataset(folder.path(), options); }) == "enough");
 }
 
 // The options, with the notices written to `lines`.

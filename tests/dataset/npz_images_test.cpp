@@ -69,6 +69,13 @@ TEST_CASE("Stored and compressed npz files of NumPy are read in any order") {
   }
 }
 
+TEST_CASE("An npz without a record has no images, which is said") {
+  const TempFolder folder;
+  write_npz(folder / "none.npz", 4, {});
+  CHECK(error_of([&] { open_dataset(folder / "none.npz", options(4, folder.path())); }) ==
+        (folder / "none.npz").string() + ": has no images");
+}
+
 TEST_CASE("npz batches in a folder are sorted by their numbers") {
   const TempFolder folder;
   write_npz(folder / "train_data_batch_10.npz", 2, {40});
@@ -225,7 +232,7 @@ TEST_CASE("A file that isn't a zip archive is refused") {
     return error_of([&] { open_npz(path, options(8, folder.path())); });
   };
   CHECK_THAT(error(write_text(folder / "text.npz", "no archive")),
-             contains("text.npz: can't be read as a zip archive: "));
+             contains("text.npz: is no NumPy archive (.npz); it is text"));
   CHECK_THAT(error(write_text(folder / "empty.npz", "")), contains("empty.npz: "));
   CHECK_THAT(error(folder / "none.npz"), contains("none.npz: can't open the file: No such file"));
   CHECK_THAT(error("/dev/null"), contains("/dev/null: is a folder, device, pipe or socket"));

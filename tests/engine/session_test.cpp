@@ -14,7 +14,6 @@
 namespace combiner {
 namespace {
 
-
 Weights small_weights(Attention attention = Attention::axial_rowmajor) {
   Random random(1);
   ModelConfig config = small_config(Tokens::pixel, attention, 4, 3);
@@ -97,6 +96,25 @@ TEST_CASE("session: decoding after a prefill gives the same logits as decoding f
       const std::vector<float> rest(expected.end() - std::ssize(logits[0]), expected.end());
       CHECK(logits[0] == rest);
     }
+}
+
+TEST_CASE("session: a prefill ends before any position when it is asked to") {
+  const Weights weights = small_weights();
+  const Model model = model_of(weights);
+  const ImageShape& shape = weights.config.image;
+  Random random(3);
+  const std::vector<Image> known = {
+      {shape.width, shape.height, random_pixels(weights.config, random)}};
+  Session session(model, 1);
+  const auto image = session.new_image();
+  ImageState* const images[] = {image.get()};
+  int polls = 0;
+  const Cancel cancel([&] { return ++polls > 2; });
+  CHECK_THROWS_AS(session.prefill(images, known, 2, cancel), Cancelled);
+  CHECK(image->position == 2);
+  polls = -100;
+  session.prefill(images, known, 2, cancel);
+  CHECK(image->position == 2 * weights.config.columns());
 }
 
 TEST_CASE("session: a prefill with what does not fit is refused") {

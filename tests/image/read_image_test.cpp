@@ -180,7 +180,7 @@ TEST_CASE("A path that isn't a picture is refused by name") {
   CHECK_THAT(error_of([&] { read_image("/dev/zero"); }), contains("/dev/zero: is a device"));
   CHECK_THAT(error_of_bytes({}), contains("picture: is empty"));
   CHECK_THAT(error_of_bytes(bytes_of("These words aren't a picture.")),
-             contains("picture: isn't an image of a format that OpenCV reads"));
+             contains("picture: is no picture; it is text"));
 }
 
 TEST_CASE("A picture that claims an enormous size is refused") {

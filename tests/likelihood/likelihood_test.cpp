@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -9,6 +12,7 @@
 #include <numeric>
 
 #include "catch.h"
+#include "combiner/error.h"
 #include "error_of.h"
 #include "memory_dataset.h"
 #include "model/golden_cases.h"
@@ -213,6 +217,81 @@ TEST_CASE("likelihood: an impossible evaluation is an Error") {
   const std::string message = fails(large.weights, large.images);
   CHECK_THAT(message, contains("picture 0"));
   CHECK_THAT(message, contains("expected a finite number"));
+}
+
+// Images of which some can't be read.
+class Damaged : public MemoryDataset {
+ public:
+  Damaged(const MemoryDataset& images, std::vector<int64_t> bad)
+      : MemoryDataset(images), bad_(std::move(bad)) {}
+  void read(int64_t index, std::span<uint8_t> pixels) const override {
+    if (std::ranges::find(bad_, index) != bad_.end())
+      throw Error(fmt::format("{}: is damaged", describe(index)));
+    MemoryDataset::read(index, pixels);
+  }
+
+ private:
+  std::vector<int64_t> bad_;
+};
+
+TEST_CASE("likelihood: images that can't be read are left out, if that is wanted") {
+  const Case c = random_case(6);
+  const Model model = model_of(c.weights);
+  const Damaged images(c.images, {1, 4});
+  const auto go_on = [](int64_t, int64_t, double) { return true; };
+  CHECK_THAT(error_of([&] { evaluate(model, images, {}, go_on); }), contains("is damaged"));
+
+  const Likelihood all = evaluate_all(c, {});
+  std::vector<std::string> bad;
+  int64_t last_done = 0, last_total = 0;
+  LikelihoodOptions options;
+  options.on_bad = [&](const std::string& why) { bad.push_back(why); };
+  const Likelihood rest =
+      evaluate(model, images, options, [&](int64_t done, int64_t total, double) {
+        last_done = done;
+        last_total = total;
+        return true;
+      });
+  CHECK(bad == std::vector<std::string>{"picture 1: is damaged", "picture 4: is damaged"});
+  CHECK(last_done == 4);
+  CHECK(last_total == 4);
+  REQUIRE(rest.images.size() == 4);
+  double sum = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    const size_t whole = std::array<size_t, 4>{0, 2, 3, 5}[i];
+    CHECK(rest.images[i].index == static_cast<int64_t>(whole));
+    CHECK(rest.images[i].nats == all.images[whole].nats);
+    sum += rest.images[i].bits_per_dim;
+  }
+  CHECK_THAT(rest.bits_per_dim, WithinRel(sum / 4, 1e-12));
+}
+
+TEST_CASE("likelihood: ends in the middle of an image when it is asked to") {
+  const Case c = random_case(5);
+  const Model model = model_of(c.weights);
+  std::vector<int64_t> polls_at;  // an image's end
+  std::atomic<int64_t> polls = 0;
+  const auto count_images = [&](int64_t, int64_t, double) {
+    polls_at.push_back(polls);
+    return true;
+  };
+  evaluate(model, c.images, {.cancel = Cancel([&] { return ++polls < 0; })}, count_images);
+  REQUIRE(polls_at.size() == 5);
+  CHECK(polls_at[0] > 10);
+
+  // Whenever it is asked to, it ends at once, and the images that are done remain.
+  for (const int64_t last : {int64_t{1}, polls_at[0] / 2, polls_at[0], polls_at[2] + 3}) {
+    polls = 0;
+    int64_t nats_of = 0;
+    const LikelihoodOptions options = {.cancel = Cancel([&] { return ++polls > last; })};
+    const Likelihood likelihood = evaluate(
+        model, c.images, options, [](int64_t, int64_t, double) { return true; },
+        [&](int64_t, std::span<const uint8_t>, std::span<const float>) { ++nats_of; });
+    CHECK(polls == last + 1);
+    CHECK(std::ssize(likelihood.images) ==
+          std::ranges::count_if(polls_at, [&](int64_t end) { return end <= last; }));
+    CHECK(nats_of == std::ssize(likelihood.images));
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <string>
 
@@ -292,6 +293,34 @@ TEST_CASE("The gradient in bfloat16 is close to that in float") {
     const double products = 30 * c.config.num_layers + 10;
     CHECK(relative < 4 * std::sqrt(products) * 0x1p-8);
     CHECK(relative > 0x1p-12);
+  }
+}
+
+TEST_CASE("gradient: ends at whatever product or piece of attention it is asked to") {
+  Random random(11);
+  for (const Attention attention : kAttentions) {
+    INFO(name(attention));
+    ModelConfig config = small_config(Tokens::pixel, attention, 4, 5);
+    const Weights weights = random_weights(config, random);
+    const std::vector<uint8_t> pixels = random_pixels(config, random);
+    const ModelWeights packed = packed_of(weights, Precision::f32, PackedFor::training);
+    int64_t polls = 0, last = std::numeric_limits<int64_t>::max();
+    GradientPass<float> pass(weights, packed, Cancel([&] { return ++polls > last; }));
+    std::vector<float> gradient(weights.parameters.size);
+    const double nats = pass.run(pixels.data(), 1, gradient.data(), false);
+    const int64_t all = polls;
+    CHECK(all > 4 * 10);  // several in each of the two layers, there and back
+    for (last = 0; last < all; ++last) {
+      polls = 0;
+      std::vector<float> other(gradient.size());
+      CHECK_THROWS_AS(pass.run(pixels.data(), 1, other.data(), false), Cancelled);
+      CHECK(polls == last + 1);
+    }
+    // Nothing of that is left behind.
+    std::vector<float> again(gradient.size());
+    polls = 0;
+    CHECK(pass.run(pixels.data(), 1, again.data(), false) == nats);
+    CHECK(again == gradient);
   }
 }
 

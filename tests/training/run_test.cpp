@@ -286,5 +286,87 @@ TEST_CASE("run: when training diverges, the last good checkpoint remains and is 
              contains("no such picture\nThe last checkpoint, "));
 }
 
+// Pictures that can't be read any more from some read on.
+class Vanishing : public MemoryDataset {
+ public:
+  Vanishing(const MemoryDataset& pictures, int reads) : MemoryDataset(pictures), reads_(reads) {}
+  void read(int64_t index, std::span<uint8_t> pixels) const override {
+    if (reads_-- <= 0) throw Error(fmt::format("{}: has vanished", describe(index)));
+    MemoryDataset::read(index, pixels);
+  }
+
+ private:
+  mutable int reads_;
+};
+
+TEST_CASE("run: a picture that can't be read any more costs no finished step") {
+  const TempFolder folder;
+  const RunOptions straight = options_in(folder, "straight", 9);
+  Trainer uninterrupted = make_trainer();
+  run_training(uninterrupted, 0, straight, Recorder().hooks());
+
+  const RunOptions options = options_in(folder, "a", 9);
+  const int reads = 13 + 4 * static_cast<int>(tiny_options().batch) + 2;  // within the fifth step
+  TrainingOptions how = tiny_options();
+  how.learning_rate = 2e-3;
+  Trainer trainer(tiny_config(), how, std::make_shared<const Vanishing>(*tiny_pictures(13), reads),
+                  Precision::f32, 1);
+  const std::string error =
+      error_of([&] { run_training(trainer, 0, options, Recorder().hooks()); });
+  CHECK_THAT(error, contains(": has vanished\nThe last checkpoint, "));
+  CHECK(error.ends_with(" is of step 4."));
+  CHECK(timeless_rows(options.log).size() == 5);
+  CHECK_NOTHROW(load_weights(options.weights));
+
+  Trainer resumed = make_trainer();
+  const double seconds = resumed.restore(options.checkpoint);
+  run_training(resumed, seconds, options, Recorder().hooks());
+  CHECK((read_text(options.weights) == read_text(straight.weights)));
+  CHECK(timeless_rows(options.log) == timeless_rows(straight.log));
+}
+
+TEST_CASE("run: cancelled in the middle of a step, it goes on as if it had not been") {
+  const TempFolder folder;
+  const RunOptions straight = options_in(folder, "straight", 5);
+  int64_t polls = 0, last = std::numeric_limits<int64_t>::max();
+  TrainingOptions how = tiny_options();
+  how.learning_rate = 2e-3;
+  const auto make = [&] {
+    return Trainer(tiny_config(), how, tiny_pictures(13), Precision::f32, 1,
+                   Cancel([&] { return ++polls > last; }));
+  };
+  {
+    Trainer trainer = make();
+    run_training(trainer, 0, straight, Recorder().hooks());
+  }
+  const int64_t of_step = polls / 5;
+  CHECK(of_step > 100);
+  for (const int64_t at : {2 * of_step, 2 * of_step + 1, 3 * of_step - 1}) {
+    const RunOptions options = options_in(folder, fmt::format("a{}", at), 5);
+    {
+      Trainer trainer = make();
+      polls = 0;
+      last = at;
+      CHECK(run_training(trainer, 0, options, Recorder().hooks()) == RunEnd::interrupted);
+      CHECK(polls == at + 1);
+      CHECK(trainer.steps() == 2);
+      CHECK(timeless_rows(options.log).size() == 3);
+      CHECK_NOTHROW(load_weights(options.weights));
+    }
+    last = std::numeric_limits<int64_t>::max();
+    Trainer trainer = make();
+    const double seconds = trainer.restore(options.checkpoint);
+    CHECK(trainer.steps() == 2);
+    CHECK(run_training(trainer, seconds, options, Recorder().hooks()) == RunEnd::finished);
+    CHECK((read_text(options.weights) == read_text(straight.weights)));
+    CHECK(timeless_rows(options.log) == timeless_rows(straight.log));
+  }
+
+  // Reading a checkpoint ends too.
+  Trainer trainer = make();
+  last = polls = 0;
+  CHECK_THROWS_AS(trainer.restore(straight.checkpoint), Cancelled);
+}
+
 }  // namespace
 }  // namespace combiner

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 
 import reference  # noqa: E402
 import safetensors_numpy  # noqa: E402
+from outputs import refuse_inputs  # noqa: E402
 
 
 def write_random_weights(config_path, output, seed=0):
@@ -31,6 +32,7 @@ def main():
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.safetensors")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    refuse_inputs(parser, options.output, [options.config])
     try:
         write_random_weights(options.config, options.output, options.seed)
     except (OSError, ValueError) as error:

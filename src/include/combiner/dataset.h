@@ -39,6 +39,13 @@ enum class Split { train, test };
 using CheckingFile =
     std::function<void(const std::filesystem::path& file, int64_t bytes, int64_t total)>;
 
+using CheckingPictures =
+    std::function<void(const std::filesystem::path& folder, int64_t pictures, int64_t total)>;
+
+// Called, by one thread at a time, with why an image is left out: it can't be read, or is of
+// another size than is needed. The text begins with the name of the image's file.
+using OnBadImage = std::function<void(const std::string& why)>;
+
 struct DatasetOptions {
   Split split = Split::test;
   int width = 0;  // the size needed, such as a model's; 0 for that of CIFAR-10 or of an npz
@@ -48,6 +55,15 @@ struct DatasetOptions {
   // The folder for data that must be decompressed before it can be read (npz).
   std::filesystem::path scratch = "/var/tmp";
   CheckingFile checking = {};
+  // Called now and then while the pictures of a folder are decoded to check them: with the folder,
+  // the pictures done and those in all. What it throws ends the opening of the data set.
+  CheckingPictures checking_pictures = {};
+  // How many threads check pictures, and how many pictures, the first ones; all of them if not set.
+  int threads = 1;
+  std::optional<int64_t> checked = std::nullopt;
+  // Called in order with each picture that can't be used; the data set is of the others. Without
+  // it, such a picture is an Error.
+  OnBadImage on_bad = {};
   // Called with a line of text for what is unusual but no error, such as files that are ignored.
   std::function<void(const std::string& line)> notice = [](const std::string&) {};
 };
@@ -67,9 +83,8 @@ struct DatasetOptions {
 // are left out. Other files, and what can't be read, are left out too, which options.notice is
 // told: "FOLDER: 20 images, 3 ignored (why: names)". It is also told of pictures and folders beside
 // train/ and its like, and of missing batches of the first two kinds.
-// Throws Error if `path` is none of these, lacks the split, or is damaged. CIFAR-10 and npz
-// files are checked completely here, npz files by their checksums; a picture is checked when it is
-// read.
+// Throws Error if `path` is none of these, lacks the split, is damaged, or has no image of use. All
+// is checked here: npz files by their checksums, pictures by decoding them.
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path,
                                       const DatasetOptions& options);
 

@@ -1,4 +1,4 @@
-// The library's only exception type.
+// The library's exceptions.
 #pragma once
 
 #include <stdexcept>
@@ -12,6 +12,12 @@ namespace combiner {
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// Reports that a model's figures are infinite or no numbers, so its weights are of no use.
+class NotFinite : public Error {
+ public:
+  using Error::Error;
 };
 
 }  // namespace combiner

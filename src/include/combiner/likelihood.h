@@ -9,13 +9,15 @@
 #include <span>
 #include <vector>
 
+#include "combiner/cancel.h"
 #include "combiner/dataset.h"
 #include "combiner/model.h"
 
 namespace combiner {
 
-// Called after each image, by one thread at a time, with the number of images done, the total, and
-// the mean so far of the measured quantity. Returns whether to continue.
+// Called after each image, by one thread at a time, with the number of images done, the total (but
+// for images that were found not to be readable), and the mean so far of the measured quantity.
+// Returns whether to continue.
 using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
 
 // Receives an image's index in the data set, its pixels [height, width, 3] and the nats, -log p, of
@@ -41,13 +43,19 @@ struct Likelihood {
 struct LikelihoodOptions {
   std::optional<int64_t> limit = std::nullopt;  // evaluate only the first `limit` images
   int threads = 1;                              // each evaluates whole images
+  // Asked often. An image that is not done when it says so is dropped.
+  Cancel cancel = {};
+  // Called with why an image can't be read; the figures are those of the others. Without it, such
+  // an image is an Error.
+  OnBadImage on_bad = {};
 };
 
 // Evaluates the images. The results are bit-identical for any number of threads. on_image receives
-// the mean bits/dim; if it stops the evaluation, the result covers the images done so far, possibly
-// none (then every figure is NaN). on_nats, if there is one, receives exactly the images of the
-// result, each before on_image counts it. What it throws ends the evaluation. Throws Error if the
-// images are not the model's size, if one cannot be read, or if its likelihood is not finite.
+// the mean bits/dim; if it stops the evaluation, or options.cancel does, the result covers the
+// images done so far, possibly none (then every figure is NaN). on_nats, if there is one, receives
+// exactly the images of the result, each before on_image counts it. What it throws ends the
+// evaluation. Throws Error if the images are not the model's size or if one cannot be read, and
+// NotFinite if its likelihood is not finite.
 Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image, const OnNats& on_nats = {});
 
@@ -63,9 +71,9 @@ struct Divergence {
 
 // Compares the two models' predictions of every sub-pixel given the true sub-pixels before it. The
 // results are bit-identical for any number of threads. on_image receives the mean divergence; if it
-// stops the measurement, the result covers the images done so far. Throws Error if the images are
-// not the models' size, if the models' vocabularies differ, if an image cannot be read, or if its
-// figures are not finite.
+// stops the measurement, or options.cancel does, the result covers the images done so far. Throws
+// Error if the images are not the models' size, if the models' vocabularies differ or if an image
+// cannot be read, and NotFinite if its figures are not finite.
 Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,
                               const LikelihoodOptions& options, const OnImage& on_image);
 

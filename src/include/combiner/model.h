@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "combiner/cancel.h"
 #include "combiner/config.h"
 #include "combiner/precision.h"
 
@@ -45,13 +46,15 @@ class Model {
 class ImageScorer {
  public:
   // `model` must outlive the scorer.
-  explicit ImageScorer(const Model& model);
+  explicit ImageScorer(const Model& model, Cancel cancel = {});
   ~ImageScorer();
   ImageScorer(ImageScorer&&) noexcept;
   ImageScorer& operator=(ImageScorer&&) noexcept;
 
-  // Given pixels [height, width, channels], writes nll [height, width, channels]: -log p of each
-  // sub-pixel given all before it, in nats.
+  // In these, `pixels` is [height, width, channels]. They throw Cancelled soon after they are asked
+  // to end.
+
+  // Writes nll [height, width, channels]: -log p of each sub-pixel given all before it, in nats.
   void nll(const uint8_t* pixels, float* nll);
   // Writes logits [height, width, channels, vocab_size], before the softmax.
   void logits(const uint8_t* pixels, float* logits);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "combiner/cancel.h"
 #include "combiner/image.h"
 #include "combiner/model.h"
 
@@ -50,9 +51,9 @@ struct SampleEvents {
 // memory for the images is kept from one draw() to the next.
 class Sampler {
  public:
-  // Throws Error if an option is out of range or if the model's images do not have three channels.
-  // `model` must outlive the sampler.
-  Sampler(const Model& model, const SampleOptions& options);
+  // Throws Error if an option is out of range or if the model's images do not have three channels,
+  // and Cancelled soon after it is asked to end. `model` must outlive the sampler.
+  Sampler(const Model& model, const SampleOptions& options, const Cancel& cancel = {});
   ~Sampler();
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "combiner/cancel.h"
 #include "combiner/image.h"
 #include "combiner/model.h"
 
@@ -57,9 +58,10 @@ class Session {
   // Decodes images whose pixels are known, up to and including row `rows` - 1, from where they are.
   // known[i] has the pixels of images[i]. It works step by step: the parallel pass sums in a
   // different order, which would give the KV cache different bits. Only for a team of one thread.
-  // Throws std::invalid_argument if the images are not all at the same position, or if `known` has
-  // not as many images of the model's size.
-  void prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows);
+  // Polls `cancel` before each position. Throws std::invalid_argument if the images are not all at
+  // the same position, or if `known` has not as many images of the model's size.
+  void prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows,
+               const Cancel& cancel = {});
 
   // A barrier for the threads of the team.
   void wait(int rank);

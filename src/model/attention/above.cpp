@@ -16,7 +16,7 @@ void attend_above(const Band<T>& band, int64_t first_row, Grid<const T> query,
     AttendedRows<T> to = attended.column(column);
     to.only_rounded = attended.last;
     attend_heads(band.shape, query.column(column), above.key.column(c), above.value.column(c),
-                 Visible::strict(first_row), to, Merge::merge, band.worker.scratch);
+                 Visible::strict(first_row), to, Merge::merge, band.worker);
   }
 }
 
@@ -84,7 +84,7 @@ void AbovePart<T>::attend_backward(const Band<T>& image, const AttendedGradient<
                           keys.value.column(c), Visible::strict(), gradient.d_out.column(column),
                           gradient.lse.column(column), gradient.delta.column(column),
                           gradient.d_query.column(column), d_keys.key.column(c),
-                          d_keys.value.column(c), image.worker.scratch);
+                          d_keys.value.column(c), image.worker);
   }
   extend_backward(image, gradient, d_keys, state, act);
 }

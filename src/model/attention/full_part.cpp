@@ -43,7 +43,7 @@ class FullPart final : public Part<T> {
                     attend_heads(band.shape, query.row_block(q - first, queries),
                                  key.row_block(k, keys), value.row_block(k, keys), visible,
                                  to.row_block(q - first, queries),
-                                 k == 0 ? Merge::replace : Merge::merge, band.worker.scratch);
+                                 k == 0 ? Merge::replace : Merge::merge, band.worker);
                   });
   }
 
@@ -64,7 +64,7 @@ class FullPart final : public Part<T> {
                   [&](int64_t q, int64_t queries, int64_t k, int64_t keys, Visible visible) {
                     attend_heads(image.shape, query.row_block(q, queries), key.row_block(k, keys),
                                  value.row_block(k, keys), visible, to.row_block(q, queries),
-                                 Merge::merge, image.worker.scratch);
+                                 Merge::merge, image.worker);
                   });
   }
 
@@ -80,7 +80,7 @@ class FullPart final : public Part<T> {
                                 of_keys(image.value), visible, of_queries(gradient.d_out),
                                 of_queries(gradient.lse), of_queries(gradient.delta),
                                 of_queries(gradient.d_query), of_keys(gradient.d_key),
-                                of_keys(gradient.d_value), image.worker.scratch);
+                                of_keys(gradient.d_value), image.worker);
         });
   }
 };

@@ -48,7 +48,7 @@ class HorizontalPart final : public AbovePart<T> {
       attend_heads<T>(shape, set_query, key, members(band.value.row(r)), Visible::causal(),
                       {mean, set_line(sets.value.row(band.first_row + r)),
                        set_line(grid(shape, act.lse.view()).row(r))},
-                      Merge::replace, band.worker.scratch);
+                      Merge::replace, band.worker);
     }
   }
 
@@ -75,7 +75,7 @@ class HorizontalPart final : public AbovePart<T> {
       attend_heads_backward<T>(shape, set_query, key, members(image.value.row(r)),
                                Visible::causal(), d_set_value,
                                set_line(grid(shape, act.lse.view()).row(r)), delta, d_set_query,
-                               d_key, members(gradient.d_value.row(r)), image.worker.scratch);
+                               d_key, members(gradient.d_value.row(r)), image.worker);
       cumulative_maximum_backward<T>(members(image.query.row(r)), set_query, d_set_query, carry,
                                      members(gradient.d_query.row(r)));
       cumulative_maximum_backward<T>(key, set_line(sets.key.row(r)), d_set_key, carry, d_key);

@@ -79,7 +79,7 @@ class WholeRowPart final : public RowKeysPart<T> {
       attend_heads<T>(band.shape, query, band.key.row(r), band.value.row(r), Visible::all(),
                       {act.mean.view().row_block(r, 1), keys.value.row_block(band.first_row + r, 1),
                        act.lse.view().row_block(r, 1)},
-                      Merge::replace, band.worker.scratch);
+                      Merge::replace, band.worker);
     }
   }
 
@@ -97,8 +97,7 @@ class WholeRowPart final : public RowKeysPart<T> {
       attend_heads_backward<T>(shape, query, image.key.row(r), image.value.row(r), Visible::all(),
                                d_above.value.column(0).row_block(r, 1),
                                act.lse.view().row_block(r, 1), delta.row_block(r, 1), d_query,
-                               gradient.d_key.row(r), gradient.d_value.row(r),
-                               image.worker.scratch);
+                               gradient.d_key.row(r), gradient.d_value.row(r), image.worker);
       maximum_of_backward<T>(image.query.row(r), query.data, d_query.data, gradient.d_query.row(r));
       maximum_of_backward<T>(image.key.row(r), keys.key.row(r), d_above.key.at(r, 0),
                              gradient.d_key.row(r));

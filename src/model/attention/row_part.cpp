@@ -15,7 +15,7 @@ class RowPart : public Part<T> {
                    PartActivations<T>& /*act*/) const override {
     for (int64_t r = 0; r < band.query.rows; ++r)
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                   Visible::causal(), attended.row(r), Merge::replace, band.worker.scratch);
+                   Visible::causal(), attended.row(r), Merge::replace, band.worker);
   }
 
   void add_spans(const Band<T>& row, int64_t column, T* /*state*/,
@@ -29,7 +29,7 @@ class RowPart : public Part<T> {
     for (int64_t r = 0; r < image.query.rows; ++r)
       attend_heads(image.shape, reversed(image.query.row(r)), reversed(image.key.row(r)),
                    reversed(image.value.row(r)), Visible::strict(), reversed(attended.row(r)),
-                   Merge::merge, image.worker.scratch);
+                   Merge::merge, image.worker);
   }
 
   void attend_backward(const Band<T>& image, const AttendedGradient<T>& gradient, T* /*state*/,
@@ -40,7 +40,7 @@ class RowPart : public Part<T> {
       attend_heads_backward(image.shape, image.query.row(r), image.key.row(r), image.value.row(r),
                             Visible::causal(), gradient.d_out.row(r), gradient.lse.row(r),
                             gradient.delta.row(r), gradient.d_query.row(r), gradient.d_key.row(r),
-                            gradient.d_value.row(r), image.worker.scratch);
+                            gradient.d_value.row(r), image.worker);
     }
   }
 };

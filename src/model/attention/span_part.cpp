@@ -74,7 +74,7 @@ class SpanPart final : public Part<T> {
       attend_heads<T>(shape, band.query.positions().row_block(i, 1),
                       stack.key.row_block(0, top + 1), stack.value.row_block(0, top + 1),
                       Visible::all(), attended.positions().row_block(i, 1), Merge::replace,
-                      band.worker.scratch);
+                      band.worker);
       complete(band, i, stack, act);
     }
   }
@@ -138,7 +138,7 @@ class SpanPart final : public Part<T> {
                                stack.value.row_block(0, top + 1), Visible::all(),
                                at(gradient.d_out, t), at(gradient.lse, t), at(gradient.delta, t),
                                at(gradient.d_query, t), d_stack_key.row_block(0, top + 1),
-                               d_stack_value.row_block(0, top + 1), image.worker.scratch);
+                               d_stack_value.row_block(0, top + 1), image.worker);
       add_to_position(top, t);
     }
   }
@@ -178,7 +178,7 @@ class SpanPart final : public Part<T> {
       const auto of_span = [&](auto grid) { return span(grid, t); };
       attend_heads<T>(shape, query, of_span(band.all_key), of_span(band.all_value), Visible::all(),
                       {act.mean.view().row_block(i, 1), value, act.lse.view().row_block(i, 1)},
-                      Merge::replace, band.worker.scratch);
+                      Merge::replace, band.worker);
     }
     copy_row(query.data, stack.query, completed);
     copy_row(key.data, stack.key, completed);
@@ -198,8 +198,7 @@ class SpanPart final : public Part<T> {
     head_products<float>(d_value, at(act.mean), shape.head_dim(), delta);
     attend_heads_backward<T>(shape, at(act.query), of_span(image.key), of_span(image.value),
                              Visible::all(), d_value, at(act.lse), delta, d_query,
-                             of_span(gradient.d_key), of_span(gradient.d_value),
-                             image.worker.scratch);
+                             of_span(gradient.d_key), of_span(gradient.d_value), image.worker);
     maximum_of_backward<T>(of_span(image.query), at(act.query).data, d_query.data,
                            of_span(gradient.d_query));
     maximum_of_backward<T>(of_span(image.key), at(act.key).data, d_key.data,

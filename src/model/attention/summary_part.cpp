@@ -73,6 +73,7 @@ class SummaryPart final : public AbovePart<T> {
     // Only a backward pass needs the intermediate results of earlier rows.
     const bool keep_all = !attended.forward_only;
     summarise_rows(band, keep_all, state, act, [&](int64_t r, const AttendedRows<T>& values) {
+      band.worker.cancel.poll();
       attend_causal_and_full(tile_of(band.shape, band.query.row(r), band.key.row(r),
                                      band.value.row(r), Visible::causal()),
                              attended.row(r).output(), values.output(), band.worker.scratch);
@@ -109,7 +110,7 @@ class SummaryPart final : public AbovePart<T> {
   void extend(const Band<T>& band, T* state, PartActivations<T>& act) const override {
     summarise_rows(band, true, state, act, [&](int64_t r, const AttendedRows<T>& values) {
       attend_heads(band.shape, band.query.row(r), band.key.row(r), band.value.row(r),
-                   Visible::all(), values, Merge::replace, band.worker.scratch);
+                   Visible::all(), values, Merge::replace, band.worker);
     });
   }
 
@@ -176,6 +177,7 @@ class SummaryPart final : public AbovePart<T> {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = first_row + i;
       const auto of_row = [&](auto m) { return m.row_block(i * shape.columns, shape.columns); };
+      image.worker.cancel.poll();
       attend_causal_and_full_backward(
           tile_of(shape, image.query.row(r), image.key.row(r), image.value.row(r),
                   Visible::causal()),

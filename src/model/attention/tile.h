@@ -5,6 +5,7 @@
 #include "kernels/attend.h"
 #include "model/attention/grid.h"
 #include "model/attention/shape.h"
+#include "model/worker.h"
 
 namespace combiner {
 
@@ -41,8 +42,9 @@ AttendedRows<T> reversed(const AttendedRows<T>& line) {
 template <class T>
 void attend_heads(const AttentionShape& shape, Matrix<const T> query, Matrix<const T> key,
                   Matrix<const T> value, Visible visible, const AttendedRows<T>& to, Merge merge,
-                  Scratch& scratch) {
-  attend(tile_of(shape, query, key, value, visible), to.output(), merge, scratch);
+                  Worker& worker) {
+  worker.cancel.poll();
+  attend(tile_of(shape, query, key, value, visible), to.output(), merge, worker.scratch);
 }
 
 inline AttentionOutputGradient output_gradient(Matrix<const float> d_out, Matrix<const float> lse,
@@ -58,9 +60,10 @@ void attend_heads_backward(const AttentionShape& shape, Matrix<const T> query, M
                            Matrix<const T> value, Visible visible, Matrix<const float> d_out,
                            Matrix<const float> lse, Matrix<const float> delta,
                            Matrix<float> d_query, Matrix<float> d_key, Matrix<float> d_value,
-                           Scratch& scratch) {
+                           Worker& worker) {
+  worker.cancel.poll();
   attend_backward(tile_of(shape, query, key, value, visible), output_gradient(d_out, lse, delta),
-                  gradient_views(d_query, d_key, d_value), scratch);
+                  gradient_views(d_query, d_key, d_value), worker.scratch);
 }
 
 }  // namespace combiner

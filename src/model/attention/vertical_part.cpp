@@ -24,10 +24,9 @@ struct Columns {
 template <class T>
 void attend_other_columns(const Band<T>& band, Matrix<const T> query, Matrix<const T> key,
                           Matrix<const T> value, const AttendedRows<T>& to) {
-  attend_heads(band.shape, query, key, value, Visible::strict(), to, Merge::merge,
-               band.worker.scratch);
+  attend_heads(band.shape, query, key, value, Visible::strict(), to, Merge::merge, band.worker);
   attend_heads(band.shape, reversed(query), reversed(key), reversed(value), Visible::strict(),
-               reversed(to), Merge::merge, band.worker.scratch);
+               reversed(to), Merge::merge, band.worker);
 }
 
 template <class T>
@@ -68,8 +67,7 @@ class VerticalPart final : public Part<T> {
       extend(band.key.column(c), running.key.row(c), key.column(c));
       attend_heads<T>(shape, query.column(c).row_block(first, rows - first), band.all_key.column(c),
                       band.all_value.column(c), Visible::strict(band.first_row + first),
-                      sets.column(c).row_block(first, rows - first), Merge::replace,
-                      band.worker.scratch);
+                      sets.column(c).row_block(first, rows - first), Merge::replace, band.worker);
     }
     for (int64_t r = first; r < rows; ++r)
       attend_other_columns<T>(band, band.query.row(r), key.row(r), sets.rounded.row(r),
@@ -103,7 +101,7 @@ class VerticalPart final : public Part<T> {
                       row.all_value.column(c).row_block(0, rows), Visible::all(),
                       {act.mean.view().row_block(c, 1), sets.value.row_block(c, 1),
                        act.lse.view().row_block(c, 1)},
-                      Merge::replace, row.worker.scratch);
+                      Merge::replace, row.worker);
     }
   }
 
@@ -134,7 +132,7 @@ class VerticalPart final : public Part<T> {
                               Visible::strict(), turn(gradient.d_out.row(r)),
                               turn(gradient.lse.row(r)), turn(gradient.delta.row(r)),
                               turn(gradient.d_query.row(r)), turn(d_key.row(r)),
-                              turn(d_value.row(r)), image.worker.scratch);
+                              turn(d_value.row(r)), image.worker);
       };
       attend([](auto line) { return line; });
       attend([](auto line) { return reversed(line); });
@@ -148,7 +146,7 @@ class VerticalPart final : public Part<T> {
       attend_heads_backward<T>(shape, sets(query), members(image.key), members(image.value),
                                Visible::causal(), sets(d_value), sets(grid(shape, act.lse, rows)),
                                sets(delta), sets(d_query), members(gradient.d_key),
-                               members(gradient.d_value), image.worker.scratch);
+                               members(gradient.d_value), image.worker);
       cumulative_maximum_backward<T>(members(image.query), sets(query), sets(d_query),
                                      scratch.carry.data(), members(gradient.d_query));
       cumulative_maximum_backward<T>(members(image.key), sets(key), sets(d_key),

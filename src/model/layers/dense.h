@@ -60,6 +60,7 @@ struct DenseWeights {
 template <class X, class Y>
 void dense(Worker& worker, Matrix<X> x, const DenseWeights& layer, Matrix<Y> y,
            Epilogue epilogue = {}) {
+  worker.cancel.poll();
   epilogue.bias = layer.bias;
   const PanelWeights* panels = layer.weight.panels();
   if (!panels) return worker.multiplier.multiply(plain(x), layer.weight, y, epilogue);
@@ -86,6 +87,7 @@ void dense_activated(Worker& worker, Matrix<T> x, const DenseWeights& layer, Act
 template <class T, class DX>
 void dense_backward_input(Worker& worker, Matrix<T> d_y, const DenseWeights& layer, Matrix<DX> d_x,
                           bool accumulate = false) {
+  worker.cancel.poll();
   worker.multiplier.multiply(plain(d_y), layer.transposed, d_x, {.accumulate = accumulate});
 }
 
@@ -93,6 +95,7 @@ void dense_backward_input(Worker& worker, Matrix<T> d_y, const DenseWeights& lay
 template <class T>
 void dense_backward_weight(Worker& worker, Matrix<T> d_y, Matrix<T> x, const DenseParameters& layer,
                            const GradientBuffer& gradient, bool accumulate = true) {
+  worker.cancel.poll();
   worker.multiplier.multiply(transposed(d_y), plain(x),
                              Matrix<float>(gradient.values + layer.weight, layer.out, layer.in),
                              accumulate);

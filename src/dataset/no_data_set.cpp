@@ -1,0 +1,96 @@
+#include "dataset/no_data_set.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "base/file_kind.h"
+#include "base/read_file.h"
+#include "combiner/dataset.h"
+#include "dataset/cifar10.h"
+#include "dataset/npz_images.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kKinds =
+    "expected CIFAR-10 in its binary version (a folder with data_batch_*.bin and test_batch.bin, "
+    "or one such .bin file), downsampled ImageNet (a folder with train_data_batch_*.npz and "
+    "val_data.npz, or one such .npz file), a folder of pictures, a folder with train/ and test/, "
+    "valid/ or val/ of pictures, or a single picture (.png, .jpg, .bmp, .tif, .webp, .ppm, ...)";
+
+// CIFAR-10 is also offered for Python and for MATLAB, and all versions are packed.
+bool is_of_cifar(const fs::path& path) {
+  std::string name = path.filename().string();
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name.starts_with("data_batch") || name.starts_with("test_batch") ||
+         name.find("cifar") != name.npos;
+}
+
+// The entries of a folder, sorted; none if it can't be listed.
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    entries.push_back(entry->path());
+  std::ranges::sort(entries);
+  return entries;
+}
+
+// What a file is; empty if that is not known or it can't be read.
+std::string kind_of(const fs::path& path) {
+  const std::vector<std::byte> start = read_start(path);
+  std::error_code error;
+  if (start.empty() && (fs::file_size(path, error) != 0 || error)) return {};
+  return file_kind(start);
+}
+
+// Why files of CIFAR-10 in a folder are not read; empty if there are none.
+std::string about_cifar_in(const fs::path& folder) {
+  for (const fs::path& entry : entries_of(folder)) {
+    if (!is_of_cifar(entry)) continue;
+    const std::string kind = kind_of(entry);
+    if (!kind.empty()) return fmt::format("{} is {}; {}", entry.string(), kind, kCifar10Download);
+  }
+  return {};
+}
+
+// What a folder holds that may have been meant; empty if it is nothing known.
+std::string about_folder(const fs::path& folder) {
+  if (std::string found = about_cifar_in(folder); !found.empty()) return found;
+  for (const fs::path& inner : entries_of(folder)) {
+    std::error_code ignored;  // what can't be examined was not meant
+    if (!fs::is_directory(inner, ignored)) continue;
+    if (holds_cifar10(inner) || holds_npz(inner))
+      return fmt::format("{} is one, so name that", inner.string());
+    if (std::string found = about_cifar_in(inner); !found.empty()) return found;
+  }
+  return {};
+}
+
+std::string about_file(const fs::path& path) {
+  const std::string kind = kind_of(path);
+  return kind.empty() ? kind : fmt::format("it is {}", kind);
+}
+
+}  // namespace
+
+Error no_data_set(const fs::path& path) {
+  std::error_code ignored;
+  const bool is_folder = fs::is_directory(path, ignored);
+  std::string text = fmt::format("{}: isn't a data set of a known kind", path.string());
+  const std::string about = is_folder ? about_folder(path) : about_file(path);
+  if (!about.empty()) text += "; " + about;
+  if (!is_folder && is_of_cifar(path)) return Error(fmt::format("{}; {}", text, kCifar10Download));
+  return Error(is_folder && !about.empty() ? text : fmt::format("{}; {}", text, kKinds));
+}
+
+}  // namespace combiner

@@ -1,0 +1,28 @@
+// Ending long work early.
+#pragma once
+
+#include <functional>
+#include <utility>
+
+namespace combiner {
+
+// Thrown by work that ends early because it was asked to. Nothing is wrong, so it is no Error.
+struct Cancelled {};
+
+// Asks whether work should end early. A default-constructed one never says so.
+class Cancel {
+ public:
+  Cancel() = default;
+  // `asked` is called often, and by several threads at once. An empty one never says so.
+  explicit Cancel(std::function<bool()> asked) : asked_(std::move(asked)) {}
+
+  // Throws Cancelled if the work should end.
+  void poll() const {
+    if (asked_ && asked_()) throw Cancelled();
+  }
+
+ private:
+  std::function<bool()> asked_;
+};
+
+}  // namespace combiner
