@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/round_up.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cpu/limits.h"
 #include "sampling/memory.h"
@@ -11,12 +12,10 @@ namespace combiner {
 
 void add_coding_options(CLI::App& command, CodingCommandOptions& options) {
   add_model_option(command, options.model);
-  command
-      .add_option("--batch", options.batch,
-                  "Most images that a thread codes at once; the file doesn't depend on it [32, or "
-                  "as many as fit in a quarter of the machine's memory]")
-      ->type_name("B")
-      ->check(whole_number_in(1, 1 << 20));
+  add_number(command, "--batch", options.batch, {1, 1 << 20},
+             "Most images that a thread codes at once; the file doesn't depend on it [32, or as "
+             "many as fit in a quarter of the machine's memory]")
+      ->type_name("B");
   add_threads_option(command, options.threads);
 }
 

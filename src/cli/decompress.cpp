@@ -16,6 +16,7 @@
 #include "cli/coding_options.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/printable.h"
@@ -254,9 +255,8 @@ std::function<void()> decompress_command(CLI::App& command) {
           ".bin (CIFAR-10) or .npz for records with labels")
       ->type_name("DIR/|FILE");
   command.add_flag("--test", options->test, "Decompress everything and write nothing");
-  command.add_option("--only", options->only, "Only picture K, counted from 0")
-      ->type_name("K")
-      ->check(whole_number_in(0, int64_t{1} << 40));
+  add_number(command, "--only", options->only, {0}, "Only picture K, counted from 0")
+      ->type_name("K");
   command.add_flag("--keep-going", options->keep_going,
                    "Leave damaged pictures out, rather than stop at them");
   add_coding_options(command, options->coding);

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 PictureInputs::PictureInputs(const std::vector<std::string>& paths,
                              const std::atomic<bool>& interrupted) {
-  DatasetOptions own_size = dataset_options(Split::test, {}, false, interrupted);
+  DatasetOptions own_size = dataset_options(Split::test, {}, false, 1, interrupted);
   own_size.width = own_size.height = 0;
   for (const std::string& path : paths) {
     std::error_code ignored;  // what can't be examined can't be read, which fails with a message

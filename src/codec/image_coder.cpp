@@ -54,14 +54,19 @@ ImageCoder::ImageCoder(const Model& model, const CodingOptions& options)
     : model_(model), options_(options) {}
 ImageCoder::~ImageCoder() = default;
 
-Drawing& ImageCoder::drawing_of(int64_t count) {
-  if (count != count_) {
-    drawing_ = std::make_unique<Drawing>(
-        model_,
-        SampleOptions{.count = count, .batch = options_.batch, .threads = options_.threads});
-    count_ = count;
+bool ImageCoder::draw(int64_t count, const ChooseForImage& choose, const SampleEvents& events) {
+  try {
+    if (count != count_) {
+      drawing_ = std::make_unique<Drawing>(
+          model_,
+          SampleOptions{.count = count, .batch = options_.batch, .threads = options_.threads},
+          Cancel(events.cancelled));
+      count_ = count;
+    }
+    return drawing_->draw(numbered, choose, events);
+  } catch (const Cancelled&) {
+    return false;
   }
-  return *drawing_;
 }
 
 std::vector<std::vector<uint8_t>> ImageCoder::encode(std::span<const Image> images,
@@ -91,8 +96,7 @@ std::vector<std::vector<uint8_t>> ImageCoder::encode(std::span<const Image> imag
         encoders[static_cast<size_t>(index)].finish();
     if (events.stream_done) events.stream_done(stream.size());
   };
-  if (!drawing_of(std::ssize(images)).draw(numbered, encode, sample_events(events, done)))
-    streams.clear();
+  if (!draw(std::ssize(images), encode, sample_events(events, done))) streams.clear();
   return streams;
 }
 
@@ -108,8 +112,7 @@ std::vector<Image> ImageCoder::decode(std::span<const std::span<const uint8_t>> 
     if (decoders[static_cast<size_t>(index)].ended_well())
       images[static_cast<size_t>(index)] = std::move(image);
   };
-  if (!drawing_of(std::ssize(streams)).draw(numbered, decode, sample_events(events, done)))
-    images.clear();
+  if (!draw(std::ssize(streams), decode, sample_events(events, done))) images.clear();
   return images;
 }
 

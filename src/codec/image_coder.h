@@ -9,10 +9,9 @@
 
 #include "combiner/image.h"
 #include "combiner/model.h"
+#include "sampling/drawing.h"
 
 namespace combiner {
-
-class Drawing;
 
 struct CodingOptions {
   int batch = 32;  // the most images coded at once, per thread
@@ -51,7 +50,7 @@ class ImageCoder {
                             const CodingEvents& events = {});
 
  private:
-  Drawing& drawing_of(int64_t count);
+  bool draw(int64_t count, const ChooseForImage& choose, const SampleEvents& events);
 
   const Model& model_;
   const CodingOptions options_;
