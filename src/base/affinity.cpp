@@ -62,7 +62,7 @@ const std::vector<int>& process_affinity() {
 
 void unbind_thread() {
 #ifdef __linux__
-  // Needs no memory of the heap's: a thread would end the program if it failed to get it.
+  // Allocates nothing: a failed allocation in a thread that begins would end the program.
   Mask inherited;
   Mask wanted;
   if (sched_getaffinity(0, Mask::kBytes, inherited.set()) != 0) return;

@@ -16,7 +16,7 @@ namespace combiner {
 
 ThreadTeam::ThreadTeam(int size) {
   const int wanted = std::max(size, 1);
-  process_affinity();  // found here, where a lack of memory is no more than an exception
+  process_affinity();  // allocates, which must not fail in a thread that begins
   threads_.reserve(static_cast<size_t>(wanted));
   try {
     for (int rank = 0; rank < wanted; ++rank) threads_.emplace_back([this, rank] { serve(rank); });

@@ -15,6 +15,7 @@
 
 #include "base/peak_memory.h"
 #include "base/plural.h"
+#include "base/round_up.h"
 #include "bench/ceilings.h"
 #include "bench/speed.h"
 #include "cli/bench_report.h"
@@ -179,8 +180,7 @@ class Bench {
   }
 
   void add_training(std::vector<SpeedRow>& rows) {
-    const int64_t batch =
-        (kTrainingBatch + effort_.threads - 1) / effort_.threads * effort_.threads;
+    const int64_t batch = round_up(kTrainingBatch, int64_t{effort_.threads});
     for (const Precision precision : kPrecisions)
       if (precision != Precision::int8 && has_own_products(precision))
         add_row(fmt::format("train, {}", name(precision)), precision, [=, this, &rows] {

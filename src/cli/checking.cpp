@@ -26,10 +26,11 @@ class Shown {
       throw Interrupted(fmt::format("interrupted while {} was checked", path.string()));
     if (!progress_ || path_ != path) {
       path_ = path;
+      figure_ = fmt::format("checking {}", last_name(path));
       progress_ = std::make_unique<Progress>(unit_);
     }
     progress_->update(done / size_, static_cast<double>(done) / static_cast<double>(total),
-                      fmt::format("checking {}", last_name(path)));
+                      figure_);
     if (done == total) progress_->clear();  // something may be said next
   }
 
@@ -38,6 +39,7 @@ class Shown {
   std::string unit_;
   int64_t size_;
   fs::path path_;
+  std::string figure_;
   std::unique_ptr<Progress> progress_;
 };
 

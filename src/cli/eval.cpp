@@ -29,6 +29,7 @@
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "combiner/likelihood.h"
+#include "dataset/limit.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -150,7 +151,7 @@ void run(const EvalOptions& options) {
   SkippedImages skipped;
   const std::unique_ptr<Dataset> images =
       open_images(options.images, model.config().image, options.threads, interrupted, skipped);
-  const int64_t wanted = std::min(images->size(), options.images.limit.value_or(images->size()));
+  const int64_t wanted = limited_size(*images, options.images.limit);
   // Open the file before the long computation, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
   if (!options.csv.empty()) csv.emplace(options.csv);

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,6 +18,7 @@
 #include "cli/progress.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
+#include "dataset/limit.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -94,8 +94,7 @@ void run(const QuantizeOptions& options) {
   save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
 
   std::optional<Divergence> divergence;
-  const int64_t total =
-      images ? std::min(images->size(), options.images.limit.value_or(images->size())) : 0;
+  const int64_t total = images ? limited_size(*images, options.images.limit) : 0;
   if (images) {
     Progress progress("images");
     progress.update(0, 0);

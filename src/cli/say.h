@@ -12,8 +12,8 @@ namespace combiner {
 // throw.
 template <class... Args>
 void say(fmt::format_string<Args...> format, Args&&... args) {
-  fmt::memory_buffer
-      text;  // holds most messages without memory of the heap's, which may be used up
+  // Most messages fit into it without an allocation, which may fail.
+  fmt::memory_buffer text;
   fmt::format_to(fmt::appender(text), format, std::forward<Args>(args)...);
   std::fwrite(text.data(), 1, text.size(), stderr);
 }

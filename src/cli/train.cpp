@@ -4,7 +4,6 @@
 
 #include <array>
 #include <filesystem>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,7 +29,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kMostMinutes = 1e7;  // 19 years
-constexpr double kNoLimit = std::numeric_limits<double>::max();
 
 struct TrainOptions {
   std::string config, data, output, resume, checkpoint, log;
@@ -277,7 +275,7 @@ std::function<void()> train_command(CLI::App& command) {
 
   add_number(command, "--batch", options->batch, {1, kMostImagesPerStep},
              fmt::format("Images a step [{}]", defaults.batch));
-  add_number(command, "--lr", options->learning_rate, {0, kNoLimit, true},
+  add_number(command, "--lr", options->learning_rate, {.low = 0, .above_low = true},
              fmt::format("Learning rate [{}]", defaults.learning_rate))
       ->type_name("X");
   add_number(command, "--warmup", options->warmup_steps, {0},
@@ -293,7 +291,7 @@ std::function<void()> train_command(CLI::App& command) {
   add_number(command, "--weight-decay", options->weight_decay, {0},
              fmt::format("Decoupled weight decay [{}]", defaults.optimizer.weight_decay))
       ->type_name("X");
-  add_number(command, "--clip", options->clip_norm, {0, kNoLimit, true},
+  add_number(command, "--clip", options->clip_norm, {.low = 0, .above_low = true},
              fmt::format("Greatest norm of the gradient [{}]", defaults.clip_norm))
       ->type_name("X");
   add_number(command, "--average", options->average_decay, {0, 1},

@@ -11,6 +11,7 @@
 #include "base/plural.h"
 #include "base/thread_team.h"
 #include "combiner/error.h"
+#include "dataset/limit.h"
 #include "image/read_image.h"
 #include "image/resize.h"
 
@@ -63,7 +64,7 @@ class ImageFiles : public Dataset {
 // Why pictures can't be used; empty for those that can, or are not to be checked.
 std::vector<std::string> check(const ImageFiles& pictures, const fs::path& folder,
                                const DatasetOptions& options) {
-  const int64_t count = std::min(pictures.size(), options.checked.value_or(pictures.size()));
+  const int64_t count = limited_size(pictures, options.checked);
   std::vector<std::string> problems(static_cast<size_t>(pictures.size()));
   std::mutex mutex;  // guards what follows
   int64_t done = 0;

@@ -11,6 +11,7 @@
 #include "base/thread_team.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
+#include "dataset/limit.h"
 
 namespace combiner {
 
@@ -22,7 +23,7 @@ namespace combiner {
 template <class Result, class Make>
 std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& options,
                                double Result::*figure, const OnImage& on_image, Make&& make) {
-  const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
+  const int64_t count = limited_size(images, options.limit);
   const auto threads =
       static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options.threads, count)));
   struct Thread {

@@ -15,6 +15,7 @@
 #include "base/for_each_band.h"
 #include "base/thread_team.h"
 #include "combiner/error.h"
+#include "dataset/limit.h"
 #include "image/mirror.h"
 
 namespace combiner {
@@ -188,7 +189,7 @@ NearestImages find_nearest(std::span<const Image> pictures, const Dataset& image
   require_fit(pictures, images);
   if (pictures.empty()) return {};
   const std::vector<Query> queries(pictures.begin(), pictures.end());
-  const int64_t count = std::min(images.size(), options.limit.value_or(images.size()));
+  const int64_t count = limited_size(images, options.limit);
   std::vector<Searcher> searchers(static_cast<size_t>(options.threads),
                                   Searcher(images, queries, options.count));
   std::atomic<bool> stopped{false};

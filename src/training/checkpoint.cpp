@@ -73,19 +73,23 @@ CheckpointHeader read_checkpoint_header(const std::filesystem::path& path) {
   return read_header(open_checkpoint(path));
 }
 
+template <class AnyTrainer, class Visit>
+void Trainer::for_each_tensor(AnyTrainer& trainer, const Visit& visit) {
+  auto& state = trainer.optimizer_.state();
+  visit("weights", trainer.weights_.values);
+  visit("average", trainer.average_.values);
+  visit("moment1", state.moment1);
+  visit("moment2", state.moment2);
+  visit("smooth_moment1", state.smooth_moment1);
+  visit("smooth_moment2", state.smooth_moment2);
+}
+
 void Trainer::save(const std::filesystem::path& path, double seconds) const {
-  const OptimizerState& state = optimizer_.state();
   std::vector<TensorView> tensors;
-  const auto add = [&](const char* name, const Buffer<float>& values) {
+  for_each_tensor(*this, [&](const char* name, const Buffer<float>& values) {
     tensors.push_back(
         {name, DType::f32, {static_cast<int64_t>(values.size())}, std::as_bytes(values.span())});
-  };
-  add("weights", weights_.values);
-  add("average", average_.values);
-  add("moment1", state.moment1);
-  add("moment2", state.moment2);
-  add("smooth_moment1", state.smooth_moment1);
-  add("smooth_moment2", state.smooth_moment2);
+  });
   write_safetensors(path,
                     {{"format", kFormat},
                      {"config", to_json(weights_.config)},
@@ -116,18 +120,11 @@ double Trainer::restore(const std::filesystem::path& path) {
   const auto images = number<int64_t>(file, "images");
   const auto seconds = number<double>(file, "seconds");
 
-  OptimizerState& state = optimizer_.state();
-  const auto read = [&](const char* name, Buffer<float>& values) {
+  for_each_tensor(*this, [&](const char* name, Buffer<float>& values) {
     cancel_.poll();
     read_tensor(file, name, values);
-  };
-  read("weights", weights_.values);
-  read("average", average_.values);
-  read("moment1", state.moment1);
-  read("moment2", state.moment2);
-  read("smooth_moment1", state.smooth_moment1);
-  read("smooth_moment2", state.smooth_moment2);
-  state.steps = header.step;
+  });
+  optimizer_.state().steps = header.step;
   images_ = images;
   packed_.refresh(team_);
   return seconds;

@@ -105,10 +105,6 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   Interval checkpoint_due(options.checkpoint_minutes);
   Interval validation_due(options.validation_minutes);
   Rate rate;
-  const auto last_checkpoint = [&](const Error& error) {
-    return Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
-                             options.checkpoint.string(), saved_step));
-  };
   bool go_on = true;
   const auto make_steps = [&] {
     while (go_on && done < 1.0) {
@@ -143,12 +139,13 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     } catch (const NotFinite&) {
       throw;  // nor of the weights
     } catch (const Error& error) {
-      if (trainer.steps() > saved_step) save();
+      if (trainer.is_whole() && trainer.steps() > saved_step) save();
       throw;
     }
     save();
   } catch (const Error& error) {
-    throw last_checkpoint(error);
+    throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
+                            options.checkpoint.string(), saved_step));
   }
   return done >= 1.0 ? RunEnd::finished : RunEnd::interrupted;
 }

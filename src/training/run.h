@@ -60,8 +60,8 @@ enum class RunEnd { finished, interrupted, over };
 // they are not there.
 //
 // Throws Error if a file cannot be written (detected at the start as far as possible), or if a step
-// or a validation fails. What is done is saved first, unless the weights are of no use (NotFinite).
-// The message names the last checkpoint.
+// or a validation fails. What is done is saved first, unless the weights are of no use (NotFinite,
+// Trainer::is_whole). The message names the last checkpoint.
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     const RunHooks& hooks);
 

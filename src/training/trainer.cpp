@@ -7,6 +7,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "base/round_up.h"
 #include "combiner/error.h"
 #include "dataset/check_fit.h"
 #include "image/mirror.h"
@@ -67,7 +68,7 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
 double Trainer::sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work) {
   constexpr size_t kChunk = size_t{1} << 16;
   const size_t size = weights_.values.size();
-  std::vector<double> sums((size + kChunk - 1) / kChunk);
+  std::vector<double> sums(ceil_div(size, kChunk));
   team_.for_each(static_cast<int64_t>(sums.size()), [&](int, int64_t index) {
     const size_t offset = static_cast<size_t>(index) * kChunk;
     sums[static_cast<size_t>(index)] = work(offset, std::min(kChunk, size - offset));
@@ -127,7 +128,8 @@ StepReport Trainer::step(double fraction_done) {
   require_finite("the loss", report.bits_per_dim);
   require_finite("the gradient's norm", report.gradient_norm);
 
-  // From here on, the step is finished whatever happens: half an update would be of no use.
+  // From here on, the step is not cancelled: half an update would be of no use.
+  whole_ = false;
   const double clip = std::min(1.0, options_.clip_norm / std::max(report.gradient_norm, 1e-30));
   optimizer_.step(gradients_[0].span(), static_cast<float>(clip),
                   static_cast<float>(report.learning_rate), weights_.values.span(), team_);
@@ -143,6 +145,7 @@ StepReport Trainer::step(double fraction_done) {
   });
   // Checked immediately, so that no checkpoint ever contains such weights.
   require_finite("the norm of the weights", std::sqrt(squares));
+  whole_ = true;
   return report;
 }
 

@@ -43,6 +43,9 @@ class Trainer {
   // be read, and Cancelled soon after it is asked to end, unless it is about to finish; the trainer
   // is then as it was before the step.
   StepReport step(double fraction_done);
+  // Whether the weights are those of finished steps. If an update fails, such as for lack of
+  // memory, a part of it remains, and the trainer can no longer be used.
+  bool is_whole() const { return whole_; }
 
   const ModelConfig& config() const { return weights_.config; }
   const TrainingOptions& options() const { return options_; }
@@ -66,6 +69,9 @@ class Trainer {
  private:
   template <class T>
   double gradient(std::vector<GradientPass<T>>& passes);
+  // Calls visit(name, values) for each tensor of a checkpoint.
+  template <class AnyTrainer, class Visit>
+  static void for_each_tensor(AnyTrainer& trainer, const Visit& visit);
   // Calls work(offset, count) for chunks of the flat buffers, divided among the threads and small
   // enough to stay in cache. Returns the sum of the results, added in order.
   double sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work);
@@ -73,6 +79,7 @@ class Trainer {
   TrainingOptions options_;
   std::shared_ptr<const Dataset> data_;
   Cancel cancel_;
+  bool whole_ = true;
   std::string data_sample_;  // see data_sample()
   ThreadTeam team_;
   Weights weights_, average_;

@@ -10,24 +10,13 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from tiny_config import tiny_config  # noqa: E402
+
 PROGRAM = sys.argv[1]
 SIDE = 16
-CONFIG = {
-    "format": "combiner-1",
-    "image": {"height": SIDE, "width": SIDE, "channels": 3},
-    "tokens": "pixel",
-    "embed_dim": 16,
-    "num_layers": 1,
-    "num_heads": 2,
-    "mlp_dim": 32,
-    "attention": "axial_rowmajor",
-    "activation": "gelu",
-    "position": "axial",
-    "context": ["previous", "above"],
-    "stem": None,
-    "norm_epsilon": 1e-6,
-    "start_token": None,
-}
+CONFIG = tiny_config(SIDE, SIDE, embed_dim=16, num_layers=1, mlp_dim=32, stem=None)
 
 with tempfile.TemporaryDirectory() as folder:
     with open(f"{folder}/config.json", "w", encoding="utf-8") as file:

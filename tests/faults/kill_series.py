@@ -20,14 +20,12 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from tiny_config import tiny_config  # noqa: E402
+
 SIDE = 4
-CONFIG = {
-    "format": "combiner-1", "image": {"height": SIDE, "width": SIDE, "channels": 3},
-    "tokens": "pixel", "embed_dim": 12, "num_layers": 2, "num_heads": 2, "mlp_dim": 20,
-    "attention": "axial_rowmajor", "activation": "gelu", "position": "axial",
-    "context": ["previous", "above"], "stem": {"rows": 3, "columns": 5}, "norm_epsilon": 1e-6,
-    "start_token": None,
-}
+CONFIG = tiny_config(SIDE, SIDE, embed_dim=12, mlp_dim=20, stem={"rows": 3, "columns": 5})
 PICTURES = 12
 LONGEST_RUN = 0.4  # seconds; a run starts within a tenth of this
 # A name that OutputFile gives a whole file for a moment. The next run replaces it.

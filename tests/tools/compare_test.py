@@ -13,20 +13,17 @@ except ModuleNotFoundError as missing:
     print(f"skipped: {missing}")
     sys.exit(0)
 
-TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
-sys.path[:0] = [TOOLS, os.path.join(TOOLS, "compare")]
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOOLS = os.path.join(TESTS, "..", "tools")
+sys.path[:0] = [TESTS, TOOLS, os.path.join(TOOLS, "compare")]
 
 import combiner_program  # noqa: E402
 from figures import FIGURES, SAMPLE_FORWARD, Way  # noqa: E402
 from random_weights import write_random_weights  # noqa: E402
+from tiny_config import tiny_config  # noqa: E402
 
 combiner_program.PROGRAM = sys.argv.pop(1)
-CONFIG = {
-    "format": "combiner-1", "image": {"height": 16, "width": 16, "channels": 3}, "tokens": "pixel",
-    "embed_dim": 32, "num_layers": 2, "num_heads": 2, "mlp_dim": 64, "attention": "axial_rowmajor",
-    "activation": "gelu", "position": "axial", "context": ["previous", "above"],
-    "stem": {"rows": 2, "columns": 3}, "norm_epsilon": 1e-6, "start_token": None,
-}
+CONFIG = tiny_config(16, 16, embed_dim=32, mlp_dim=64)
 
 
 class Compare(unittest.TestCase):

@@ -14,19 +14,16 @@ except ModuleNotFoundError as missing:
     print(f"skipped: {missing}")
     sys.exit(0)
 
-PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROJECT = os.path.join(TESTS, "..")
 TOOL = os.path.join(PROJECT, "tools", "compare", "random_weights.py")
-sys.path.insert(0, os.path.join(PROJECT, "tools"))
+sys.path[:0] = [TESTS, os.path.join(PROJECT, "tools")]
 
 import safetensors_numpy  # noqa: E402
+from tiny_config import tiny_config  # noqa: E402
 
 COMBINER = sys.argv.pop(1)
-CONFIG = {
-    "format": "combiner-1", "image": {"height": 3, "width": 4, "channels": 3}, "tokens": "pixel",
-    "embed_dim": 8, "num_layers": 2, "num_heads": 2, "mlp_dim": 12, "attention": "axial_rowmajor",
-    "activation": "gelu", "position": "axial", "context": ["previous", "above"],
-    "stem": {"rows": 2, "columns": 3}, "norm_epsilon": 1e-6, "start_token": None,
-}
+CONFIG = tiny_config(3, 4)
 
 
 class RandomWeights(unittest.TestCase):

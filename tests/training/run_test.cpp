@@ -55,6 +55,14 @@ struct Recorder {
   }
 };
 
+// Trains without an interrupt and returns where the results are.
+RunOptions uninterrupted_run(const TempFolder& folder, int64_t steps) {
+  RunOptions options = options_in(folder, "straight", steps);
+  Trainer trainer = make_trainer();
+  run_training(trainer, 0, options, Recorder().hooks());
+  return options;
+}
+
 TEST_CASE("run: makes its steps and writes weights, checkpoint and log") {
   const TempFolder folder;
   const RunOptions options = options_in(folder, "a", 6);
@@ -91,9 +99,7 @@ TEST_CASE("run: makes its steps and writes weights, checkpoint and log") {
 
 TEST_CASE("run: interrupted and resumed, it ends as an uninterrupted run does") {
   const TempFolder folder;
-  const RunOptions straight = options_in(folder, "straight", 9);
-  Trainer uninterrupted = make_trainer();
-  run_training(uninterrupted, 0, straight, Recorder().hooks());
+  const RunOptions straight = uninterrupted_run(folder, 9);
 
   const RunOptions broken = options_in(folder, "broken", 9);
   {
@@ -301,9 +307,7 @@ class Vanishing : public MemoryDataset {
 
 TEST_CASE("run: a picture that can't be read any more costs no finished step") {
   const TempFolder folder;
-  const RunOptions straight = options_in(folder, "straight", 9);
-  Trainer uninterrupted = make_trainer();
-  run_training(uninterrupted, 0, straight, Recorder().hooks());
+  const RunOptions straight = uninterrupted_run(folder, 9);
 
   const RunOptions options = options_in(folder, "a", 9);
   const int reads = 13 + 4 * static_cast<int>(tiny_options().batch) + 2;  // within the fifth step

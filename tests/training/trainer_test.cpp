@@ -449,6 +449,7 @@ TEST_CASE("trainer: a non-finite loss is an error") {
   CHECK_THAT(error_of([&] { trainer.step(0.0); }),
              contains("training broke down at step 3: the loss is nan"));
   CHECK(trainer.steps() == 2);
+  CHECK(trainer.is_whole());
 }
 
 TEST_CASE("trainer: non-finite weights are an error") {
@@ -457,6 +458,7 @@ TEST_CASE("trainer: non-finite weights are an error") {
   Trainer trainer = Checkpoint::make(9, options);
   CHECK_THAT(error_of([&] { trainer.step(0.0); }),
              contains("training broke down at step 1: the norm of the weights is inf"));
+  CHECK_FALSE(trainer.is_whole());
 }
 
 TEST_CASE("checkpoint: failing to write it is an error") {

@@ -93,8 +93,8 @@ class CombinerProgram:
         """Trains with AdamW, as the peers do; the program's default optimiser costs more."""
         stem = os.path.join(self.folder, "training")
         self._run("train", way.precision, "--config", self.config_path, "--data", self.pictures,
-                  "-o", f"{stem}.safetensors", "--overwrite", "--steps", 1 + steps, "--batch", way.batch,
-                  "--optimizer", "adamw", "--validation-images", 0)
+                  "-o", f"{stem}.safetensors", "--overwrite", "--steps", 1 + steps,
+                  "--batch", way.batch, "--optimizer", "adamw", "--validation-images", 0)
         with open(f"{stem}.csv") as file:
             rows = list(csv.DictReader(file))
         images, seconds = ([float(row[field]) for row in rows] for field in ("images", "seconds"))

@@ -83,8 +83,8 @@ struct DatasetOptions {
 // are left out. Other files, and what can't be read, are left out too, which options.notice is
 // told: "FOLDER: 20 images, 3 ignored (why: names)". It is also told of pictures and folders beside
 // train/ and its like, and of missing batches of the first two kinds.
-// Throws Error if `path` is none of these, lacks the split, is damaged, or has no image of use. All
-// is checked here: npz files by their checksums, pictures by decoding them.
+// Throws Error if `path` is none of these, lacks the split, is damaged, or has no image that can be
+// used. Everything is checked here: npz files by their checksums, pictures by decoding them.
 std::unique_ptr<Dataset> open_dataset(const std::filesystem::path& path,
                                       const DatasetOptions& options);
 

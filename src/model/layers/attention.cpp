@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/for_each_band.h"
+#include "base/round_up.h"
 #include "kernels/rows.h"
 
 namespace combiner {
@@ -91,7 +92,7 @@ void attention_step(const AttentionWeights& weights, std::span<const StepImage<T
   const auto n = static_cast<int64_t>(images.size());
   team_worker.share.parallel_for(n * shape.heads, [&](int64_t first, int64_t number) {
     const int64_t first_image = first / shape.heads;
-    const int64_t end_image = (first + number + shape.heads - 1) / shape.heads;
+    const int64_t end_image = ceil_div(first + number, int64_t{shape.heads});
     // The heads of `image` among the `number` heads from `first` on, counted over all images.
     const auto heads_of = [&](int64_t image) -> HeadRange {
       const int64_t head = std::max<int64_t>(first - image * shape.heads, 0);
