@@ -72,7 +72,7 @@ std::string fault_of_name(const std::string& name) {
     // U+0080 to U+009F are C2 80 to C2 9F.
     const bool after_c2 = i > 0 && name[i - 1] == '\xC2';
     if (byte < 0x20 || byte == 0x7F || (after_c2 && byte >= 0x80 && byte <= 0x9F))
-      return "a picture's name has control characters";
+      return "its name has control characters";
   }
   size_t begin = 0;
   while (begin <= name.size()) {
@@ -98,7 +98,8 @@ void check_pictures(std::span<const CodedPicture> pictures) {
     return;
   std::set<std::string_view> names;
   for (const CodedPicture& picture : pictures) {
-    if (const std::string fault = fault_of_name(picture.name); !fault.empty()) throw Error(fault);
+    if (const std::string fault = fault_of_name(picture.name); !fault.empty())
+      throw Error(fmt::format("picture {}: {}", names.size(), fault));
     if (!names.insert(picture.name).second)
       throw Error(fmt::format("two pictures are called {}", picture.name));
   }
@@ -185,7 +186,7 @@ size_t CodedFile::read_header() {
   ByteReader reader(bytes_);
   if (!std::ranges::equal(reader.take(kMagic.size()), bytes_of(kMagic))) {
     const std::string kind = file_kind(std::as_bytes(bytes_));
-    fail(kind.empty() ? "no file of combiner compress" : "this is " + kind);
+    fail("is no file of combiner compress" + (kind.empty() ? "" : "; it is " + kind));
   }
   const auto size = reader.number<uint32_t>();
   if (size > kMostHeader) fail("damaged: the header's length makes no sense");
@@ -280,6 +281,15 @@ std::optional<std::span<const uint8_t>> CodedFile::stream(int64_t index) {
   if (open_ != group) open_group(group);
   if (opened_.empty()) return std::nullopt;
   return opened_[static_cast<size_t>(index % kStreamsInGroup)];
+}
+
+bool CodedFile::is_whole(size_t picture) {
+  const int64_t first = first_streams_[picture];
+  const int64_t end = first + streams_of(pictures_[picture], header_);
+  // One stream of each group will do.
+  for (int64_t i = first; i < end; i += kStreamsInGroup - i % kStreamsInGroup)
+    if (!stream(i)) return false;
+  return true;
 }
 
 void CodedFile::open_group(size_t group) {

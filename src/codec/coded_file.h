@@ -86,8 +86,10 @@ class CodedFile {
   // The first of a picture's streams, streams_of() in number.
   int64_t first_stream(size_t picture) const { return first_streams_[picture]; }
 
-  // A stream, if its group's checksum is right. Not thread-safe.
+  // A stream, if its group's checksum is right. Not thread-safe, as the next.
   std::optional<std::span<const uint8_t>> stream(int64_t index);
+  // Whether the checksums of all its streams' groups are right.
+  bool is_whole(size_t picture);
 
  private:
   size_t read_header();

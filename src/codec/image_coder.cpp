@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "codec/crc32c.h"
 #include "codec/frequencies.h"
 #include "codec/range_coder.h"
 #include "combiner/error.h"
@@ -25,6 +26,13 @@ SampleEvents sample_events(const CodingEvents& events, std::function<void(int64_
           .cancelled = events.cancelled};
 }
 
+// A byte that ends a stream, as a value of 256 that are equally likely. Logits that differ from the
+// encoder's give pixels that are well-formed but wrong; this finds them.
+FrequencyRange check_of(std::span<const uint8_t> pixels) {
+  constexpr uint32_t kSize = kFrequencyTotal / 256;
+  return {(crc32c(pixels) & 0xFF) * kSize, kSize};
+}
+
 // Decodes one stream. After the first value that it can't hold, all values are 0.
 class StreamDecoder {
  public:
@@ -41,7 +49,14 @@ class StreamDecoder {
     return value;
   }
 
-  bool ended_well() const { return !damaged_ && decoder_.at_end(); }
+  // Whether the stream ends here, with the check of these pixels.
+  bool ends_with(std::span<const uint8_t> pixels) {
+    const FrequencyRange check = check_of(pixels);
+    const uint64_t target = decoder_.target();
+    if (damaged_ || target < check.begin || target - check.begin >= check.size) return false;
+    decoder_.take(check);
+    return decoder_.at_end();
+  }
 
  private:
   RangeDecoder decoder_;
@@ -53,6 +68,11 @@ class StreamDecoder {
 ImageCoder::ImageCoder(const Model& model, const CodingOptions& options)
     : model_(model), options_(options) {}
 ImageCoder::~ImageCoder() = default;
+
+TileSize ImageCoder::image_size() const {
+  const ImageShape& shape = model_.config().image;
+  return {shape.width, shape.height};
+}
 
 bool ImageCoder::draw(int64_t count, const ChooseForImage& choose, const SampleEvents& events) {
   try {
@@ -91,9 +111,10 @@ std::vector<std::vector<uint8_t>> ImageCoder::encode(std::span<const Image> imag
     encoders[index].encode(Frequencies(logits).of(value));
     return value;
   };
-  const auto done = [&](int64_t index, const Image&) {
-    const auto& stream = streams[static_cast<size_t>(index)] =
-        encoders[static_cast<size_t>(index)].finish();
+  const auto done = [&](int64_t index, const Image& image) {
+    RangeEncoder& encoder = encoders[static_cast<size_t>(index)];
+    encoder.encode(check_of(image.pixels));
+    const auto& stream = streams[static_cast<size_t>(index)] = encoder.finish();
     if (events.stream_done) events.stream_done(stream.size());
   };
   if (!draw(std::ssize(images), encode, sample_events(events, done))) streams.clear();
@@ -109,7 +130,7 @@ std::vector<Image> ImageCoder::decode(std::span<const std::span<const uint8_t>> 
     return decoders[static_cast<size_t>(image.index)].next(Frequencies(logits));
   };
   const auto done = [&](int64_t index, Image image) {
-    if (decoders[static_cast<size_t>(index)].ended_well())
+    if (decoders[static_cast<size_t>(index)].ends_with(image.pixels))
       images[static_cast<size_t>(index)] = std::move(image);
   };
   if (!draw(std::ssize(streams), decode, sample_events(events, done))) images.clear();

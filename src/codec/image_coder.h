@@ -9,6 +9,7 @@
 
 #include "combiner/image.h"
 #include "combiner/model.h"
+#include "image/tiles.h"
 #include "sampling/drawing.h"
 
 namespace combiner {
@@ -36,6 +37,8 @@ class ImageCoder {
   // `model` must outlive the coder.
   ImageCoder(const Model& model, const CodingOptions& options);
   ~ImageCoder();
+
+  TileSize image_size() const;
 
   // Both throw Error if an option is out of range or the model's images have not three channels.
   // They are fastest if all calls have as many images as the one before.

@@ -129,9 +129,11 @@ TEST_CASE("Coded file: a damaged group costs its streams only") {
 }
 
 TEST_CASE("Coded file: what is no such file") {
-  CHECK_THAT(error_of([] { CodedFile({}, "x.cmb"); }), contains("x.cmb: no file of combiner"));
+  CHECK_THAT(error_of([] { CodedFile({}, "x.cmb"); }),
+             contains("x.cmb: is no file of combiner compress; it is empty"));
   const Bytes text = {'t', 'e', 'x', 't'};
-  CHECK_THAT(error_of([&] { CodedFile(text, "x.cmb"); }), contains("no file of combiner compress"));
+  CHECK_THAT(error_of([&] { CodedFile(text, "x.cmb"); }),
+             contains("x.cmb: is no file of combiner compress; it is text"));
 }
 
 // Replaces the JSON of a file's header, with the right checksum.
