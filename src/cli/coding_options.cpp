@@ -1,8 +1,5 @@
 #include "cli/coding_options.h"
 
-#include <algorithm>
-
-#include "base/round_up.h"
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cpu/limits.h"
@@ -24,12 +21,6 @@ CodingOptions coding_options(const CodingCommandOptions& options, const Model& m
   return {.batch = options.batch ? *options.batch
                                  : suggested_batch(memory, options.threads, usable_memory()),
           .threads = options.threads};
-}
-
-int64_t streams_at_a_time(int64_t streams) {
-  constexpr int64_t kMost = 4096;
-  const int64_t parts = std::max<int64_t>(1, ceil_div(streams, kMost));
-  return ceil_div(streams, parts);
 }
 
 }  // namespace combiner

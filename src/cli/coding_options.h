@@ -23,8 +23,4 @@ void add_coding_options(CLI::App& command, CodingCommandOptions& options);
 // The batch that was given or, without one, one that fits the machine's memory.
 CodingOptions coding_options(const CodingCommandOptions& options, const Model& model);
 
-// Pictures are coded this many streams at a time, or slightly fewer so that all parts are equal:
-// enough to keep all threads busy, and few enough for any memory.
-int64_t streams_at_a_time(int64_t streams);
-
 }  // namespace combiner

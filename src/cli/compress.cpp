@@ -26,9 +26,9 @@
 #include "cli/sha256.h"
 #include "cli/unpacked_names.h"
 #include "codec/coded_file.h"
+#include "codec/coded_pictures.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
-#include "image/tiles.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -85,68 +85,34 @@ double bits_per_dim(int64_t bytes, double subpixels) {
   return 8 * static_cast<double>(bytes) / subpixels;
 }
 
-// Codes the pictures' tiles, as many at a time as streams_at_a_time() says.
-class Compression {
- public:
-  Compression(const PictureInputs& inputs, const Totals& totals, const CodedHeader& header,
-              ImageCoder& coder, CodedFileWriter& writer, const std::atomic<bool>& interrupted)
-      : inputs_(inputs), totals_(totals), header_(header), coder_(coder), writer_(writer) {
-    events_.row_done = [this] {
-      ++rows_;
-      show();
-    };
-    events_.stream_done = [this](size_t bytes) {
-      ++streams_;
-      bytes_ += static_cast<int64_t>(bytes);
-    };
-    events_.cancelled = [&interrupted] { return interrupted.load(); };
-  }
-
-  // Returns false if interrupted.
-  bool run() {
-    show();
-    const auto at_a_time = static_cast<size_t>(streams_at_a_time(totals_.streams));
-    std::vector<Image> tiles;
-    for (size_t i = 0; i < inputs_.pictures().size(); ++i) {
-      const Image picture = inputs_.read(i);
-      const int64_t count = streams_of(inputs_.pictures()[i], header_);
-      for (int64_t tile = 0; tile < count; ++tile) {
-        tiles.push_back(cut_tile(picture, {header_.width, header_.height}, tile));
-        if (tiles.size() == at_a_time && !encode(tiles)) return false;
-      }
-    }
-    return tiles.empty() || encode(tiles);
-  }
-
- private:
-  // Writes the tiles' streams and leaves none.
-  bool encode(std::vector<Image>& tiles) {
-    std::vector<std::vector<uint8_t>> streams = coder_.encode(tiles, events_);
-    if (streams.empty()) return false;
-    for (std::vector<uint8_t>& stream : streams) writer_.add(std::move(stream));
-    tiles.clear();
-    return true;
-  }
-
-  void show() {
-    const int64_t subpixels = streams_ * header_.width * header_.height * 3;
-    progress_.update(
-        streams_,
-        static_cast<double>(rows_) / static_cast<double>(totals_.streams * header_.height),
-        streams_ == 0
-            ? ""
-            : fmt::format("{:.4f} bits/dim", bits_per_dim(bytes_, static_cast<double>(subpixels))));
-  }
-
-  const PictureInputs& inputs_;
-  const Totals& totals_;
-  const CodedHeader& header_;
-  ImageCoder& coder_;
-  CodedFileWriter& writer_;
-  CodingEvents events_;
-  int64_t rows_ = 0, streams_ = 0, bytes_ = 0;
-  Progress progress_{"images"};
-};
+// Returns false if interrupted.
+bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder,
+            CodedFileWriter& writer, const std::atomic<bool>& interrupted) {
+  const auto [width, height] = coder.image_size();
+  int64_t rows = 0, streams = 0, bytes = 0;
+  Progress progress("images");
+  const auto show = [&] {
+    const auto subpixels = static_cast<double>(streams * width * height * 3);
+    progress.update(
+        streams, static_cast<double>(rows) / static_cast<double>(totals.streams * height),
+        streams == 0 ? "" : fmt::format("{:.4f} bits/dim", bits_per_dim(bytes, subpixels)));
+  };
+  show();
+  const CodingEvents events = {.row_done =
+                                   [&] {
+                                     ++rows;
+                                     show();
+                                   },
+                               .stream_done =
+                                   [&](size_t size) {
+                                     ++streams;
+                                     bytes += static_cast<int64_t>(size);
+                                   },
+                               .cancelled = [&] { return interrupted.load(); }};
+  return encode_pictures(
+      inputs.pictures().size(), [&](size_t picture) { return inputs.read(picture); }, coder, writer,
+      events);
+}
 
 void report(const CompressOptions& options, const CodedHeader& header, const Totals& totals,
             int64_t bytes, double seconds) {
@@ -191,7 +157,7 @@ void run(const CompressOptions& options) {
   });
   ImageCoder coder(model, coding_options(options.coding, model));
   const auto start = std::chrono::steady_clock::now();
-  if (!Compression(inputs, totals, header, coder, writer, interrupted).run())
+  if (!encode(inputs, totals, coder, writer, interrupted))
     throw Interrupted(fmt::format("interrupted: {} is not written", options.output));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   writer.finish(inputs.pictures());

@@ -25,9 +25,9 @@
 #include "cli/sha256.h"
 #include "cli/unpacked_pictures.h"
 #include "codec/coded_file.h"
+#include "codec/coded_pictures.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
-#include "image/tiles.h"
 #include "weights/mapped_file.h"
 #include "weights/weights_file.h"
 
@@ -69,12 +69,7 @@ Model load_model_of(const CodedFile& file, const CodingCommandOptions& options) 
     throw Error(fmt::format("{}: was made in {} with {}; here are {}, whose results may differ",
                             file.source(), name(header.precision), printable(header.kernels),
                             kernels));
-  Model model(load_weights(path), header.precision, options.threads);
-  const ImageShape& shape = model.config().image;
-  if (shape.width != header.width || shape.height != header.height)
-    throw Error(fmt::format("{}: has streams of {}x{} pixels; the model's images have {}x{}",
-                            file.source(), header.width, header.height, shape.width, shape.height));
-  return model;
+  return Model(load_weights(path), header.precision, options.threads);
 }
 
 std::string shown_name(const CodedFile& file, size_t index) {
@@ -86,19 +81,19 @@ std::string shown_name(const CodedFile& file, size_t index) {
 // Unpacks pictures, and keeps account of those that can't be.
 class Decompression {
  public:
-  Decompression(CodedFile& file, std::vector<size_t> indices, bool keep_going)
+  // Finds out which of the pictures seem whole. Throws Error if one doesn't, unless it should keep
+  // going, or if none does.
+  Decompression(CodedFile& file, const std::vector<size_t>& indices, bool keep_going)
       : file_(file), keep_going_(keep_going), asked_(indices.size()) {
-    for (const size_t index : indices)
-      if (is_whole(index))
-        indices_.push_back(index);
-      else
-        damaged_.push_back(index);
-    if (!damaged_.empty() && !keep_going_) fail();
-    for (const size_t index : indices_)
+    for (const size_t index : indices) (file_.is_whole(index) ? whole_ : damaged_).push_back(index);
+    if (!damaged_.empty() && (!keep_going_ || whole_.empty())) fail();
+    for (const size_t index : whole_)
       streams_ += streams_of(file_.pictures()[index], file_.header());
   }
 
-  const std::vector<size_t>& indices() const { return indices_; }
+  const std::vector<size_t>& whole() const { return whole_; }
+  int64_t streams() const { return streams_; }
+  int64_t unpacked() const { return unpacked_; }
 
   // Returns false if interrupted.
   bool run(ImageCoder& coder, UnpackedPictures* to, const std::atomic<bool>& interrupted) {
@@ -113,27 +108,18 @@ class Decompression {
               progress.update(rows / height,
                               static_cast<double>(rows) / static_cast<double>(streams_ * height));
             },
-        .cancelled = [&interrupted] { return interrupted.load(); }};
-    std::vector<std::span<const uint8_t>> streams;
-    const auto decode = [&] {
-      std::vector<Image> tiles = coder.decode(streams, events);
-      streams.clear();
-      for (const Image& tile : tiles) place(tile, to);
-      return !tiles.empty();
-    };
-    const auto at_a_time = static_cast<size_t>(streams_at_a_time(streams_));
-    for (const size_t index : indices_) {
-      const int64_t first = file_.first_stream(index);
-      for (int64_t i = 0; i < streams_of(file_.pictures()[index], file_.header()); ++i) {
-        streams.push_back(*file_.stream(first + i));
-        if (streams.size() == at_a_time && !decode()) return false;
+        .cancelled = [&] { return interrupted.load(); }};
+    const auto done = [&](size_t index, const Image& picture) {
+      if (picture.pixels.empty()) {
+        damaged_.push_back(index);
+        if (!keep_going_) fail();
+        return;
       }
-    }
-    return streams.empty() || decode();
+      if (to != nullptr) to->add(index, picture);
+      ++unpacked_;
+    };
+    return decode_pictures(file_, whole_, coder, done, events);
   }
-
-  int64_t streams() const { return streams_; }
-  int64_t unpacked() const { return unpacked_; }
 
   // Throws Error if pictures were damaged.
   void finish() const {
@@ -141,66 +127,33 @@ class Decompression {
   }
 
  private:
-  bool is_whole(size_t index) {
-    const int64_t first = file_.first_stream(index);
-    for (int64_t i = 0; i < streams_of(file_.pictures()[index], file_.header()); ++i)
-      if (!file_.stream(first + i)) return false;
-    return true;
-  }
-
-  // Puts the next tile in its picture.
-  void place(const Image& tile, UnpackedPictures* to) {
-    const size_t index = indices_[at_];
-    const CodedPicture& picture = file_.pictures()[index];
-    if (tile_ == 0) {
-      current_ = {picture.width, picture.height,
-                  std::vector<uint8_t>(size_t{3} * picture.width * picture.height)};
-      good_ = true;
-    }
-    if (tile.pixels.empty())
-      good_ = false;
-    else
-      place_tile(tile, tile_, current_);
-    if (++tile_ < streams_of(picture, file_.header())) return;
-    tile_ = 0;
-    ++at_;
-    if (good_) {
-      if (to != nullptr) to->add(index, current_);
-      ++unpacked_;
-    } else {
-      damaged_.push_back(index);
-      if (!keep_going_) fail();
-    }
-  }
-
+  // Names the damaged pictures: all of them if it kept going, or else the first few.
   [[noreturn]] void fail() const {
-    constexpr size_t kMostNamed = 20;
+    constexpr size_t kFew = 10;
+    const size_t count = keep_going_ ? damaged_.size() : std::min(damaged_.size(), kFew);
+    std::vector<size_t> damaged = damaged_;
+    std::ranges::sort(damaged);
     std::vector<std::string> names;
-    for (const size_t index : damaged_)
-      if (names.size() < kMostNamed) names.push_back(shown_name(file_, index));
-    if (damaged_.size() > kMostNamed) names.push_back("...");
-    throw Error(fmt::format("{}: damaged: {} of {}: {}{}", file_.source(), damaged_.size(),
-                            plural(static_cast<int64_t>(asked_), "picture"), fmt::join(names, ", "),
-                            keep_going_ ? "" : "; --keep-going unpacks the others"));
+    for (size_t i = 0; i < count; ++i) names.push_back(shown_name(file_, damaged[i]));
+    throw Error(fmt::format(
+        "{}: damaged: {} of {}: {}{}{}", file_.source(), damaged_.size(),
+        plural(static_cast<int64_t>(asked_), "picture"), fmt::join(names, ", "),
+        count < damaged_.size() ? ", ..." : "",
+        keep_going_ || damaged.size() == asked_ ? "" : "; --keep-going unpacks the others"));
   }
 
   CodedFile& file_;
   bool keep_going_;
   size_t asked_;
-  std::vector<size_t> indices_;  // of pictures that seem whole
+  std::vector<size_t> whole_;  // but for streams that turn out to be damaged
   std::vector<size_t> damaged_;
   int64_t streams_ = 0;
-  // The picture that is put together: its place in indices_, its next tile, and whether all tiles
-  // so far were good.
-  size_t at_ = 0;
-  int64_t tile_ = 0;
-  Image current_;
-  bool good_ = true;
   int64_t unpacked_ = 0;
 };
 
 std::vector<size_t> wanted(const CodedFile& file, const std::optional<int64_t>& only) {
   const size_t count = file.pictures().size();
+  if (count == 0) throw Error(fmt::format("{}: holds no pictures", file.source()));
   if (only && std::cmp_greater_equal(*only, count))
     throw Error(fmt::format("{}: has no picture {}; it has {}, counted from 0", file.source(),
                             *only, plural(static_cast<int64_t>(count), "picture")));
@@ -217,18 +170,27 @@ void run(const DecompressOptions& options) {
   Decompression decompression(file, wanted(file, options.only), options.keep_going);
   const Model model = load_model_of(file, options.coding);
   std::unique_ptr<UnpackedPictures> to;
-  if (!options.test && !decompression.indices().empty())
-    to = unpack_to(options.output, file.pictures(), decompression.indices());
+  if (!options.test) to = unpack_to(options.output, file.pictures(), decompression.whole());
 
   ImageCoder coder(model, coding_options(options.coding, model));
   const auto start = std::chrono::steady_clock::now();
-  if (!decompression.run(coder, to.get(), interrupted))
-    throw Interrupted(to && to->keeps_unfinished()
-                          ? fmt::format("interrupted: {} of {} are in {}", decompression.unpacked(),
-                                        plural(std::ssize(decompression.indices()), "picture"),
-                                        options.output)
-                          : "interrupted: nothing is written");
+  // What is left if the work ends early.
+  const bool keeps_some = to && to->keeps_unfinished();
+  const auto kept = [&] {
+    return fmt::format("{} of {} are in {}", decompression.unpacked(),
+                       plural(std::ssize(decompression.whole()), "picture"), options.output);
+  };
+  bool finished = false;
+  try {
+    finished = decompression.run(coder, to.get(), interrupted);
+  } catch (const Error& error) {
+    if (!keeps_some) throw;
+    throw Error(fmt::format("{}; {}", error.what(), kept()));
+  }
+  if (!finished)
+    throw Interrupted(keeps_some ? "interrupted: " + kept() : "interrupted: nothing is written");
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  if (decompression.unpacked() == 0) decompression.finish();  // all were damaged
   if (to) to->finish();
   const std::string speed = fmt::format(
       "{:.3g} images/s ({}; {})", static_cast<double>(decompression.streams()) / seconds.count(),
