@@ -12,6 +12,8 @@ namespace combiner {
 
 std::function<void()> bench_command(CLI::App& command);
 std::function<void()> complete_command(CLI::App& command);
+std::function<void()> compress_command(CLI::App& command);
+std::function<void()> decompress_command(CLI::App& command);
 std::function<void()> eval_command(CLI::App& command);
 std::function<void()> info_command(CLI::App& command);
 std::function<void()> nearest_command(CLI::App& command);

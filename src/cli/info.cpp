@@ -1,4 +1,5 @@
-// combiner info: describes the contents of a weights file, or how a picture was made.
+// combiner info: describes the contents of a weights file or of packed pictures, or how a picture
+// was made.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -17,8 +18,10 @@
 #include "cli/printable.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
+#include "codec/coded_file.h"
 #include "model/model.h"
 #include "sampling/memory.h"
+#include "weights/mapped_file.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -124,15 +127,52 @@ void print_table(const Info& info) {
   fmt::print("config       {}\n", to_json(config));
 }
 
-void describe_picture(const std::string& path, bool json) {
-  const Json made_by = read_made_by(path);
-  if (json) return print_json(made_by);
-  fmt::print("{:<12} {}\n", "file", path);
-  for (const auto& [key, value] : made_by.items())
+void print_fields(const Json& fields) {
+  for (const auto& [key, value] : fields.items())
     fmt::print(
         "{:<12} {}\n", printable(key),
         printable(value.is_string() ? value.get<std::string>()
                                     : value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+}
+
+void describe_picture(const std::string& path, bool json) {
+  const Json made_by = read_made_by(path);
+  if (json) return print_json(made_by);
+  fmt::print("{:<12} {}\n", "file", path);
+  print_fields(made_by);
+}
+
+void describe_packed(const std::string& path, bool json) {
+  const MappedFile mapped(path);
+  const std::span<const std::byte> bytes = mapped.bytes();
+  const CodedFile file({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path);
+  const CodedHeader& header = file.header();
+  std::set<std::pair<int, int>> sizes;
+  int64_t subpixels = 0;
+  for (const CodedPicture& picture : file.pictures()) {
+    sizes.emplace(picture.width, picture.height);
+    subpixels += int64_t{3} * picture.width * picture.height;
+  }
+  const bool any = !file.pictures().empty();
+  const Json all = {
+      {"file", path},
+      {"model", header.model},
+      {"sha256", header.sha256},
+      {"precision", name(header.precision)},
+      {"kernels", header.kernels},
+      {"streams", file.streams()},
+      {"stream_size", fmt::format("{}x{}", header.width, header.height)},
+      {"pictures", file.pictures().size()},
+      {"sizes", sizes.size() == 1
+                    ? fmt::format("{}x{}", sizes.begin()->first, sizes.begin()->second)
+                    : fmt::format("{} different", sizes.size())},
+      {"names", any && !file.pictures().front().name.empty()},
+      {"labels", any && file.pictures().front().label.has_value()},
+      {"bytes", bytes.size()},
+      {"bits_per_dim",
+       any ? Json(8 * static_cast<double>(bytes.size()) / static_cast<double>(subpixels)) : Json()},
+  };
+  json ? print_json(all) : print_fields(all);
 }
 
 void describe_model(const std::string& path, bool json) {
@@ -151,12 +191,13 @@ std::function<void()> info_command(CLI::App& command) {
   CLI::Option* const model = add_model_option(command, options->model);
   command
       .add_option("FILE", options->file,
-                  "A weights file, or a PNG file that combiner made [the shipped model]")
+                  "A weights file, or a PNG or packed file that combiner made [the shipped model]")
       ->type_name("")
       ->excludes(model);
   command.add_flag("--json", options->json, "Print JSON");
   return [options] {
     if (is_png(options->file)) return describe_picture(options->file, options->json);
+    if (is_coded_file(options->file)) return describe_packed(options->file, options->json);
     describe_model(options->file.empty() ? options->model : options->file, options->json);
   };
 }

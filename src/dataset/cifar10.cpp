@@ -116,6 +116,11 @@ class Cifar10 : public Dataset {
     return fmt::format("{} record {}", batch->path.string(), record);
   }
 
+  std::optional<int64_t> label(int64_t index) const override {
+    const auto [batch, record] = find(index);
+    return batch->records[static_cast<size_t>(record * kRecordBytes)];
+  }
+
  private:
   struct Place {
     const Batch* batch;
@@ -148,14 +153,16 @@ bool holds_cifar10(const fs::path& folder) {
 }
 
 std::unique_ptr<Dataset> open_cifar10(const fs::path& path, const DatasetOptions& options) {
-  if (!options.resize && (options.width != kSide || options.height != kSide)) {
+  const int width = options.width > 0 ? options.width : kSide;
+  const int height = options.height > 0 ? options.height : kSide;
+  if (!options.resize && (width != kSide || height != kSide)) {
     throw Error(
         fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the size needed; "
                     "use --resize to resample them",
-                    path.string(), kSide, kSide, options.width, options.height));
+                    path.string(), kSide, kSide, width, height));
   }
   const std::vector<fs::path> batches = batches_of(path, options.split);
-  auto images = std::make_unique<Cifar10>(batches, options.width, options.height);
+  auto images = std::make_unique<Cifar10>(batches, width, height);
   std::error_code ignored;
   if (options.split == Split::train && fs::is_directory(path, ignored)) {
     const auto missing = missing_files(batches, kPrefix, kExtension, kTrainBatches);

@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <deque>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -26,6 +28,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kMember = "data.npy";
+constexpr const char* kLabels = "labels.npy";
 constexpr std::string_view kPrefix = "train_data_batch_";
 constexpr std::string_view kExtension = ".npz";
 
@@ -57,11 +60,30 @@ int side_of(int64_t bytes) {
   return int64_t{3} * side * side == bytes ? side : 0;
 }
 
+// The member of labels; none unless it is there as 64-bit integers, one for each record.
+std::vector<int64_t> read_labels(const fs::path& path, int64_t records, const fs::path& scratch) {
+  static_assert(std::endian::native == std::endian::little, "labels are read as they are");
+  if (!has_member(path, kLabels)) return {};
+  const ZipMember member(path, kLabels, scratch);
+  std::vector<uint8_t> bytes(std::min<uint64_t>(kMostNpyHeaderBytes, member.size()));
+  member.read(0, bytes);
+  const NpyHeader header = parse_npy_header(bytes, member.where());
+  std::vector<int64_t> labels;
+  if (header.dtype != "<i8" || header.shape != std::vector{records} ||
+      member.size() != header.bytes + static_cast<uint64_t>(records) * sizeof(int64_t))
+    return labels;
+  labels.resize(static_cast<size_t>(records));
+  member.read(header.bytes, {reinterpret_cast<uint8_t*>(labels.data()), labels.size() * 8});
+  return labels;
+}
+
 // One npz file.
 class Batch {
  public:
   Batch(const fs::path& path, const DatasetOptions& options)
-      : path_(path.string()), data_(path, kMember, options.scratch, options.checking) {
+      : path_(path.string()),
+        scratch_(options.scratch),
+        data_(path, kMember, options.scratch, options.checking) {
     const NpyHeader header = read_header(data_);
     side_ = header.shape.size() == 2 ? side_of(header.shape[1]) : 0;
     if (side_ == 0)
@@ -88,14 +110,24 @@ class Batch {
     planes_to_pixels(planes, pixels);
   }
 
+  std::optional<int64_t> label(int64_t index) const {
+    std::call_once(labels_wanted_, [this] { labels_ = read_labels(path_, size_, scratch_); });
+    if (labels_.empty()) return std::nullopt;
+    return labels_[static_cast<size_t>(index)];
+  }
+
  private:
   size_t record_bytes() const { return size_t{3} * side_ * side_; }
 
   std::string path_;
+  fs::path scratch_;
   ZipMember data_;
   int side_ = 0;
   int64_t size_ = 0;    // records
   uint64_t first_ = 0;  // offset of the first record
+  // Few uses need the labels, so they are read when they are first asked for.
+  mutable std::once_flag labels_wanted_;
+  mutable std::vector<int64_t> labels_;  // none if there are none
 };
 
 class NpzImages : public Dataset {
@@ -104,6 +136,7 @@ class NpzImages : public Dataset {
       : width_(options.width), height_(options.height) {
     for (const fs::path& path : paths) {
       const Batch& batch = batches_.emplace_back(path, options);
+      if (width_ == 0) width_ = height_ = batch.side();
       if (!options.resize && (batch.side() != width_ || batch.side() != height_))
         throw Error(
             fmt::format("{}: has images of {}x{} pixels; expected {}x{}, the size needed; "
@@ -130,6 +163,11 @@ class NpzImages : public Dataset {
   std::string describe(int64_t index) const override {
     const auto [batch, record] = find(index);
     return fmt::format("{} record {}", batch.path(), record);
+  }
+
+  std::optional<int64_t> label(int64_t index) const override {
+    const auto [batch, record] = find(index);
+    return batch.label(record);
   }
 
  private:

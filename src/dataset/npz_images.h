@@ -1,7 +1,8 @@
 // Downsampled ImageNet in the format that Chrabaszcz, Loshchilov and Hutter (arXiv 1707.08819)
 // distribute and that tools/make_imagenet64 writes: NumPy's npz files. These are zip archives whose
 // member data.npy holds bytes [records, 3 size size]. A record is the red, green and blue plane of
-// a square image, each row by row. Other members (labels, mean) are ignored.
+// a square image, each row by row. A member labels.npy with a 64-bit integer for
+// each record is used for labels; others (mean) are ignored.
 #pragma once
 
 #include <filesystem>

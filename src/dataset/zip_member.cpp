@@ -32,6 +32,10 @@ std::string member_names(zip* archive) {
 
 }  // namespace
 
+bool has_member(const fs::path& archive, const std::string& name) {
+  return zip_name_locate(open_zip(archive).get(), name.c_str(), 0) >= 0;
+}
+
 void ZipMember::Close::operator()(zip_file* member) const { zip_fclose(member); }
 
 ZipMember::ZipMember(const fs::path& archive, const std::string& name, const fs::path& scratch,

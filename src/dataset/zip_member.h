@@ -17,6 +17,9 @@ struct zip_file;  // from libzip
 
 namespace combiner {
 
+// Whether the archive has a member of this name. Throws Error if it can't be read.
+bool has_member(const std::filesystem::path& archive, const std::string& name);
+
 // The constructor reads the whole member once and verifies its checksum, so that no damaged byte is
 // ever used. This takes about as long as the disk needs, or the decompression.
 //

@@ -2,9 +2,6 @@
 
 #include <chrono>
 
-#include "base/counter_random.h"
-#include "sampling/choice.h"
-
 namespace combiner {
 
 bool DrawingJob::stopped() {
@@ -61,11 +58,8 @@ void BatchSampler::begin(std::span<const ImageToDraw> images, int rank) {
 bool BatchSampler::draw(std::span<const ImageToDraw> images, int rank) {
   const std::span<ImageState* const> states = states_.first(images.size());
   begin(images, rank);
-  const SampleOptions& options = job_.options;
   const ChooseValue choose = [&](size_t image, int64_t subpixel, std::span<const float> logits) {
-    const double uniform =
-        counter_uniform(options.seed, images[image].stream, static_cast<uint64_t>(subpixel));
-    return choose_value(logits, options.choice, uniform);
+    return job_.choose(images[image], subpixel, logits);
   };
   if (rank > 0) return follow(states, choose, rank);
   const int columns = config_.columns();

@@ -23,10 +23,15 @@ struct ImageToDraw {
   const ImageState* start = nullptr;  // what it goes on from: whole rows; nothing if null
 };
 
+// As ChooseValue, for an image of a job.
+using ChooseForImage = std::function<uint8_t(const ImageToDraw& image, int64_t subpixel,
+                                             std::span<const float> logits)>;
+
 // What all threads share.
 struct DrawingJob {
   SampleOptions options;
   SampleEvents events = {};
+  ChooseForImage choose = {};
   // The images by their number in the job, 0 .. options.count - 1. Their starts are all at the same
   // position.
   std::function<ImageToDraw(int64_t)> image = {};

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/counter_random.h"
 #include "base/round_up.h"
 #include "base/share.h"
 #include "combiner/error.h"
@@ -112,7 +113,20 @@ Drawing::Drawing(const Model& model, const SampleOptions& options, const Cancel&
 Drawing::~Drawing() = default;
 
 bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, const SampleEvents& events) {
+  const auto choose = [this](const ImageToDraw& drawn, int64_t subpixel,
+                             std::span<const float> logits) {
+    const SampleOptions& options = job_.options;
+    const double uniform =
+        counter_uniform(options.seed, drawn.stream, static_cast<uint64_t>(subpixel));
+    return choose_value(logits, options.choice, uniform);
+  };
+  return draw(std::move(image), choose, events);
+}
+
+bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage choose,
+                   const SampleEvents& events) {
   job_.image = std::move(image);
+  job_.choose = std::move(choose);
   job_.events = events;
   job_.next_batch = 0;
   job_.stop = false;

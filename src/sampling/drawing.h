@@ -36,8 +36,12 @@ class Drawing {
   Drawing(const Model& model, const SampleOptions& options, const Cancel& cancel);
   ~Drawing();
 
-  // Draws the images image(0) .. image(count - 1). Returns true once all are done, false if
-  // cancelled. May be called again whatever the outcome of the previous call.
+  // Draws the images image(0) .. image(count - 1), with the values that `choose` returns. Returns
+  // true once all are done, false if cancelled. May be called again whatever the outcome of the
+  // previous call.
+  bool draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage choose,
+            const SampleEvents& events);
+  // With random values, as the options say.
   bool draw(std::function<ImageToDraw(int64_t)> image, const SampleEvents& events);
 
   // Decodes the upper `rows` rows of known images. The states are valid until the next call. Throws

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "cpu/features.h"
+#include "wait_until.h"
 
 extern char** environ;
 
@@ -89,6 +90,17 @@ ProgramResult RunningProgram::wait() {
   process_ = -1;
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents(out_),
           contents(err_)};
+}
+
+bool opens_file_in(const RunningProgram& program, const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  const fs::path open_files = fs::path("/proc") / std::to_string(program.process()) / "fd";
+  return wait_until([&] {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(open_files, error))
+      if (fs::read_symlink(entry, error).string().starts_with(folder.string())) return true;
+    return false;
+  });
 }
 
 }  // namespace combiner

@@ -1,6 +1,7 @@
 // Runs the programs as a user does.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ class RunningProgram {
   int process_ = -1;
   int out_ = -1, err_ = -1;  // nameless files
 };
+
+// Waits until the program has opened a file in the folder, which may have no name yet.
+bool opens_file_in(const RunningProgram& program, const std::filesystem::path& folder);
 
 // Runs `combiner` with these arguments and waits for it to end.
 inline ProgramResult run_combiner(const std::vector<std::string>& arguments) {

@@ -15,6 +15,7 @@
 
 #include "catch.h"
 #include "cli/run_program.h"
+#include "cli/slow_model.h"
 #include "combiner/sampler.h"
 #include "cpu/limits.h"
 #include "data_folders.h"
@@ -59,32 +60,6 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
     files[entry.path().filename().string()] = bytes.str();
   }
   return files;
-}
-
-// Waits until the program has opened a file in the folder, which may have no name yet.
-bool opens_file_in(const RunningProgram& program, const fs::path& folder) {
-  const fs::path open_files = fmt::format("/proc/{}/fd", program.process());
-  return wait_until([&] {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(open_files, error))
-      if (fs::read_symlink(entry, error).string().starts_with(folder.string())) return true;
-    return false;
-  });
-}
-
-// This model takes seconds per image.
-fs::path save_slow_model(const TempFolder& folder) {
-  ModelConfig config;
-  config.image = {32, 32, 3};
-  config.embed_dim = 256;
-  config.num_layers = 4;
-  config.num_heads = 4;
-  config.mlp_dim = 1024;
-  config.attention.assign(4, Attention::axial_rowmajor);
-  config.context.previous = true;
-  const fs::path path = folder / "slow.safetensors";
-  save_weights(Weights(config), DType::bf16, path);
-  return path;
 }
 
 TEST_CASE("sample: draws the seed's images on one sheet") {
@@ -290,7 +265,7 @@ TEST_CASE("sample: a wrong command line exits with 2, draws nothing and leaves n
 
 TEST_CASE("sample: an output that can't be written is reported before drawing") {
   const TempFolder folder;
-  const std::string slow = save_slow_model(folder).string();
+  const std::string slow = save_slow_model(folder.path()).string();
   std::ofstream(folder / "file") << "text";
   fs::create_directories(folder / "taken/00000.png");
   const auto fails = [&](std::vector<std::string> arguments, const std::string& complaint) {
@@ -354,7 +329,7 @@ TEST_CASE("sample: an unusable model is refused") {
 
 TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
   const TempFolder folder;
-  const std::string slow = save_slow_model(folder).string();
+  const std::string slow = save_slow_model(folder.path()).string();
   const fs::path images = folder / "images";
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "--batch", "1",
                           "-o", images.string() + "/"});
@@ -376,7 +351,7 @@ TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
 
 TEST_CASE("sample: an interrupt before the first row leaves no sheet") {
   const TempFolder folder;
-  const std::string slow = save_slow_model(folder).string();
+  const std::string slow = save_slow_model(folder.path()).string();
   const fs::path sheets = folder / "sheets";
   fs::create_directory(sheets);
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "-o",
@@ -392,7 +367,7 @@ TEST_CASE("sample: an interrupt before the first row leaves no sheet") {
 
 TEST_CASE("sample: an interrupt leaves a sheet of what is drawn") {
   const TempFolder folder;
-  const std::string slow = save_slow_model(folder).string();
+  const std::string slow = save_slow_model(folder.path()).string();
   const fs::path sheet = write_text(folder / "sheet.png", "an older sheet");
   const fs::path preview = folder / "preview.png";
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "--batch", "1",
@@ -479,7 +454,7 @@ TEST_CASE("sample: a preview ends as the sheet") {
 
 TEST_CASE("sample: a preview that can't be written any more does not end the drawing") {
   const TempFolder folder;
-  const std::string slow = save_slow_model(folder).string();
+  const std::string slow = save_slow_model(folder.path()).string();
   fs::create_directory(folder / "previews");
   const fs::path preview = folder / "previews/p.png";
   RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "3", "--batch", "1",

@@ -27,6 +27,9 @@ class Dataset {
   // Says where image `index` comes from, for messages and tables: a file and record number, or the
   // path of a picture.
   virtual std::string describe(int64_t index) const = 0;
+
+  // The image's class, if the data set knows it.
+  virtual std::optional<int64_t> label(int64_t /*index*/) const { return std::nullopt; }
 };
 
 enum class Split { train, test };
@@ -45,7 +48,7 @@ using OnBadImage = std::function<void(const std::string& why)>;
 
 struct DatasetOptions {
   Split split = Split::test;
-  int width = 0;  // the size needed, such as a model's
+  int width = 0;  // the size needed, such as a model's; 0 for that of CIFAR-10 or of an npz
   int height = 0;
   // Whether to crop and resample images of other sizes (resize_to) rather than refuse them.
   bool resize = false;

@@ -1,0 +1,199 @@
+// combiner compress: packs pictures without loss, in about as many bits as the model's likelihood
+// says.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/output_file.h"
+#include "base/plural.h"
+#include "cli/coding_options.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/paths.h"
+#include "cli/picture_inputs.h"
+#include "cli/print_json.h"
+#include "cli/progress.h"
+#include "cli/say.h"
+#include "cli/sha256.h"
+#include "cli/unpacked_names.h"
+#include "codec/coded_file.h"
+#include "codec/coded_pictures.h"
+#include "combiner/error.h"
+#include "combiner/instruction_set.h"
+#include "weights/weights_file.h"
+
+namespace combiner {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CompressOptions {
+  std::vector<std::string> inputs;
+  std::string output;
+  CodingCommandOptions coding;
+  Precision precision = Precision::f32;
+  bool json = false;
+};
+
+// What is packed, in numbers.
+struct Totals {
+  int64_t pictures = 0;
+  int64_t streams = 0;
+  int64_t subpixels = 0;
+  int64_t tiled = 0;        // pictures that are not of the model's size
+  int64_t tiles = 0;        // of these
+  int64_t tile_pixels = 0;  // of these, with padding
+  int64_t padding = 0;      // pixels
+};
+
+Totals count(const std::vector<CodedPicture>& pictures, const CodedHeader& header) {
+  Totals totals{.pictures = std::ssize(pictures)};
+  for (const CodedPicture& picture : pictures) {
+    const int64_t streams = streams_of(picture, header);
+    const int64_t pixels = int64_t{picture.width} * picture.height;
+    totals.streams += streams;
+    totals.subpixels += 3 * pixels;
+    if (picture.width == header.width && picture.height == header.height) continue;
+    const int64_t with_padding = streams * header.width * header.height;
+    ++totals.tiled;
+    totals.tiles += streams;
+    totals.tile_pixels += with_padding;
+    totals.padding += with_padding - pixels;
+  }
+  return totals;
+}
+
+void say_tiles(const Totals& totals, const CodedHeader& header) {
+  if (totals.tiled == 0) return;
+  say("{} not of the model's {}x{} pixels: cut in {}, {:.1f} % of which is padding; each tile is "
+      "coded on its own, which takes more bits\n",
+      totals.tiled == 1 ? "1 picture is" : fmt::format("{} pictures are", totals.tiled),
+      header.width, header.height, plural(totals.tiles, "tile"),
+      100 * static_cast<double>(totals.padding) / static_cast<double>(totals.tile_pixels));
+}
+
+double bits_per_dim(int64_t bytes, double subpixels) {
+  return 8 * static_cast<double>(bytes) / subpixels;
+}
+
+// Returns false if interrupted.
+bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder,
+            CodedFileWriter& writer, const std::atomic<bool>& interrupted) {
+  const auto [width, height] = coder.image_size();
+  int64_t rows = 0, streams = 0, bytes = 0;
+  Progress progress("images");
+  const auto show = [&] {
+    const auto subpixels = static_cast<double>(streams * width * height * 3);
+    progress.update(
+        streams, static_cast<double>(rows) / static_cast<double>(totals.streams * height),
+        streams == 0 ? "" : fmt::format("{:.4f} bits/dim", bits_per_dim(bytes, subpixels)));
+  };
+  show();
+  const CodingEvents events = {.row_done =
+                                   [&] {
+                                     ++rows;
+                                     show();
+                                   },
+                               .stream_done =
+                                   [&](size_t size) {
+                                     ++streams;
+                                     bytes += static_cast<int64_t>(size);
+                                   },
+                               .cancelled = [&] { return interrupted.load(); }};
+  return encode_pictures(
+      inputs.pictures().size(), [&](size_t picture) { return inputs.read(picture); }, coder, writer,
+      events);
+}
+
+void report(const CompressOptions& options, const CodedHeader& header, const Totals& totals,
+            int64_t bytes, double seconds) {
+  const double bits = bits_per_dim(bytes, static_cast<double>(totals.subpixels));
+  const double images_per_second = static_cast<double>(totals.streams) / seconds;
+  if (options.json)
+    return print_json({{"output", options.output},
+                       {"pictures", totals.pictures},
+                       {"streams", totals.streams},
+                       {"bytes", bytes},
+                       {"bits_per_dim", bits},
+                       {"images_per_second", images_per_second},
+                       {"model", header.model},
+                       {"sha256", header.sha256},
+                       {"precision", name(header.precision)},
+                       {"kernels", header.kernels},
+                       {"threads", options.coding.threads}});
+  fmt::print("{}: {}, {} bytes, {:.4f} bits/dim, {:.3g} images/s ({}; {})\n", options.output,
+             plural(totals.pictures, "picture"), bytes, bits, images_per_second,
+             name(options.precision), instructions_in_use());
+}
+
+void run(const CompressOptions& options) {
+  const std::atomic<bool>& interrupted = catch_interrupts();
+  const fs::path path = find_model(options.coding.model);
+  const Model model(load_weights(path), options.precision, options.coding.threads);
+  const ImageShape& shape = model.config().image;
+  const CodedHeader header{
+      path.filename().string(),          sha256_of_file(path), options.precision,
+      kernels_in_use(options.precision), shape.width,          shape.height};
+  const PictureInputs inputs(options.inputs, interrupted);
+  check_pictures(inputs.pictures());
+  unpacked_names(inputs.pictures());  // throws if they can't be unpacked
+  const Totals totals = count(inputs.pictures(), header);
+  say_tiles(totals, header);
+
+  OutputFile file(options.output);
+  int64_t bytes = 0;
+  CodedFileWriter writer(header, [&](std::span<const uint8_t> more) {
+    file.write(std::as_bytes(more));
+    bytes += std::ssize(more);
+  });
+  ImageCoder coder(model, coding_options(options.coding, model));
+  const auto start = std::chrono::steady_clock::now();
+  if (!encode(inputs, totals, coder, writer, interrupted))
+    throw Interrupted(fmt::format("interrupted: {} is not written", options.output));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  writer.finish(inputs.pictures());
+  file.commit();
+  report(options, header, totals, bytes, seconds.count());
+}
+
+}  // namespace
+
+std::function<void()> compress_command(CLI::App& command) {
+  const auto options = std::make_shared<CompressOptions>();
+  command
+      .add_option("IMAGES", options->inputs,
+                  "Pictures, folders of pictures, CIFAR-10 .bin files or .npz files; names and "
+                  "labels are kept")
+      ->type_name("")
+      ->required();
+  command.add_option("-o,--output", options->output, "The file to write")
+      ->type_name("FILE.cmb")
+      ->required();
+  command
+      .add_option_function<std::string>(
+          "--precision",
+          [options](const std::string& name) { options->precision = *precision_named(name); },
+          "What matrix products are made with; a file in bf16 or int8 can only be decompressed "
+          "where the same kernels are used")
+      ->check(one_of({"f32", "bf16", "int8"}))
+      ->default_str("f32");
+  add_coding_options(command, options->coding);
+  command.add_flag("--json", options->json, "Print JSON");
+  command.parse_complete_callback([options] {
+    for (const std::string& input : options->inputs)
+      check_no_input("--output", options->output, input);
+    check_no_input("--output", options->output, options->coding.model);
+  });
+  return [options] { run(*options); };
+}
+
+}  // namespace combiner

@@ -1,0 +1,28 @@
+// Pictures of any size to the streams of a file and back.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+
+#include "codec/coded_file.h"
+#include "codec/image_coder.h"
+#include "combiner/image.h"
+
+namespace combiner {
+
+// Cuts the pictures 0 .. count - 1 that `read` returns in tiles of the model's size, and writes
+// their streams. Returns false if cancelled. What read() and the writer throw passes through.
+bool encode_pictures(size_t count, const std::function<Image(size_t picture)>& read,
+                     ImageCoder& coder, CodedFileWriter& writer, const CodingEvents& events = {});
+
+// Decodes these pictures of the file, and calls `done` with each: one without pixels if it is
+// damaged, which may come before its turn; the others come in their order. Returns false if
+// cancelled. Throws Error if the streams are not of the model's size. What done() throws passes
+// through. That model and kernels are those of the header is up to the caller: with others, all
+// pictures seem damaged.
+bool decode_pictures(CodedFile& file, std::span<const size_t> pictures, ImageCoder& coder,
+                     const std::function<void(size_t picture, const Image&)>& done,
+                     const CodingEvents& events = {});
+
+}  // namespace combiner
