@@ -53,6 +53,7 @@ NOT_RUN = {
     "python3 -m venv": "downloads PyTorch and JAX",
     "build/release/bench/": "measures for minutes, and is built only with COMBINER_BENCH",
     "tools/ablate": "trains for minutes",
+    "tools/compare_codecs": "needs other codecs",
     "peers/bin/python": "needs PyTorch and JAX, and measures for an hour",
     "tools/plot_cost.py": "needs matplotlib",
     "combiner bench --config models/configs/reference.json": "measures for minutes",
