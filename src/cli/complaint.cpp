@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/plural.h"
-#include "cli/printable.h"
+#include "base/printable.h"
 #include "cli/unknown_word.h"
 
 namespace combiner {

@@ -19,7 +19,6 @@
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
@@ -58,18 +57,10 @@ void check(const DecompressOptions& options) {
 // Loads the model that the file was made with. Throws Error if the one at hand is another, or can't
 // compute here what it computed there.
 Model load_model_of(const CodedFile& file, const CodingCommandOptions& options) {
-  const CodedHeader& header = file.header();
   const fs::path path = find_model(options.model);
-  if (const std::string sha256 = sha256_of_file(path); sha256 != header.sha256)
-    throw Error(fmt::format(
-        "{}: was made with {}, SHA-256 {}; {} has {}; name the model that it was "
-        "made with by --model",
-        file.source(), printable(header.model), printable(header.sha256), path.string(), sha256));
-  if (const std::string kernels = kernels_in_use(header.precision); kernels != header.kernels)
-    throw Error(fmt::format("{}: was made in {} with {}; here are {}, whose results may differ",
-                            file.source(), name(header.precision), printable(header.kernels),
-                            kernels));
-  return Model(load_weights(path), header.precision, options.threads);
+  check_model(file, path.string(), sha256_of_file(path),
+              "name the model that it was made with by --model");
+  return Model(load_weights(path), file.header().precision, options.threads);
 }
 
 std::string shown_name(const CodedFile& file, size_t index) {

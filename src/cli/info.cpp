@@ -12,10 +12,10 @@
 #include <string>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print_json.h"
-#include "cli/printable.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
 #include "codec/coded_file.h"

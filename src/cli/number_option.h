@@ -13,7 +13,7 @@
 #include <system_error>
 #include <type_traits>
 
-#include "cli/printable.h"
+#include "base/printable.h"
 
 namespace combiner {
 

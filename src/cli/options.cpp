@@ -8,13 +8,12 @@
 #include <cstdlib>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/checking.h"
 #include "cli/nearest_name.h"
 #include "cli/number_option.h"
-#include "cli/printable.h"
 #include "cli/say.h"
 #include "combiner/error.h"
-#include "cpu/features.h"
 #include "cpu/limits.h"
 
 namespace combiner {
@@ -22,19 +21,13 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-// What auto means: the faster of f32 and bf16. Decoding reads all weights for each position, and in
-// bf16 they are half as many bytes. Whole images are a matter of products.
-Precision automatic_precision(Work work) {
-  return work == Work::decoding || multiplies_bf16_faster() ? Precision::bf16 : Precision::f32;
-}
-
 // Parsed even if it is not given: what auto means depends on --isa.
 CLI::Option* declare_precision(CLI::App& command, Precision& precision, Work work) {
   return command
       .add_option_function<std::string>(
           "--precision",
           [&precision, work](const std::string& name) {
-            precision = precision_named(name).value_or(automatic_precision(work));
+            precision = precision_named(name).value_or(fastest_precision(work));
           },
           "What matrix products are made with; auto is bf16 or f32, whichever is faster here")
       ->default_str("auto")

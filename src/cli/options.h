@@ -22,9 +22,6 @@ CLI::Validator one_of(std::vector<std::string> words);
 // --model FILE; `model` stays empty if the option is not given.
 CLI::Option* add_model_option(CLI::App& command, std::string& model);
 
-// What a subcommand spends its time with: positions one at a time, or whole images at once.
-enum class Work { decoding, whole_images };
-
 // --precision auto|f32|bf16|int8. The default, auto, is the faster of f32 and bf16 for this work on
 // this processor.
 void add_precision_option(CLI::App& command, Precision& precision, Work work);

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "base/json_reason.h"
-#include "cli/printable.h"
+#include "base/printable.h"
 #include "combiner/error.h"
 #include "sampling/choice.h"
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "base/round_up.h"
 #include "cli/commands.h"
 #include "cli/drawing_options.h"
@@ -18,7 +19,6 @@
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
-#include "cli/printable.h"
 #include "cli/recipe.h"
 #include "cli/say.h"
 #include "combiner/error.h"

@@ -12,11 +12,13 @@
 
 #include "base/file_kind.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "base/round_up.h"
 #include "codec/crc32c.h"
 #include "codec/numbers.h"
 #include "combiner/error.h"
 #include "combiner/image.h"
+#include "combiner/instruction_set.h"
 #include "image/tiles.h"
 
 namespace combiner {
@@ -307,6 +309,19 @@ void CodedFile::open_group(size_t group) {
   std::vector<std::span<const uint8_t>> streams;
   for (const uint64_t size : sizes) streams.push_back(reader.take(size));
   if (!reader.failed() && reader.rest().empty()) opened_ = std::move(streams);
+}
+
+void check_model(const CodedFile& file, const std::string& model, const std::string& sha256,
+                 const std::string& hint) {
+  const CodedHeader& header = file.header();
+  if (sha256 != header.sha256)
+    throw Error(fmt::format("{}: was made with {}, SHA-256 {}; {} has {}; {}", file.source(),
+                            printable(header.model), printable(header.sha256), model, sha256,
+                            hint));
+  if (const std::string kernels = kernels_in_use(header.precision); kernels != header.kernels)
+    throw Error(fmt::format("{}: was made in {} with {}; here are {}, whose results may differ",
+                            file.source(), name(header.precision), printable(header.kernels),
+                            kernels));
 }
 
 }  // namespace combiner

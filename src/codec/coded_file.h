@@ -109,4 +109,9 @@ class CodedFile {
   std::vector<std::span<const uint8_t>> opened_;  // none if its checksum is wrong
 };
 
+// Throws Error unless the file was made with the model that has this SHA-256 sum, and with the
+// kernels that are in use here. `model` names the model at hand; `hint` says how to name another.
+void check_model(const CodedFile& file, const std::string& model, const std::string& sha256,
+                 const std::string& hint);
+
 }  // namespace combiner

@@ -19,19 +19,20 @@ struct Model::State {
   const ModelWeights& packed(Packing& packing, PackedFor use) {
     std::call_once(packing.once, [&] {
       ThreadTeam team(threads);
-      packing.weights = pack_weights(weights, precision, use, team);
+      packing.weights = pack_weights(*weights, precision, use, team);
     });
     return *packing.weights;
   }
 
-  Weights weights;
+  std::shared_ptr<const Weights> weights;
   Precision precision;
   int threads;
   Packing for_images = {}, for_positions = {};
 };
 
 Model::Model(Weights weights, Precision precision, int threads)
-    : state_(new State{std::move(weights), precision, threads}) {}
+    : state_(new State{std::make_shared<const Weights>(std::move(weights)), precision, threads}) {}
+Model::Model(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Model::~Model() = default;
 Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
@@ -40,9 +41,13 @@ Model Model::load(const std::filesystem::path& path, Precision precision, int th
   return Model(load_weights(path), precision, threads);
 }
 
-const ModelConfig& Model::config() const { return state_->weights.config; }
+Model Model::at(Precision precision) const {
+  return Model(std::unique_ptr<State>(new State{state_->weights, precision, state_->threads}));
+}
+
+const ModelConfig& Model::config() const { return state_->weights->config; }
 Precision Model::precision() const { return state_->precision; }
-const Weights& Model::weights() const { return state_->weights; }
+const Weights& Model::weights() const { return *state_->weights; }
 
 const ModelWeights& Model::for_images() const {
   return state_->packed(state_->for_images, PackedFor::images);

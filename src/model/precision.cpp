@@ -1,5 +1,7 @@
 #include "model/precision.h"
 
+#include "cpu/features.h"
+
 namespace combiner {
 
 std::string_view name(Precision precision) {
@@ -17,6 +19,12 @@ std::optional<Precision> precision_named(std::string_view name) {
   for (const Precision precision : kPrecisions)
     if (combiner::name(precision) == name) return precision;
   return std::nullopt;
+}
+
+// Decoding reads all weights for each position, and in bf16 they are half as many bytes. Whole
+// images are a matter of products.
+Precision fastest_precision(Work work) {
+  return work == Work::decoding || multiplies_bf16_faster() ? Precision::bf16 : Precision::f32;
 }
 
 ElementType product_type(Precision precision) {

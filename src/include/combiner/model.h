@@ -25,6 +25,8 @@ class Model {
                     int threads = 1);
 
   Model(Weights weights, Precision precision, int threads);
+  // A model with the same weights, which the two share, at another precision.
+  Model at(Precision precision) const;
   ~Model();
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
@@ -39,6 +41,8 @@ class Model {
 
  private:
   struct State;
+  explicit Model(std::unique_ptr<State> state);
+
   std::unique_ptr<State> state_;
 };
 
