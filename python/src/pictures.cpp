@@ -1,0 +1,60 @@
+// Pictures to look at, as PNG.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "arrays.h"
+#include "image/contact_sheet.h"
+#include "image/png.h"
+#include "image/surprise_map.h"
+#include "module.h"
+
+namespace combiner {
+namespace py = pybind11;
+namespace {
+
+ByteArray array_of(const Image& image) {
+  ByteArray array({py::ssize_t{image.height}, py::ssize_t{image.width}, py::ssize_t{3}});
+  copy_pixels(image, array.mutable_data());
+  return array;
+}
+
+ImageShape shape_of(const ByteArray& images) {
+  check_shape(images, "images", {-1, -1, -1, 3});
+  return {static_cast<int>(images.shape(1)), static_cast<int>(images.shape(2)), 3};
+}
+
+// images [n, height, width, 3]
+ByteArray sheet(const ByteArray& images, int rows, int columns, int gap, int scale) {
+  return array_of(contact_sheet(images_of(images, shape_of(images)), rows, columns, gap, scale));
+}
+
+// An image [height, width, 3] beside a map of its bits [height, width, 3].
+ByteArray surprise(const ByteArray& image, const FloatArray& bits) {
+  check_shape(image, "image", {-1, -1, 3});
+  check_shape(bits, "bits", {image.shape(0), image.shape(1), 3});
+  const auto height = static_cast<int>(image.shape(0)), width = static_cast<int>(image.shape(1));
+  return array_of(SurpriseMap(width, height)
+                      .draw(image_of(image.data(), width, height),
+                            {bits.data(), static_cast<size_t>(bits.size())}));
+}
+
+// picture [height, width, 3]
+py::bytes png(const ByteArray& picture) {
+  check_shape(picture, "picture", {-1, -1, 3});
+  const std::vector<std::byte> bytes = encode_png(image_of(
+      picture.data(), static_cast<int>(picture.shape(1)), static_cast<int>(picture.shape(0))));
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+void bind_pictures(py::module_& module) {
+  module.def("sheet", &sheet);
+  module.def("surprise", &surprise);
+  module.def("png", &png);
+}
+
+}  // namespace combiner
