@@ -1,6 +1,7 @@
 // Pictures to look at, as PNG.
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
 
 #include <cmath>
 #include <numbers>
@@ -9,6 +10,7 @@
 #include "image/contact_sheet.h"
 #include "image/png.h"
 #include "image/surprise_map.h"
+#include "image/write_png.h"
 #include "module.h"
 
 namespace combiner {
@@ -42,10 +44,14 @@ ByteArray surprise(const ByteArray& image, const FloatArray& bits) {
 }
 
 // picture [height, width, 3]
-py::bytes png(const ByteArray& picture) {
+Image picture_of(const ByteArray& picture) {
   check_shape(picture, "picture", {-1, -1, 3});
-  const std::vector<std::byte> bytes = encode_png(image_of(
-      picture.data(), static_cast<int>(picture.shape(1)), static_cast<int>(picture.shape(0))));
+  return image_of(picture.data(), static_cast<int>(picture.shape(1)),
+                  static_cast<int>(picture.shape(0)));
+}
+
+py::bytes png(const ByteArray& picture) {
+  const std::vector<std::byte> bytes = encode_png(picture_of(picture));
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -55,6 +61,9 @@ void bind_pictures(py::module_& module) {
   module.def("sheet", &sheet);
   module.def("surprise", &surprise);
   module.def("png", &png);
+  module.def("write_png", [](const std::filesystem::path& path, const ByteArray& picture) {
+    write_png(path, picture_of(picture));
+  });
 }
 
 }  // namespace combiner

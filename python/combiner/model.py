@@ -1,0 +1,159 @@
+"""A model that is ready to compute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any, Callable, Dict, Optional, Union
+
+import numpy as np
+
+from . import _check, _combiner
+
+Progress = Optional[Callable[[float], object]]
+
+_MODELS = pathlib.Path(__file__).parent / "models"
+_PRECISIONS = ("auto", "f32", "bf16", "int8")
+
+
+def load(model: Union[str, os.PathLike] = "cifar10", precision: str = "auto",
+         threads: Optional[int] = None) -> "Model":
+    """Loads a model.
+
+    model: "cifar10", the model that comes with the package, or the path of a weights file
+        (.safetensors).
+    precision: what matrix products are made with: "f32", "bf16", "int8" or "auto", which for each
+        kind of work is f32 or bf16, whichever is faster here.
+    threads: how many to compute with; by default, and at most, as many as this process may run at
+        once.
+
+    Raises combiner.Error if the file can't be read, is damaged or is no weights file, with a message
+    that names every tensor that is missing, unknown or of the wrong shape.
+    """
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+    path = _MODELS / "cifar10.safetensors" if model == "cifar10" else pathlib.Path(model)
+    return Model(path, precision, _check.threads(threads))
+
+
+class Model:
+    """A model; made by load(). Threads may share one.
+
+    config: its config, a dict; docs/formats.md describes the fields.
+    name: the name of its file.
+    sha256: of its file, in hexadecimal.
+    precision: as it was loaded: "auto", "f32", "bf16" or "int8".
+    threads: how many it computes with.
+    """
+
+    config: Dict[str, Any]
+    name: str
+    sha256: str
+    precision: str
+    threads: int
+
+    def __init__(self, path: pathlib.Path, precision: str, threads: int):
+        self._model = _combiner.Model(path, None if precision == "auto" else precision, threads)
+        self.config = json.loads(self._model.config)
+        self.name = path.name
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.precision = precision
+        self.threads = threads
+
+    def __repr__(self) -> str:
+        return f"<combiner.Model {self.name}: {self.height}x{self.width}, {self.precision}>"
+
+    @property
+    def height(self) -> int:
+        """Rows of an image."""
+        return self.config["image"]["height"]
+
+    @property
+    def width(self) -> int:
+        """Columns of an image."""
+        return self.config["image"]["width"]
+
+    # ---- Drawing
+
+    def sample(self, n: int = 1, *, seed: Optional[int] = None, temperature: float = 1.0,
+               top_k: int = 256, top_p: float = 1.0, first: int = 0,
+               progress: Progress = None) -> np.ndarray:
+        """Draws images: uint8 [n, height, width, 3].
+
+        They are images `first` to `first` + n - 1 of the seed's endless sequence, those that
+        `combiner sample --seed` draws. An image depends on nothing else but the precision: in f32 it
+        is the same on every processor with fused multiply-add, in bf16 and int8 where the same
+        instructions are in use. Without a seed, a random one is taken.
+
+        temperature: divides the logits; 0 always takes the likeliest value.
+        top_k: draw among this many of the likeliest values only, 1 to 256.
+        top_p: draw among the fewest likeliest values that together have this probability.
+
+        Raises combiner.Error if one of these is out of range.
+        """
+        drawn = _drawn(n, first, seed, temperature, top_k, top_p)
+        return self._model.sample(drawn, _check.progress(progress))
+
+    def complete(self, images: Any, keep_rows: int, n: int = 1, *, seed: Optional[int] = None,
+                 temperature: float = 1.0, top_k: int = 256, top_p: float = 1.0, first: int = 0,
+                 progress: Progress = None) -> np.ndarray:
+        """Keeps the upper rows of images and draws the rest: uint8 [m, n, height, width, 3].
+
+        images: uint8 [m, height, width, 3].
+        keep_rows: how many rows to keep, 0 to height - 1.
+        n: variations of each image, those that `combiner complete --seed` draws.
+
+        The other arguments are those of sample(). Raises combiner.Error if one is out of range.
+        """
+        known = _check.images(images, self.height, self.width)
+        drawn = _drawn(n, first, seed, temperature, top_k, top_p)
+        rows = _check.count(keep_rows, "keep_rows", 0)
+        return self._model.complete(known, rows, drawn, _check.progress(progress))
+
+    # ---- Measuring
+
+    def log_likelihood(self, images: Any, *, progress: Progress = None) -> np.ndarray:
+        """log p of each image, in nats: float64 [n].
+
+        images: uint8 [n, height, width, 3].
+
+        Raises combiner.Error if a figure is not finite.
+        """
+        return self._model.log_likelihood(self._images(images), _check.progress(progress))
+
+    def bits_per_dim(self, images: Any, *, progress: Progress = None) -> np.ndarray:
+        """-log2 p of each image divided by the number of its sub-pixels: float64 [n].
+
+        images: uint8 [n, height, width, 3].
+
+        The mean is what `combiner eval` shows for these images in the same precision. Raises
+        combiner.Error if a figure is not finite.
+        """
+        return self._model.bits_per_dim(self._images(images), _check.progress(progress))
+
+    def bits_map(self, images: Any, *, progress: Progress = None) -> np.ndarray:
+        """-log2 p of each sub-pixel, given all before it: float32 [n, height, width, 3].
+
+        images: uint8 [n, height, width, 3].
+
+        combiner.surprise() draws it. Raises combiner.Error if an image's sum is not finite.
+        """
+        return self._model.bits_map(self._images(images), _check.progress(progress))
+
+    def logits(self, images: Any, *, progress: Progress = None) -> np.ndarray:
+        """The logits of each sub-pixel, given all before it: float32 [n, height, width, 3, 256].
+
+        images: uint8 [n, height, width, 3]. An image of 32x32 has 3 MB of logits.
+        """
+        return self._model.logits(self._images(images), _check.progress(progress))
+
+    def _images(self, images: Any) -> np.ndarray:
+        return _check.images(images, self.height, self.width)
+
+
+def _drawn(n: int, first: int, seed: Optional[int], temperature: float, top_k: int,
+           top_p: float) -> "_combiner.Drawn":
+    return _combiner.Drawn(_check.count(n, "n"), _check.count(first, "first", 0),
+                           _check.seed(seed), temperature, top_k, top_p)
