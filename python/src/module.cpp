@@ -10,4 +10,5 @@ PYBIND11_MODULE(_combiner, module) {
   combiner::bind_pictures(module);
   combiner::bind_datasets(module);
   combiner::bind_weights(module);
+  combiner::bind_training(module);
 }

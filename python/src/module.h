@@ -14,5 +14,6 @@ void bind_attention(pybind11::module_& module);
 void bind_pictures(pybind11::module_& module);
 void bind_datasets(pybind11::module_& module);
 void bind_weights(pybind11::module_& module);
+void bind_training(pybind11::module_& module);
 
 }  // namespace combiner
