@@ -13,7 +13,7 @@ A block's language says what is done with it:
     console  lines after `$ ` are commands; between them stands what they print, to standard output
              and standard error. It is compared as output.py says. A line `...` is any lines.
     sh       each line is a command. What it prints is not compared.
-    cpp, cmake   is a part of the file that the fence names after the language.
+    cpp, cmake, python   is a part of the file that the fence names after the language.
     text     is not a command.
 
 Commands that can't be run in a test are listed in NOT_RUN, and what is changed in others in REPLACED.
@@ -50,7 +50,10 @@ NOT_RUN = {
     "cmake --install": "needs all of the build folder; tests/package checks it",
     "cmake -S samples": "needs the installed library; tests/package builds the samples with it",
     "build/samples/": "tests/package runs it",
-    "python3 -m venv": "downloads PyTorch and JAX",
+    "python3 -m venv": "downloads packages",
+    "pip install .": "builds for minutes; python_package_test.py makes and checks the wheel",
+    "python samples/": "needs the Python package; its tests run it",
+    "python -m combiner.torch.train": "needs PyTorch; the package's tests train with it",
     "build/release/bench/": "measures for minutes, and is built only with COMBINER_BENCH",
     "tools/ablate": "trains for minutes",
     "tools/compare_codecs": "needs other codecs",
@@ -138,10 +141,10 @@ def commands_of(path):
             commands += commands_of_console(start, lines)
         elif language == "sh":
             commands += commands_of_shell(start, lines)
-        elif language in ("cpp", "cmake"):
+        elif language in ("cpp", "cmake", "python"):
             check_quotation(start, name, lines)
         elif language != "text":
-            raise Wrong(f"line {start - 1}: a block's language is console, sh, cpp, cmake or text")
+            raise Wrong(f"line {start - 1}: a block's language is console, sh, cpp, cmake, python or text")
     return commands
 
 
