@@ -4,14 +4,12 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
-#include <cmath>
 #include <numbers>
 #include <stdexcept>
 
 #include "arrays.h"
 #include "base/thread_team.h"
 #include "combiner/completion.h"
-#include "combiner/instruction_set.h"
 #include "combiner/likelihood.h"
 #include "combiner/sampler.h"
 #include "cpu/limits.h"
@@ -188,7 +186,6 @@ FloatArray logits(Models& models, const ByteArray& images, py::object progress) 
 
 void bind_models(py::module_& module) {
   module.def("usable_threads", &usable_threads);
-  module.def("instructions_in_use", &instructions_in_use);
 
   py::class_<Drawn>(module, "Drawn")
       .def(py::init([](int64_t count, int64_t first, uint64_t seed, double temperature, int top_k,
@@ -200,12 +197,6 @@ void bind_models(py::module_& module) {
       .def(py::init(&load))
       .def_property_readonly("config",
                              [](const Models& models) { return to_json(models.config()); })
-      .def_property_readonly("threads", &Models::threads)
-      .def("precision",
-           [](const Models& models, bool decoding) {
-             const Work work = decoding ? Work::decoding : Work::whole_images;
-             return std::string(name(models.precision().value_or(fastest_precision(work))));
-           })
       .def("sample", &sample_images)
       .def("complete", &complete_images)
       .def("log_likelihood", &log_likelihood)

@@ -18,7 +18,6 @@ class Models {
   Models(const std::filesystem::path& path, std::optional<Precision> precision, int threads);
 
   const ModelConfig& config() const { return first_.config(); }
-  std::optional<Precision> precision() const { return precision_; }
   int threads() const { return threads_; }
 
   const Model& at(Precision precision);

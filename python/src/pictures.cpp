@@ -3,9 +3,6 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
-#include <cmath>
-#include <numbers>
-
 #include "arrays.h"
 #include "image/contact_sheet.h"
 #include "image/png.h"

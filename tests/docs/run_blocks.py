@@ -144,7 +144,8 @@ def commands_of(path):
         elif language in ("cpp", "cmake", "python"):
             check_quotation(start, name, lines)
         elif language != "text":
-            raise Wrong(f"line {start - 1}: a block's language is console, sh, cpp, cmake, python or text")
+            raise Wrong(f"line {start - 1}: a block's language is console, sh, cpp, cmake, python or"
+                        " text")
     return commands
 
 
