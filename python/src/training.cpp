@@ -5,8 +5,6 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
-#include <algorithm>
-
 #include "arrays.h"
 #include "combiner/error.h"
 #include "module.h"
