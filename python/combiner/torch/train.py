@@ -15,7 +15,7 @@ import pathlib
 import signal
 import sys
 import time
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional
 
 import torch
 
@@ -55,46 +55,53 @@ class _Interrupt:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _Step(NamedTuple):
+    report: Report
+    begun: float  # seconds of the training
+    ended: float  # on the host, which is ahead of the device
+
+
 class _Log:
     """The rows of steps, written once their figures have been computed."""
 
     def __init__(self, path: pathlib.Path, step: int, batch: int):
         self._log = _combiner.TrainingLog(path, step)
         self._batch = batch
-        self._waiting: List[Tuple[Report, float]] = []
+        self._waiting: List[_Step] = []
         self._due = _Interval(_LOG_SECONDS)
-        self._last_seconds: Optional[float] = None
 
-    def add(self, report: Report, seconds: float) -> None:
-        self._waiting.append((report, seconds))
+    def add(self, step: _Step) -> None:
+        self._waiting.append(step)
 
     def is_due(self) -> bool:
         return len(self._waiting) >= _LOG_STEPS or self._due.passed()
 
+    def wait(self) -> None:
+        """Until the device has made the steps."""
+        if self._waiting:
+            self._waiting[-1].report.gradient_norm.item()
+
     def write(self, seconds: float, validation: Optional[float] = None) -> None:
-        """Waits for the device. The validation is of the last step. Raises combiner.Error if a
-        figure is not finite."""
+        """Writes the rows of steps that the device had made at `seconds`. The validation is of the
+        last one. Raises combiner.Error if a figure is not finite."""
         if not self._waiting:
             return
-        reports = [report for report, _ in self._waiting]
-        figures = torch.stack([torch.stack([report.bits_per_dim, report.gradient_norm])
-                               for report in reports]).tolist()
-        # The device may be behind the host, so the rate is that from one wait to the next.
-        begun = self._waiting[0][1] if self._last_seconds is None else self._last_seconds
-        rate = len(reports) * self._batch / max(seconds - begun, 1e-9)
-        for report, (_, at), (bits, norm) in zip(reports, self._waiting, figures):
+        steps, self._waiting = self._waiting, []
+        figures = torch.stack([torch.stack([step.report.bits_per_dim, step.report.gradient_norm])
+                               for step in steps]).tolist()
+        rate = len(steps) * self._batch / max(seconds - steps[0].begun, 1e-9)
+        for step, (bits, norm) in zip(steps, figures):
+            report = step.report
             if not (math.isfinite(bits) and math.isfinite(norm)):
                 raise _combiner.Error(
                     f"training broke down at step {report.step}: the loss is {bits}, the gradient's "
                     f"norm {norm}; go on from the last checkpoint with a lower learning rate than "
                     f"{report.learning_rate:g}")
-            last = report is reports[-1]
-            self._log.write(report.step, report.images, at, bits, validation if last else None,
+            measured = validation if step is steps[-1] else None
+            self._log.write(report.step, report.images, step.ended, bits, measured,
                             report.learning_rate, norm, rate)
-        self._waiting, self._last_seconds = [], seconds
-        last_bits = figures[-1][0]
-        print(f"\rstep {reports[-1].step}, {rate:.4g} images/s, {last_bits:.3f} bits/dim ", end="",
-              file=sys.stderr, flush=True)
+        print(f"\rstep {steps[-1].report.step}, {rate:.4g} images/s, {figures[-1][0]:.3f} bits/dim ",
+              end="", file=sys.stderr, flush=True)
 
 
 def _seed(text: str) -> int:
@@ -237,14 +244,19 @@ class _Run:
         checkpoint_due = _Interval(60 * args.checkpoint_minutes)
         validation_due = _Interval(60 * args.validation_minutes)
         while self.fraction_done() < 1 and not self._interrupt.asked:
-            log.add(trainer.step(self.fraction_done()), self.seconds)
-            if log.is_due():
-                log.write(self.seconds)
-            if validation_due.passed() or self.fraction_done() >= 1:
+            begun = self.seconds
+            log.add(_Step(trainer.step(self.fraction_done()), begun, self.seconds))
+            is_over = self.fraction_done() >= 1
+            if validation_due.passed() or is_over:
+                log.wait()
                 log.write(self.seconds, self._validate())
-            if checkpoint_due.passed() and self.fraction_done() < 1:
+            save = checkpoint_due.passed() and not is_over
+            if save or log.is_due():
+                log.wait()
                 log.write(self.seconds)
+            if save:
                 self.save()
+        log.wait()
         log.write(self.seconds)
         self.save()
         return self.fraction_done() >= 1
