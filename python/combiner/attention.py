@@ -21,8 +21,8 @@ def attention(variant: str, rows: int, columns: int, dim: int, heads: int, *,
 
     variant: one of ATTENTION_VARIANTS; docs/attention.md says what each attends to.
     dim: features of a position, D, divided among `heads`.
-    bidirectional: whether a position attends to all others, not only to those before it. Only
-        axial_rowmajor, axial_mixture and fixed can.
+    bidirectional: whether a position attends to what is after it, too; all variants can but the two
+        with spans.
     summary: the weights of axial_rowmajor's summaries, float32: "summary_output.weight" and
         "summary_key.weight" [D, D], stored [out, in], "summary_norm.weight" and "summary_norm.bias"
         [D].

@@ -29,7 +29,7 @@ def test_errors():
     with pytest.raises(combiner.Error, match="expected a multiple of the heads"):
         combiner.attention("full", 2, 2, 8, 3)
     with pytest.raises(combiner.Error, match="only looks at what is before"):
-        combiner.attention("full", 2, 2, 8, 2, bidirectional=True)
+        combiner.attention("logsparse", 2, 2, 8, 2, bidirectional=True)
     with pytest.raises(combiner.Error):
         combiner.attention("axial_rowmajor", 2, 2, 8, 2)
     with pytest.raises(ValueError, match="summary has x; expected summary_output.weight"):

@@ -77,7 +77,8 @@ def test_threads_change_nothing():
 
 def test_no_images(small):
     none = np.zeros((0, 3, 6, 3), np.uint8)
-    assert small.log_likelihood(none).shape == (0,)
+    with pytest.raises(combiner.Error, match="has no images"):
+        small.log_likelihood(none)
     assert small.logits(none).shape == (0, 3, 6, 3, 256)
 
 

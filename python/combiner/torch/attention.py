@@ -83,11 +83,11 @@ def _columns(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> _Part:
     return _Part(out.permute(0, 3, 1, 2, 4), weight.permute(0, 3, 1, 2))
 
 
-def _whole_rows(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> _Part:
-    """One key and value for each row, [B, R, h, e]; mask [R, R]."""
+def _whole_rows(q: Tensor, k: Tensor, v: Tensor) -> _Part:
+    """Of each row above, one key and value [B, R, h, e]."""
     _, rows, columns, _, _ = q.shape
     out, weight = _attend(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
-                          mask.repeat_interleave(columns, 0))
+                          _before(rows, q).repeat_interleave(columns, 0))
     return _Part(out.transpose(1, 2).unflatten(1, (rows, columns)),
                  weight.transpose(1, 2).unflatten(1, (rows, columns)))
 
@@ -111,10 +111,13 @@ def _first_has_none(part: _Part, dim: int) -> _Part:
     return part._replace(weight=torch.cat([first, rest], dim))
 
 
-def _flipped(make: Callable[..., _Part], dim: int, q: Tensor, k: Tensor, v: Tensor) -> _Part:
-    """The part that make() makes of a grid turned round along `dim`."""
-    part = make(*(x.flip(dim) for x in (q, k, v)))
-    return _Part(part.out.flip(dim), part.weight.flip(dim))
+def _turned_round(part: _Part, dims: Tuple[int, ...]) -> _Part:
+    return _Part(part.out.flip(dims), part.weight.flip(dims))
+
+
+def _column_above(q: Tensor, k: Tensor, v: Tensor) -> _Part:
+    """My column above me."""
+    return _columns(q, k, v, _before(q.shape[1], q))
 
 
 def _columns_above(q: Tensor, k: Tensor, v: Tensor) -> _Part:
@@ -125,26 +128,27 @@ def _columns_above(q: Tensor, k: Tensor, v: Tensor) -> _Part:
     return _first_has_none(part, 1)
 
 
-def _left_parts(mask: Tensor) -> Callable[..., _Part]:
-    """In the rows that mask [R, R] allows, what is to the left of my column, as one abstraction."""
-
-    def make(q: Tensor, k: Tensor, v: Tensor) -> _Part:
-        queries = _maxima_before(q, 2)
-        values = _rows(queries, k, v, _before(q.shape[2], q)).out
-        return _first_has_none(_columns(q, _maxima_before(k, 2), values, mask), 2)
-
-    return make
+def _left_parts(q: Tensor, k: Tensor, v: Tensor) -> _Part:
+    """In each row above what is to the left of my column, as one abstraction."""
+    queries = _maxima_before(q, 2)
+    values = _rows(queries, k, v, _before(q.shape[2], q)).out
+    part = _columns(q, _maxima_before(k, 2), values, _before(q.shape[1], q))
+    return _first_has_none(part, 2)
 
 
-def _abstract_rows(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> _Part:
-    """The rows that mask [R, R] allows, as one abstraction each."""
+def _right_parts(q: Tensor, k: Tensor, v: Tensor) -> _Part:
+    return _turned_round(_left_parts(*(x.flip(2) for x in (q, k, v))), (2,))
+
+
+def _abstract_rows(q: Tensor, k: Tensor, v: Tensor) -> _Part:
+    """Each row above, as one abstraction."""
     values, _ = _attend(q.amax(2)[:, :, :, None], k.transpose(2, 3), v.transpose(2, 3), None)
-    return _whole_rows(q, k.amax(2), values[:, :, :, 0], mask)
+    return _whole_rows(q, k.amax(2), values[:, :, :, 0])
 
 
 def _last_of_rows(q: Tensor, k: Tensor, v: Tensor) -> _Part:
     """The last position of each row above."""
-    return _whole_rows(q, k[:, :, -1], v[:, :, -1], _before(q.shape[1], q))
+    return _whole_rows(q, k[:, :, -1], v[:, :, -1])
 
 
 # ---- Variants with spans: L positions in raster order -------------------------------------------
@@ -180,57 +184,31 @@ def _span_attention(q: Tensor, k: Tensor, v: Tensor, abstract: bool) -> Tensor:
     return out.transpose(1, 2).unflatten(1, (rows, columns))
 
 
-def _full(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _full(q: Tensor, k: Tensor, v: Tensor, bidirectional: bool) -> Tensor:
     rows, columns = q.shape[1:3]
     q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))
-    out, _ = _attend(q, k, v, _up_to(rows * columns, q))
+    out, _ = _attend(q, k, v, None if bidirectional else _up_to(rows * columns, q))
     return out.transpose(1, 2).unflatten(1, (rows, columns))
 
 
 # ---- Variants -----------------------------------------------------------------------------------
 
 
-def _causal(variant: str, q: Tensor, k: Tensor, v: Tensor,
-            summarise: Optional[Summarise]) -> Tensor:
-    if variant == "full":
-        return _full(q, k, v)
-    if variant in ("logsparse", "logsparse_sparse"):
-        return _span_attention(q, k, v, variant == "logsparse")
-    above = _before(q.shape[1], q)
-    parts = [_rows(q, k, v, _up_to(q.shape[2], q))]
-    if variant == "axial_rowmajor":
-        parts.append(_summaries(q, k, v, summarise, above))
-    if variant in ("axial", "axial_vertical", "axial_horizontal", "axial_mixture"):
-        parts.append(_columns(q, k, v, above))
-    if variant in ("axial_vertical", "axial_mixture"):
-        parts.append(_columns_above(q, k, v))
-    if variant in ("axial_horizontal", "axial_mixture"):
-        parts += [_left_parts(above)(q, k, v), _flipped(_left_parts(above), 2, q, k, v)]
-    if variant == "fixed":
-        parts.append(_abstract_rows(q, k, v, above))
-    if variant == "fixed_sparse":
-        parts.append(_last_of_rows(q, k, v))
-    return _merge(parts)
-
-
-def _bidirectional(variant: str, q: Tensor, k: Tensor, v: Tensor,
-                   summarise: Optional[Summarise]) -> Tensor:
-    others = _others(q.shape[1], q)
-    parts = [_rows(q, k, v, None)]
-    if variant == "axial_rowmajor":
-        parts.append(_summaries(q, k, v, summarise, others))
-    if variant == "axial_mixture":
-        parts += [_columns(q, k, v, others), _columns_above(q, k, v),
-                  _flipped(_columns_above, 1, q, k, v), _left_parts(others)(q, k, v),
-                  _flipped(_left_parts(others), 2, q, k, v)]
-    if variant == "fixed":
-        parts.append(_abstract_rows(q, k, v, others))
-    return _merge(parts)
+# What is seen of the rows above.
+_ABOVE = {
+    "axial_rowmajor": (),  # its summaries, which need weights
+    "axial_vertical": (_column_above, _columns_above),
+    "axial_horizontal": (_column_above, _left_parts, _right_parts),
+    "axial_mixture": (_column_above, _columns_above, _left_parts, _right_parts),
+    "fixed": (_abstract_rows,),
+    "axial": (_column_above,),
+    "fixed_sparse": (_last_of_rows,),
+}
 
 
 VARIANTS = ("axial_rowmajor", "axial_vertical", "axial_horizontal", "axial_mixture", "fixed",
             "logsparse", "full", "axial", "fixed_sparse", "logsparse_sparse")
-BIDIRECTIONAL = ("axial_rowmajor", "axial_mixture", "fixed")
+BIDIRECTIONAL = tuple(name for name in VARIANTS if name not in ("logsparse", "logsparse_sparse"))
 # In these, every key has a position to rotate it by. A maximum of keys has none.
 ROTARY = ("axial_rowmajor", "full", "axial", "fixed_sparse", "logsparse_sparse")
 
@@ -243,8 +221,22 @@ def attend(variant: str, query: Tensor, key: Tensor, value: Tensor, *, bidirecti
     summarise: for axial_rowmajor, the keys [B, R, C, h, e] of summaries with these values.
     """
     _check(variant, bidirectional)
-    attention = _bidirectional if bidirectional else _causal
-    return attention(variant, query, key, value, summarise)
+    q, k, v = query, key, value
+    if variant == "full":
+        return _full(q, k, v, bidirectional)
+    if variant in ("logsparse", "logsparse_sparse"):
+        return _span_attention(q, k, v, variant == "logsparse")
+    rows, columns = q.shape[1:3]
+    parts = [_rows(q, k, v, None if bidirectional else _up_to(columns, q))]
+    parts += [make(q, k, v) for make in _ABOVE[variant]]
+    if bidirectional:
+        # The rows below are those above on the grid turned round.
+        turned = [x.flip(1, 2) for x in (q, k, v)]
+        parts += [_turned_round(make(*turned), (1, 2)) for make in _ABOVE[variant]]
+    if variant == "axial_rowmajor":
+        mask = _others(rows, q) if bidirectional else _before(rows, q)
+        parts.append(_summaries(q, k, v, summarise, mask))
+    return _merge(parts)
 
 
 def _check(variant: str, bidirectional: bool) -> None:
