@@ -151,6 +151,11 @@ def _last_of_rows(q: Tensor, k: Tensor, v: Tensor) -> _Part:
     return _whole_rows(q, k[:, :, -1], v[:, :, -1])
 
 
+def _first_of_rows(q: Tensor, k: Tensor, v: Tensor) -> _Part:
+    """The first position of each row above."""
+    return _whole_rows(q, k[:, :, 0], v[:, :, 0])
+
+
 # ---- Variants with spans: L positions in raster order -------------------------------------------
 
 
@@ -204,6 +209,8 @@ _ABOVE = {
     "axial": (_column_above,),
     "fixed_sparse": (_last_of_rows,),
 }
+# The same of the rows below, as parts of the grid turned round, where the last position is the first.
+_BELOW = {**_ABOVE, "fixed_sparse": (_first_of_rows,)}
 
 
 VARIANTS = ("axial_rowmajor", "axial_vertical", "axial_horizontal", "axial_mixture", "fixed",
@@ -230,9 +237,8 @@ def attend(variant: str, query: Tensor, key: Tensor, value: Tensor, *, bidirecti
     parts = [_rows(q, k, v, None if bidirectional else _up_to(columns, q))]
     parts += [make(q, k, v) for make in _ABOVE[variant]]
     if bidirectional:
-        # The rows below are those above on the grid turned round.
         turned = [x.flip(1, 2) for x in (q, k, v)]
-        parts += [_turned_round(make(*turned), (1, 2)) for make in _ABOVE[variant]]
+        parts += [_turned_round(make(*turned), (1, 2)) for make in _BELOW[variant]]
     if variant == "axial_rowmajor":
         mask = _others(rows, q) if bidirectional else _before(rows, q)
         parts.append(_summaries(q, k, v, summarise, mask))
