@@ -3,9 +3,9 @@
 
 Usage: python_package_test.py PROGRAM WORK_FOLDER
 
-The package's C++ code is built in WORK_FOLDER, which is kept from one run to the next. Packages come
-from PyPI; where pip can't get them, the test is skipped. The tests of combiner.torch run if the
-environment variable COMBINER_TEST_TORCH is set; PyTorch is large.
+The package's C++ code is built in WORK_FOLDER, which is kept from one run to the next. Packages
+come from PyPI; where pip can't get them, the test is skipped. The tests of combiner.torch run if
+the environment variable COMBINER_TEST_TORCH is set; PyTorch is large.
 """
 
 import glob

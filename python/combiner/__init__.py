@@ -12,7 +12,8 @@ Everything long can be ended by Ctrl-C and releases Python's lock (GIL) while it
 that take `progress` call it now and then, on the thread that called them, with the part that is
 done, from 0 to 1.
 
-combiner.torch is the model in PyTorch, to train it. It needs torch, and is imported only if asked for.
+combiner.torch is the model in PyTorch, to train it. It needs torch, and is imported only if asked
+for.
 """
 
 from ._combiner import Error, __version__

@@ -56,7 +56,8 @@ def seed(value: Optional[int]) -> int:
 
 
 def threads(value: Optional[int]) -> int:
-    """A number of threads; None is as many as this process may run at once, and no more are used."""
+    """A number of threads; None is as many as this process may run at once, and no more are
+    used."""
     usable = _combiner.usable_threads()
     return usable if value is None else min(count(value, "threads"), usable)
 

@@ -28,8 +28,8 @@ def attention(variant: str, rows: int, columns: int, dim: int, heads: int, *,
         [D].
     norm_epsilon: of the summaries' normalisation.
 
-    Raises combiner.Error if the sizes make no sense, or if the variant lacks weights, has no use for
-    them or can't be bidirectional.
+    Raises combiner.Error if the sizes make no sense, or if the variant lacks weights, has no use
+    for them or can't be bidirectional.
     """
     return Attention(variant, rows, columns, dim, heads, bidirectional, summary, norm_epsilon)
 

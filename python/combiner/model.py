@@ -29,8 +29,8 @@ def load(model: Union[str, os.PathLike] = "cifar10", precision: str = "auto",
     threads: how many to compute with; by default, and at most, as many as this process may run at
         once.
 
-    Raises combiner.Error if the file can't be read, is damaged or is no weights file, with a message
-    that names every tensor that is missing, unknown or of the wrong shape.
+    Raises combiner.Error if the file can't be read, is damaged or is no weights file, with a
+    message that names every tensor that is missing, unknown or of the wrong shape.
     """
     if precision not in _PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
@@ -83,8 +83,8 @@ class Model:
         """Draws images: uint8 [n, height, width, 3].
 
         They are images `first` to `first` + n - 1 of the seed's endless sequence, those that
-        `combiner sample --seed` draws. An image depends on nothing else but the precision: in f32 it
-        is the same on every processor with fused multiply-add, in bf16 and int8 where the same
+        `combiner sample --seed` draws. An image depends on nothing else but the precision: in f32
+        it is the same on every processor with fused multiply-add, in bf16 and int8 where the same
         instructions are in use. Without a seed, a random one is taken.
 
         temperature: divides the logits; 0 always takes the likeliest value.

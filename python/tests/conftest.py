@@ -1,5 +1,5 @@
-"""What the tests share. They need the package, installed; the program that COMBINER_PROGRAM names, by
-default build/release/combiner; and this repository."""
+"""What the tests share. They need the package, installed; the program that COMBINER_PROGRAM names,
+by default build/release/combiner; and this repository."""
 
 import os
 import pathlib

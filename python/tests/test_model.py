@@ -34,8 +34,8 @@ def test_complete_is_the_programs(run_program, tmp_path):
     known = model.sample(2, seed=1)
     for i, image in enumerate(known):
         combiner.Picture(image).save(tmp_path / f"{i}.png")
-    run_program("complete", "--model", path, tmp_path / "0.png", tmp_path / "1.png", "--keep-rows", 2,
-                "-n", 3, "--seed", 9, "--precision", "f32", "-o", f"{tmp_path}/out/")
+    run_program("complete", "--model", path, tmp_path / "0.png", tmp_path / "1.png", "--keep-rows",
+                2, "-n", 3, "--seed", 9, "--precision", "f32", "-o", f"{tmp_path}/out/")
     completed = model.complete(known, 2, 3, seed=9)
     assert completed.shape == (2, 3, 5, 7, 3)
     assert np.array_equal(completed[:, :, :2], np.broadcast_to(known[:, None, :2], (2, 3, 2, 7, 3)))
@@ -45,7 +45,8 @@ def test_complete_is_the_programs(run_program, tmp_path):
 
 def test_bits_per_dim_are_the_programs(run_program):
     data = REPOSITORY / "samples/images"
-    shown = json.loads(run_program("eval", "--data", data, "--limit", 2, "--json"))
+    path = REPOSITORY / "models/cifar10.safetensors"
+    shown = json.loads(run_program("eval", "--model", path, "--data", data, "--limit", 2, "--json"))
     model = combiner.load()
     images = combiner.read_images(data, size=(32, 32))[:2]
     assert model.bits_per_dim(images).mean() == pytest.approx(shown["bits_per_dim"], rel=1e-12)

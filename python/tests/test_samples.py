@@ -8,8 +8,8 @@ from conftest import REPOSITORY
 
 
 def test_draw(shipped, tmp_path):
-    shown = subprocess.run([sys.executable, REPOSITORY / "samples/draw.py"], cwd=tmp_path, check=True,
-                           capture_output=True, text=True).stdout
+    shown = subprocess.run([sys.executable, REPOSITORY / "samples/draw.py"], cwd=tmp_path,
+                           check=True, capture_output=True, text=True).stdout
     images = shipped.sample(4, seed=1)
     assert shown == f"{shipped.bits_per_dim(images).round(3)}\n"
     sheet = combiner.sheet(images).pixels

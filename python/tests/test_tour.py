@@ -20,7 +20,8 @@ def test_the_notebook_runs():
     import nbformat
 
     notebook = nbformat.read(REPOSITORY / "docs/tour.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, resources={"metadata": {"path": REPOSITORY / "docs"}}).execute()
+    where = {"metadata": {"path": REPOSITORY / "docs"}}
+    nbclient.NotebookClient(notebook, resources=where).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code"
              for output in cell.outputs if "image/png" in output.get("data", {})]
     assert len(shown) == 5

@@ -5,8 +5,8 @@
     model(images)        # logits [n, height, width, 3, 256]
     combiner.torch.save_model(model, "new.safetensors")
 
-CombinerAttention is the attention layer on its own, for anything that is laid out on a grid. `python
--m combiner.torch.train --help` trains a model.
+CombinerAttention is the attention layer on its own, for anything that is laid out on a grid.
+`python -m combiner.torch.train --help` trains a model.
 """
 
 from .attention import BIDIRECTIONAL, ROTARY, VARIANTS, CombinerAttention, attend

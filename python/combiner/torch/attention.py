@@ -1,8 +1,8 @@
 """Combiner attention as plain operations of PyTorch, every variant.
 
-A variant is a list of parts. Each part attends to some of the keys, and all parts share one softmax;
-docs/design.md explains them. Shapes in comments: B grids of R x C positions, L = R C, h heads of e
-features. A tensor "on the grid" is [B, R, C, h, e], or [B, R, C, h] without features.
+A variant is a list of parts. Each part attends to some of the keys, and all parts share one
+softmax; docs/design.md explains them. Shapes in comments: B grids of R x C positions, L = R C, h
+heads of e features. A tensor "on the grid" is [B, R, C, h, e], or [B, R, C, h] without features.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# The logit of what is not attended to. It is finite, so that a query which attends to nothing in some
-# part gets something finite there, which then has no weight.
+# The logit of what is not attended to. It is finite, so that a query which attends to nothing in
+# some part gets something finite there, which then has no weight.
 _NEVER = -1e30
 
 Summarise = Callable[[Tensor], Tensor]
@@ -160,9 +160,9 @@ def _first_of_rows(q: Tensor, k: Tensor, v: Tensor) -> _Part:
 
 
 def _span_attention(q: Tensor, k: Tensor, v: Tensor, abstract: bool) -> Tensor:
-    """Myself, and the spans of powers of two before me: for each bit l that is set in my number, the
-    aligned span of 2^l positions that ends where my lower bits are zero. Of each span an abstraction,
-    or its last position."""
+    """Myself, and the spans of powers of two before me: for each bit l that is set in my number,
+    the aligned span of 2^l positions that ends where my lower bits are zero. Of each span an
+    abstraction, or its last position."""
     rows, columns = q.shape[1:3]
     q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))  # [B, h, L, e]
     length = rows * columns
@@ -209,7 +209,8 @@ _ABOVE = {
     "axial": (_column_above,),
     "fixed_sparse": (_last_of_rows,),
 }
-# The same of the rows below, as parts of the grid turned round, where the last position is the first.
+# The same of the rows below, as parts of the grid turned round, where the last position is the
+# first.
 _BELOW = {**_ABOVE, "fixed_sparse": (_first_of_rows,)}
 
 
@@ -256,8 +257,8 @@ def _check(variant: str, bidirectional: bool) -> None:
 
 
 class CombinerAttention(nn.Module):
-    """Multi-head attention over a grid, [B, R, C, dim] to the same: the projections to queries, keys
-    and values, attention, and the projection of the output.
+    """Multi-head attention over a grid, [B, R, C, dim] to the same: the projections to queries,
+    keys and values, attention, and the projection of the output.
 
     variant: one of VARIANTS or, if bidirectional, of BIDIRECTIONAL.
     rotary_base: the base of rotary positions, for the variants in ROTARY; None for none.
@@ -273,11 +274,11 @@ class CombinerAttention(nn.Module):
         if dim % heads:
             raise ValueError(f"dim is {dim}; expected a multiple of the {heads} heads")
         if rotary_base is not None and variant not in ROTARY:
-            raise ValueError(f"attention {variant!r} can't have rotary positions; those that can are "
-                             f"{', '.join(ROTARY)}")
+            raise ValueError(f"attention {variant!r} can't have rotary positions; those that can "
+                             f"are {', '.join(ROTARY)}")
         if rotary_base is not None and dim // heads % 4:
-            raise ValueError(f"heads have {dim // heads} features; rotary positions need a multiple "
-                             "of 4")
+            raise ValueError(f"heads have {dim // heads} features; rotary positions need a "
+                             "multiple of 4")
         self.variant, self.heads, self.bidirectional = variant, heads, bidirectional
         self.rotary_base = rotary_base
 
@@ -307,8 +308,8 @@ class CombinerAttention(nn.Module):
         return x.unflatten(-1, (self.heads, -1))
 
     def _rotary(self, x: Tensor) -> Optional[Tuple[Tensor, Tensor]]:
-        """Cosines and sines [R, C, 1, e / 2] of the angles by which pairs of features are turned: the
-        first half of the pairs by the row, the others by the column."""
+        """Cosines and sines [R, C, 1, e / 2] of the angles by which pairs of features are turned:
+        the first half of the pairs by the row, the others by the column."""
         if self.rotary_base is None:
             return None
         head_dim = x.shape[-1] // self.heads

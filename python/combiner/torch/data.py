@@ -20,8 +20,8 @@ class TrainingData(NamedTuple):
 
 def read_training_data(path: pathlib.Path, config: Dict[str, Any], *, resize: bool,
                        validation_images: int, seed: int) -> TrainingData:
-    """Reads the data and sets images apart to validate on: of the data's own, if it has some, or else
-    drawn by the seed. They are those that `combiner train` takes."""
+    """Reads the data and sets images apart to validate on: of the data's own, if it has some, or
+    else drawn by the seed. They are those that `combiner train` takes."""
     image, threads = config["image"], _combiner.usable_threads()
     size = (image["height"], image["width"])
     images = _combiner.read_images(path, True, *size, resize, threads)
@@ -48,7 +48,8 @@ class Batches:
         self._order: Tuple[Tensor, Tensor]
 
     def at(self, first: int, count: int) -> Tensor:
-        """Images number `first` to `first` + `count` - 1 of the training: uint8 [count, H, W, 3]."""
+        """Images number `first` to `first` + `count` - 1 of the training: uint8 [count, H, W,
+        3]."""
         size, end = len(self.images), first + count
         parts = []
         while first < end:

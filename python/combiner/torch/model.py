@@ -29,8 +29,8 @@ def layer_variants(config: Dict[str, Any]) -> List[str]:
 
 
 class Stem(nn.Module):
-    """A convolution over earlier pixels, [B, H, W, K] to [B, H, W, D]. Its last input plane marks the
-    inside of the image."""
+    """A convolution over earlier pixels, [B, H, W, K] to [B, H, W, D]. Its last input plane marks
+    the inside of the image."""
 
     def __init__(self, channels: int, dim: int, rows: int, columns: int):
         super().__init__()

@@ -1,7 +1,7 @@
 """The optimiser of `combiner train`: Muon or AdamW, with smooth value tables.
 
-src/training/optimizer.h says what these are. All parameters lie in one flat tensor, their gradients in
-another and so on, so that a step takes few operations, however many layers there are.
+src/training/optimizer.h says what these are. All parameters lie in one flat tensor, their gradients
+in another and so on, so that a step takes few operations, however many layers there are.
 """
 
 from __future__ import annotations

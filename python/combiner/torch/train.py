@@ -1,10 +1,10 @@
 """Trains a model with PyTorch, on a GPU or a CPU, with the recipe of `combiner train`.
 
-    python -m combiner.torch.train --config CONFIG.json --data PATH -o MODEL.safetensors --minutes 90
+    python -m combiner.torch.train --config CONFIG.json --data PATH -o MODEL.safetensors --steps N
 
-It writes what `combiner train` writes: the weights, a moving average as BF16; a checkpoint, from which
-either of the two goes on with --resume; and a CSV log with a row for each step. All images lie on the
-device, and no step waits for the host. Ctrl-C loses nothing.
+It writes what `combiner train` writes: the weights, a moving average as BF16; a checkpoint, from
+which either of the two goes on with --resume; and a CSV log with a row for each step. All images
+lie on the device, and no step waits for the host. Ctrl-C loses nothing.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ class _Log:
             report = step.report
             if not (math.isfinite(bits) and math.isfinite(norm)):
                 raise _combiner.Error(
-                    f"training broke down at step {report.step}: the loss is {bits}, the gradient's "
-                    f"norm {norm}; go on from the last checkpoint with a lower learning rate than "
-                    f"{report.learning_rate:g}")
+                    f"training broke down at step {report.step}: the loss is {bits}, the "
+                    f"gradient's norm {norm}; go on from the last checkpoint with a lower learning "
+                    f"rate than {report.learning_rate:g}")
             measured = validation if step is steps[-1] else None
             self._log.write(report.step, report.images, step.ended, bits, measured,
                             report.learning_rate, norm, rate)
-        print(f"\rstep {steps[-1].report.step}, {rate:.4g} images/s, {figures[-1][0]:.3f} bits/dim ",
-              end="", file=sys.stderr, flush=True)
+        print(f"\rstep {steps[-1].report.step}, {rate:.4g} images/s, "
+              f"{figures[-1][0]:.3f} bits/dim ", end="", file=sys.stderr, flush=True)
 
 
 def _seed(text: str) -> int:
@@ -204,8 +204,9 @@ def _check_checkpoint(args: argparse.Namespace) -> None:
         return
     step = _combiner.checkpoint_step(path)
     if step > 0:
-        raise _combiner.Error(f"{path}: holds a training of {step} steps, which would be lost; go on "
-                              f"with it with --resume {path}, write elsewhere, or give --overwrite")
+        raise _combiner.Error(f"{path}: holds a training of {step} steps, which would be lost; go "
+                              f"on with it with --resume {path}, write elsewhere, or give "
+                              "--overwrite")
 
 
 class _Run:
@@ -292,8 +293,8 @@ def _train(args: argparse.Namespace) -> int:
         seconds = float(checkpoint[0]["seconds"])
     run = _Run(args, trainer, data, seconds)
     if not run.run():
-        print(f"\ninterrupted at step {trainer.steps}; --resume {args.checkpoint} goes on from there",
-              file=sys.stderr)
+        print(f"\ninterrupted at step {trainer.steps}; --resume {args.checkpoint} goes on from "
+              "there", file=sys.stderr)
         return 130
     validation = "" if run.validation is None else f", validation {run.validation:.4f} bits/dim"
     print(f"{args.output}: {trainer.steps} steps, {trainer.images} images{validation}")
@@ -304,8 +305,8 @@ def _config_of(args: argparse.Namespace, checkpoint: Checkpoint) -> dict:
     """The checkpoint's config, which must be the one that was given, if one was."""
     config = parse_config(checkpoint[0]["config"], str(args.resume))
     if args.config is not None and read_config(args.config) != config:
-        raise _combiner.Error(f"{args.config}: not the config that {args.resume} was made with; leave "
-                              "--config out, or train from scratch without --resume")
+        raise _combiner.Error(f"{args.config}: not the config that {args.resume} was made with; "
+                              "leave --config out, or train from scratch without --resume")
     return config
 
 

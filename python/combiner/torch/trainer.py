@@ -32,8 +32,8 @@ class Report(NamedTuple):
 
 
 class Trainer:
-    """options: _combiner.TrainingOptions. precision: "f32" or "bf16", in which products are computed
-    (autocast). The weights are float32."""
+    """options: _combiner.TrainingOptions. precision: "f32" or "bf16", in which products are
+    computed (autocast). The weights are float32."""
 
     def __init__(self, config: Dict[str, Any], options, images: np.ndarray, precision: str,
                  device: torch.device, compiled: bool):
@@ -60,7 +60,8 @@ class Trainer:
             return self.model.nats(images).mean()
 
     def step(self, fraction_done: float) -> Report:
-        """One step on the next batch of images. `fraction_done`, 0 to 1, is of the whole training."""
+        """One step on the next batch of images. `fraction_done`, 0 to 1, is of the whole
+        training."""
         batch = self._batches.at(self.images, self.options.batch)
         self._parameters.gradient.zero_()
         nats = self._loss(batch)
@@ -127,8 +128,8 @@ class Trainer:
         header, arrays = checkpoint
         then = checkpoint_options(path, checkpoint)
         if then.optimizer != self.options.optimizer:
-            raise _combiner.Error(f"{path}: the checkpoint holds the memory of another optimiser; go "
-                                  "on with the same")
+            raise _combiner.Error(f"{path}: the checkpoint holds the memory of another optimiser; "
+                                  "go on with the same")
         same_number = int(header["training_images"]) == self._training_images
         sample = header.get("data_sample", self._data_sample)
         if same_number and not _combiner.alike(sample, self._data_sample):
