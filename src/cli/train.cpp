@@ -297,8 +297,10 @@ std::function<void()> train_command(CLI::App& command) {
   add_number(command, "--average", options->average_decay, {0, 1},
              fmt::format("Decay of the weights' moving average [{}]", defaults.average_decay))
       ->type_name("X");
-  command.add_flag("--flips,!--no-flips", options->flips,
-                   "Mirror every other image left to right [on]");
+  // A function, because some versions of CLI11 set what a flag is bound to even if it is not given.
+  command.add_flag_function(
+      "--flips,!--no-flips", [options](int64_t count) { options->flips = count > 0; },
+      "Mirror every other image left to right [on]");
   add_number(command, "--seed", options->seed, {0},
              fmt::format("Of the first weights and the data's order [{}]", defaults.seed))
       ->type_name("S");
