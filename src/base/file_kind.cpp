@@ -83,7 +83,7 @@ std::string text_kind(std::string_view text) {
   if (text.starts_with("<?xml") || text.starts_with("<Error"))
     return "an XML page, not the file: did the download fail?";
   if (text.front() == '{') {
-    if (holds(text, "\"weight_map\""))
+    if (is_weights_index(text))
       return "the index of weights that lie in several files: join them into one "
              "safetensors file first";
     return holds(text, "\"combiner-1\"") ? "a model's config, not its weights" : "JSON text";
@@ -93,6 +93,8 @@ std::string text_kind(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_weights_index(std::string_view text) { return holds(text, "\"weight_map\""); }
 
 std::string file_kind(std::span<const std::byte> contents) {
   constexpr size_t kStart = 4096;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace combiner {
 
@@ -11,5 +12,8 @@ namespace combiner {
 // file: run git lfs pull". Knows what is mistaken for weights or a config. Empty if the contents
 // are of no kind that it knows.
 std::string file_kind(std::span<const std::byte> contents);
+
+// Whether JSON text is the index of weights that lie in several files.
+bool is_weights_index(std::string_view text);
 
 }  // namespace combiner

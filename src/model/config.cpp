@@ -265,8 +265,7 @@ ModelConfig read_config(const std::filesystem::path& path) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const size_t first = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   const std::string kind = file_kind(std::as_bytes(std::span(bytes)));
-  const bool may_be_config =
-      text.substr(first).starts_with('{') && text.find("\"weight_map\"") == text.npos;
+  const bool may_be_config = text.substr(first).starts_with('{') && !is_weights_index(text);
   if (!may_be_config && !kind.empty())
     throw Error(fmt::format("{}: is no config, a JSON object; it is {}", path.string(), kind));
   return parse_config(text, path.string());

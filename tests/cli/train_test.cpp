@@ -123,8 +123,9 @@ TEST_CASE("train: writes weights, a checkpoint and a log") {
   CHECK(std::distance(fs::directory_iterator(place.folder.path()), {}) == 2 + 3);
 
   // What is not given on the command line is as TrainingOptions has it.
-  CHECK(header.options.flips == TrainingOptions().flips);
-  CHECK(header.options.learning_rate == TrainingOptions().learning_rate);
+  const TrainingOptions options = read_checkpoint_header(place.checkpoint("a")).options;
+  CHECK(options.flips == TrainingOptions().flips);
+  CHECK(options.learning_rate == TrainingOptions().learning_rate);
 
   // The weights can be used, for example to evaluate the pictures kept for validation.
   const ProgramResult eval =

@@ -72,6 +72,10 @@ constexpr Culprit kCulprits[] = {
 // GCC's path::operator/= frees its parts twice if this function gets no memory.
 constexpr const char* kPathJoin = "_ZNSt10filesystem7__cxx114pathdV";
 
+// Calls of a kind that are tried. All take long, so what they found is printed as it is found.
+constexpr int kFew = 6;
+constexpr int kAll = 1 << 30;
+
 // The files of a folder, by their paths in it.
 using Files = std::map<std::string, std::string>;
 
@@ -106,19 +110,17 @@ class Scene {
  public:
   virtual ~Scene() = default;
 
-  // Tries `most` calls of each kind, evenly spread, or all. Returns a table of what happened.
-  std::string try_kinds(int most) {
+  // Tries `most` calls of each kind, evenly spread, or all.
+  void try_kinds(int most) {
     before_ = files_in(folder.path());
     const ProgramResult whole = run_combiner(arguments);
     INFO(whole.err);
     REQUIRE(whole.exit_code == 0);
     out_ = without_speed(whole.out);
     after_ = files_in(folder.path());
-    std::string table;
     for (const Kind& kind : kKinds)
       for (const char* lasting : {"", "+"})
-        if (kind.is_error || !*lasting) table += try_kind(kind, lasting, most);
-    return table;
+        if (kind.is_error || !*lasting) try_kind(kind, lasting, most);
   }
 
   TempFolder folder;
@@ -148,7 +150,7 @@ class Scene {
         .wait();
   }
 
-  std::string try_kind(const Kind& kind, const char* lasting, int most) {
+  void try_kind(const Kind& kind, const char* lasting, int most) {
     run(kind, 0, "");
     const int calls = std::stoi(read_text(notes_ / "count"));
     const int tried = std::min(calls, most);
@@ -169,9 +171,11 @@ class Scene {
       }
       ++outcomes[outcome];
     }
+    if (most < kAll) return;
     std::string row = fmt::format("{}{}: {} of {} calls", kind.name, lasting, tried, calls);
     for (const auto& [outcome, count] : outcomes) row += fmt::format(", {} {}", count, outcome);
-    return row + "\n";
+    fmt::print("{}\n", row);
+    std::fflush(stdout);
   }
 
   std::string judge(const Kind& kind, const ProgramResult& result) const {
@@ -425,14 +429,10 @@ struct ResumeScene : TrainScene {
   }
 };
 
-constexpr int kFew = 6;
-constexpr int kAll = 1 << 30;
-
 template <class AnyScene>
 void survives(int most) {
   if (kAddressSanitizer) SKIP_TEST("the address sanitizer has allocation functions of its own");
-  const std::string table = AnyScene().try_kinds(most);
-  if (most == kAll) fmt::print("{}", table);
+  AnyScene().try_kinds(most);
 }
 
 TEST_CASE("faults: sample loses nothing whatever fails") { survives<SampleScene>(kFew); }
