@@ -6,6 +6,7 @@
 #include <pybind11/stl/filesystem.h>
 
 #include "arrays.h"
+#include "base/file_lock.h"
 #include "combiner/error.h"
 #include "module.h"
 #include "training/checkpoint.h"
@@ -110,6 +111,7 @@ void write_checkpoint(const std::filesystem::path& path, const Metadata& metadat
 void bind_training(py::module_& module) {
   bind_options(module);
   bind_log(module);
+  py::class_<FileLock>(module, "FileLock").def(py::init()).def("take", &FileLock::take);
   module.def("checkpoint_step",
              [](const std::filesystem::path& path) { return read_checkpoint_header(path).step; });
   module.def("read_checkpoint", &read_checkpoint);

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import combiner
+from combiner import _combiner
 from conftest import GOLDEN, MODELS, REPOSITORY, golden
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -130,8 +131,13 @@ def test_goes_on_from_checkpoints_of_both(run_program, config, tmp_path):
 
 
 def test_train_refuses(config, tmp_path, capsys):
-    path = tmp_path / "model.safetensors"
+    path, checkpoint = tmp_path / "model.safetensors", tmp_path / "model.checkpoint"
     assert train_here("--config", config, "--steps", 1, "-o", path) == 0
+    other_run = _combiner.FileLock()
+    other_run.take(checkpoint)
+    assert train_here("--resume", checkpoint, "--steps", 2, "-o", path) == 1
+    assert "is being written by another run" in capsys.readouterr().err
+    del other_run
     assert train_here("--config", config, "--steps", 2, "-o", path) == 1
     assert "holds a training of 1 steps, which would be lost" in capsys.readouterr().err
     assert train_here("--config", config, "--steps", 1, "--lr", -1, "-o", tmp_path / "x") == 1

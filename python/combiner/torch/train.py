@@ -217,6 +217,8 @@ class _Run:
         self.args, self.trainer, self.data = args, trainer, data
         self._seconds_before, self._start = seconds, time.monotonic()
         self._interrupt = _Interrupt()
+        self._lock = _combiner.FileLock()
+        self._lock.take(args.checkpoint)
         self.validation: Optional[float] = None
 
     @property
@@ -234,14 +236,17 @@ class _Run:
             raise _combiner.Error("training broke down: the weights are not finite; go on from the "
                                   f"last checkpoint, {self.args.checkpoint}")
         self.trainer.save_weights(self.args.output)
+        self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
         self.trainer.save(self.args.checkpoint, self.seconds)
+        self._lock.take(self.args.checkpoint)  # a new file each time
 
     def run(self) -> bool:
         """Whether it finished, rather than was interrupted."""
         args, trainer = self.args, self.trainer
         log = _Log(args.log, trainer.steps, trainer.options.batch)
-        if trainer.steps == 0:
-            trainer.save(args.checkpoint, self.seconds)
+        self._save_checkpoint()
         checkpoint_due = _Interval(60 * args.checkpoint_minutes)
         validation_due = _Interval(60 * args.validation_minutes)
         while self.fraction_done() < 1 and not self._interrupt.asked:
