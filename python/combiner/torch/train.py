@@ -297,8 +297,10 @@ def _train(args: argparse.Namespace) -> int:
         trainer.restore(args.resume, checkpoint)
         seconds = float(checkpoint[0]["seconds"])
     run = _Run(args, trainer, data, seconds)
-    if not run.run():
-        print(f"\ninterrupted at step {trainer.steps}; --resume {args.checkpoint} goes on from "
+    finished = run.run()
+    print(file=sys.stderr)  # ends the line of progress
+    if not finished:
+        print(f"interrupted at step {trainer.steps}; --resume {args.checkpoint} goes on from "
               "there", file=sys.stderr)
         return 130
     validation = "" if run.validation is None else f", validation {run.validation:.4f} bits/dim"
