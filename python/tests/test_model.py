@@ -122,6 +122,15 @@ def test_progress_ends_at_one_and_may_raise(shipped):
         shipped.sample(1000, seed=1, progress=fail)
 
 
+@pytest.fixture
+def interruptible():
+    """What a shell starts in the background begins with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("work", ["sample", "complete", "bits_per_dim", "logits", "compress"])
 def test_interrupt(shipped, work):
     images = np.zeros((256, 32, 32, 3), np.uint8)
