@@ -71,19 +71,15 @@ py::dict parameter_kinds(const std::string& config) {
   return kinds;
 }
 
-py::dict initial_weights(const std::string& config, uint64_t seed) {
-  Weights weights(parse_config(config, "config"));
-  initialise(weights, seed);
-  return arrays_of(weights);
-}
-
 }  // namespace
 
 void bind_weights(py::module_& module) {
   module.def("load_weights", &load);
   module.def("save_weights", &save);
   module.def("parameter_kinds", &parameter_kinds);
-  module.def("initial_weights", &initial_weights);
+  module.def("initial_weights", [](const std::string& config, uint64_t seed) {
+    return arrays_of(initial_weights(parse_config(config, "config"), seed));
+  });
   module.def("parse_config", [](const std::string& json, const std::string& source) {
     return to_json(parse_config(json, source));
   });

@@ -66,9 +66,7 @@ Subject load_subject(const BenchOptions& options) {
     const std::string path = find_model(options.model).string();
     return {path, load_weights(path)};
   }
-  Subject subject{options.config, Weights(read_config(options.config))};
-  initialise(subject.weights, 1);
-  return subject;
+  return {options.config, initial_weights(read_config(options.config), 1)};
 }
 
 // For example "AMD EPYC"; "unknown" if /proc/cpuinfo does not say.

@@ -22,7 +22,10 @@
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
 #include "training/checkpoint.h"
+#include "training/initialise.h"
 #include "training/run.h"
+#include "training/take_over.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace fs = std::filesystem;
@@ -31,7 +34,7 @@ namespace {
 constexpr double kMostMinutes = 1e7;  // 19 years
 
 struct TrainOptions {
-  std::string config, data, output, resume, checkpoint, log;
+  std::string config, data, output, init, resume, checkpoint, log;
   bool resize = false;
   bool overwrite = false;
   bool skip_bad = false;
@@ -66,10 +69,12 @@ TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
   return options;
 }
 
-// The config and the training options, from a checkpoint if resuming.
-CheckpointHeader plan(const TrainOptions& options) {
+// The config and the training options, from a checkpoint if resuming. `init` is the model to begin
+// with, if there is one.
+CheckpointHeader plan(const TrainOptions& options, const std::optional<Weights>& init) {
   if (options.resume.empty()) {
-    CheckpointHeader header = {read_config(options.config), course(options, TrainingOptions())};
+    CheckpointHeader header = {options.config.empty() ? init->config : read_config(options.config),
+                               course(options, TrainingOptions())};
     header.options.hold_out_seed = header.options.seed;
     return header;
   }
@@ -96,9 +101,10 @@ void check_files_differ(const TrainOptions& options) {
     std::string_view option;
     fs::path path;
   };
-  std::array<NamedFile, 5> files = {{{"--output", options.run.weights},
+  std::array<NamedFile, 6> files = {{{"--output", options.run.weights},
                                      {"--log", options.run.log},
                                      {"--config", options.config},
+                                     {"--init", options.init},
                                      {"--checkpoint", options.run.checkpoint},
                                      {"--resume", options.resume}}};
   for (NamedFile& file : files) {
@@ -117,8 +123,8 @@ void check_files_differ(const TrainOptions& options) {
 // Fills in the options that the command line leaves open. Throws CLI::ParseError if the options are
 // invalid.
 void complete(TrainOptions& options) {
-  if (options.config.empty() && options.resume.empty())
-    throw CLI::RequiredError("--config or --resume");
+  if (options.config.empty() && options.init.empty() && options.resume.empty())
+    throw CLI::RequiredError("--config, --init or --resume");
   if (!options.run.steps && !options.run.minutes) throw CLI::RequiredError("--steps or --minutes");
   options.run.weights = options.output;
   options.run.checkpoint = options.checkpoint.empty() ? beside(options.output, ".checkpoint")
@@ -162,8 +168,23 @@ double restored(Trainer& trainer, const TrainOptions& options) {
   }
 }
 
+// What a new training begins with: random weights, and in their place those of `init` that fit.
+Weights first_weights(const TrainOptions& options, const CheckpointHeader& header,
+                      const std::optional<Weights>& init) {
+  Weights weights = initial_weights(header.config, header.options.seed);
+  if (!init) return weights;
+  try {
+    for (const std::string& line : take_over(*init, weights)) say("{}: {}\n", options.init, line);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", options.init, error.what()));
+  }
+  return weights;
+}
+
 void run(const TrainOptions& options) {
-  const CheckpointHeader header = plan(options);
+  std::optional<Weights> init;
+  if (!options.init.empty()) init = load_weights(options.init);
+  const CheckpointHeader header = plan(options, init);
   check_checkpoint(options);
   const std::atomic<bool>& interrupted = catch_interrupts();
   Progress progress("images");
@@ -180,8 +201,9 @@ void run(const TrainOptions& options) {
       interrupted);
   skipped.say_count();
   const int64_t skipped_before = skipped.count();
-  Trainer trainer(header.config, header.options, data.training, options.precision, options.threads,
-                  cancel_if(interrupted));
+  Trainer trainer(first_weights(options, header, init), header.options, data.training,
+                  options.precision, options.threads, cancel_if(interrupted));
+  init.reset();
   const double seconds = restored(trainer, options);
   if (!options.resume.empty() && header.training_images != data.training->size())
     say("{}: trained on {} until now, and on {} from here on{}\n", options.resume,
@@ -251,7 +273,9 @@ std::function<void()> train_command(CLI::App& command) {
   const auto options = std::make_shared<TrainOptions>();
   const TrainingOptions defaults;
 
-  command.add_option("--config", options->config, "The model to train, a JSON config")
+  command
+      .add_option("--config", options->config,
+                  "The model to train, a JSON config; with --init or --resume, by default theirs")
       ->type_name("FILE");
   command
       .add_option("--data", options->data,
@@ -266,7 +290,15 @@ std::function<void()> train_command(CLI::App& command) {
       ->required();
   command.add_flag("--overwrite", options->overwrite,
                    "Begin anew even if that overwrites the checkpoint of another training");
-  command.add_option("--resume", options->resume, "Go on from this checkpoint")->type_name("FILE");
+  CLI::Option* const init =
+      command
+          .add_option("--init", options->init,
+                      "Begin with this model's weights; with --config also in a model of another "
+                      "image size or depth, as far as they fit")
+          ->type_name("FILE");
+  command.add_option("--resume", options->resume, "Go on from this checkpoint")
+      ->type_name("FILE")
+      ->excludes(init);
   CLI::Option* const steps = add_number(command, "--steps", options->run.steps, {1},
                                         "Steps to train, those before --resume included");
   add_number(command, "--minutes", options->run.minutes, {0, kMostMinutes, true},

@@ -41,7 +41,8 @@ void mask_stem(const ModelConfig& config, float* stem) {
 
 }  // namespace
 
-void initialise(Weights& weights, uint64_t seed) {
+Weights initial_weights(const ModelConfig& config, uint64_t seed) {
+  Weights weights(config);
   for (const Parameter& parameter : weights.parameters.list) {
     float* values = weights.values.data() + parameter.offset;
     if (parameter.shape.size() == 1) {
@@ -55,6 +56,7 @@ void initialise(Weights& weights, uint64_t seed) {
   }
   if (weights.config.stem)
     mask_stem(weights.config, weights.values.data() + weights.parameters.embedding.stem.weight);
+  return weights;
 }
 
 }  // namespace combiner

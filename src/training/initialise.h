@@ -7,10 +7,10 @@
 
 namespace combiner {
 
-// Fills the weights with normal random numbers keyed by the seed and the parameter's place. The
-// standard deviation is 1 / sqrt(inputs) for dense weights, smaller by sqrt(2 layers) for those
+// Weights of normal random numbers keyed by the seed and the parameter's place. The standard
+// deviation is 1 / sqrt(inputs) for dense weights, smaller by sqrt(2 layers) for those
 // that add to the residual stream, and 0.02 for value tables and positions. Norm weights are 1;
 // biases and the stem's masked taps are 0.
-void initialise(Weights& weights, uint64_t seed);
+Weights initial_weights(const ModelConfig& config, uint64_t seed);
 
 }  // namespace combiner

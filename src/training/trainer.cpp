@@ -25,32 +25,30 @@ Precision trainable(Precision precision) {
   return precision;
 }
 
-Weights initial_weights(const ModelConfig& config, uint64_t seed) {
-  Weights weights(config);
-  initialise(weights, seed);
-  return weights;
-}
-
 }  // namespace
 
 Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
                  std::shared_ptr<const Dataset> data, Precision precision, int threads,
                  Cancel cancel)
+    : Trainer(initial_weights(config, options.seed), options, std::move(data), precision, threads,
+              std::move(cancel)) {}
+
+Trainer::Trainer(Weights first, const TrainingOptions& options, std::shared_ptr<const Dataset> data,
+                 Precision precision, int threads, Cancel cancel)
     : options_(options),
       data_(std::move(data)),
       cancel_(std::move(cancel)),
       team_(threads),
-      weights_(initial_weights(config, options.seed)),
-      average_(config),
+      weights_(std::move(first)),
+      average_(weights_.clone()),
       packed_(weights_.parameters, weights_.values.data(), trainable(precision),
               PackedFor::training, team_),
-      model_weights_(config, weights_.parameters, packed_, KeptSummaries::as_made),
+      model_weights_(weights_.config, weights_.parameters, packed_, KeptSummaries::as_made),
       optimizer_(weights_.parameters, options.optimizer, product_type(precision)),
       order_(options.seed, data_->size(), options.flips) {
   validate(options_, "training options");
-  check_fit(config, *data_);
+  check_fit(weights_.config, *data_);
   data_sample_ = data_sample(*data_);
-  average_.values = weights_.values.clone();
 
   const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));
   const auto make_passes = [&]<class T>(std::vector<GradientPass<T>> passes) {

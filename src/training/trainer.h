@@ -36,6 +36,9 @@ class Trainer {
   Trainer(const ModelConfig& config, const TrainingOptions& options,
           std::shared_ptr<const Dataset> data, Precision precision, int threads,
           Cancel cancel = {});
+  // The same, but starts from these weights.
+  Trainer(Weights first, const TrainingOptions& options, std::shared_ptr<const Dataset> data,
+          Precision precision, int threads, Cancel cancel = {});
 
   // One step on the next `batch` images. The order in which gradients are summed depends on the
   // number of threads and on nothing else. Throws NotFinite if the loss, the gradient or the new

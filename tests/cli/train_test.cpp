@@ -101,6 +101,36 @@ bool reaches(const fs::path& log, size_t steps) {
   return wait_until([&] { return steps_logged(log) >= steps; });
 }
 
+TEST_CASE("train: begins with the weights of --init, also in another config") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", {"--steps", "3"})).exit_code == 0);
+  const std::string a = place.weights("a").string();
+
+  // At a learning rate of almost nothing, the model stays what it was.
+  const ProgramResult same =
+      run_combiner(place.command("b", {"--init", a, "--steps", "1", "--lr", "1e-30"}));
+  REQUIRE(same.exit_code == 0);
+  CHECK(load_weights(place.weights("b")).config == tiny_config());
+  CHECK(std::ranges::equal(load_weights(place.weights("b")).values.span(),
+                           load_weights(a).values.span()));
+
+  ModelConfig deeper = tiny_config();
+  ++deeper.num_layers;
+  const std::string file = (place.folder / "deeper.json").string();
+  write_text(file, to_json(deeper));
+  const ProgramResult other =
+      run_combiner(place.command("c", {"--init", a, "--config", file, "--steps", "1"}));
+  REQUIRE(other.exit_code == 0);
+  CHECK_THAT(other.err, contains(a + ": blocks." + std::to_string(tiny_config().num_layers) +
+                                 ".norm1.weight: begins anew: the file has none\n"));
+  CHECK(load_weights(place.weights("c")).config == read_config(file));
+
+  const ProgramResult onto_itself =
+      run_combiner(place.command("a", {"--init", a, "--steps", "1", "--overwrite"}));
+  CHECK(onto_itself.exit_code == 2);
+  CHECK_THAT(onto_itself.err, contains("--output and --init are the same file"));
+}
+
 TEST_CASE("train: writes weights, a checkpoint and a log") {
   const Workplace place;
   const ProgramResult result = run_combiner(place.fresh("a", {"--steps", "5", "--batch", "3"}));
@@ -204,7 +234,7 @@ TEST_CASE("train: a wrong command line is reported and no file is written") {
   refuses({"train", "--config", place.config().string(), "--steps", "1", "-o", "w"}, "--data");
   refuses({"train", "--config", place.config().string(), "--steps", "1", "--data", "d"},
           "--output");
-  refuses(place.command("a", {"--steps", "1"}), "--config or --resume is required");
+  refuses(place.command("a", {"--steps", "1"}), "--config, --init or --resume is required");
   refuses(place.fresh("a", {}), "--steps or --minutes is required");
   refuses(place.fresh("a", {"--steps", "1", "--minutes", "1"}),
           "--steps and --minutes can't both be given");
