@@ -110,6 +110,7 @@ bool Job::cancel() {
 void Job::end(JobState state) {
   state_ = state;
   if (state != JobState::done) cancelled_ = true;
+  ended_.notify_all();
 }
 
 JobState Job::state() const {
@@ -120,6 +121,11 @@ JobState Job::state() const {
 bool Job::ended() const {
   const std::lock_guard lock(mutex_);
   return has_ended();
+}
+
+void Job::wait_for_end(std::chrono::milliseconds patience) const {
+  std::unique_lock lock(mutex_);
+  ended_.wait_for(lock, patience, [&] { return has_ended(); });
 }
 
 size_t Job::bytes() const {

@@ -61,6 +61,8 @@ class Job {
   JobState state() const;
   bool ended() const;
   size_t bytes() const;
+  // Waits until it has ended, up to `patience`.
+  void wait_for_end(std::chrono::milliseconds patience) const;
   nlohmann::ordered_json to_json() const;
   // A finished image; nullopt if it is not finished.
   std::optional<Image> image(int64_t index) const;
@@ -99,7 +101,7 @@ class Job {
   std::atomic<bool> cancelled_ = false;
 
   mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
+  mutable std::condition_variable changed_, ended_;
   JobState state_ = JobState::queued;
   std::vector<JobImage> images_;
   std::vector<Event> events_;

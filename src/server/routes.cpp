@@ -7,7 +7,6 @@
 #include <chrono>
 #include <random>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "server/embedded.h"
@@ -93,7 +92,7 @@ void send_events(const std::shared_ptr<Job>& job,
         if (events.last)
           sink.done();
         else
-          std::this_thread::sleep_for(kEventInterval);
+          job->wait_for_end(kEventInterval);
         return true;
       });
 }

@@ -180,6 +180,7 @@ TEST_CASE("openapi.json: has every route, and no other") {
   std::set<std::string> documented, served;
   for (const auto& [path, methods] : document.at("paths").items())
     for (const auto& [method, operation] : methods.items()) {
+      if (method == "parameters") continue;  // of all its methods
       std::string name = method;
       for (char& letter : name) letter = static_cast<char>(std::toupper(letter));
       documented.insert(name + " " + path);

@@ -159,6 +159,7 @@ class Interface(unittest.TestCase):
             stuck = socket.create_connection(("127.0.0.1", server.port))
             stuck.sendall(b"GET / HTTP/1.1\r\nHost")
         self.assertIn(b"event: end\n", response.read())
+        connection.close()
         self.assertLess(server.seconds_to_end, 5)
         idle.close()
         stuck.close()
