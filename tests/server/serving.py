@@ -32,8 +32,9 @@ SECONDS = 60  # that anything may take
 class Server:
     """`with Server(PROGRAM) as server:` ends it as Ctrl-C does, and checks how it ends."""
 
-    def __init__(self, program, *options, height=HEIGHT, width=WIDTH, models=None):
-        self.program, self.options = program, options
+    def __init__(self, program, *options, height=HEIGHT, width=WIDTH, models=None,
+                 environment=None):
+        self.program, self.options, self.environment = program, options, environment or {}
         self.folder = tempfile.TemporaryDirectory()
         self.models = models or [self.make_model("tiny", height, width)]
 
@@ -49,7 +50,7 @@ class Server:
         named = [word for model in self.models for word in ("--model", model)]
         self.process = subprocess.Popen(
             [self.program, "serve", "--port", "0", *named, *self.options], text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **self.environment})
         line = self.process.stdout.readline()
         found = re.match(r"http://(\S+):(\d+)/ serves ", line)
         if not found:
