@@ -18,6 +18,7 @@ std::vector<Command> commands() {
       {"quantize", "Make a model's weights smaller, and measure what that changes",
        quantize_command},
       {"sample", "Draw images from a model", sample_command},
+      {"serve", "Let other programs, and a page in the browser, watch a model draw", serve_command},
       {"train", "Train a model on images", train_command},
   };
 }

@@ -19,6 +19,7 @@ std::function<void()> info_command(CLI::App& command);
 std::function<void()> nearest_command(CLI::App& command);
 std::function<void()> quantize_command(CLI::App& command);
 std::function<void()> sample_command(CLI::App& command);
+std::function<void()> serve_command(CLI::App& command);
 std::function<void()> shell_completion_command(CLI::App& command);
 std::function<void()> train_command(CLI::App& command);
 

@@ -169,14 +169,18 @@ int conversion_to_rgb(const cv::Mat& decoded, const fs::path& path) {
 
 }  // namespace
 
-Image read_image(const fs::path& path) {
-  const cv::Mat decoded = decode(read_file(path, kMaxFileBytes), path);
-  require_8_bits(decoded, path);
-  check_size(decoded.cols, decoded.rows, path.string());
+Image decode_image(const std::vector<uint8_t>& bytes, const std::string& source) {
+  const cv::Mat decoded = decode(bytes, source);
+  require_8_bits(decoded, source);
+  check_size(decoded.cols, decoded.rows, source);
   Image image{decoded.cols, decoded.rows, std::vector<uint8_t>(3 * decoded.total())};
   cv::Mat rgb(image.height, image.width, CV_8UC3, image.pixels.data());
-  cv::cvtColor(decoded, rgb, conversion_to_rgb(decoded, path));
+  cv::cvtColor(decoded, rgb, conversion_to_rgb(decoded, source));
   return image;
+}
+
+Image read_image(const fs::path& path) {
+  return decode_image(read_file(path, kMaxFileBytes), path.string());
 }
 
 bool has_image_extension(const fs::path& path) {

@@ -1,7 +1,10 @@
 // Reads images from files.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "combiner/image.h"
 
@@ -17,6 +20,8 @@ namespace combiner {
 // missing, empty, not an image, damaged, truncated or too large, and if the decoder warns of
 // damage. Messages name the file. Thread-safe; prints nothing.
 Image read_image(const std::filesystem::path& path);
+// The same for a picture in memory, which `source` names in messages.
+Image decode_image(const std::vector<uint8_t>& bytes, const std::string& source);
 
 // True if the file name has an extension that OpenCV reads (.png, .JPG, ...).
 bool has_image_extension(const std::filesystem::path& path);

@@ -4,19 +4,16 @@
 
 #include <chrono>
 #include <cmath>
-#include <numbers>
 
 #include "combiner/error.h"
 #include "dataset/check_fit.h"
 #include "likelihood/each_image.h"
+#include "likelihood/image_likelihood.h"
 
 namespace combiner {
 namespace {
 
 constexpr size_t kChannels = 3;
-
-// Converts nats, summed over `dims` sub-pixels, to bits per sub-pixel.
-double bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * dims); }
 
 // Per-thread evaluator.
 class Evaluator {
@@ -29,15 +26,7 @@ class Evaluator {
 
   ImageLikelihood operator()(int64_t index, std::span<const uint8_t> pixels) {
     scorer_.nll(pixels.data(), nats_.data());
-    ImageLikelihood image{.index = index};
-    for (size_t i = 0; i < nats_.size(); ++i) image.nats[i % kChannels] += nats_[i];
-    const double sum = image.nats[0] + image.nats[1] + image.nats[2];
-    if (!std::isfinite(sum))
-      throw NotFinite(
-          fmt::format("{}: the model gives this image a likelihood of {} nats, expected a "
-                      "finite number; its weights may be too large",
-                      images_.describe(index), sum));
-    image.bits_per_dim = bits_per_dim(sum, static_cast<int>(nats_.size()));
+    const ImageLikelihood image = image_likelihood(index, nats_, images_.describe(index));
     if (on_nats_) on_nats_(index, pixels, nats_);
     return image;
   }
@@ -66,13 +55,27 @@ Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double secon
   likelihood.standard_error = std::sqrt(squares / (count - 1) / count);
   for (size_t c = 0; c < kChannels; ++c)
     likelihood.channel_bits_per_dim[c] =
-        bits_per_dim(nats[c] / count, dims / static_cast<int>(kChannels));
+        to_bits_per_dim(nats[c] / count, dims / static_cast<int>(kChannels));
   likelihood.images_per_second = count / seconds;
   likelihood.images = std::move(images);
   return likelihood;
 }
 
 }  // namespace
+
+ImageLikelihood image_likelihood(int64_t index, std::span<const float> nats,
+                                 const std::string& where) {
+  ImageLikelihood image{.index = index};
+  for (size_t i = 0; i < nats.size(); ++i) image.nats[i % kChannels] += nats[i];
+  const double sum = image.nats[0] + image.nats[1] + image.nats[2];
+  if (!std::isfinite(sum))
+    throw NotFinite(
+        fmt::format("{}: the model gives this image a likelihood of {} nats, expected a "
+                    "finite number; its weights may be too large",
+                    where, sum));
+  image.bits_per_dim = to_bits_per_dim(sum, static_cast<int>(nats.size()));
+  return image;
+}
 
 Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image, const OnNats& on_nats) {

@@ -1,7 +1,5 @@
 #include "sampling/batch_sampler.h"
 
-#include <chrono>
-
 namespace combiner {
 
 bool DrawingJob::stopped() {
@@ -14,11 +12,8 @@ BatchSampler::BatchSampler(const Model& model, const Plan& plan,
     : config_(model.config()),
       plan_(plan),
       job_(job),
-      session_(model, plan.largest(), plan.team()),
-      states_(states),
-      followed_(static_cast<size_t>(plan.team())) {
-  if (plan.team() > 1) alone_.emplace(model, plan.largest());
-}
+      team_(model, plan.largest(), plan.team()),
+      states_(states) {}
 
 void BatchSampler::draw_all(int rank) {
   for (;;) {
@@ -29,7 +24,7 @@ void BatchSampler::draw_all(int rank) {
         for (int64_t i = plan_.first(batch); i < plan_.first(batch + 1); ++i)
           batch_.push_back(job_.image(i));
     }
-    session_.wait(rank);
+    team_.wait(rank);
     if (batch_.empty() || !draw(batch_, rank)) return;
   }
 }
@@ -39,19 +34,20 @@ void BatchSampler::warm_up(int positions, int rank, const Cancel& cancel) {
   const auto zero = [](size_t, int64_t, std::span<const float>) { return uint8_t{0}; };
   for (int i = 0; i < positions; ++i) {
     cancel.poll();
-    session_.step(states_, zero, rank);
+    team_.step(states_, zero, rank);
   }
 }
 
 // Brings the states to where the images start. The threads share the copying.
 void BatchSampler::begin(std::span<const ImageToDraw> images, int rank) {
-  for (auto i = static_cast<size_t>(rank); i < images.size(); i += followed_.size()) {
+  for (auto i = static_cast<size_t>(rank); i < images.size();
+       i += static_cast<size_t>(team_.size())) {
     if (images[i].start)
       states_[i]->assign(*images[i].start);
     else
       states_[i]->position = 0;
   }
-  session_.wait(rank);
+  team_.wait(rank);
 }
 
 // Returns false if the job was stopped.
@@ -61,73 +57,19 @@ bool BatchSampler::draw(std::span<const ImageToDraw> images, int rank) {
   const ChooseValue choose = [&](size_t image, int64_t subpixel, std::span<const float> logits) {
     return job_.choose(images[image], subpixel, logits);
   };
-  if (rank > 0) return follow(states, choose, rank);
   const int columns = config_.columns();
-  for (int64_t position = states.front()->position; position < config_.positions(); ++position) {
-    if (job_.stopped()) {
-      give(Order::stop);
-      return false;
-    }
-    decode(states, choose);
-    if ((position + 1) % columns == 0) report_row(images, static_cast<int>(position / columns));
-  }
-  report_images(images);
-  give(Order::finish);
-  return true;
-}
-
-// Decodes the next position, with the team or alone.
-void BatchSampler::decode(std::span<ImageState* const> states, const ChooseValue& choose) {
-  if (plan_.team() == 1) return session_.step(states, choose);
-  const auto start = std::chrono::steady_clock::now();
-  if (pace_.alone()) {
-    if (!resting_) give(Order::rest);
-    alone_->step(states, choose);
-  } else {
-    give(Order::step);
-    session_.step(states, choose);
-  }
-  pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-}
-
-// Called by the first thread. Returns when all others are about to follow the order.
-void BatchSampler::give(Order order) {
-  if (resting_) wake_team();
-  resting_ = order == Order::rest;
-  orders_[++given_ % 2] = order;
-  session_.wait(0);
-}
-
-// What the other threads do while the first decodes a batch. They sleep while they rest, because
-// they would take processor time from it. Returns false if the job was stopped.
-bool BatchSampler::follow(std::span<ImageState* const> states, const ChooseValue& choose,
-                          int rank) {
-  for (;;) {
-    const uint32_t wakes = wakes_;
-    session_.wait(rank);
-    switch (orders_[++followed_[static_cast<size_t>(rank)].orders % 2]) {
-      case Order::step:
-        session_.step(states, choose, rank);
-        break;
-      case Order::rest:
-        wakes_.wait(wakes);
-        break;
-      case Order::finish:
-        return true;
-      case Order::stop:
-        return false;
-    }
-  }
-}
-
-void BatchSampler::wake_team() {
-  ++wakes_;
-  wakes_.notify_all();
-}
-
-void BatchSampler::abandon() {
-  session_.abandon();
-  wake_team();
+  bool begun = false;
+  const auto next = [&] {
+    using Next = DecodingTeam::Next;
+    const int64_t position = states.front()->position;
+    if (begun && position % columns == 0)
+      report_row(images, static_cast<int>(position / columns) - 1);
+    begun = true;
+    if (position < config_.positions()) return job_.stopped() ? Next::stop : Next::step;
+    report_images(images);
+    return Next::finish;
+  };
+  return team_.decode(states, choose, next, rank);
 }
 
 void BatchSampler::report_row(std::span<const ImageToDraw> images, int row) {

@@ -5,13 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "combiner/sampler.h"
-#include "combiner/session.h"
-#include "sampling/pace.h"
+#include "sampling/decoding_team.h"
 #include "sampling/plan.h"
 
 namespace combiner {
@@ -57,40 +55,21 @@ class BatchSampler {
   // timed. Called by each thread of the team. Polls `cancel` before each position.
   void warm_up(int positions, int rank, const Cancel& cancel);
 
-  // Call this when a thread of the team has thrown; see Session::abandon.
-  void abandon();
+  // Call this when a thread of the team has thrown; see DecodingTeam::abandon.
+  void abandon() { team_.abandon(); }
 
  private:
-  // What the team's first thread has the others do next.
-  enum class Order : uint8_t { step, rest, finish, stop };
-
   void begin(std::span<const ImageToDraw> images, int rank);
   bool draw(std::span<const ImageToDraw> images, int rank);
-  void decode(std::span<ImageState* const> states, const ChooseValue& choose);
-  void give(Order order);
-  bool follow(std::span<ImageState* const> states, const ChooseValue& choose, int rank);
-  void wake_team();
   void report_row(std::span<const ImageToDraw> images, int row);
   void report_images(std::span<const ImageToDraw> images);
 
   const ModelConfig& config_;
   const Plan& plan_;
   DrawingJob& job_;
-  Session session_;
-  std::optional<Session> alone_;  // the first thread's, in a team of several
+  DecodingTeam team_;
   std::span<ImageState* const> states_;
-  // Set by the team's first thread.
-  std::vector<ImageToDraw> batch_;
-  TeamPace pace_;
-  bool resting_ = false;
-  // The orders in turns: one is not overwritten before all threads have read the next.
-  Order orders_[2] = {};
-  uint32_t given_ = 0;
-  struct alignas(64) Followed {
-    uint32_t orders = 0;
-  };
-  std::vector<Followed> followed_;  // by rank
-  std::atomic<uint32_t> wakes_ = 0;
+  std::vector<ImageToDraw> batch_;  // set by the team's first thread
 };
 
 }  // namespace combiner

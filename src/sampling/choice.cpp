@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/counter_random.h"
 #include "combiner/error.h"
 #include "kernels/cross_entropy.h"
 
@@ -98,6 +99,12 @@ uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options
   }
   while (chosen == weights.size() || weights[chosen] == 0) --chosen;
   return static_cast<uint8_t>(chosen);
+}
+
+uint8_t draw_value(std::span<const float> logits, const ChoiceOptions& options, uint64_t seed,
+                   uint64_t stream, int64_t subpixel) {
+  return choose_value(logits, options,
+                      counter_uniform(seed, stream, static_cast<uint64_t>(subpixel)));
 }
 
 }  // namespace combiner

@@ -16,4 +16,8 @@ void validate(const ChoiceOptions& options);
 // ranks first. Throws Error if a logit is not finite.
 uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options, double uniform);
 
+// The value of a sub-pixel of image `stream` of a seed: what its own random number chooses.
+uint8_t draw_value(std::span<const float> logits, const ChoiceOptions& options, uint64_t seed,
+                   uint64_t stream, int64_t subpixel);
+
 }  // namespace combiner

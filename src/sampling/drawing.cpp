@@ -7,7 +7,6 @@
 #include <limits>
 #include <utility>
 
-#include "base/counter_random.h"
 #include "base/round_up.h"
 #include "base/share.h"
 #include "combiner/error.h"
@@ -116,9 +115,7 @@ bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, const SampleEvents
   const auto choose = [this](const ImageToDraw& drawn, int64_t subpixel,
                              std::span<const float> logits) {
     const SampleOptions& options = job_.options;
-    const double uniform =
-        counter_uniform(options.seed, drawn.stream, static_cast<uint64_t>(subpixel));
-    return choose_value(logits, options.choice, uniform);
+    return draw_value(logits, options.choice, options.seed, drawn.stream, subpixel);
   };
   return draw(std::move(image), choose, events);
 }

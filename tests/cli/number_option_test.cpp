@@ -33,7 +33,7 @@ std::vector<std::pair<std::string, OptionText>> number_options() {
   for (const CLI::App* const command : app->get_subcommands(nullptr))
     for (const OptionText& option : options_of(*command))
       if (!option.value.empty() && !option.positional() && !option.path && option.choices.empty() &&
-          option.value != "RxC")
+          option.value != "RxC" && option.value != "ADDRESS")
         options.emplace_back(command->get_name(), option);
   return options;
 }

@@ -22,9 +22,11 @@ commands write to samples/ must show what the repository's picture of that name 
 """
 
 import argparse
+import contextlib
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -188,6 +190,14 @@ def run(command, folder, path):
                     + "\n".join(f"  {line}" for line in printed))  # fmt: skip
 
 
+def end_servers(folder):
+    """Ends what a page has left running, if a command before it failed; NAME.pid has its number."""
+    for path in glob.glob(os.path.join(folder, "*.pid")):
+        with open(path) as file:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(file.read()), signal.SIGTERM)
+
+
 def check_pictures(folder):
     """What is drawn in f32 is the same on all processors; maps may differ by a shade."""
     for made in sorted(glob.glob(os.path.join(folder, "samples", "**", "*.png"), recursive=True)):
@@ -220,9 +230,12 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             path = make_clone(folder, os.path.realpath(arguments.program))
             stand_ins.make(folder)
-            for command in ran:
-                run(command, folder, path)
-            check_pictures(folder)
+            try:
+                for command in ran:
+                    run(command, folder, path)
+                check_pictures(folder)
+            finally:
+                end_servers(folder)
     except Wrong as wrong:
         sys.exit(f"{arguments.page}: {wrong}")
     print(f"{arguments.page}: {len(ran)} of {len(commands)} commands run")

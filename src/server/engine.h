@@ -1,0 +1,89 @@
+// Divides the machine's threads among all that is to be computed.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/thread_team.h"
+#include "combiner/model.h"
+#include "server/batch.h"
+#include "server/pixel_task.h"
+
+namespace combiner {
+
+struct EngineLoad {
+  int64_t active = 0;   // images that are being decoded
+  int64_t waiting = 0;  // images and pieces of other work that wait
+  int64_t images = 0;   // decoded since the start
+  double busy_seconds = 0;
+};
+
+// One team of threads serves all models. It works in turns: each model with images in its batch has
+// a turn, then pieces of other work such as likelihoods have one, a piece to a thread. Where
+// several want turns, a batch's lasts kTurn, as long as a piece may take, so neither starves the
+// other.
+class Engine {
+ public:
+  // Decodes up to `most_images` at once, of all models together. Throws Error if the system refuses
+  // so many threads.
+  Engine(int threads, int64_t most_images);
+  // Ends at once; what is not done is destroyed.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  using Tasks = std::vector<std::unique_ptr<PixelTask>>;
+  // Thread-safe, as all that follows. Decodes the images of one group. Where images wait, those of
+  // the group with the fewest in work come first, so that a single one need not wait for many.
+  // `model` must outlive the engine.
+  void decode(const Model& model, Tasks tasks);
+  // Runs each of these once, on one thread. They must not throw.
+  void run(std::vector<std::function<void()>> pieces);
+  // A task is cancelled: it leaves its batch before the next position.
+  void look_again();
+
+  EngineLoad load() const;
+
+ private:
+  struct Group {
+    const Model* model = nullptr;
+    std::deque<std::unique_ptr<PixelTask>> waiting = {};
+  };
+  struct Admitted {
+    std::shared_ptr<Group> group;
+    std::unique_ptr<PixelTask> task;
+  };
+
+  void serve();
+  bool wait_for_work();
+  std::vector<Admitted> admit();
+  void run_batches();
+  void run_pieces();
+  int64_t active() const;
+
+  const int64_t most_images_;
+  ThreadTeam threads_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::list<std::shared_ptr<Group>> groups_;  // with images that wait, the oldest first
+  std::deque<std::function<void()>> pieces_;
+  std::atomic<bool> look_again_ = false;
+
+  // The serving thread's.
+  std::map<const Model*, Batch> batches_;
+  std::atomic<int64_t> active_ = 0, images_ = 0, busy_microseconds_ = 0;
+  std::thread server_;
+};
+
+}  // namespace combiner

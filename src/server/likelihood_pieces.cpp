@@ -1,0 +1,53 @@
+#include "server/likelihood_pieces.h"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <numbers>
+#include <utility>
+
+#include "image/surprise_map.h"
+#include "likelihood/image_likelihood.h"
+
+namespace combiner {
+namespace {
+
+void measure(const Model& model, Job& job, const SurpriseMap& map, const Image& picture,
+             int64_t index) {
+  if (job.cancelled()) return;
+  try {
+    job.begin();
+    ImageScorer scorer(model, Cancel([&job] { return job.cancelled(); }));
+    std::vector<float> values(picture.pixels.size());
+    scorer.nll(picture.pixels.data(), values.data());
+    const ImageLikelihood likelihood =
+        image_likelihood(index, values, fmt::format("picture {}", index));
+    for (float& value : values) value /= std::numbers::ln2_v<float>;
+    const int dims = static_cast<int>(values.size()) / 3;
+    nlohmann::ordered_json channels;
+    for (const double nats : likelihood.nats) channels.push_back(to_bits_per_dim(nats, dims));
+    job.finish_image(index, map.draw(picture, values),
+                     {{"bits_per_dim", likelihood.bits_per_dim}, {"channels", channels}});
+  } catch (const Cancelled&) {
+    // Nobody waits for it.
+  } catch (const std::exception& error) {
+    job.fail(error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<std::function<void()>> likelihood_pieces(const Model& model,
+                                                     const std::shared_ptr<Job>& job,
+                                                     std::vector<Image> pictures) {
+  const ImageShape& shape = model.config().image;
+  const auto map = std::make_shared<SurpriseMap>(shape.width, shape.height);
+  std::vector<std::function<void()>> pieces;
+  for (Image& picture : pictures)
+    pieces.push_back([&model, job, map, picture = std::move(picture), index = std::ssize(pieces)] {
+      measure(model, *job, *map, picture, index);
+    });
+  return pieces;
+}
+
+}  // namespace combiner

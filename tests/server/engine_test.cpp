@@ -1,0 +1,230 @@
+#include "server/engine.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "catch.h"
+#include "combiner/completion.h"
+#include "model/random_model.h"
+#include "model_of.h"
+#include "server/drawing_tasks.h"
+#include "server/job_task.h"
+#include "server/likelihood_pieces.h"
+#include "wait_until.h"
+
+namespace combiner {
+namespace {
+
+Model small_model(uint64_t seed = 1) {
+  Random random(seed);
+  return model_of(
+      random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 4), random));
+}
+
+std::shared_ptr<Job> new_job(const Model& model, int64_t images) {
+  const ImageShape& shape = model.config().image;
+  return std::make_shared<Job>(
+      "job",
+      JobDescription{
+          .kind = "samples", .images = images, .width = shape.width, .height = shape.height});
+}
+
+std::shared_ptr<Job> start(Engine& engine, const Model& model, const DrawingParameters& drawing) {
+  std::shared_ptr<Job> job = new_job(model, drawing.count);
+  draw_samples(engine, model, job, drawing);
+  return job;
+}
+
+// What the library draws.
+std::vector<Image> expected(const Model& model, const DrawingParameters& drawing) {
+  std::vector<Image> images(static_cast<size_t>(drawing.count));
+  SampleEvents events;
+  events.image_done = [&](int64_t index, Image image) {
+    images[static_cast<size_t>(index - drawing.first)] = std::move(image);
+  };
+  REQUIRE(sample(model,
+                 {.count = drawing.count,
+                  .first_index = drawing.first,
+                  .seed = drawing.seed,
+                  .choice = drawing.choice},
+                 events));
+  return images;
+}
+
+void require_images(const Job& job, const std::vector<Image>& images) {
+  REQUIRE(wait_until([&] { return job.ended(); }));
+  REQUIRE(job.state() == JobState::done);
+  for (size_t i = 0; i < images.size(); ++i)
+    REQUIRE(job.image(static_cast<int64_t>(i)) == images[i]);
+}
+
+// Takes no value before it is let go on.
+class HeldTask final : public JobTask {
+ public:
+  HeldTask(std::shared_ptr<Job> job, const Model& model, const std::atomic<bool>& held)
+      : JobTask(std::move(job), model), held_(held) {}
+  uint8_t choose(int64_t, std::span<const float>) override {
+    REQUIRE(wait_until([&] { return !held_; }));
+    return 0;
+  }
+  void done(std::unique_ptr<ImageState> image) override {
+    job_->finish_image(0, {shape().width, shape().height, image->pixels});
+  }
+
+ private:
+  const std::atomic<bool>& held_;
+};
+
+class ThrowingTask final : public JobTask {
+ public:
+  using JobTask::JobTask;
+  uint8_t choose(int64_t subpixel, std::span<const float>) override {
+    if (subpixel == 7) throw std::runtime_error("no value");
+    return 0;
+  }
+  void done(std::unique_ptr<ImageState>) override { FAIL("it can't be done"); }
+};
+
+}  // namespace
+
+TEST_CASE("engine: images are those that sample draws, whoever else is there") {
+  const Model model = small_model(1), other = small_model(2);
+  for (const int threads : {1, 2, 3, 4})
+    for (const int64_t most : {1, 3, 16}) {
+      Engine engine(threads, most);
+      std::vector<DrawingParameters> asked;
+      for (int i = 0; i < 6; ++i)
+        asked.push_back({.count = 1 + i % 4,
+                         .first = 3 * i,
+                         .seed = static_cast<uint64_t>(i),
+                         .choice = {.temperature = 0.5 + i, .top_k = 256 - i}});
+      std::vector<std::shared_ptr<Job>> jobs;
+      for (size_t i = 0; i < asked.size(); ++i)
+        jobs.push_back(start(engine, i % 2 ? other : model, asked[i]));
+      for (size_t i = 0; i < asked.size(); ++i)
+        require_images(*jobs[i], expected(i % 2 ? other : model, asked[i]));
+    }
+}
+
+TEST_CASE("engine: completions are those that complete draws") {
+  const Model model = small_model();
+  Random random(3);
+  const Image picture{4, 5, random_pixels(model.config(), random)};
+  Engine engine(2, 4);
+  for (const int rows : {0, 1, 4}) {
+    const DrawingParameters drawing{.count = 5, .first = 2, .seed = 9};
+    const auto job = new_job(model, drawing.count);
+    draw_completions(engine, model, job, drawing, picture, rows);
+    std::vector<Image> images(5);
+    SampleEvents events;
+    events.image_done = [&](int64_t index, Image image) {
+      images[static_cast<size_t>(index)] = std::move(image);
+    };
+    REQUIRE(complete(model, std::span(&picture, 1), rows, {.count = 5, .first_index = 2, .seed = 9},
+                     events));
+    require_images(*job, images);
+  }
+}
+
+TEST_CASE("engine: rows are told in order, and are those of the image") {
+  const Model model = small_model();
+  Engine engine(2, 4);
+  const auto job = start(engine, model, {.count = 2, .seed = 4});
+  REQUIRE(wait_until([&] { return job->ended(); }));
+  // 5 rows and an end of each of 2 images, and the end.
+  const Job::Events all = job->events(1, {});
+  CHECK(all.next == 2 * (5 + 1) + 1 + 1);
+  CHECK(all.last);
+  CHECK(all.text.find("event: end\ndata: {\"id\":\"job\"") != std::string::npos);
+  // Who comes back hears what comes after.
+  const Job::Events rest = job->events(all.next - 1, {});
+  CHECK(rest.text.starts_with("id: 13\nevent: end\n"));
+  CHECK(job->events(1000, {}).last);
+  CHECK(all.text.ends_with(rest.text));
+}
+
+TEST_CASE("engine: an image that fails takes no other with it") {
+  const Model model = small_model();
+  Engine engine(2, 8);
+  const auto job = start(engine, model, {.count = 3, .seed = 5});
+  const auto failing = new_job(model, 1);
+  Engine::Tasks tasks;
+  tasks.push_back(std::make_unique<ThrowingTask>(failing, model));
+  engine.decode(model, std::move(tasks));
+  REQUIRE(wait_until([&] { return failing->ended(); }));
+  CHECK(failing->state() == JobState::failed);
+  CHECK(failing->to_json()["error"]["message"] == "no value");
+  require_images(*job, expected(model, {.count = 3, .seed = 5}));
+}
+
+TEST_CASE("engine: a cancelled job leaves before the next position") {
+  const Model model = small_model();
+  Engine engine(1, 1);
+  std::atomic<bool> held = true;
+  const auto job = new_job(model, 1);
+  Engine::Tasks tasks;
+  tasks.push_back(std::make_unique<HeldTask>(job, model, held));
+  engine.decode(model, std::move(tasks));
+  const auto next = start(engine, model, {.count = 1, .seed = 6});
+  REQUIRE(wait_until([&] { return job->state() == JobState::running; }));
+  CHECK(next->state() == JobState::queued);  // there is room for one
+  CHECK(job->cancel());
+  CHECK(!job->cancel());
+  engine.look_again();
+  held = false;
+  require_images(*next, expected(model, {.count = 1, .seed = 6}));
+  CHECK(job->state() == JobState::cancelled);
+  CHECK(!job->image(0));
+}
+
+TEST_CASE("engine: a single image does not wait for all of a large job") {
+  const Model model = small_model();
+  Engine engine(1, 2);
+  std::atomic<bool> held = true;
+  const auto first = new_job(model, 1);
+  Engine::Tasks tasks;
+  tasks.push_back(std::make_unique<HeldTask>(first, model, held));
+  engine.decode(model, std::move(tasks));
+  REQUIRE(wait_until([&] { return first->state() == JobState::running; }));
+  const auto large = start(engine, model, {.count = 200, .seed = 7});
+  const auto single = start(engine, model, {.count = 1, .seed = 8});
+  held = false;
+  REQUIRE(wait_until([&] { return single->ended(); }));
+  CHECK(!large->ended());
+  require_images(*large, expected(model, {.count = 200, .seed = 7}));
+}
+
+TEST_CASE("engine: likelihoods are measured while images are drawn") {
+  const Model model = small_model();
+  Engine engine(2, 4);
+  const auto job = start(engine, model, {.count = 40, .seed = 9});
+  Random random(4);
+  const auto likelihoods = std::make_shared<Job>("l", JobDescription{.images = 1});
+  const Image picture{4, 5, random_pixels(model.config(), random)};
+  engine.run(likelihood_pieces(model, likelihoods, {picture}));
+  REQUIRE(wait_until([&] { return likelihoods->ended(); }));
+  std::vector<float> nll(picture.pixels.size());
+  ImageScorer(model).nll(picture.pixels.data(), nll.data());
+  double sum = 0;
+  for (const float value : nll) sum += value;
+  const double bits = likelihoods->to_json()["images"][0]["bits_per_dim"];
+  CHECK(std::abs(bits - sum / std::log(2.0) / static_cast<double>(nll.size())) < 1e-5);
+  require_images(*job, expected(model, {.count = 40, .seed = 9}));
+}
+
+TEST_CASE("engine: ends while images are drawn") {
+  const Model model = small_model();
+  const auto job = new_job(model, 100);
+  {
+    Engine engine(2, 4);
+    draw_samples(engine, model, job, {.count = 100});
+  }
+  CHECK(!job->image(99));
+}
+
+}  // namespace combiner
