@@ -21,6 +21,13 @@ set_target_properties(combiner_program make_imagenet64 PROPERTIES
                       INSTALL_RPATH "$ORIGIN/${library_from_program}")
 install(TARGETS combiner_program make_imagenet64)
 
+# A component of its own, because packages of the program must not depend on MPI.
+target_compile_definitions(combiner_cli PRIVATE
+                           COMBINER_LIBRARIES="${library_from_program}/combiner")
+if(TARGET combiner_mpi)
+  install(TARGETS combiner_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/combiner COMPONENT mpi)
+endif()
+
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/combiner/models
         FILES_MATCHING PATTERN *.safetensors PATTERN *.json PATTERN *.md)
 

@@ -281,6 +281,6 @@ std::function<void()> declare(CLI::App& command) {
 
 int main(int argc, char** argv) {
   using namespace combiner;
-  return run_tool({"make_imagenet64", "Make a data set like ImageNet-64 from pictures", declare},
+  return run_tool("make_imagenet64", "Make a data set like ImageNet-64 from pictures", declare,
                   argc, argv);
 }

@@ -19,7 +19,7 @@ void write_page(const std::filesystem::path& folder, const CLI::App& app) {
 }
 
 void write_pages(const std::filesystem::path& folder) {
-  std::function<void()> unused;
+  ClusterAction unused;
   const auto program = define_program(commands(), unused);
   std::filesystem::create_directories(folder);
   write_page(folder, *program);

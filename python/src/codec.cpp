@@ -57,7 +57,8 @@ py::bytes compress(const std::vector<ByteArray>& arrays, Models& models, const s
     const auto read = [&](size_t i) {
       return image_of(pixels[i], pictures[i].width, pictures[i].height);
     };
-    if (encode_pictures(pictures.size(), read, coder, writer, events_for(watched)))
+    const auto write = [&](std::vector<uint8_t> stream) { writer.add(std::move(stream)); };
+    if (encode_pictures(pictures.size(), read, coder, write, events_for(watched)))
       writer.finish(pictures);
   });
   return bytes;

@@ -315,7 +315,7 @@ void run(BenchOptions options) {
 
 }  // namespace
 
-std::function<void()> bench_command(CLI::App& command) {
+Action bench_command(CLI::App& command) {
   const auto options = std::make_shared<BenchOptions>();
   command.footer(
       "Batch N is N images in all, whatever the threads. Speed is that of whole images, so a "

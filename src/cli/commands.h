@@ -10,18 +10,18 @@
 
 namespace combiner {
 
-std::function<void()> bench_command(CLI::App& command);
-std::function<void()> complete_command(CLI::App& command);
-std::function<void()> compress_command(CLI::App& command);
-std::function<void()> decompress_command(CLI::App& command);
-std::function<void()> eval_command(CLI::App& command);
-std::function<void()> info_command(CLI::App& command);
-std::function<void()> nearest_command(CLI::App& command);
-std::function<void()> quantize_command(CLI::App& command);
-std::function<void()> sample_command(CLI::App& command);
-std::function<void()> serve_command(CLI::App& command);
-std::function<void()> shell_completion_command(CLI::App& command);
-std::function<void()> train_command(CLI::App& command);
+Action bench_command(CLI::App& command);
+Action complete_command(CLI::App& command);
+ClusterAction compress_command(CLI::App& command);
+Action decompress_command(CLI::App& command);
+ClusterAction eval_command(CLI::App& command);
+Action info_command(CLI::App& command);
+Action nearest_command(CLI::App& command);
+ClusterAction quantize_command(CLI::App& command);
+ClusterAction sample_command(CLI::App& command);
+Action serve_command(CLI::App& command);
+Action shell_completion_command(CLI::App& command);
+ClusterAction train_command(CLI::App& command);
 
 // All of them, sorted by name.
 std::vector<Command> commands();

@@ -162,7 +162,7 @@ void run(CompleteOptions options) {
 
 }  // namespace
 
-std::function<void()> complete_command(CLI::App& command) {
+Action complete_command(CLI::App& command) {
   const auto options = std::make_shared<CompleteOptions>();
   command.add_option("IMAGE", options->pictures, "Pictures of the model's size")
       ->type_name("")

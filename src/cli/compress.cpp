@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,7 @@
 #include "cli/say.h"
 #include "cli/sha256.h"
 #include "cli/unpacked_names.h"
+#include "cluster/gathering.h"
 #include "codec/coded_file.h"
 #include "codec/coded_pictures.h"
 #include "combiner/error.h"
@@ -85,9 +88,10 @@ double bits_per_dim(int64_t bytes, double subpixels) {
   return 8 * static_cast<double>(bytes) / subpixels;
 }
 
-// Returns false if interrupted.
+// Encodes the pictures on all ranks, each its share. Rank 0 writes the streams. Returns false if
+// interrupted.
 bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder,
-            CodedFileWriter& writer, const std::atomic<bool>& interrupted) {
+            CodedFileWriter& writer, const std::atomic<bool>& interrupted, Cluster& cluster) {
   const auto [width, height] = coder.image_size();
   int64_t rows = 0, streams = 0, bytes = 0;
   Progress progress("images");
@@ -98,20 +102,45 @@ bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder
         streams == 0 ? "" : fmt::format("{:.4f} bits/dim", bits_per_dim(bytes, subpixels)));
   };
   show();
-  const CodingEvents events = {.row_done =
-                                   [&] {
-                                     ++rows;
-                                     show();
-                                   },
-                               .stream_done =
-                                   [&](size_t size) {
-                                     ++streams;
-                                     bytes += static_cast<int64_t>(size);
-                                   },
-                               .cancelled = [&] { return interrupted.load(); }};
-  return encode_pictures(
-      inputs.pictures().size(), [&](size_t picture) { return inputs.read(picture); }, coder, writer,
+  // What ranks give: that a row is done or that a stream has so many bytes, for the progress, and
+  // streams. Those of later ranks' pictures wait for their turn.
+  constexpr char kRow = 'r', kBytes = 'b', kStream = 's';
+  std::vector<std::vector<std::vector<uint8_t>>> waiting(static_cast<size_t>(cluster.size()));
+  const auto take = [&](int rank, const std::string& text) {
+    if (text.front() == kRow) {
+      ++rows;
+      show();
+    } else if (text.front() == kBytes) {
+      ++streams;
+      bytes += std::stoll(text.substr(1));
+    } else if (rank == 0) {
+      writer.add({text.begin() + 1, text.end()});
+    } else {
+      waiting[static_cast<size_t>(rank)].emplace_back(text.begin() + 1, text.end());
+    }
+  };
+  std::atomic<bool> stopped = false;
+  Gathering gathering(cluster, take, [&] { return stopped || interrupted; });
+  const CodingEvents events = {
+      .row_done =
+          [&] {
+            gathering.give({kRow});
+            if (!gathering.go_on()) stopped = true;
+          },
+      .stream_done = [&](size_t size) { gathering.give(kBytes + std::to_string(size)); },
+      .cancelled = [&] { return stopped || interrupted; }};
+  const auto [first, count] = share_of(cluster, std::ssize(inputs.pictures()));
+  encode_pictures(
+      static_cast<size_t>(count),
+      [&](size_t picture) { return inputs.read(static_cast<size_t>(first) + picture); }, coder,
+      [&](const std::vector<uint8_t>& stream) {
+        gathering.give(std::string(1, kStream).append(stream.begin(), stream.end()));
+      },
       events);
+  const bool whole = gathering.finish();
+  for (auto& of_rank : waiting)
+    for (std::vector<uint8_t>& stream : of_rank) writer.add(std::move(stream));
+  return whole;
 }
 
 void report(const CompressOptions& options, const CodedHeader& header, const Totals& totals,
@@ -135,7 +164,7 @@ void report(const CompressOptions& options, const CodedHeader& header, const Tot
              name(options.precision), instructions_in_use());
 }
 
-void run(const CompressOptions& options) {
+void run(const CompressOptions& options, Cluster& cluster) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const fs::path path = find_model(options.coding.model);
   const Model model(load_weights(path), options.precision, options.coding.threads);
@@ -149,25 +178,27 @@ void run(const CompressOptions& options) {
   const Totals totals = count(inputs.pictures(), header);
   say_tiles(totals, header);
 
-  OutputFile file(options.output);
+  std::optional<OutputFile> file;
+  if (cluster.rank() == 0) file.emplace(options.output);
   int64_t bytes = 0;
   CodedFileWriter writer(header, [&](std::span<const uint8_t> more) {
-    file.write(std::as_bytes(more));
+    if (file) file->write(std::as_bytes(more));
     bytes += std::ssize(more);
   });
   ImageCoder coder(model, coding_options(options.coding, model));
   const auto start = std::chrono::steady_clock::now();
-  if (!encode(inputs, totals, coder, writer, interrupted))
+  if (!encode(inputs, totals, coder, writer, interrupted, cluster))
     throw Interrupted(fmt::format("interrupted: {} is not written", options.output));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  if (!file) return;
   writer.finish(inputs.pictures());
-  file.commit();
+  file->commit();
   report(options, header, totals, bytes, seconds.count());
 }
 
 }  // namespace
 
-std::function<void()> compress_command(CLI::App& command) {
+ClusterAction compress_command(CLI::App& command) {
   const auto options = std::make_shared<CompressOptions>();
   command
       .add_option("IMAGES", options->inputs,
@@ -193,7 +224,7 @@ std::function<void()> compress_command(CLI::App& command) {
       check_no_input("--output", options->output, input);
     check_no_input("--output", options->output, options->coding.model);
   });
-  return [options] { run(*options); };
+  return [options](Cluster& cluster) { run(*options, cluster); };
 }
 
 }  // namespace combiner

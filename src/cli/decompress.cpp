@@ -196,7 +196,7 @@ void run(const DecompressOptions& options) {
 
 }  // namespace
 
-std::function<void()> decompress_command(CLI::App& command) {
+Action decompress_command(CLI::App& command) {
   const auto options = std::make_shared<DecompressOptions>();
   command.add_option("FILE", options->file, "A file that combiner compress made")
       ->type_name("")

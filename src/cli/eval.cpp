@@ -144,7 +144,7 @@ void mention_other_maps(const SurpriseFolder& maps, const EvalOptions& options, 
         plural(others, "map"), evaluated);
 }
 
-void run(const EvalOptions& options) {
+void run(const EvalOptions& options, Cluster& cluster) {
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
   const std::atomic<bool>& interrupted = catch_interrupts();
@@ -154,7 +154,8 @@ void run(const EvalOptions& options) {
   const int64_t wanted = limited_size(*images, options.images.limit);
   // Open the file before the long computation, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
-  if (!options.csv.empty()) csv.emplace(options.csv);
+  const bool is_first = cluster.rank() == 0;
+  if (!options.csv.empty() && is_first) csv.emplace(options.csv);
 
   std::optional<SurpriseFolder> maps;
   OnNats on_nats;
@@ -171,14 +172,15 @@ void run(const EvalOptions& options) {
   std::string failure;  // of an image that was good when it was checked
   Progress progress("images");
   progress.update(0, 0);
-  LikelihoodOptions how = {options.images.limit, options.threads, cancel_if(interrupted)};
-  how.on_bad = [&](const std::string& why) {
+  const auto on_bad = [&](const std::string& why) {
     progress.clear();
     if (options.images.skip_bad)
       skipped.add(why);
     else
       failure = why;
   };
+  const LikelihoodOptions how = {options.images.limit, options.threads, cancel_if(interrupted),
+                                 on_bad, &cluster};
   const Likelihood likelihood = evaluate(
       model, *images, how,
       [&](int64_t done, int64_t count, double bits_per_dim) {
@@ -188,6 +190,10 @@ void run(const EvalOptions& options) {
       },
       on_nats);
   progress.clear();
+  if (!is_first) {
+    if (maps) maps->finish(likelihood, *images);  // throws if one could not be written
+    return;
+  }
   const auto done = static_cast<int64_t>(likelihood.images.size());
   const int64_t bad = skipped.count() - skipped_before;
   if (bad > 0) skipped.say_count();
@@ -210,7 +216,7 @@ void run(const EvalOptions& options) {
 
 }  // namespace
 
-std::function<void()> eval_command(CLI::App& command) {
+ClusterAction eval_command(CLI::App& command) {
   const auto options = std::make_shared<EvalOptions>();
   add_model_option(command, options->model);
   add_images_options(command, options->images)->required();
@@ -231,7 +237,7 @@ std::function<void()> eval_command(CLI::App& command) {
     check_no_input("--csv", options->csv, options->model);
     check_maps(*options);
   });
-  return [options] { run(*options); };
+  return [options](Cluster& cluster) { run(*options, cluster); };
 }
 
 }  // namespace combiner

@@ -182,7 +182,7 @@ void describe_model(const std::string& path, bool json) {
 
 }  // namespace
 
-std::function<void()> info_command(CLI::App& command) {
+Action info_command(CLI::App& command) {
   struct Options {
     std::string model, file;
     bool json = false;

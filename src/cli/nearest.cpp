@@ -198,7 +198,7 @@ void run(NearestCommandOptions options) {
 
 }  // namespace
 
-std::function<void()> nearest_command(CLI::App& command) {
+Action nearest_command(CLI::App& command) {
   const auto options = std::make_shared<NearestCommandOptions>();
   command
       .add_option("IMAGE", options->pictures,

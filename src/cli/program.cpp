@@ -10,14 +10,17 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "cli/complaint.h"
 #include "cli/interrupt.h"
+#include "cli/launch.h"
 #include "cli/options.h"
 #include "cli/say.h"
 #include "combiner/error.h"
@@ -108,30 +111,45 @@ int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, 
   return 0;
 }
 
-// Runs `run` and returns its exit code. Reports an exception on standard error and returns
-// kFailure.
-template <class Run>
-int guarded(const char* program, const Run& run) {
+// Returns the exit code of run(). Reports an exception on standard error, or as `fail` does.
+int guarded(const std::function<int()>& run,
+            const std::function<void(std::string_view message, int code)>& fail) {
+  const auto failed = [&](std::string_view message, int code) {
+    fail(message, code);
+    return code;
+  };
+  try {
+    return run();
+  } catch (const Interrupted& interrupt) {
+    return failed(interrupt.what(), kInterrupted);
+  } catch (const ClosedPipe&) {
+    return failed({}, kFailure);  // whoever read the output has enough of it
+  } catch (const std::bad_alloc&) {
+    return failed("not enough memory", kFailure);
+  } catch (const std::length_error&) {  // what was to be made is larger than any memory
+    return failed("not enough memory", kFailure);
+  } catch (const std::exception& error) {
+    return failed(error.what(), kFailure);
+  }
+}
+
+void prepare_process() {
   occupy_standard_streams();
   // A closed pipe or a limit on files is then an error of the write, after which what is finished
   // can be kept.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
-  try {
-    return run();
-  } catch (const Interrupted& interrupt) {
-    say("{}: {}\n", program, interrupt.what());
-    return kInterrupted;
-  } catch (const ClosedPipe&) {
-    return kFailure;  // whoever read the output has enough of it
-  } catch (const std::bad_alloc&) {
-    say("{}: not enough memory\n", program);
-  } catch (const std::length_error&) {  // what was to be made is larger than any memory
-    say("{}: not enough memory\n", program);
-  } catch (const std::exception& error) {
-    say("{}: {}\n", program, error.what());
-  }
-  return kFailure;
+}
+
+// The subcommand's action for any cluster.
+ClusterAction declared(const Command& command, CLI::App& app) {
+  if (const auto* const on_cluster = std::get_if<1>(&command.declare)) return (*on_cluster)(app);
+  return [name = command.name, alone = std::get<0>(command.declare)(app)](Cluster& cluster) {
+    if (cluster.size() > 1)
+      throw Error(fmt::format("{} works in one process, and {} were started; start it without MPI",
+                              name, cluster.size()));
+    alone();
+  };
 }
 
 }  // namespace
@@ -148,14 +166,14 @@ void write_output(std::span<const std::byte> bytes) {
 }
 
 std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,
-                                         std::function<void()>& action) {
+                                         ClusterAction& action) {
   auto app = std::make_unique<CLI::App>(
       "Combiner-Axial transformers of images: likelihood, sampling and training", "combiner");
   app->require_subcommand(1);
   app->fallthrough();  // for --isa; subcommands inherit this when they are added
   for (const Command& command : subcommands) {
     CLI::App* const subcommand = app->add_subcommand(command.name, command.summary);
-    subcommand->final_callback([&action, own = command.declare(*subcommand)] { action = own; });
+    subcommand->final_callback([&action, own = declared(command, *subcommand)] { action = own; });
     refuse_values_of_flags(*subcommand);
   }
   add_common_options(*app);
@@ -163,21 +181,37 @@ std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands
 }
 
 int run_program(std::vector<Command> (*subcommands)(), int argc, char** argv) {
-  return guarded("combiner", [&] {
-    std::function<void()> action;
-    const auto app = define_program(subcommands(), action);
-    return parse_and_run(
-        *app, [&] { action(); }, argc, argv);
-  });
+  prepare_process();
+  std::optional<Launch> launch;
+  return guarded(
+      [&] {
+        launch.emplace("combiner");
+        ClusterAction action;
+        const auto app = define_program(subcommands(), action);
+        return parse_and_run(
+            *app, [&] { action(launch->cluster()); }, argc, argv);
+      },
+      [&](std::string_view message, int code) {
+        if (launch)
+          launch->fail(message, code);
+        else
+          say("combiner: {}\n", message);
+      });
 }
 
-int run_tool(const Command& command, int argc, char** argv) {
-  return guarded(command.name, [&] {
-    CLI::App app(command.summary, command.name);
-    const std::function<void()> action = command.declare(app);
-    add_common_options(app);
-    return parse_and_run(app, action, argc, argv);
-  });
+int run_tool(const char* name, const char* summary, Action (*declare)(CLI::App& command), int argc,
+             char** argv) {
+  prepare_process();
+  return guarded(
+      [&] {
+        CLI::App app(summary, name);
+        const Action action = declare(app);
+        add_common_options(app);
+        return parse_and_run(app, action, argc, argv);
+      },
+      [&](std::string_view message, int) {
+        if (!message.empty()) say("{}: {}\n", name, message);
+      });
 }
 
 }  // namespace combiner

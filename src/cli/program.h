@@ -6,28 +6,36 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <variant>
 #include <vector>
 
+#include "cluster/cluster.h"
+
 namespace combiner {
+
+// What a subcommand does once the command line is parsed: alone, or on all ranks of a cluster.
+using Action = std::function<void()>;
+using ClusterAction = std::function<void(Cluster& cluster)>;
 
 struct Command {
   const char* name;
   const char* summary;
-  std::function<void()> (*declare)(CLI::App& command);
+  std::variant<Action (*)(CLI::App& command), ClusterAction (*)(CLI::App& command)> declare;
 };
 
 // The definition of `combiner`. When it parses a command line, it assigns the action of the
-// subcommand that is named there.
+// subcommand that is named there; one that is not for clusters then throws Error on a cluster.
 std::unique_ptr<CLI::App> define_program(const std::vector<Command>& subcommands,
-                                         std::function<void()>& action);
+                                         ClusterAction& action);
 
 // Runs `combiner`; the command line names one of `subcommands()`. Data goes to standard output,
 // everything else to standard error. Returns the exit code: 0 on success, 1 on a failure, 2 on an
-// invalid command line, 130 if interrupted.
+// invalid command line, 130 if interrupted. Where MPI has started it, it is one of many (Launch).
 int run_program(std::vector<Command> (*subcommands)(), int argc, char** argv);
 
-// Runs a program without subcommands. The command's name is the program's name.
-int run_tool(const Command& command, int argc, char** argv);
+// Runs a program without subcommands, alone. `declare` declares its options.
+int run_tool(const char* name, const char* summary, Action (*declare)(CLI::App& command), int argc,
+             char** argv);
 
 // Buffered output only fails when it is flushed, so the program must flush before it claims
 // success. Throws Error if what was printed to standard output can't be written.

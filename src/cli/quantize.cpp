@@ -77,7 +77,7 @@ void print_table(const fs::path& model, const QuantizeOptions& options,
       divergence->images);
 }
 
-void run(const QuantizeOptions& options) {
+void run(const QuantizeOptions& options, Cluster& cluster) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const fs::path path = find_model(options.model);
   std::error_code ignored;  // if the path can't be examined, opening it fails with a message
@@ -91,7 +91,10 @@ void run(const QuantizeOptions& options) {
   if (!options.images.data.empty())
     images =
         open_images(options.images, model.config().image, options.threads, interrupted, skipped);
-  save_weights(model.weights(), DType::i8, options.output, SafetensorsFile::open(path).metadata());
+  if (cluster.rank() == 0)
+    save_weights(model.weights(), DType::i8, options.output,
+                 SafetensorsFile::open(path).metadata());
+  cluster.barrier();  // before the others read it
 
   std::optional<Divergence> divergence;
   const int64_t total = images ? limited_size(*images, options.images.limit) : 0;
@@ -100,7 +103,7 @@ void run(const QuantizeOptions& options) {
     progress.update(0, 0);
     divergence = measure_divergence(
         model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
-        {options.images.limit, options.threads, cancel_if(interrupted)},
+        {options.images.limit, options.threads, cancel_if(interrupted), {}, &cluster},
         [&](int64_t done, int64_t count, double mean) {
           progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                           fmt::format("divergence {:.6f}", mean));
@@ -108,6 +111,7 @@ void run(const QuantizeOptions& options) {
         });
     progress.clear();
   }
+  if (cluster.rank() != 0) return;
   if (options.json)
     print_json(json_of(path, options, divergence));
   else
@@ -119,7 +123,7 @@ void run(const QuantizeOptions& options) {
 
 }  // namespace
 
-std::function<void()> quantize_command(CLI::App& command) {
+ClusterAction quantize_command(CLI::App& command) {
   const auto options = std::make_shared<QuantizeOptions>();
   add_model_option(command, options->model);
   command
@@ -132,7 +136,7 @@ std::function<void()> quantize_command(CLI::App& command) {
   command.add_flag("--json", options->json, "Print JSON");
   command.parse_complete_callback(
       [options] { check_no_input("--output", options->output, options->images.data); });
-  return [options] { run(*options); };
+  return [options](Cluster& cluster) { run(*options, cluster); };
 }
 
 }  // namespace combiner

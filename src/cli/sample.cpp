@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -16,11 +17,13 @@
 #include "cli/commands.h"
 #include "cli/drawing_options.h"
 #include "cli/drawn_pictures.h"
+#include "cli/interrupt.h"
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/recipe.h"
 #include "cli/say.h"
+#include "cluster/sampling.h"
 #include "combiner/error.h"
 #include "combiner/sampler.h"
 #include "image/read_image.h"
@@ -161,7 +164,7 @@ Recipe own_recipe(Recipe all, int64_t index) {
   return all;
 }
 
-void run(SampleCommandOptions options) {
+void run(SampleCommandOptions options, Cluster& cluster) {
   const fs::path path = find_model(options.drawing.model);
   const Model model = prepare_drawing(options.drawing, path);
   const SampleOptions& sampling = options.drawing.sampling;
@@ -169,6 +172,11 @@ void run(SampleCommandOptions options) {
   recipe.sheet = {options.grid->rows, options.grid->columns, options.gap};
   recipe.sheet.scale = sheet_scale(options.output, recipe.sheet, model.config().image);
   if (options.like_recipe) compare_recipes(options, recipe);
+  if (cluster.rank() != 0) {
+    const std::atomic<bool>& interrupted = catch_interrupts();
+    sample_on_ranks(cluster, model, sampling, {.cancelled = [&] { return interrupted.load(); }});
+    return;
+  }
 
   PicturePlan plan{.shape = model.config().image,
                    .first = sampling.first_index,
@@ -181,7 +189,7 @@ void run(SampleCommandOptions options) {
   plan.own_recipe = [&](int64_t index) { return own_recipe(recipe, index); };
   if (!options.like.empty()) plan.inputs = {options.like};
   DrawnPictures pictures(options.output, std::move(plan));
-  pictures.finish(sample(model, sampling, pictures.events()));
+  pictures.finish(sample_on_ranks(cluster, model, sampling, pictures.events()));
   pictures.report(plural(sampling.count, "image"), sampling.threads);
   if (!options.like_recipe) return;
   if (options.output.destination != Destination::folder)
@@ -195,7 +203,7 @@ void run(SampleCommandOptions options) {
 
 }  // namespace
 
-std::function<void()> sample_command(CLI::App& command) {
+ClusterAction sample_command(CLI::App& command) {
   const auto options = std::make_shared<SampleCommandOptions>();
   add_drawing_options(command, options->drawing);
   add_output_options(command, options->output);
@@ -211,7 +219,7 @@ std::function<void()> sample_command(CLI::App& command) {
                   "Draw again what this file shows: options not given are those it was drawn with")
       ->type_name("FILE.png");
   command.parse_complete_callback([options, &command] { fill_in(command, *options); });
-  return [options] { run(*options); };
+  return [options](Cluster& cluster) { run(*options, cluster); };
 }
 
 }  // namespace combiner

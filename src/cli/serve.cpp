@@ -151,7 +151,7 @@ void run(const ServeOptions& options) {
 
 }  // namespace
 
-std::function<void()> serve_command(CLI::App& command) {
+Action serve_command(CLI::App& command) {
   const auto options = std::make_shared<ServeOptions>();
   command
       .add_option("--model", options->models,

@@ -10,7 +10,7 @@
 
 namespace combiner {
 
-std::function<void()> shell_completion_command(CLI::App& command) {
+Action shell_completion_command(CLI::App& command) {
   const auto shell = std::make_shared<std::string>();
   command.add_option("SHELL", *shell, "The shell that shall complete combiner's command lines")
       ->option_text("{bash,zsh,fish} REQUIRED")

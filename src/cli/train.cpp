@@ -181,7 +181,21 @@ Weights first_weights(const TrainOptions& options, const CheckpointHeader& heade
   return weights;
 }
 
-void run(const TrainOptions& options) {
+// What the ranks have cost each other.
+void say_traffic(const Cluster& cluster, int64_t steps) {
+  const ClusterTraffic traffic = cluster.traffic();
+  if (cluster.size() == 1 || steps == 0 || traffic.summing_seconds == 0) return;
+  const auto megabytes = [&](int64_t bytes) {
+    return static_cast<double>(bytes) / 1e6 / static_cast<double>(steps);
+  };
+  say("{} ranks: each sent {:.3f} MB a step to sum gradients, {:.0f} % of the time for it hidden "
+      "behind the backward pass, and {:.3f} MB of weights\n",
+      cluster.size(), megabytes(traffic.bytes_summed),
+      100 * (1 - traffic.waiting_seconds / traffic.summing_seconds),
+      megabytes(traffic.bytes_gathered));
+}
+
+void run(const TrainOptions& options, Cluster& cluster) {
   std::optional<Weights> init;
   if (!options.init.empty()) init = load_weights(options.init);
   const CheckpointHeader header = plan(options, init);
@@ -202,9 +216,10 @@ void run(const TrainOptions& options) {
   skipped.say_count();
   const int64_t skipped_before = skipped.count();
   Trainer trainer(first_weights(options, header, init), header.options, data.training,
-                  options.precision, options.threads, cancel_if(interrupted));
+                  options.precision, options.threads, cancel_if(interrupted), cluster);
   init.reset();
   const double seconds = restored(trainer, options);
+  const int64_t steps_before = trainer.steps();
   if (!options.resume.empty() && header.training_images != data.training->size())
     say("{}: trained on {} until now, and on {} from here on{}\n", options.resume,
         plural(header.training_images, "image"), data.training->size(),
@@ -228,13 +243,13 @@ void run(const TrainOptions& options) {
       };
     const Likelihood likelihood =
         evaluate(Model(weights.clone(), options.precision, options.threads), *data.validation,
-                 {std::nullopt, options.threads, cancel_if(interrupted), bad},
+                 {std::nullopt, options.threads, cancel_if(interrupted), bad, &cluster},
                  [&](int64_t done, int64_t count, double mean) {
                    validating.update(done, static_cast<double>(done) / static_cast<double>(count),
                                      fmt::format("{:.4f} bits/dim", mean));
                    return !interrupted;
                  });
-    if (interrupted) return std::nullopt;
+    if (interrupted || likelihood.images.empty()) return std::nullopt;
     last_validation = likelihood.bits_per_dim;
     return last_validation;
   };
@@ -261,6 +276,7 @@ void run(const TrainOptions& options) {
         options.resume, plural(trainer.steps(), "step"), seconds / 60.0,
         options.run.steps ? plural(*options.run.steps, "step")
                           : fmt::format("{:g} min", *options.run.minutes));
+  say_traffic(cluster, trainer.steps() - steps_before);
   fmt::print("{}: {}, {}", options.output, plural(trainer.steps(), "step"),
              plural(trainer.images(), "image"));
   if (last_validation) fmt::print(", validation {:.4f} bits/dim", *last_validation);
@@ -269,7 +285,7 @@ void run(const TrainOptions& options) {
 
 }  // namespace
 
-std::function<void()> train_command(CLI::App& command) {
+ClusterAction train_command(CLI::App& command) {
   const auto options = std::make_shared<TrainOptions>();
   const TrainingOptions defaults;
 
@@ -357,7 +373,7 @@ std::function<void()> train_command(CLI::App& command) {
   add_training_precision_option(command, options->precision);
   add_threads_option(command, options->threads);
   command.parse_complete_callback([options] { complete(*options); });
-  return [options] { run(*options); };
+  return [options](Cluster& cluster) { run(*options, cluster); };
 }
 
 }  // namespace combiner

@@ -55,13 +55,14 @@ class Assembly {
 }  // namespace
 
 bool encode_pictures(size_t count, const std::function<Image(size_t picture)>& read,
-                     ImageCoder& coder, CodedFileWriter& writer, const CodingEvents& events) {
+                     ImageCoder& coder, const std::function<void(std::vector<uint8_t>)>& write,
+                     const CodingEvents& events) {
   const TileSize size = coder.image_size();
   std::vector<Image> tiles;
   const auto encode = [&] {
     std::vector<std::vector<uint8_t>> streams = coder.encode(tiles, events);
     const bool finished = streams.size() == tiles.size();
-    for (std::vector<uint8_t>& stream : streams) writer.add(std::move(stream));
+    for (std::vector<uint8_t>& stream : streams) write(std::move(stream));
     tiles.clear();
     return finished;
   };

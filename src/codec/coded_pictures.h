@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "codec/coded_file.h"
 #include "codec/image_coder.h"
@@ -11,10 +13,12 @@
 
 namespace combiner {
 
-// Cuts the pictures 0 .. count - 1 that `read` returns in tiles of the model's size, and writes
-// their streams. Returns false if cancelled. What read() and the writer throw passes through.
+// Cuts the pictures 0 .. count - 1 that `read` returns in tiles of the model's size, and gives
+// their streams to `write`, in order. Returns false if cancelled. What read() and write() throw
+// passes through.
 bool encode_pictures(size_t count, const std::function<Image(size_t picture)>& read,
-                     ImageCoder& coder, CodedFileWriter& writer, const CodingEvents& events = {});
+                     ImageCoder& coder, const std::function<void(std::vector<uint8_t>)>& write,
+                     const CodingEvents& events = {});
 
 // Decodes these pictures of the file, and calls `done` with each: one without pixels if it is
 // damaged, which may come before its turn; the others come in their order. Returns false if

@@ -1,14 +1,19 @@
-// Computing a figure for each image on several threads.
+// Computing a figure for each image on several threads, and on several ranks.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/thread_team.h"
+#include "cluster/gathering.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
 #include "dataset/limit.h"
@@ -16,16 +21,20 @@
 namespace combiner {
 
 // Creates one function per thread with make() and calls them with the index and the pixels of the
-// images that `options` ask for, divided among the threads. Returns the results in order of index,
-// without those of images that can't be read (see options.on_bad) and of images that were not done
-// when on_image or options.cancel stopped the work. on_image receives the mean of the results'
-// member `figure`.
+// images that `options` ask for, divided among the ranks and the threads. Returns the results in
+// order of index, without those of images that can't be read (see options.on_bad) and of images
+// that were not done when on_image or options.cancel stopped the work. on_image receives the mean
+// of the results' member `figure`.
 template <class Result, class Make>
 std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& options,
                                double Result::*figure, const OnImage& on_image, Make&& make) {
+  static_assert(std::is_trivially_copyable_v<Result>);
+  Cluster& cluster = options.cluster ? *options.cluster : single_process();
   const int64_t count = limited_size(images, options.limit);
+  // This rank's images: every size-th one, as their difficulty may depend on their place.
+  const int64_t own = (count - cluster.rank() + cluster.size() - 1) / cluster.size();
   const auto threads =
-      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options.threads, count)));
+      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options.threads, own)));
   struct Thread {
     decltype(make()) measure;
     std::vector<uint8_t> pixels;
@@ -41,32 +50,54 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
   int64_t total = count;
   double sum = 0;
 
+  // What ranks give: an image's index and its result, or why it can't be read.
+  struct Given {
+    int64_t index;
+    Result result;
+  };
+  constexpr char kResult = 'r', kBad = 'b';
+  const auto take = [&](int, const std::string& text) {
+    if (text.front() == kBad) {
+      options.on_bad(text.substr(1));
+      --total;
+      return;
+    }
+    Given given;
+    std::memcpy(&given, text.data() + 1, sizeof given);
+    results[static_cast<size_t>(given.index)] = given.result;
+    sum += given.result.*figure;
+    ++done;
+    if (!on_image(done, total, sum / static_cast<double>(done))) stopped = true;
+  };
+  Gathering gathering(cluster, take, [&] { return stopped || options.cancel.asked(); });
+  const auto give = [&](char kind, std::string_view text) {
+    const std::lock_guard lock(mutex);
+    gathering.give(std::string(1, kind).append(text));
+    if (!gathering.go_on()) stopped = true;
+  };
+
   const auto read = [&](int64_t index, std::vector<uint8_t>& pixels) {
     try {
       images.read(index, pixels);
       return true;
     } catch (const Error& error) {
       if (!options.on_bad) throw;
-      const std::lock_guard lock(mutex);
-      options.on_bad(error.what());
-      --total;
+      give(kBad, error.what());
       return false;
     }
   };
-  ThreadTeam(threads).for_each(count, [&](int rank, int64_t index) {
+  ThreadTeam(threads).for_each(own, [&](int rank, int64_t item) {
+    const int64_t index = item * cluster.size() + cluster.rank();
     auto& [measure, pixels] = team[static_cast<size_t>(rank)];
     if (stopped || !read(index, pixels)) return;
     try {
-      const Result result = measure(index, pixels);
-      const std::lock_guard lock(mutex);
-      results[static_cast<size_t>(index)] = result;
-      sum += result.*figure;
-      ++done;
-      if (!on_image(done, total, sum / static_cast<double>(done))) stopped = true;
+      const Given given{index, measure(index, pixels)};
+      give(kResult, {reinterpret_cast<const char*>(&given), sizeof given});
     } catch (const Cancelled&) {
       stopped = true;
     }
   });
+  gathering.finish();
 
   std::vector<Result> finished;
   for (const auto& result : results)

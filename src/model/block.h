@@ -11,6 +11,7 @@
 namespace combiner {
 
 struct BlockParameters {
+  size_t first;  // the offset of the first one
   AttentionParameters attention;
   MlpParameters mlp;
 
@@ -21,7 +22,9 @@ struct BlockParameters {
  private:
   BlockParameters(ParameterLayout& layout, const ModelConfig& config, size_t index,
                   const std::string& scope)
-      : attention(layout, config, config.attention[index], scope), mlp(layout, config, scope) {}
+      : first(layout.size),
+        attention(layout, config, config.attention[index], scope),
+        mlp(layout, config, scope) {}
 };
 
 struct BlockWeights {

@@ -36,19 +36,27 @@ GradientPass<T>::GradientPass(const Weights& weights, const ModelWeights& packed
       nats_(kHeadPositions) {}
 
 template <class T>
-double GradientPass<T>::run(const uint8_t* pixels, float scale, float* gradient, bool accumulate) {
+double GradientPass<T>::run(const uint8_t* pixels, float scale, float* gradient, bool accumulate,
+                            const std::function<void(size_t)>& done_from) {
   if (!accumulate) clear_sums(parameters_, gradient);
   const GradientBuffer to{gradient, accumulate};
   Worker& worker = pass_.worker();
 
   pass_.forward(pixels);
   const double nats = head_and_loss(pixels, scale, to);
-  for (size_t layer = weights_.blocks.size(); layer-- > 0;)
+  const auto report = [&](size_t offset) {
+    if (done_from) done_from(offset);
+  };
+  report(parameters_.head.first);
+  for (size_t layer = weights_.blocks.size(); layer-- > 0;) {
     block_backward(parameters_.blocks[layer], weights_.blocks[layer], pass_.x(layer),
                    pass_.middle(layer), pass_.block(layer), pass_.state(layer), pass_.parts(layer),
                    residual_, block_scratch_, to, worker);
+    report(parameters_.blocks[layer].first);
+  }
   embedding_backward(config_, parameters_.embedding, pixels, pass_.embedding(), residual_, to,
                      worker);
+  report(0);
   return nats;
 }
 

@@ -1,7 +1,9 @@
 // The gradient of an image's negative log-likelihood with respect to every parameter.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "model/model.h"
@@ -19,9 +21,12 @@ class GradientPass {
 
   // Returns the image's -log p in nats, summed over all sub-pixels, and adds `scale` times its
   // gradient to `gradient`, a flat buffer in the parameters' layout. With accumulate = false the
-  // gradient replaces what was there. `pixels` is [height, width, channels]. Throws Cancelled soon
-  // after it is asked to end; `gradient` then holds nothing of use.
-  double run(const uint8_t* pixels, float scale, float* gradient, bool accumulate = true);
+  // gradient replaces what was there. `pixels` is [height, width, channels]. Calls
+  // done_from(offset) when the gradient is complete from that offset on: the backward pass goes
+  // from the end of the buffer to its beginning. Throws Cancelled soon after it is asked to end;
+  // `gradient` then holds nothing of use.
+  double run(const uint8_t* pixels, float scale, float* gradient, bool accumulate = true,
+             const std::function<void(size_t offset)>& done_from = {});
 
  private:
   // The head, the loss and the head's backward pass, for some positions at a time. Leaves the

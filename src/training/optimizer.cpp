@@ -97,12 +97,14 @@ struct Optimizer::Scratch {
 };
 
 Optimizer::Optimizer(const ParameterLayout& parameters, const OptimizerOptions& options,
-                     ElementType products)
+                     ElementType products, Cluster& cluster)
     : parameters_(parameters),
       options_(options),
       products_(products),
+      cluster_(cluster),
       order_(parameters.list.size()),
       cosines_(static_cast<size_t>(kValues * kCosines)) {
+  divide_among_ranks();
   size_t smooth_size = 0;
   for (const Parameter& parameter : parameters.list) {
     smooth_offsets_.push_back(smooth_size);
@@ -124,6 +126,38 @@ Optimizer::Optimizer(const ParameterLayout& parameters, const OptimizerOptions& 
 
 Optimizer::~Optimizer() = default;
 
+bool Optimizer::is_orthogonalised(const Parameter& parameter) const {
+  return parameter.kind == ParameterKind::matrix && options_.kind == OptimizerKind::muon;
+}
+
+// Parts that take about the same time, of whole parameters one after the other.
+void Optimizer::divide_among_ranks() {
+  const auto cost = [&](const Parameter& parameter) {
+    return is_orthogonalised(parameter)
+               ? static_cast<double>(parameter.size) *
+                     static_cast<double>(std::min(parameter.shape[0], parameter.shape[1]))
+               : 0.0;
+  };
+  double total = 0;
+  for (const Parameter& parameter : parameters_.list) total += cost(parameter);
+  double before = 0;
+  for (const Parameter& parameter : parameters_.list) {
+    // A parameter is the rank's in whose equal share of the time its middle lies.
+    const double middle = before + cost(parameter) / 2;
+    while (static_cast<double>(rank_ends_.size() + 1) * total <= middle * cluster_.size() &&
+           std::ssize(rank_ends_) + 1 < cluster_.size())
+      rank_ends_.push_back(parameter.offset);
+    before += cost(parameter);
+  }
+  rank_ends_.resize(static_cast<size_t>(cluster_.size()), parameters_.size);
+}
+
+bool Optimizer::is_own(const Parameter& parameter) const {
+  const auto rank = static_cast<size_t>(cluster_.rank());
+  return parameter.offset < rank_ends_[rank] &&
+         (rank == 0 || parameter.offset >= rank_ends_[rank - 1]);
+}
+
 void Optimizer::step(std::span<const float> gradient, float gradient_scale, float learning_rate,
                      std::span<float> values, ThreadTeam& team) {
   ++state_.steps;
@@ -133,6 +167,7 @@ void Optimizer::step(std::span<const float> gradient, float gradient_scale, floa
     step_parameter(order_[static_cast<size_t>(index)], gradient, gradient_scale, learning_rate,
                    values, scratch_[static_cast<size_t>(rank)]);
   });
+  if (options_.kind == OptimizerKind::muon) cluster_.all_gather(values, rank_ends_);
 }
 
 AdamSettings Optimizer::adam_settings() const {
@@ -149,7 +184,9 @@ void Optimizer::step_parameter(size_t index, std::span<const float> gradient, fl
   const Parameter& parameter = parameters_.list[index];
   const std::span<const float> own_gradient = gradient.subspan(parameter.offset, parameter.size);
   const std::span<float> direction = reserve(scratch.direction, parameter.size);
-  if (parameter.kind == ParameterKind::matrix && options_.kind == OptimizerKind::muon) {
+  if (is_orthogonalised(parameter)) {
+    update_momentum(parameter, own_gradient, gradient_scale);
+    if (!is_own(parameter)) return;
     muon_direction(parameter, own_gradient, gradient_scale, scratch);
   } else {
     adam_direction(own_gradient, gradient_scale, adam_settings(),
@@ -161,13 +198,20 @@ void Optimizer::step_parameter(size_t index, std::span<const float> gradient, fl
   descend(direction, learning_rate, decay, values.subspan(parameter.offset, parameter.size));
 }
 
+void Optimizer::update_momentum(const Parameter& parameter, std::span<const float> gradient,
+                                float gradient_scale) {
+  const std::span<float> momentum = state_.moment1.span().subspan(parameter.offset, parameter.size);
+  const float beta = options_.muon_momentum;
+  weighted_sum((1.0f - beta) * gradient_scale, gradient, beta, momentum, momentum);
+}
+
 void Optimizer::muon_direction(const Parameter& parameter, std::span<const float> gradient,
                                float gradient_scale, Scratch& scratch) {
   const int64_t rows = parameter.shape[0];
   const int64_t columns = parameter.shape[1];
-  const std::span<float> momentum = state_.moment1.span().subspan(parameter.offset, parameter.size);
+  const std::span<const float> momentum =
+      state_.moment1.span().subspan(parameter.offset, parameter.size);
   const float beta = options_.muon_momentum;
-  weighted_sum((1.0f - beta) * gradient_scale, gradient, beta, momentum, momentum);
   // Nesterov: the momentum as the next step will see it.
   const std::span<float> x(scratch.direction.data(), parameter.size);
   weighted_sum((1.0f - beta) * gradient_scale, gradient, beta, momentum, x);

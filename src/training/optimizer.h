@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/thread_team.h"
+#include "cluster/cluster.h"
 #include "kernels/descent.h"
 #include "matmul/matmul.h"
 #include "model/parameters.h"
@@ -46,12 +47,16 @@ class Optimizer {
   // `products` is the operand type of the Newton-Schulz products. What bfloat16 loses in one of the
   // five steps, the next step corrects, as it corrects any singular value other than 1. Momentum
   // and weights are in float.
+  //
+  // On a cluster, each rank makes some of the matrices orthogonal, Muon's dearest part, and gives
+  // the values to the others. All else is cheap, so every rank does it, and has all of the state.
   Optimizer(const ParameterLayout& parameters, const OptimizerOptions& options,
-            ElementType products);
+            ElementType products, Cluster& cluster = single_process());
   ~Optimizer();
 
   // values -= learning_rate times the step for gradient * gradient_scale. The threads of the team
-  // divide the parameters among them; the result does not depend on the size of the team.
+  // divide the parameters among them; the result depends on neither the size of the team nor that
+  // of the cluster. Collective.
   void step(std::span<const float> gradient, float gradient_scale, float learning_rate,
             std::span<float> values, ThreadTeam& team);
 
@@ -61,8 +66,13 @@ class Optimizer {
  private:
   struct Scratch;
   AdamSettings adam_settings() const;
+  bool is_orthogonalised(const Parameter& parameter) const;
+  void divide_among_ranks();
+  bool is_own(const Parameter& parameter) const;
   void step_parameter(size_t index, std::span<const float> gradient, float gradient_scale,
                       float learning_rate, std::span<float> values, Scratch& scratch);
+  void update_momentum(const Parameter& parameter, std::span<const float> gradient,
+                       float gradient_scale);
   void muon_direction(const Parameter& parameter, std::span<const float> gradient,
                       float gradient_scale, Scratch& scratch);
   void add_smooth_direction(size_t index, std::span<const float> gradient, float gradient_scale,
@@ -71,6 +81,9 @@ class Optimizer {
   const ParameterLayout& parameters_;
   OptimizerOptions options_;
   ElementType products_;
+  Cluster& cluster_;
+  // Where each rank's part of the parameters ends: the rank makes the matrices in it orthogonal.
+  std::vector<size_t> rank_ends_;
   std::vector<size_t> order_;  // of parameters, largest first, so that threads finish together
   OptimizerState state_;
   std::vector<size_t> smooth_offsets_;  // per parameter, into the smooth moments

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "base/file_lock.h"
 #include "base/output_file.h"
+#include "cluster/agree.h"
 #include "combiner/error.h"
 #include "training/log.h"
 #include "weights/weights_file.h"
@@ -51,6 +53,12 @@ class Rate {
   double seconds_ = 0;
 };
 
+// What depends on the clock, so that one rank has to say it.
+struct ByClock {
+  double done;
+  bool validation_due, checkpoint_due;
+};
+
 }  // namespace
 
 void validate(const RunOptions& options) {
@@ -75,29 +83,37 @@ double fraction_done(const RunOptions& options, int64_t steps, double seconds) {
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     const RunHooks& hooks) {
   validate(options);
+  Cluster& cluster = trainer.cluster();
+  const bool writes = cluster.rank() == 0;
   const Clock::time_point start = Clock::now();
   const auto elapsed = [&] { return seconds + seconds_since(start); };
   double done = fraction_done(options, trainer.steps(), seconds);
   if (done >= 1.0) {
-    if (!std::filesystem::exists(options.weights))
+    if (writes && !std::filesystem::exists(options.weights))
       save_weights(trainer.average(), DType::bf16, options.weights);
     return RunEnd::over;
   }
 
-  // Opened and discarded, to check that all files can be written before any is overwritten.
-  for (const std::filesystem::path& path : {options.weights, options.checkpoint}) OutputFile{path};
   FileLock lock;
-  lock.take(options.checkpoint);
-  TrainingLog log(options.log, trainer.steps());
+  std::optional<TrainingLog> log;
+  if (writes) {
+    // Opened and discarded, to check that all files can be written before any is overwritten.
+    for (const std::filesystem::path& path : {options.weights, options.checkpoint})
+      OutputFile{path};
+    lock.take(options.checkpoint);
+    log.emplace(options.log, trainer.steps());
+  }
   int64_t saved_step = 0;
   const auto save_checkpoint = [&] {
-    trainer.save(options.checkpoint, elapsed());
-    lock.take(options.checkpoint);
+    if (writes) {
+      trainer.save(options.checkpoint, elapsed());
+      lock.take(options.checkpoint);
+    }
     saved_step = trainer.steps();
   };
   // The weights come first: a checkpoint at the end of the budget must not exist without them.
   const auto save = [&] {
-    save_weights(trainer.average(), DType::bf16, options.weights);
+    if (writes) save_weights(trainer.average(), DType::bf16, options.weights);
     save_checkpoint();
   };
   save_checkpoint();
@@ -113,22 +129,25 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
       report.step = trainer.step(done);
       report.images_per_second =
           rate.add(static_cast<double>(trainer.options().batch), seconds_since(step_start));
-      done = fraction_done(options, trainer.steps(), elapsed());
+      const ByClock now =
+          from_rank_0(cluster, ByClock{fraction_done(options, trainer.steps(), elapsed()),
+                                       validation_due.passed(), checkpoint_due.passed()});
+      done = now.done;
       report.fraction_done = std::min(1.0, done);
       const auto write_log = [&] {
         report.seconds = elapsed();
-        log.write(report);
+        if (log) log->write(report);
       };
       try {
-        if (validation_due.passed() || done >= 1.0)
+        if (now.validation_due || done >= 1.0)
           report.validation = hooks.validate(trainer.average());
       } catch (const Error&) {
         write_log();  // the step itself was made
         throw;
       }
       write_log();
-      go_on = hooks.on_step(report);
-      if (go_on && done < 1.0 && checkpoint_due.passed()) save();
+      go_on = on_all(cluster, hooks.on_step(report));
+      if (go_on && done < 1.0 && now.checkpoint_due) save();
     }
   };
   try {
@@ -140,9 +159,12 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
       throw;  // nor of the weights
     } catch (const Error& error) {
       if (trainer.is_whole() && trainer.steps() > saved_step) save();
+      // A rank that throws ends the others: let rank 0 save first.
+      if (dynamic_cast<const SharedError*>(&error)) cluster.barrier();
       throw;
     }
     save();
+    cluster.barrier();
   } catch (const Error& error) {
     throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
                             options.checkpoint.string(), saved_step));

@@ -4,11 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <numbers>
 #include <numeric>
 
+#include "base/plural.h"
 #include "base/round_up.h"
+#include "cluster/agree.h"
+#include "cluster/gathering.h"
 #include "combiner/error.h"
+#include "combiner/instruction_set.h"
 #include "dataset/check_fit.h"
 #include "image/mirror.h"
 #include "kernels/descent.h"
@@ -29,28 +34,40 @@ Precision trainable(Precision precision) {
 
 Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
                  std::shared_ptr<const Dataset> data, Precision precision, int threads,
-                 Cancel cancel)
+                 Cancel cancel, Cluster& cluster)
     : Trainer(initial_weights(config, options.seed), options, std::move(data), precision, threads,
-              std::move(cancel)) {}
+              std::move(cancel), cluster) {}
 
 Trainer::Trainer(Weights first, const TrainingOptions& options, std::shared_ptr<const Dataset> data,
-                 Precision precision, int threads, Cancel cancel)
+                 Precision precision, int threads, Cancel cancel, Cluster& cluster)
     : options_(options),
       data_(std::move(data)),
       cancel_(std::move(cancel)),
+      cluster_(cluster),
       team_(threads),
       weights_(std::move(first)),
       average_(weights_.clone()),
       packed_(weights_.parameters, weights_.values.data(), trainable(precision),
               PackedFor::training, team_),
       model_weights_(weights_.config, weights_.parameters, packed_, KeptSummaries::as_made),
-      optimizer_(weights_.parameters, options.optimizer, product_type(precision)),
+      optimizer_(weights_.parameters, options.optimizer, product_type(precision), cluster),
       order_(options.seed, data_->size(), options.flips) {
   validate(options_, "training options");
   check_fit(weights_.config, *data_);
+  if (options_.batch % cluster.size() != 0)
+    throw Error(fmt::format(
+        "the {} of a batch can't be divided equally among {}; give --batch a "
+        "multiple of {}",
+        plural(options_.batch, "image"), plural(cluster.size(), "rank"), cluster.size()));
   data_sample_ = data_sample(*data_);
+  check_same(cluster, "the model", to_json(weights_.config));
+  check_same(cluster, "the course of the training", to_json(options_));
+  check_same(cluster, "the data set",
+             fmt::format("{}, {}", plural(data_->size(), "image"), data_sample_));
+  check_same(cluster, "what computes", kernels_in_use(precision));
 
-  const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), options_.batch));
+  const int64_t own_images = options_.batch / cluster.size();
+  const auto workers = static_cast<size_t>(std::min<int64_t>(team_.size(), own_images));
   const auto make_passes = [&]<class T>(std::vector<GradientPass<T>> passes) {
     passes.reserve(workers);
     while (passes.size() < workers) passes.emplace_back(weights_, model_weights_, cancel_);
@@ -61,6 +78,7 @@ Trainer::Trainer(Weights first, const TrainingOptions& options, std::shared_ptr<
   else
     make_passes(std::vector<GradientPass<float>>());
   while (gradients_.size() < workers) gradients_.emplace_back(weights_.parameters.size);
+  gradient_sum_.emplace(gradients_, cluster);
 }
 
 double Trainer::sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work) {
@@ -74,27 +92,33 @@ double Trainer::sum_over_chunks(const std::function<double(size_t offset, size_t
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// Leaves each worker's sum of the batch's gradients in gradients_ and returns the batch's nats.
+// Makes the gradient of this rank's images, and has the sum of all ranks' made meanwhile. Returns
+// the nats of this rank's images.
 template <class T>
-double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
+double Trainer::own_gradient(std::vector<GradientPass<T>>& passes) {
   const ModelConfig& config = weights_.config;
   const auto dims = static_cast<size_t>(config.dims());
   const auto scale = static_cast<float>(1.0 / static_cast<double>(options_.batch * config.dims()));
+  const auto [first, count] = share_of(cluster_, options_.batch);
   std::vector<DataOrder::Place> places;
-  for (int64_t i = 0; i < options_.batch; ++i) places.push_back(order_.at(images_ + i));
+  for (int64_t i = first; i < first + count; ++i) places.push_back(order_.at(images_ + i));
   std::vector<double> nats(places.size());
 
   // Worker w of n takes images w, w + n, w + 2n, ..., so that the sums do not depend on which
   // worker is faster.
+  gradient_sum_->begin();
   team_.run([&](int rank) {
     const auto worker = static_cast<size_t>(rank);
     if (worker >= passes.size()) return;
     Buffer<float>& gradient = gradients_[worker];
     std::vector<uint8_t> pixels(dims);
+    const auto done_from = [&](size_t offset) { gradient_sum_->done_from(worker, offset); };
     for (size_t i = worker; i < places.size(); i += passes.size()) {
       data_->read(places[i].index, pixels);
       if (places[i].flipped) mirror(pixels, config.image.width);
-      nats[i] = passes[worker].run(pixels.data(), scale, gradient.data(), i != worker);
+      const bool last = i + passes.size() >= places.size();
+      nats[i] = passes[worker].run(pixels.data(), scale, gradient.data(), i != worker,
+                                   last ? done_from : std::function<void(size_t)>());
     }
   });
   double total = 0;
@@ -102,18 +126,28 @@ double Trainer::gradient(std::vector<GradientPass<T>>& passes) {
   return total;
 }
 
+// Leaves the batch's gradient in gradients_[0] and returns the batch's nats.
+double Trainer::gradient() {
+  double nats = 0;
+  std::exception_ptr failure;
+  try {
+    nats = std::visit([&](auto& passes) { return own_gradient(passes); }, passes_);
+  } catch (...) {
+    failure = std::current_exception();  // the other ranks wait for the sums all the same
+  }
+  gradient_sum_->finish();
+  return sum_unless_failed(cluster_, nats, failure);
+}
+
 StepReport Trainer::step(double fraction_done) {
-  const double nats = std::visit([&](auto& passes) { return gradient(passes); }, passes_);
+  const double nats = gradient();
   const auto dims = static_cast<double>(options_.batch * weights_.config.dims());
   StepReport report;
   report.step = steps() + 1;
   report.images = images_ + options_.batch;
   report.bits_per_dim = nats / dims / std::numbers::ln2;
   report.gradient_norm = std::sqrt(sum_over_chunks([&](size_t offset, size_t count) {
-    const std::span<float> sum = gradients_[0].span().subspan(offset, count);
-    for (size_t other = 1; other < gradients_.size(); ++other)
-      add_row(gradients_[other].span().subspan(offset, count), sum.data());
-    return sum_of_squares(sum);
+    return sum_of_squares(gradients_[0].span().subspan(offset, count));
   }));
   report.learning_rate = learning_rate(options_, steps(), fraction_done);
   const auto require_finite = [&](std::string_view what, double value) {

@@ -5,16 +5,19 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/thread_team.h"
+#include "cluster/cluster.h"
 #include "combiner/cancel.h"
 #include "combiner/dataset.h"
 #include "model/model.h"
 #include "training/data_order.h"
 #include "training/gradient.h"
+#include "training/gradient_sum.h"
 #include "training/optimizer.h"
 #include "training/options.h"
 
@@ -33,23 +36,30 @@ class Trainer {
   // Starts from newly initialised weights and trains on all of `data`. Throws Error if `data` is
   // empty, if its images are not the model's size, or if an option is invalid (such as the
   // precision int8).
+  //
+  // On a cluster, all ranks make one with the same arguments, and call step() together. Each reads
+  // its part of the images; the trainers then stay the same, bit for bit. Throws Error if the ranks
+  // can't have equal parts of a batch, or if they were not given the same.
   Trainer(const ModelConfig& config, const TrainingOptions& options,
-          std::shared_ptr<const Dataset> data, Precision precision, int threads,
-          Cancel cancel = {});
+          std::shared_ptr<const Dataset> data, Precision precision, int threads, Cancel cancel = {},
+          Cluster& cluster = single_process());
   // The same, but starts from these weights.
   Trainer(Weights first, const TrainingOptions& options, std::shared_ptr<const Dataset> data,
-          Precision precision, int threads, Cancel cancel = {});
+          Precision precision, int threads, Cancel cancel = {},
+          Cluster& cluster = single_process());
 
   // One step on the next `batch` images. The order in which gradients are summed depends on the
-  // number of threads and on nothing else. Throws NotFinite if the loss, the gradient or the new
-  // weights are not finite; the trainer can then no longer be used. Throws Error if an image can't
-  // be read, and Cancelled soon after it is asked to end, unless it is about to finish; the trainer
-  // is then as it was before the step.
+  // number of threads and of ranks, and on nothing else. Throws NotFinite if the loss, the gradient
+  // or the new weights are not finite; the trainer can then no longer be used. Throws Error if an
+  // image can't be read, and Cancelled soon after it is asked to end, unless it is about to finish;
+  // the trainer is then as it was before the step. On a cluster, all ranks throw
+  // (sum_unless_failed).
   StepReport step(double fraction_done);
   // Whether the weights are those of finished steps. If an update fails, such as for lack of
   // memory, a part of it remains, and the trainer can no longer be used.
   bool is_whole() const { return whole_; }
 
+  Cluster& cluster() const { return cluster_; }
   const ModelConfig& config() const { return weights_.config; }
   const TrainingOptions& options() const { return options_; }
   int64_t steps() const { return optimizer_.state().steps; }  // made so far
@@ -71,7 +81,8 @@ class Trainer {
 
  private:
   template <class T>
-  double gradient(std::vector<GradientPass<T>>& passes);
+  double own_gradient(std::vector<GradientPass<T>>& passes);
+  double gradient();
   // Calls visit(name, values) for each tensor of a checkpoint.
   template <class AnyTrainer, class Visit>
   static void for_each_tensor(AnyTrainer& trainer, const Visit& visit);
@@ -82,6 +93,7 @@ class Trainer {
   TrainingOptions options_;
   std::shared_ptr<const Dataset> data_;
   Cancel cancel_;
+  Cluster& cluster_;
   bool whole_ = true;
   std::string data_sample_;  // see data_sample()
   ThreadTeam team_;
@@ -91,6 +103,7 @@ class Trainer {
   // One for each thread that has images. The gradients are summed into the first.
   std::variant<std::vector<GradientPass<float>>, std::vector<GradientPass<bfloat16>>> passes_;
   std::vector<Buffer<float>> gradients_;
+  std::optional<GradientSum> gradient_sum_;
   Optimizer optimizer_;
   DataOrder order_;
   int64_t images_ = 0;

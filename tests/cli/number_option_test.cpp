@@ -14,7 +14,7 @@ namespace {
 
 // What the program says of a command line that it refuses; empty if it accepts it. Nothing is run.
 std::string complaint_about(std::vector<std::string> words) {
-  std::function<void()> action;
+  ClusterAction action;
   const auto app = define_program(commands(), action);
   std::ranges::reverse(words);
   try {
@@ -27,7 +27,7 @@ std::string complaint_about(std::vector<std::string> words) {
 
 // All options of all subcommands whose value is neither a file nor one of a few words.
 std::vector<std::pair<std::string, OptionText>> number_options() {
-  std::function<void()> action;
+  ClusterAction action;
   const auto app = define_program(commands(), action);
   std::vector<std::pair<std::string, OptionText>> options;
   for (const CLI::App* const command : app->get_subcommands(nullptr))

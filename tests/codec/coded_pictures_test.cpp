@@ -41,7 +41,8 @@ class Packed {
         {"tiny", "0", Precision::f32, "FMA", kWidth, kHeight},
         [this](std::span<const uint8_t> part) { parts_.emplace_back(part.begin(), part.end()); });
     REQUIRE(encode_pictures(
-        images_.size(), [this](size_t picture) { return images_[picture]; }, coder_, writer));
+        images_.size(), [this](size_t picture) { return images_[picture]; }, coder_,
+        [&](std::vector<uint8_t> stream) { writer.add(std::move(stream)); }));
     writer.finish(pictures_);
   }
 
@@ -248,7 +249,8 @@ TEST_CASE("Coded pictures: more tiles than are coded at once") {
       {"tiny", "0", Precision::f32, "FMA", kWidth, kHeight},
       [&](std::span<const uint8_t> more) { bytes.insert(bytes.end(), more.begin(), more.end()); });
   REQUIRE(encode_pictures(
-      1, [&](size_t) { return large; }, coder, writer));
+      1, [&](size_t) { return large; }, coder,
+      [&](std::vector<uint8_t> stream) { writer.add(std::move(stream)); }));
   writer.finish(std::vector<CodedPicture>{{large.width, large.height, {}, {}}});
   CodedFile file(bytes, "x.cmb");
   CHECK(file.streams() == 67 * 65);

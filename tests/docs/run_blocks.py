@@ -48,6 +48,7 @@ NOT_RUN = {
     "./tools/quickstart": "installs packages and builds",
     "./tools/check": "installs packages, builds and runs all tests, this one too",
     "sudo": "installs packages",
+    "mpirun": "needs MPI; tests/cluster starts the program on several ranks",
     "cmake --build": "builds; tests/package makes and checks the Debian package",
     "cmake --install": "needs all of the build folder; tests/package checks it",
     "cmake -S samples": "needs the installed library; tests/package builds the samples with it",

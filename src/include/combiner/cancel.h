@@ -18,8 +18,9 @@ class Cancel {
 
   // Throws Cancelled if the work should end.
   void poll() const {
-    if (asked_ && asked_()) throw Cancelled();
+    if (asked()) throw Cancelled();
   }
+  bool asked() const { return asked_ && asked_(); }
 
  private:
   std::function<bool()> asked_;

@@ -15,6 +15,8 @@
 
 namespace combiner {
 
+class Cluster;
+
 // Called after each image, by one thread at a time, with the number of images done, the total (but
 // for images that were found not to be readable), and the mean so far of the measured quantity.
 // Returns whether to continue.
@@ -48,6 +50,9 @@ struct LikelihoodOptions {
   // Called with why an image can't be read; the figures are those of the others. Without it, such
   // an image is an Error.
   OnBadImage on_bad = {};
+  // The program's: all its ranks call the function, and divide the images among them. Rank 0 gets
+  // the result and calls on_image and on_bad; the others get the result of no image.
+  Cluster* cluster = nullptr;
 };
 
 // Evaluates the images. The results are bit-identical for any number of threads. on_image receives

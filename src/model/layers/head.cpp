@@ -5,7 +5,7 @@
 namespace combiner {
 
 HeadParameters::HeadParameters(ParameterLayout& layout, const ModelConfig& config)
-    : norm(layout, "norm", config.embed_dim) {
+    : first(layout.size), norm(layout, "norm", config.embed_dim) {
   const int64_t dim = config.embed_dim;
   const int64_t vocab = config.vocab_size;
   if (config.tokens == Tokens::subpixel) {

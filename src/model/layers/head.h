@@ -26,6 +26,7 @@ inline int predictions(const ModelConfig& config) {
 }
 
 struct HeadParameters {
+  size_t first;  // the offset of the first one
   NormParameters norm;
   std::vector<DenseParameters> hidden;  // pixel tokens: per channel [D, D]
   std::vector<DenseParameters> output;  // per prediction [V, D]
