@@ -41,7 +41,7 @@ def main():
     shutil.rmtree(wheels, ignore_errors=True)
     # Without isolation, the paths of what it is built with stay the same, and so does the build.
     subprocess.run([builder, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet",
-                    "-C", f"build-dir={work}/build", "-w", wheels, PROJECT], check=True)
+                    "--config-settings", f"build-dir={work}/build", "-w", wheels, PROJECT], check=True)
     (wheel,) = glob.glob(f"{wheels}/combiner-*.whl")
     with_torch = ["torch"] if os.environ.get("COMBINER_TEST_TORCH") else []
     python = make_environment(f"{work}/user", f"{wheel}[test]", *with_torch)
