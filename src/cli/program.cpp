@@ -111,9 +111,10 @@ int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, 
   return 0;
 }
 
-// Returns the exit code of run(). Reports an exception on standard error, or as `fail` does.
-int guarded(const std::function<int()>& run,
-            const std::function<void(std::string_view message, int code)>& fail) {
+// Returns the exit code of run(). Reports an exception by fail(message, code). Allocates nothing,
+// which could fail.
+template <class Run, class Fail>
+int guarded(const Run& run, const Fail& fail) {
   const auto failed = [&](std::string_view message, int code) {
     fail(message, code);
     return code;
