@@ -100,8 +100,10 @@ with tempfile.TemporaryDirectory() as folder:
         job = Job(folder, output, 2)
         said, code, made, saved = job.end(whom(job), number)
         assert saved == made > 0, (name, saved, made, said)
-        assert len(said_by_combiner(said)) == 1, (name, said)
-        assert f"interrupted at step {saved}" in said, (name, said)
+        messages = said_by_combiner(said)
+        # After Ctrl-C, Open MPI 5 passes on nothing that ranks say.
+        assert len(messages) == 1 or (number == signal.SIGINT and not messages), (name, said)
+        assert all(f"interrupted at step {saved}" in message for message in messages), (name, said)
         assert code != 0, (name, code)
         print(f"{name}: {job.seconds:.1f} s, exit code {code}, all of {saved} steps are saved")
 
