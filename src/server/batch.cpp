@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <new>
 #include <utility>
 
 #include "base/round_up.h"
@@ -23,17 +22,13 @@ int team_size(int threads, int64_t images) {
 Batch::Batch(const Model& model, int threads, int64_t most)
     : model_(model), config_(model.config()), threads_(threads), most_(most), session_(model, 1) {}
 
-void Batch::add(std::unique_ptr<PixelTask> task, std::shared_ptr<void> ticket) {
-  std::unique_ptr<ImageState> image;
-  try {
-    image = session_.new_image();
-  } catch (const std::bad_alloc&) {
-    return task->fail("not enough memory for another image");
-  }
+void Batch::add(std::unique_ptr<PixelTask>& task, std::shared_ptr<void> ticket) {
+  std::unique_ptr<ImageState> image = session_.new_image();
   if (const ImageState* const start = task->start()) image->assign(*start);
   task->begin();
   const int64_t end = int64_t{task->rows()} * config_.columns();
-  images_.push_back({std::move(task), std::move(ticket), std::move(image), end});
+  images_.push_back({.ticket = std::move(ticket), .image = std::move(image), .end = end});
+  images_.back().task = std::move(task);
 }
 
 void Batch::drop_cancelled() {
@@ -116,20 +111,17 @@ void Batch::tell_rows(Member& member) const {
 
 // Images that have failed or are done leave.
 void Batch::let_go() {
-  std::vector<Member> left;
   for (Member& member : images_) {
-    if (!member.failure && member.image->position < member.end) {
-      left.push_back(std::move(member));
-      continue;
-    }
+    if (!member.failure && member.image->position < member.end) continue;
     try {
       if (!member.failure) member.task->done(std::move(member.image));
     } catch (const std::exception& error) {
       member.failure = error.what();
     }
     if (member.failure) member.task->fail(*member.failure);
+    member.task.reset();
   }
-  images_ = std::move(left);
+  std::erase_if(images_, [](const Member& member) { return !member.task; });
 }
 
 }  // namespace combiner

@@ -28,8 +28,9 @@ class Batch {
 
   int64_t size() const { return static_cast<int64_t>(images_.size()); }
 
-  // Takes an image in. `ticket` is kept as long as the image is here.
-  void add(std::unique_ptr<PixelTask> task, std::shared_ptr<void> ticket);
+  // Takes an image in. `ticket` is kept as long as the image is here. If this throws, the task is
+  // still the caller's.
+  void add(std::unique_ptr<PixelTask>& task, std::shared_ptr<void> ticket);
   void drop_cancelled();
 
   // Decodes until an image is done or `interrupted`, which all teams ask before each position, says
@@ -40,7 +41,7 @@ class Batch {
   using Teams = std::vector<std::unique_ptr<DecodingTeam>>;
 
   struct Member {
-    std::unique_ptr<PixelTask> task;
+    std::unique_ptr<PixelTask> task = {};
     std::shared_ptr<void> ticket;
     std::unique_ptr<ImageState> image;
     int64_t end = 0;  // the position at which it is done

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <new>
 #include <utility>
 
 namespace combiner {
@@ -67,12 +69,7 @@ EngineLoad Engine::load() const {
 void Engine::serve() {
   while (wait_for_work()) {
     const Clock::time_point start = Clock::now();
-    for (Admitted& admitted : admit()) {
-      const Model& model = *admitted.group->model;
-      Batch& batch =
-          batches_.try_emplace(&model, model, threads_.size(), most_images_).first->second;
-      batch.add(std::move(admitted.task), std::move(admitted.group));
-    }
+    for (Admitted& admitted : admit()) take_in(std::move(admitted));
     run_batches();
     run_pieces();
     busy_microseconds_ +=
@@ -116,6 +113,19 @@ std::vector<Engine::Admitted> Engine::admit() {
         groups_, {}, [](const std::shared_ptr<Group>& each) { return each.use_count(); });
     admitted.push_back({group, std::move(group->waiting.front())});
     group->waiting.pop_front();
+  }
+}
+
+// What can't be taken in fails alone: an exception would end the thread that serves all.
+void Engine::take_in(Admitted admitted) {
+  try {
+    const Model& model = *admitted.group->model;
+    Batch& batch = batches_.try_emplace(&model, model, threads_.size(), most_images_).first->second;
+    batch.add(admitted.task, admitted.group);
+  } catch (const std::bad_alloc&) {
+    admitted.task->fail("not enough memory for another image");
+  } catch (const std::exception& error) {
+    admitted.task->fail(error.what());
   }
 }
 

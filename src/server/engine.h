@@ -66,6 +66,7 @@ class Engine {
   void serve();
   bool wait_for_work();
   std::vector<Admitted> admit();
+  void take_in(Admitted admitted);
   void run_batches();
   void run_pieces();
   int64_t active() const;

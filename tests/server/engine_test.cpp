@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <vector>
 
@@ -90,6 +91,15 @@ class ThrowingTask final : public JobTask {
   void done(std::unique_ptr<ImageState>) override { job_->fail("it was done"); }
 };
 
+// Can't even be taken in.
+class UnwelcomeTask final : public JobTask {
+ public:
+  using JobTask::JobTask;
+  void begin() override { throw std::bad_alloc(); }
+  uint8_t choose(int64_t, std::span<const float>) override { return 0; }
+  void done(std::unique_ptr<ImageState>) override { job_->fail("it was done"); }
+};
+
 }  // namespace
 
 TEST_CASE("engine: images are those that sample draws, whoever else is there") {
@@ -159,6 +169,19 @@ TEST_CASE("engine: an image that fails takes no other with it") {
   REQUIRE(wait_until([&] { return failing->ended(); }));
   CHECK(failing->state() == JobState::failed);
   CHECK(failing->to_json()["error"]["message"] == "no value");
+  require_images(*job, expected(model, {.count = 3, .seed = 5}));
+}
+
+TEST_CASE("engine: an image for which there is no room fails alone") {
+  const Model model = small_model();
+  Engine engine(2, 8);
+  const auto job = start(engine, model, {.count = 3, .seed = 5});
+  const auto failing = new_job(model, 1);
+  Engine::Tasks tasks;
+  tasks.push_back(std::make_unique<UnwelcomeTask>(failing, model));
+  engine.decode(model, std::move(tasks));
+  REQUIRE(wait_until([&] { return failing->ended(); }));
+  CHECK(failing->to_json()["error"]["message"] == "not enough memory for another image");
   require_images(*job, expected(model, {.count = 3, .seed = 5}));
 }
 
