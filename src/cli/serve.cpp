@@ -26,8 +26,10 @@
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "cpu/limits.h"
+#include "image/check_size.h"
 #include "sampling/memory.h"
 #include "server/http_server.h"
+#include "server/limits.h"
 
 namespace combiner {
 namespace {
@@ -123,6 +125,7 @@ std::vector<PngText> texts_of(const DrawnImage& image) {
 
 void run(const ServeOptions& options) {
   const std::string key = read_key(options.api_key_file);
+  limit_pixels(kMaxPicturePixels);
   auto models = load_models(options);
   // Packed now, so that the first request need not wait for it.
   for (const auto& model : models) model->at(fastest_precision(Work::decoding)).for_positions();

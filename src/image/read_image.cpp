@@ -94,6 +94,9 @@ cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const fs::path& path
     try {
       decoded = codecs.imdecode(bytes, flags);
     } catch (const cv::Exception& error) {
+      if (error.err.find("CV_IO_MAX_IMAGE_PIXELS") != std::string::npos)
+        throw TooLarge(fmt::format("{}: is too large: expected at most {} pixels", path.string(),
+                                   most_pixels()));
       reason = fmt::format(" (OpenCV: {})", error.err);
     }
   });
@@ -122,10 +125,21 @@ void refuse_16_bit_bmp(std::span<const uint8_t> bytes, const fs::path& path) {
                   path.string()));
 }
 
+// Unlike OpenCV's own check, says the size, and looks at nothing else before.
+void check_png_size(std::span<const uint8_t> bytes, const fs::path& path) {
+  constexpr size_t kWidth = 16, kHeight = 20;
+  if (!is_png(bytes) || bytes.size() < kHeight + 4) return;
+  const auto number = [&](size_t at) {
+    return int64_t{bytes[at]} << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
+  };
+  check_size(number(kWidth), number(kHeight), path.string());
+}
+
 // The upright picture: grey, BGR or BGRA.
 cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
   if (is_pnm(bytes)) return read_pnm(bytes, path.string());
   if (is_jpeg(bytes)) check_jpeg(bytes, path.string());
+  check_png_size(bytes, path);
   refuse_16_bit_bmp(bytes, path);
   // OpenCV applies the orientation only when it converts to colour, and not for every format.
   return upright(decode_by_opencv(bytes, path), orientation_of(bytes));

@@ -17,8 +17,9 @@ namespace combiner {
 // pixel's value is done: read_image throws Error if a pixel is not opaque or samples are
 // floating-point or have more than 8 bits (even if all values would fit, because whoever made the
 // file meant 16 bits), or 5 or 6 bits, as some BMPs have. It also throws Error if the file is
-// missing, empty, not an image, damaged, truncated or too large, and if the decoder warns of
-// damage. Messages name the file. Thread-safe; prints nothing.
+// missing, empty, not an image, damaged or truncated, and if the decoder warns of damage, and
+// TooLarge before it takes memory for more than most_pixels(). Messages name the file. Thread-safe;
+// prints nothing.
 Image read_image(const std::filesystem::path& path);
 // The same for a picture in memory, which `source` names in messages.
 Image decode_image(const std::vector<uint8_t>& bytes, const std::string& source);

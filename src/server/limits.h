@@ -29,6 +29,7 @@ inline constexpr std::chrono::seconds kFarewellTime{1};  // to hear the last of 
 // One job.
 inline constexpr int64_t kMaxImagesPerJob = 256;
 inline constexpr int64_t kMaxTilesPerJob = 1024;
+// For the whole process: see limit_pixels().
 inline constexpr int64_t kMaxPicturePixels = int64_t{1} << 24;
 
 // Finished jobs that are kept for their results, the latest.

@@ -12,6 +12,7 @@
 #include "combiner/completion.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
+#include "image/check_size.h"
 #include "image/picture_format.h"
 #include "image/read_image.h"
 #include "image/resize.h"
@@ -44,21 +45,6 @@ void describe(const DrawingParameters& parameters, OrderedJson& request) {
   request["temperature"] = parameters.choice.temperature;
   request["top_k"] = parameters.choice.top_k;
   request["top_p"] = parameters.choice.top_p;
-}
-
-// A PNG file of some kilobytes can hold a picture of gigabytes, so its header is looked at first.
-void refuse_huge_png(std::span<const uint8_t> bytes, const std::string& source) {
-  constexpr size_t kWidth = 16, kHeight = 20;
-  if (!is_png(bytes) || bytes.size() < kHeight + 4) return;
-  const auto number = [&](size_t at) {
-    return int64_t{bytes[at]} << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
-  };
-  const int64_t width = number(kWidth), height = number(kHeight);
-  if (width > kMaxPicturePixels || height > kMaxPicturePixels || width * height > kMaxPicturePixels)
-    throw Fault(413, "too_large",
-                fmt::format("{}: is {}x{} pixels; expected at most {} in all", source, width,
-                            height, kMaxPicturePixels),
-                "make it smaller first");
 }
 
 }  // namespace
@@ -111,15 +97,12 @@ Image Service::decode(const std::vector<uint8_t>& bytes, const std::string& sour
   if (!is_picture(bytes))
     throw Fault(422, "no_picture", fmt::format("{}: is no picture", source),
                 "send a file such as a PNG or JPEG, in base64");
-  refuse_huge_png(bytes, source);
   const std::lock_guard lock(decoding_);
-  Image image = decode_image(bytes, source);
-  if (int64_t{image.width} * image.height > kMaxPicturePixels)
-    throw Fault(413, "too_large",
-                fmt::format("{}: is {}x{} pixels; expected at most {} in all", source, image.width,
-                            image.height, kMaxPicturePixels),
-                "make it smaller first");
-  return image;
+  try {
+    return decode_image(bytes, source);
+  } catch (const TooLarge& error) {
+    throw Fault(413, "too_large", error.what(), "make it smaller first");
+  }
 }
 
 // A picture of the model's size.

@@ -11,6 +11,7 @@
 
 #include "catch.h"
 #include "error_of.h"
+#include "image/check_size.h"
 #include "image/picture_files.h"
 #include "image/stderr_of.h"
 #include "temp_folder.h"
@@ -194,6 +195,20 @@ TEST_CASE("A picture that claims an enormous size is refused") {
   fs::resize_file(path, 19 + 200'000'000);
   CHECK_THAT(error_of([&] { read_image(path); }),
              contains("big.pgm: is too large: 20000x10000 pixels"));
+}
+
+TEST_CASE("A lower limit on the size of pictures holds before they are decoded") {
+  const int64_t before = most_pixels();
+  limit_pixels(5);
+  const Bytes whole = png(3, 2, 8, png_rgb, kSamples), start = {whole.begin(), whole.begin() + 24};
+  for (const Bytes& picture : {ppm(), bytes_of("P6\n3 2\n255\n"), whole, start})
+    CHECK(error_of_bytes(picture).ends_with(
+        "picture: is too large: 3x2 pixels; expected at most 5 in all"));
+  CHECK_THAT(error_of_bytes(small_jpeg()),
+             contains("picture: is too large: 16x8 pixels; expected at most 5 in all"));
+  CHECK_THROWS_AS(read_bytes(small_jpeg()), TooLarge);
+  limit_pixels(before);
+  CHECK(read_bytes(ppm()) == kImage);
 }
 
 TEST_CASE("Several threads can read at once") {

@@ -7,6 +7,7 @@ Usage: interface_test.py PROGRAM
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,22 @@ def picture(folder, seed=1, height=HEIGHT, width=WIDTH):
     png_numpy.write(path, pixels)
     with open(path, "rb") as file:
         return path, file.read(), pixels
+
+
+def claims_to_be(height, width):
+    """Small files in several formats whose headers claim this size."""
+    jpeg = (b"\xff\xd8\xff\xc0\0\x11\x08" + struct.pack(">HH", height, width) +
+            b"\x03\x01\x11\0\x02\x11\0\x03\x11\0" +
+            b"\xff\xda\0\x0c\x03\x01\0\x02\0\x03\0\0\x3f\0" + b"\xff\xd9")
+    bmp = (b"BM" + struct.pack("<IIIIiiHH", 154, 0, 54, 40, width, height, 1, 24) +
+           bytes(24) + bytes(100))
+    webp = b"VP8L" + struct.pack("<IBI", 100, 0x2f, (width - 1) | (height - 1) << 14) + bytes(95)
+    tiff = b"II*\0" + struct.pack("<IH", 8, 9) + b"".join(
+        struct.pack("<HHII", tag, 4, 1, value) for tag, value in
+        ((256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 0), (277, 1),
+         (278, height), (279, height * width))) + bytes(4)
+    return [jpeg, bmp, tiff, b"RIFF" + struct.pack("<I", len(webp) + 4) + b"WEBP" + webp,
+            b"P6\n%d %d\n255\n" % (width, height)]
 
 
 class Interface(unittest.TestCase):
@@ -221,6 +238,9 @@ class Interface(unittest.TestCase):
         self.refused("POST", "/v1/likelihoods", 413, {"pictures": [png] * 257})
         huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff\xff\0\0\xff\xff\x08\x02\0\0\0" + b"\0" * 99
         self.refused("POST", "/v1/likelihoods", 413, {"pictures": [encoded(huge)]})
+        for claim in claims_to_be(5000, 5000):
+            error = self.refused("POST", "/v1/likelihoods", 413, {"pictures": [encoded(claim)]})
+            self.assertIn("is too large", error["message"])
         self.refused("GET", "/" + "a" * 2000, 414)
         self.refused("GET", "/health", 431, headers={"X": "a" * 9000})
 
