@@ -17,8 +17,6 @@ namespace {
 // The mangled names in load() belong to functions of exactly these types.
 static_assert(std::is_same_v<decltype(static_cast<decltype(ImageCodecs::imdecode)>(&cv::imdecode)),
                              decltype(ImageCodecs::imdecode)>);
-static_assert(
-    std::is_same_v<decltype(&cv::haveImageReader), decltype(ImageCodecs::have_image_reader)>);
 
 template <class Function>
 void find(void* library, const char* name, Function& function) {
@@ -37,8 +35,6 @@ ImageCodecs load() {
     throw Error(fmt::format("can't read images: {}; is OpenCV's imgcodecs installed?", dlerror()));
   ImageCodecs codecs;
   find(library, "_ZN2cv8imdecodeERKNS_11_InputArrayEi", codecs.imdecode);
-  find(library, "_ZN2cv15haveImageReaderERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
-       codecs.have_image_reader);
   return codecs;
 }
 

@@ -10,7 +10,6 @@ namespace combiner {
 // Functions of opencv2/imgcodecs.hpp.
 struct ImageCodecs {
   cv::Mat (*imdecode)(cv::InputArray bytes, int flags);
-  bool (*have_image_reader)(const cv::String& path);
 };
 
 // Loads the library on the first call. Throws Error if this fails.

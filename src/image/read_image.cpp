@@ -52,12 +52,12 @@ bool is_harmless(std::string_view line) {
 }
 
 // Throws Error if the decoder warned of something. It has then often made up a part of the picture.
-void require_no_warning(std::string_view printed, const fs::path& path) {
+void require_no_warning(std::string_view printed, const std::string& source) {
   while (!printed.empty()) {
     const std::string_view line = printed.substr(0, printed.find('\n'));
     printed.remove_prefix(std::min(line.size() + 1, printed.size()));
     if (is_harmless(line)) continue;
-    throw Error(fmt::format("{}: is damaged: the decoder says: {}", path.string(), line));
+    throw Error(fmt::format("{}: is damaged: the decoder says: {}", source, line));
   }
 }
 
@@ -80,7 +80,7 @@ class TiffWarnings {
   logging::LogLevel before_;
 };
 
-cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const fs::path& path) {
+cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const std::string& source) {
   // JPEGs are converted to colour because some are not RGB; they have neither alpha nor 16-bit
   // samples. All other formats are decoded unchanged, so that the checks below can see both.
   const int flags =
@@ -95,64 +95,63 @@ cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const fs::path& path
       decoded = codecs.imdecode(bytes, flags);
     } catch (const cv::Exception& error) {
       if (error.err.find("CV_IO_MAX_IMAGE_PIXELS") != std::string::npos)
-        throw TooLarge(fmt::format("{}: is too large: expected at most {} pixels", path.string(),
-                                   most_pixels()));
+        throw TooLarge(
+            fmt::format("{}: is too large: expected at most {} pixels", source, most_pixels()));
       reason = fmt::format(" (OpenCV: {})", error.err);
     }
   });
   warnings.reset();
   if (decoded.empty()) {
-    const std::string kind = is_picture(bytes) ? "" : file_kind(std::as_bytes(std::span(bytes)));
-    if (!kind.empty()) throw Error(fmt::format("{}: is no picture; it is {}", path.string(), kind));
-    throw Error(
-        fmt::format("{}: {}{}", path.string(),
-                    codecs.have_image_reader(path.string())
-                        ? "is damaged, truncated, too large or of a kind that OpenCV doesn't read"
-                        : "isn't an image of a format that OpenCV reads",
-                    reason));
+    if (is_picture(bytes))
+      throw Error(fmt::format(
+          "{}: is damaged, truncated, too large or of a kind that OpenCV doesn't read{}", source,
+          reason));
+    const std::string kind = file_kind(std::as_bytes(std::span(bytes)));
+    if (!kind.empty()) throw Error(fmt::format("{}: is no picture; it is {}", source, kind));
+    throw Error(fmt::format("{}: isn't an image of a format that OpenCV reads{}", source, reason));
   }
-  if (!is_jpeg(bytes)) require_no_warning(printed, path);  // check_jpeg hears more
+  if (!is_jpeg(bytes)) require_no_warning(printed, source);  // check_jpeg hears more
   return decoded;
 }
 
 // OpenCV shifts the 5 or 6 bits of a sample of such a BMP up, which makes the picture too dark.
-void refuse_16_bit_bmp(std::span<const uint8_t> bytes, const fs::path& path) {
+void refuse_16_bit_bmp(std::span<const uint8_t> bytes, const std::string& source) {
   constexpr size_t kBitsPerPixel = 28;  // the place in headers that may have 16
   if (!is_bmp(bytes) || bytes.size() <= kBitsPerPixel || bytes[kBitsPerPixel] != 16) return;
   throw Error(
       fmt::format("{}: is a BMP of 16 bits a pixel, so 5 or 6 a sample; expected 8; convert "
                   "it first",
-                  path.string()));
+                  source));
 }
 
 // Unlike OpenCV's own check, says the size, and looks at nothing else before.
-void check_png_size(std::span<const uint8_t> bytes, const fs::path& path) {
+void check_png_size(std::span<const uint8_t> bytes, const std::string& source) {
   constexpr size_t kWidth = 16, kHeight = 20;
   if (!is_png(bytes) || bytes.size() < kHeight + 4) return;
   const auto number = [&](size_t at) {
     return int64_t{bytes[at]} << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
   };
-  check_size(number(kWidth), number(kHeight), path.string());
+  check_size(number(kWidth), number(kHeight), source);
 }
 
 // The upright picture: grey, BGR or BGRA.
-cv::Mat decode(const std::vector<uint8_t>& bytes, const fs::path& path) {
-  if (is_pnm(bytes)) return read_pnm(bytes, path.string());
-  if (is_jpeg(bytes)) check_jpeg(bytes, path.string());
-  check_png_size(bytes, path);
-  refuse_16_bit_bmp(bytes, path);
+cv::Mat decode(const std::vector<uint8_t>& bytes, const std::string& source) {
+  if (is_pnm(bytes)) return read_pnm(bytes, source);
+  if (is_jpeg(bytes)) check_jpeg(bytes, source);
+  check_png_size(bytes, source);
+  refuse_16_bit_bmp(bytes, source);
   // OpenCV applies the orientation only when it converts to colour, and not for every format.
-  return upright(decode_by_opencv(bytes, path), orientation_of(bytes));
+  return upright(decode_by_opencv(bytes, source), orientation_of(bytes));
 }
 
-void require_8_bits(const cv::Mat& decoded, const fs::path& path) {
+void require_8_bits(const cv::Mat& decoded, const std::string& source) {
   if (decoded.depth() == CV_8U) return;
-  throw Error(fmt::format("{}: has samples of {} bits{}; expected 8; convert it first",
-                          path.string(), 8 * decoded.elemSize1(),
+  throw Error(fmt::format("{}: has samples of {} bits{}; expected 8; convert it first", source,
+                          8 * decoded.elemSize1(),
                           decoded.depth() >= CV_32F ? ", floating-point" : ""));
 }
 
-void require_opaque(const cv::Mat& bgra, const fs::path& path) {
+void require_opaque(const cv::Mat& bgra, const std::string& source) {
   for (int y = 0; y < bgra.rows; ++y) {
     for (int x = 0; x < bgra.cols; ++x) {
       const int alpha = bgra.at<cv::Vec4b>(y, x)[3];
@@ -160,24 +159,24 @@ void require_opaque(const cv::Mat& bgra, const fs::path& path) {
       throw Error(
           fmt::format("{}: is transparent: alpha {} at row {}, column {}; expected 255 "
                       "everywhere; flatten it onto a background first",
-                      path.string(), alpha, y, x));
+                      source, alpha, y, x));
     }
   }
 }
 
-int conversion_to_rgb(const cv::Mat& decoded, const fs::path& path) {
+int conversion_to_rgb(const cv::Mat& decoded, const std::string& source) {
   switch (decoded.channels()) {
     case 1:
       return cv::COLOR_GRAY2RGB;
     case 3:
       return cv::COLOR_BGR2RGB;
     case 4:
-      require_opaque(decoded, path);
+      require_opaque(decoded, source);
       return cv::COLOR_BGRA2RGB;
     default:
       throw Error(
           fmt::format("{}: has {} channels; expected 1 (grey), 3 (colour) or 4 (with alpha)",
-                      path.string(), decoded.channels()));
+                      source, decoded.channels()));
   }
 }
 

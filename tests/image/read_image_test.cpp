@@ -172,6 +172,16 @@ TEST_CASE("A picture with any byte changed is read or refused, and nothing is pr
   CHECK(printed == "");
 }
 
+TEST_CASE("What names a picture in memory is not looked for as a file") {
+  const TempFolder folder;
+  const fs::path path = folder / "whole.png";
+  write_bytes(path, png(3, 2, 8, png_rgb, kSamples));
+  CHECK_THAT(error_of([&] {
+               decode_image({0x80, 0, 1, 2}, path.string());
+             }),
+             contains("whole.png: isn't an image of a format that OpenCV reads"));
+}
+
 TEST_CASE("A path that isn't a picture is refused by name") {
   const TempFolder folder;
   CHECK_THAT(error_of([&] { read_image(folder / "none.png"); }),
