@@ -1,12 +1,13 @@
 #include "server/http_server.h"
 
 #include <fmt/format.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -82,6 +83,15 @@ std::string response_text(const Fault& fault) {
   return text + "\r\n" + body;
 }
 
+// Why the system finds no address for a host; empty if it finds one. The library does not tell.
+std::string why_unknown(const std::string& host) {
+  addrinfo* found = nullptr;
+  if (const int error = ::getaddrinfo(host.c_str(), nullptr, nullptr, &found); error != 0)
+    return ::gai_strerror(error);
+  ::freeaddrinfo(found);
+  return {};
+}
+
 }  // namespace
 
 // Puts what is checked and limited here in front of the library: see Connection.
@@ -126,9 +136,16 @@ class HttpServer::Listener final : public httplib::Server {
 
   int bind(const std::string& host, int port) {
     const int bound = port == 0 ? bind_to_any_port(host) : bind_to_port(host, port) ? port : -1;
-    if (bound < 0)
+    if (bound < 0) {
+      const int error = errno;
+      if (const std::string why = why_unknown(host); !why.empty())
+        throw Error(
+            fmt::format("can't listen at {}: there is no such address: {}; choose another "
+                        "--host",
+                        host, why));
       throw Error(fmt::format("can't listen at {} port {}: {}; choose another --port, or 0 for any",
-                              host, port, std::generic_category().message(errno)));
+                              host, port, std::generic_category().message(error)));
+    }
     // The library's queue of connections that wait to be accepted holds five.
     ::listen(svr_sock_, kMaxConnections);
     return bound;

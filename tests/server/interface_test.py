@@ -276,6 +276,17 @@ class Interface(unittest.TestCase):
         self.assertEqual(taken.returncode, 1)
         self.assertIn(f"can't listen at 127.0.0.1 port {self.server.port}: ", taken.stderr)
 
+    def test_a_host_without_an_address_is_an_error(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("an-unguessable-key-of-this-test\n")
+            file.flush()
+            unknown = subprocess.run([PROGRAM, "serve", "--host", "no.such.host.invalid",
+                                      "--api-key-file", file.name, "--model",
+                                      self.server.models[0]], capture_output=True, text=True)
+        self.assertEqual(unknown.returncode, 1)
+        self.assertIn("can't listen at no.such.host.invalid: there is no such address: ",
+                      unknown.stderr)
+
     def test_a_connection_serves_many_requests(self):
         connection = self.server.connect()
         for _ in range(50):
