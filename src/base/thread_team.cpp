@@ -64,7 +64,8 @@ void ThreadTeam::serve(int rank) {
       failure = std::current_exception();
     }
     const std::lock_guard lock(mutex_);
-    if (failure && !failure_) failure_ = failure;
+    // Moved, so that the thread that called run() is the last to hold it, not this one.
+    if (auto thrown = std::move(failure); thrown && !failure_) failure_ = std::move(thrown);
     if (--running_ == 0) done_.notify_one();
   }
 }
