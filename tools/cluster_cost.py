@@ -5,12 +5,12 @@ Usage: cluster_cost.py [--gflops X] [--batch N]
 """
 
 import argparse
+import math
 
 POSITIONS = 64 * 64  # of an image
 CORES = 64  # of a node
-LATENCY = 100e-6  # seconds from one rank to the next, who looks for it every 70 µs
-PIECES = 16  # that the gradient is summed in
-MATRICES = 0.9  # share of the parameters that are gathered as weights: those of the blocks
+LATENCY = 100e-6  # seconds from one rank to the next, which sleeps between looks for it
+MOST_PIECES, SMALLEST_PIECE = 16, 2**20  # bytes, of the gradient's sum
 BACKWARD = 2 / 3  # share of a pass, behind which sums can hide
 NODES = (2, 4, 8, 16, 32, 64)
 
@@ -19,11 +19,12 @@ def step(parameters, nodes, gigabits, options):
     """Seconds of a step's computation, and of what is added to it."""
     images = options.batch / (nodes * CORES)  # one after the other, on each core
     one_pass = 6 * parameters * POSITIONS / (options.gflops * 1e9)
+    pieces = min(MOST_PIECES, math.ceil(4 * parameters / SMALLEST_PIECE))
     round_trip = (nodes - 1) / nodes * 4 * parameters / (gigabits * 1e9 / 8)
     hops = (nodes - 1) * LATENCY
-    sums = 2 * (round_trip + PIECES * hops)
-    exposed = max(sums - BACKWARD * one_pass, sums / PIECES)  # the last piece has no pass to hide behind
-    return images * one_pass, exposed + MATRICES * round_trip + hops
+    sums = 2 * (round_trip + pieces * hops)
+    exposed = max(sums - BACKWARD * one_pass, sums / pieces)  # the last piece has no pass to hide behind
+    return images * one_pass, exposed + round_trip + hops
 
 
 def main():

@@ -40,6 +40,16 @@ class SpinBarrier {
   std::atomic<bool> broken_ = false;
 };
 
+// A part of some pieces: from `first` to `last` - 1.
+struct Range {
+  int64_t first, last;
+};
+
+// The part of `count` pieces that is that of number `rank` of `size`.
+inline Range part_of(int64_t count, int rank, int size) {
+  return {count * rank / size, count * (rank + 1) / size};
+}
+
 // One thread's share of the work. A default-constructed share is all of it.
 class Share {
  public:
@@ -51,11 +61,8 @@ class Share {
     if (barrier_) barrier_->wait(rank_);
   }
 
-  struct Range {
-    int64_t first, last;
-  };
   // This thread's part of `count` pieces.
-  Range of(int64_t count) const { return {count * rank_ / size_, count * (rank_ + 1) / size_}; }
+  Range of(int64_t count) const { return part_of(count, rank_, size_); }
 
   // Calls work(first, number) for this thread's part of `count` pieces, unless it is empty, and
   // waits until all threads have finished theirs.

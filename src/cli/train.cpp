@@ -241,6 +241,7 @@ void run(const TrainOptions& options, Cluster& cluster) {
         validating.clear();
         on_bad(why);
       };
+    const int64_t bad_before = skipped.count();
     const Likelihood likelihood =
         evaluate(Model(weights.clone(), options.precision, options.threads), *data.validation,
                  {std::nullopt, options.threads, cancel_if(interrupted), bad, &cluster},
@@ -249,7 +250,10 @@ void run(const TrainOptions& options, Cluster& cluster) {
                                      fmt::format("{:.4f} bits/dim", mean));
                    return !interrupted;
                  });
-    if (interrupted || likelihood.images.empty()) return std::nullopt;
+    // Another rank may have been interrupted.
+    const int64_t used = std::ssize(likelihood.images) + skipped.count() - bad_before;
+    if (interrupted || likelihood.images.empty() || used < data.validation->size())
+      return std::nullopt;
     last_validation = likelihood.bits_per_dim;
     return last_validation;
   };

@@ -34,6 +34,7 @@ std::string report(Cluster& cluster, double value, const std::exception_ptr& fai
 }  // namespace
 
 bool on_all(Cluster& cluster, bool own) {
+  if (cluster.size() == 1) return own;
   const std::vector<std::string> all = cluster.exchange(own ? "1" : "0");
   return std::ranges::all_of(all, [](const std::string& one) { return one == "1"; });
 }

@@ -36,7 +36,7 @@ void Gathering::tell_others(char kind) {
 }
 
 void Gathering::stop() {
-  if (!std::exchange(stopped_, true)) tell_others(kStop);
+  if (!stopped_.exchange(true)) tell_others(kStop);
 }
 
 void Gathering::receive_all() {
@@ -79,17 +79,12 @@ bool Gathering::finish() {
     return !stopped_;
   }
   wait();
-  const bool whole = !std::exchange(stopped_, true);  // whoever wants to stop now is too late
+  const bool whole = !stopped_.exchange(true);  // whoever wants to stop now is too late
   tell_others(kEnd);
   working_ = cluster_.size() - 1;
   wait();              // for what was sent before the others knew
   cluster_.barrier();  // nobody begins the next work while others end this one
   return whole;
-}
-
-RankShare share_of(const Cluster& cluster, int64_t count) {
-  const int64_t first = count * cluster.rank() / cluster.size();
-  return {first, count * (cluster.rank() + 1) / cluster.size() - first};
 }
 
 }  // namespace combiner

@@ -1,6 +1,7 @@
 // Work that is divided among the ranks, with results that rank 0 takes as they come.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <string>
 
@@ -9,11 +10,11 @@
 namespace combiner {
 
 // All ranks make one, give the results of their share of the work, and call finish(). Calls must be
-// made one at a time. Alone, rank 0 takes what it gives and that is all.
+// made one at a time, but for stopped(). Alone, rank 0 takes what it gives and that is all.
 class Gathering {
  public:
-  // take(rank, result) is called on rank 0, during the calls below. `cancelled` says that this rank
-  // was asked to stop; all ranks then stop.
+  // take(rank, result) is called on rank 0, during the calls below. `cancelled`, which any thread
+  // may call, says that this rank was asked to stop; all ranks then stop.
   Gathering(Cluster& cluster, std::function<void(int rank, std::string result)> take,
             std::function<bool()> cancelled);
 
@@ -22,6 +23,8 @@ class Gathering {
   bool go_on();
   // Ends the work on all ranks.
   void stop();
+  // Whether the work should end early, as far as is known here. Any thread may ask.
+  bool stopped() const { return stopped_ || cancelled_(); }
   // Waits until all ranks have finished. Returns false if the work was stopped.
   bool finish();
 
@@ -32,14 +35,8 @@ class Gathering {
   Cluster& cluster_;
   const std::function<void(int, std::string)> take_;
   const std::function<bool()> cancelled_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_ = false;
   int working_;  // how many ranks this one waits for: rank 0 for all others, and they for rank 0
 };
-
-// The part of `count` items that this rank does, if it does consecutive ones.
-struct RankShare {
-  int64_t first, count;
-};
-RankShare share_of(const Cluster& cluster, int64_t count);
 
 }  // namespace combiner

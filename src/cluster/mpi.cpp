@@ -18,6 +18,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "base/share.h"
 #include "cluster/cluster.h"
 
 namespace combiner {
@@ -162,7 +163,10 @@ class MpiCluster final : public Cluster {
     return true;
   }
 
-  void abort(int code) override { MPI_Abort(MPI_COMM_WORLD, code); }
+  void abort(int code) override {
+    const std::lock_guard lock(mpi_mutex_);
+    MPI_Abort(MPI_COMM_WORLD, code);
+  }
 
  private:
   struct Sent {
@@ -239,11 +243,11 @@ class MpiCluster final : public Cluster {
 
   // Two rounds: in the first, each part gathers a rank's values at every station, in a fixed order,
   // until it is complete; in the second, it is passed to all. Each rank sends 2 (N - 1) / N of the
-  // values, the least that is possible, and what N is makes no difference to the order.
+  // values, the least that is possible. The order of the additions depends on N only.
   void sum(std::span<float> values) {
     std::vector<size_t> ends;
-    for (int i = 1; i <= size_; ++i)
-      ends.push_back(values.size() * static_cast<size_t>(i) / static_cast<size_t>(size_));
+    for (int i = 0; i < size_; ++i)
+      ends.push_back(static_cast<size_t>(part_of(std::ssize(values), i, size_).last));
     for (int step = 0; step < size_ - 1; ++step) {
       const int have = neighbour(-step);
       const std::span<float> mine = part(values, ends, (have - 1 + size_) % size_);

@@ -1,13 +1,13 @@
 #include "cluster/sampling.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <map>
 #include <string>
 #include <utility>
 
+#include "base/share.h"
 #include "cluster/gathering.h"
 
 namespace combiner {
@@ -46,20 +46,19 @@ bool sample_on_ranks(Cluster& cluster, const Model& model, const SampleOptions& 
     if (events.image_done) events.image_done(header.image, std::move(image));
     unfinished.erase(header.image);
   };
-  std::atomic<bool> stopped = false;
-  Gathering gathering(cluster, take, [&] { return stopped || events.cancelled(); });
+  Gathering gathering(cluster, take, events.cancelled);
   const SampleEvents own_events = {
       .row_done =
           [&](int64_t image, int row, std::span<const uint8_t> pixels) {
             gathering.give(packed(image, row, pixels));
-            if (!gathering.go_on()) stopped = true;
+            gathering.go_on();
           },
-      .cancelled = [&] { return stopped || events.cancelled(); }};
+      .cancelled = [&] { return gathering.stopped(); }};
   SampleOptions own = options;
-  const auto [first, count] = share_of(cluster, options.count);
-  own.first_index += first;
-  own.count = count;
-  if (count > 0) sample(model, own, own_events);
+  const Range part = part_of(options.count, cluster.rank(), cluster.size());
+  own.first_index += part.first;
+  own.count = part.last - part.first;
+  if (own.count > 0) sample(model, own, own_events);
   return gathering.finish();
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/thread_team.h"
+#include "cluster/agree.h"
 #include "cluster/gathering.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
@@ -24,7 +26,7 @@ namespace combiner {
 // images that `options` ask for, divided among the ranks and the threads. Returns the results in
 // order of index, without those of images that can't be read (see options.on_bad) and of images
 // that were not done when on_image or options.cancel stopped the work. on_image receives the mean
-// of the results' member `figure`.
+// of the results' member `figure`. What one rank throws is thrown on all (sum_unless_failed).
 template <class Result, class Make>
 std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& options,
                                double Result::*figure, const OnImage& on_image, Make&& make) {
@@ -69,11 +71,15 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
     ++done;
     if (!on_image(done, total, sum / static_cast<double>(done))) stopped = true;
   };
-  Gathering gathering(cluster, take, [&] { return stopped || options.cancel.asked(); });
+  const auto cancelled = [&] {
+    if (!stopped && options.cancel.asked()) stopped = true;
+    return stopped.load();
+  };
+  Gathering gathering(cluster, take, cancelled);
   const auto give = [&](char kind, std::string_view text) {
     const std::lock_guard lock(mutex);
     gathering.give(std::string(1, kind).append(text));
-    if (!gathering.go_on()) stopped = true;
+    gathering.go_on();
   };
 
   const auto read = [&](int64_t index, std::vector<uint8_t>& pixels) {
@@ -86,18 +92,25 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
       return false;
     }
   };
-  ThreadTeam(threads).for_each(own, [&](int rank, int64_t item) {
-    const int64_t index = item * cluster.size() + cluster.rank();
-    auto& [measure, pixels] = team[static_cast<size_t>(rank)];
-    if (stopped || !read(index, pixels)) return;
-    try {
-      const Given given{index, measure(index, pixels)};
-      give(kResult, {reinterpret_cast<const char*>(&given), sizeof given});
-    } catch (const Cancelled&) {
-      stopped = true;
-    }
-  });
+  std::exception_ptr failure;
+  try {
+    ThreadTeam(threads).for_each(own, [&](int rank, int64_t item) {
+      const int64_t index = item * cluster.size() + cluster.rank();
+      auto& [measure, pixels] = team[static_cast<size_t>(rank)];
+      if (gathering.stopped() || !read(index, pixels)) return;
+      try {
+        const Given given{index, measure(index, pixels)};
+        give(kResult, {reinterpret_cast<const char*>(&given), sizeof given});
+      } catch (const Cancelled&) {
+        stopped = true;
+      }
+    });
+  } catch (...) {
+    failure = std::current_exception();
+    gathering.stop();  // the other ranks wait for the end all the same
+  }
   gathering.finish();
+  sum_unless_failed(cluster, 0, failure);
 
   std::vector<Result> finished;
   for (const auto& result : results)

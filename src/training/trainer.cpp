@@ -10,8 +10,8 @@
 
 #include "base/plural.h"
 #include "base/round_up.h"
+#include "base/share.h"
 #include "cluster/agree.h"
-#include "cluster/gathering.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "dataset/check_fit.h"
@@ -99,14 +99,13 @@ double Trainer::own_gradient(std::vector<GradientPass<T>>& passes) {
   const ModelConfig& config = weights_.config;
   const auto dims = static_cast<size_t>(config.dims());
   const auto scale = static_cast<float>(1.0 / static_cast<double>(options_.batch * config.dims()));
-  const auto [first, count] = share_of(cluster_, options_.batch);
+  const Range part = part_of(options_.batch, cluster_.rank(), cluster_.size());
   std::vector<DataOrder::Place> places;
-  for (int64_t i = first; i < first + count; ++i) places.push_back(order_.at(images_ + i));
+  for (int64_t i = part.first; i < part.last; ++i) places.push_back(order_.at(images_ + i));
   std::vector<double> nats(places.size());
 
   // Worker w of n takes images w, w + n, w + 2n, ..., so that the sums do not depend on which
   // worker is faster.
-  gradient_sum_->begin();
   team_.run([&](int rank) {
     const auto worker = static_cast<size_t>(rank);
     if (worker >= passes.size()) return;
@@ -130,6 +129,7 @@ double Trainer::own_gradient(std::vector<GradientPass<T>>& passes) {
 double Trainer::gradient() {
   double nats = 0;
   std::exception_ptr failure;
+  gradient_sum_->begin();
   try {
     nats = std::visit([&](auto& passes) { return own_gradient(passes); }, passes_);
   } catch (...) {

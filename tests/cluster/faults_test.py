@@ -20,12 +20,12 @@ LONGEST = 30  # seconds in which a job must end
 class Job:
     """A training without end on `count` ranks, which has made some steps."""
 
-    def __init__(self, data, output, count):
+    def __init__(self, data, output, count, *more):
         self.output = output
         for path in glob.glob(f"{output}.*"):
             os.remove(path)
-        command = ranks.training(PROGRAM, data, output, "--steps", 10**9,
-                                 "--checkpoint-minutes", 0)  # fmt: skip
+        more = more or ("--checkpoint-minutes", 0)
+        command = ranks.training(PROGRAM, data, output, "--steps", 10**9, *more)
         words = [*ranks.mpirun(count, "--mca", "odls_base_sigkill_timeout", "2"),
                  *map(str, command)]  # fmt: skip
         self.mpirun = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -148,3 +148,19 @@ with tempfile.TemporaryDirectory() as folder:
     assert len(said_by_combiner(said)) == 1 and "rank " in said, said
     assert ranks.checkpoint(output)[0] == len(ranks.losses(output)) > 0
     print(said_by_combiner(said)[0])
+
+    # The same of an image to validate on: rank 0, which saves, is not the one that misses it.
+    divided = f"{folder}/divided"
+    ranks.make_data(divided, 15)
+    for i in range(15):
+        part = f"{divided}/pictures/{'train' if i < 12 else 'valid'}"
+        os.makedirs(part, exist_ok=True)
+        os.rename(f"{divided}/pictures/{i:02}.ppm", f"{part}/{i:02}.ppm")
+    job = Job(divided, output, 2, "--validation-minutes", 0)
+    os.remove(f"{divided}/pictures/valid/13.ppm")
+    said = job.mpirun.communicate(timeout=LONGEST)[1]
+    assert job.mpirun.returncode == 1, said
+    messages = said_by_combiner(said)
+    assert len(messages) == 1 and "rank 1 on " in messages[0] and "13.ppm" in messages[0], said
+    assert ranks.checkpoint(output)[0] == len(ranks.losses(output)) > 0
+    print(messages[0])
