@@ -1,10 +1,11 @@
 #include "arrays.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <stdexcept>
+
+#include "model/parameters.h"
 
 namespace combiner {
 namespace {
@@ -20,8 +21,8 @@ void check_shape(const pybind11::array& array, std::string_view what,
   const std::vector<int64_t> found(array.shape(), array.shape() + array.ndim());
   const auto fits = [](int64_t is, int64_t should) { return should == -1 || is == should; };
   if (!std::ranges::equal(found, shape, fits))
-    throw std::invalid_argument(fmt::format("{}: the shape is [{}]; expected [{}], -1 for any",
-                                            what, fmt::join(found, ", "), fmt::join(shape, ", ")));
+    throw std::invalid_argument(fmt::format("{}: the shape is {}; expected {}, -1 for any", what,
+                                            shape_text(found), shape_text(shape)));
 }
 
 ArrayDataset::ArrayDataset(const ByteArray& images, const ImageShape& shape)

@@ -24,13 +24,7 @@ py::object read(const std::function<std::unique_ptr<Dataset>(const DatasetOption
   };
   options.checking = poll;
   options.checking_pictures = poll;
-  watched.run([&] {
-    try {
-      dataset = open(options);
-    } catch (const Cancelled&) {
-      // run() throws what Python has raised.
-    }
-  });
+  watched.run([&] { dataset = open(options); });
   if (!dataset) return py::none();
   ByteArray images(
       {dataset->size(), int64_t{dataset->height()}, int64_t{dataset->width()}, int64_t{3}});

@@ -167,18 +167,14 @@ FloatArray logits(Models& models, const ByteArray& images, py::object progress) 
   float* const to = result.mutable_data();
   Watched watched(std::move(progress), std::max<int64_t>(1, dataset.size()));
   watched.run([&] {
-    try {
-      ThreadTeam team(models.threads());
-      std::vector<std::optional<ImageScorer>> scorers(static_cast<size_t>(team.size()));
-      team.for_each(dataset.size(), [&](int rank, int64_t index) {
-        auto& scorer = scorers[static_cast<size_t>(rank)];
-        if (!scorer) scorer.emplace(model, watched.cancel());
-        scorer->logits(from + index * in, to + index * out);
-        watched.add_done();
-      });
-    } catch (const Cancelled&) {
-      // run() throws what Python has raised.
-    }
+    ThreadTeam team(models.threads());
+    std::vector<std::optional<ImageScorer>> scorers(static_cast<size_t>(team.size()));
+    team.for_each(dataset.size(), [&](int rank, int64_t index) {
+      auto& scorer = scorers[static_cast<size_t>(rank)];
+      if (!scorer) scorer.emplace(model, watched.cancel());
+      scorer->logits(from + index * in, to + index * out);
+      watched.add_done();
+    });
   });
   return result;
 }

@@ -52,13 +52,7 @@ class Pictures {
     const InUse in_use(busy_, "the session");
     const std::vector<Image> pictures = images_of(known, config_.image);
     Watched watched;
-    watched.run([&] {
-      try {
-        session_.prefill(states(), pictures, rows, watched.cancel());
-      } catch (const Cancelled&) {
-        // run() throws what Python has raised.
-      }
-    });
+    watched.run([&] { session_.prefill(states(), pictures, rows, watched.cancel()); });
   }
 
   // Image i becomes what image from[i] was.

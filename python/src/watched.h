@@ -29,7 +29,7 @@ class Watched {
   void add_done() { done_.fetch_add(1, std::memory_order_relaxed); }
 
   // Does the work. Call it with the GIL. Throws what the work throws; or, if a signal's handler or
-  // progress() raises an exception, ends the work early and throws that.
+  // progress() raises an exception, ends the work early and throws that, not Cancelled.
   void run(const std::function<void()>& work);
 
  private:
