@@ -1,8 +1,15 @@
 #include "model/parameters.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 namespace combiner {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 size_t ParameterLayout::add(std::string name, std::vector<int64_t> shape, ParameterKind kind,
                             bool quantizable) {

@@ -33,6 +33,9 @@ struct Parameter {
   int64_t in() const { return static_cast<int64_t>(size) / out(); }
 };
 
+// "[2, 3]", for messages.
+std::string shape_text(const std::vector<int64_t>& shape);
+
 // A matrix [out, in] that a product reads: one parameter, or several consecutive ones.
 struct DenseMatrix {
   size_t offset;

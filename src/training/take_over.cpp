@@ -1,7 +1,6 @@
 #include "training/take_over.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -70,6 +69,7 @@ std::vector<std::string> take_over(const Weights& from, Weights& to) {
   std::map<std::string_view, const Parameter*> known;
   for (const Parameter& parameter : from.parameters.list) known[parameter.name] = &parameter;
   std::vector<std::string> lines;
+  const bool same_dim = from.config.embed_dim == to.config.embed_dim;
   bool block_fits = false;
   for (const Parameter& parameter : to.parameters.list) {
     const auto found = known.find(parameter.name);
@@ -81,18 +81,17 @@ std::vector<std::string> take_over(const Weights& from, Weights& to) {
     known.erase(found);
     const float* const in = from.values.data() + source.offset;
     float* const out = to.values.data() + parameter.offset;
-    const bool same_dim = from.config.embed_dim == to.config.embed_dim;
     if (source.shape == parameter.shape) {
       std::copy_n(in, parameter.size, out);
       block_fits = block_fits || parameter.kind == ParameterKind::matrix;
     } else if (is_position(parameter) && same_dim) {
       resample(grid_of(from.config, source), in, grid_of(to.config, parameter), out);
-      lines.push_back(fmt::format("{}: resampled from [{}] to [{}]", parameter.name,
-                                  fmt::join(source.shape, ", "), fmt::join(parameter.shape, ", ")));
+      lines.push_back(fmt::format("{}: resampled from {} to {}", parameter.name,
+                                  shape_text(source.shape), shape_text(parameter.shape)));
     } else {
-      lines.push_back(fmt::format("{}: begins anew: the file's is [{}], the new model's [{}]",
-                                  parameter.name, fmt::join(source.shape, ", "),
-                                  fmt::join(parameter.shape, ", ")));
+      lines.push_back(fmt::format("{}: begins anew: the file's is {}, the new model's {}",
+                                  parameter.name, shape_text(source.shape),
+                                  shape_text(parameter.shape)));
     }
   }
   for (const Parameter& parameter : from.parameters.list)

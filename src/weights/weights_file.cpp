@@ -23,10 +23,6 @@ constexpr const char* kScaleEnding = ".scale";
 // An error message lists at most this many faults and counts the rest.
 constexpr size_t kMostFaults = 8;
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
 // A quantizable weight must have scales if it is I8, and must not otherwise. Either tensor may be
 // absent (null).
 void find_scale_faults(const Parameter& parameter, const std::string& scale_name,

@@ -17,7 +17,7 @@ std::span<const float> values_of(const Weights& weights, std::string_view name) 
 
 bool equal(std::span<const float> a, std::span<const float> b) { return std::ranges::equal(a, b); }
 
-// In which place p of axis `axis` (0 rows, 1 columns) of the table has the value slope * p.
+// Gives place p of the table the value slope * p.
 void fill_ramp(Weights& weights, std::string_view name, float slope) {
   const auto dim = static_cast<size_t>(weights.config.embed_dim);
   float* const values = const_cast<float*>(values_of(weights, name).data());
