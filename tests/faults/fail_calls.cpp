@@ -14,7 +14,8 @@
 //   map, allocate  not enough memory
 //   thread       no resources for it
 //
-// A program that hangs is ended by SIGALRM.
+// A program that hangs is ended by SIGALRM, and the trace then also says in which functions its
+// threads were.
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
@@ -94,6 +95,22 @@ void on_crash(int signal) {
   raise(signal);
 }
 
+void on_hang_of_thread(int) { write_trace("hung in\n"); }
+
+// Has all other threads say where they are, one after the other.
+void on_hang(int signal) {
+  constexpr useconds_t kPause = 50'000;
+  constexpr int kMostIds = 1 << 16;  // after the process's, among which those of threads are
+  running = false;
+  ::signal(SIGUSR2, on_hang_of_thread);
+  const pid_t process = getpid();
+  for (pid_t thread = process; thread < process + kMostIds; ++thread)
+    if (thread != gettid() && syscall(SYS_tgkill, process, thread, SIGUSR2) == 0) usleep(kPause);
+  on_hang_of_thread(signal);
+  ::signal(signal, SIG_DFL);
+  raise(signal);
+}
+
 bool fails(Kind kind) {
   if (kind != planned_kind || !running) return false;
   const long call = ++calls;
@@ -127,6 +144,7 @@ int watched_main(int argc, char** argv, char** environment) {
   alarm(kMostSeconds);
   signal(SIGABRT, on_crash);
   signal(SIGSEGV, on_crash);
+  signal(SIGALRM, on_hang);
   running = true;
   const int result = program_main(argc, argv, environment);
   running = false;

@@ -207,6 +207,7 @@ class Scene {
   // Whose code ended the program; empty if it was the program's own.
   std::string culprit(const Kind& kind, const ProgramResult& result) const {
     if (!kind.is_memory) return {};
+    if (result.exit_code == 128 + SIGALRM) return hangs_in_onednn() ? "hung in oneDNN" : "";
     const bool crashed = result.exit_code == 128 + SIGABRT || result.exit_code == 128 + SIGSEGV;
     if (!crashed && !has(result.err, "libgomp: ")) return {};
     const std::string functions = trace();
@@ -218,8 +219,21 @@ class Scene {
     return {};
   }
 
-  // Where the call failed and where the program crashed. Functions of the program itself are only
-  // addresses there, which addr2line knows the names of.
+  // oneDNN throws bad_alloc with a lock held, for which the next thread then waits without end.
+  // That takes two threads that enter it at once.
+  bool hangs_in_onednn() const {
+    const std::string functions = trace(), title = "hung in\n";
+    for (size_t at = functions.find(title); at != std::string::npos;) {
+      const size_t next = functions.find(title, at + title.size());
+      const std::string thread = functions.substr(at, next - at);
+      if (has(thread, "libdnnl.so") && has(thread, "pthread_rwlock_")) return true;
+      at = next;
+    }
+    return false;
+  }
+
+  // Where the call failed and where the program crashed or hung. Functions of the program itself
+  // are only addresses there, which addr2line knows the names of.
   std::string trace() const {
     std::string text = read_text(notes_ / "trace");
     std::string command = std::string("addr2line -Cfe ") + COMBINER_PROGRAM;
