@@ -276,8 +276,9 @@ TEST_CASE("eval: maps hold each sub-pixel's bits, and change no figure") {
   const Golden golden("pixel_mixed");
   const ImageShape& shape = golden.expected.weights.config.image;
   const fs::path maps = golden.folder / "new/maps", csv = golden.folder / "images.csv";
-  std::vector<std::string> arguments = {"eval",      "--model", golden.model, "--data",
-                                        golden.data, "--csv",   csv.string()};
+  std::vector<std::string> arguments = {"eval",   "--model",   golden.model,
+                                        "--data", golden.data, "--precision",
+                                        "f32",    "--csv",     csv.string()};
   const auto figures = [&] {
     const ProgramResult result = run_combiner(arguments);
     CHECK(result.exit_code == 0);
