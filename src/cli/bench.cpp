@@ -25,6 +25,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/say.h"
+#include "cli/shipped_models.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "model/model.h"

@@ -13,6 +13,7 @@ std::vector<Command> commands() {
       {"decompress", "Unpack what compress has packed", decompress_command},
       {"eval", "Measure a model's bits/dim on images", eval_command},
       {"info", "Describe a model, packed pictures, or how a picture was made", info_command},
+      {"models", "List the models that the program comes with", models_command},
       {"nearest", "Find the training images nearest to pictures: whether a model copies",
        nearest_command},
       {"quantize", "Make a model's weights smaller, and measure what that changes",

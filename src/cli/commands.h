@@ -16,6 +16,7 @@ ClusterAction compress_command(CLI::App& command);
 Action decompress_command(CLI::App& command);
 ClusterAction eval_command(CLI::App& command);
 Action info_command(CLI::App& command);
+Action models_command(CLI::App& command);
 Action nearest_command(CLI::App& command);
 ClusterAction quantize_command(CLI::App& command);
 ClusterAction sample_command(CLI::App& command);

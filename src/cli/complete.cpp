@@ -17,6 +17,7 @@
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/shipped_models.h"
 #include "combiner/completion.h"
 #include "combiner/error.h"
 #include "image/read_image.h"

@@ -16,6 +16,7 @@
 
 #include "base/output_file.h"
 #include "base/plural.h"
+#include "base/share.h"
 #include "cli/coding_options.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -26,6 +27,7 @@
 #include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
+#include "cli/shipped_models.h"
 #include "cli/unpacked_names.h"
 #include "cluster/gathering.h"
 #include "codec/coded_file.h"
@@ -119,20 +121,19 @@ bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder
       waiting[static_cast<size_t>(rank)].emplace_back(text.begin() + 1, text.end());
     }
   };
-  std::atomic<bool> stopped = false;
-  Gathering gathering(cluster, take, [&] { return stopped || interrupted; });
+  Gathering gathering(cluster, take, [&] { return interrupted.load(); });
   const CodingEvents events = {
       .row_done =
           [&] {
             gathering.give({kRow});
-            if (!gathering.go_on()) stopped = true;
+            gathering.go_on();
           },
       .stream_done = [&](size_t size) { gathering.give(kBytes + std::to_string(size)); },
-      .cancelled = [&] { return stopped || interrupted; }};
-  const auto [first, count] = share_of(cluster, std::ssize(inputs.pictures()));
+      .cancelled = [&] { return gathering.stopped(); }};
+  const Range part = part_of(std::ssize(inputs.pictures()), cluster.rank(), cluster.size());
   encode_pictures(
-      static_cast<size_t>(count),
-      [&](size_t picture) { return inputs.read(static_cast<size_t>(first) + picture); }, coder,
+      static_cast<size_t>(part.last - part.first),
+      [&](size_t picture) { return inputs.read(static_cast<size_t>(part.first) + picture); }, coder,
       [&](const std::vector<uint8_t>& stream) {
         gathering.give(std::string(1, kStream).append(stream.begin(), stream.end()));
       },

@@ -22,6 +22,7 @@
 #include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
+#include "cli/shipped_models.h"
 #include "cli/unpacked_pictures.h"
 #include "codec/coded_file.h"
 #include "codec/coded_pictures.h"

@@ -24,6 +24,7 @@
 #include "cli/recipe.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
+#include "cli/shipped_models.h"
 #include "cli/surprise_folder.h"
 #include "combiner/dataset.h"
 #include "combiner/error.h"
@@ -73,6 +74,7 @@ nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& opti
       {"instructions", instructions_in_use()},
       {"threads", options.threads},
       {"model", model},
+      {"sha256", sha256_of_file(model)},
       {"data", options.images.data},
       {"split", name(options.images.split)},
   };

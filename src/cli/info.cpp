@@ -18,6 +18,7 @@
 #include "cli/print_json.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
+#include "cli/shipped_models.h"
 #include "codec/coded_file.h"
 #include "model/model.h"
 #include "sampling/memory.h"

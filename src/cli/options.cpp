@@ -47,7 +47,8 @@ CLI::Validator one_of(std::vector<std::string> words) {
 
 CLI::Option* add_model_option(CLI::App& command, std::string& model) {
   return command
-      .add_option("--model", model, "Weights file (.safetensors); without it, the shipped model")
+      .add_option("--model", model,
+                  "Weights file (.safetensors) or a name that combiner models lists [cifar10]")
       ->type_name("FILE");
 }
 
@@ -150,22 +151,6 @@ void add_threads_option(CLI::App& command, int& threads) {
 std::filesystem::path scratch_folder() {
   const char* const folder = std::getenv("TMPDIR");
   return folder != nullptr && *folder != '\0' ? folder : "/var/tmp";
-}
-
-std::filesystem::path find_model(const std::string& model) {
-  namespace fs = std::filesystem;
-  if (!model.empty()) return model;
-  const fs::path folder = fs::canonical("/proc/self/exe").parent_path();
-  const std::array places = {
-      (folder / "../../models/cifar10.safetensors").lexically_normal(),  // in the source tree
-      (folder / "../share/combiner/models/cifar10.safetensors").lexically_normal(),  // installed
-  };
-  for (const fs::path& place : places) {
-    std::error_code ignored;
-    if (fs::exists(place, ignored)) return place;
-  }
-  throw Error(fmt::format("there is no shipped model: neither {} nor {}; name one with --model",
-                          places[0].string(), places[1].string()));
 }
 
 }  // namespace combiner

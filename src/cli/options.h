@@ -69,9 +69,4 @@ void add_threads_option(CLI::App& command, int& threads);
 // never held in memory.
 std::filesystem::path scratch_folder();
 
-// The file named by --model or, if `model` is empty, the model shipped with the program, which is
-// looked up relative to the program's own path. Throws Error with the places tried if there is
-// none.
-std::filesystem::path find_model(const std::string& model);
-
 }  // namespace combiner

@@ -16,6 +16,7 @@
 #include "cli/paths.h"
 #include "cli/print_json.h"
 #include "cli/progress.h"
+#include "cli/shipped_models.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
 #include "dataset/limit.h"

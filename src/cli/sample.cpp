@@ -23,6 +23,7 @@
 #include "cli/paths.h"
 #include "cli/recipe.h"
 #include "cli/say.h"
+#include "cli/shipped_models.h"
 #include "cluster/sampling.h"
 #include "combiner/error.h"
 #include "combiner/sampler.h"

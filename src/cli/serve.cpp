@@ -23,6 +23,7 @@
 #include "cli/program.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
+#include "cli/shipped_models.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
 #include "cpu/limits.h"

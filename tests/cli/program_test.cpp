@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "catch.h"
 #include "cli/run_program.h"
@@ -153,7 +155,7 @@ TEST_CASE("program: failing to write the output is a failure") {
   CHECK(help.err.starts_with("combiner: can't write to standard output: "));
 }
 
-TEST_CASE("program: finds the shipped model relative to its own path") {
+ModelConfig tiny_config() {
   ModelConfig config;
   config.image = {2, 3, 3};
   config.embed_dim = 8;
@@ -162,7 +164,10 @@ TEST_CASE("program: finds the shipped model relative to its own path") {
   config.mlp_dim = 8;
   config.attention = {Attention::full};
   config.context.previous = true;
+  return config;
+}
 
+TEST_CASE("program: finds the shipped model relative to its own path") {
   const TempFolder folder;
   struct Layout {
     fs::path program, model;
@@ -183,12 +188,54 @@ TEST_CASE("program: finds the shipped model relative to its own path") {
     CHECK_THAT(absent.err, contains(layout.model.string()));
     CHECK_THAT(absent.err, contains("--model"));
 
-    save_weights(Weights(config), DType::f32, layout.model);
+    save_weights(Weights(tiny_config()), DType::f32, layout.model);
     const ProgramResult found = RunningProgram({"info"}, "", layout.program.string()).wait();
     CHECK(found.err.empty());
     CHECK(found.exit_code == 0);
     CHECK_THAT(found.out, contains(layout.model.string()));
   }
+}
+
+TEST_CASE("program: lists the shipped models, and finds them by name") {
+  const TempFolder folder;
+  const fs::path program = folder / "bin/combiner", models = folder / "share/combiner/models";
+  fs::create_directories(program.parent_path());
+  fs::create_directories(models);
+  fs::copy(COMBINER_PROGRAM, program);
+  const auto run = [&](const std::vector<std::string>& arguments) {
+    return RunningProgram(arguments, "", program.string()).wait();
+  };
+  CHECK(run({"models"}).out == "name   pixels  parameters      size  bits/dim\n");
+  CHECK(run({"models", "--json"}).out == "[]\n");
+
+  const fs::path first = models / "cifar10.safetensors", second = models / "small.safetensors";
+  Weights weights(tiny_config());
+  save_weights(weights, DType::f32, first);
+  weights.values.span()[0] = 1;
+  save_weights(weights, DType::bf16, second);
+  nlohmann::json listed = nlohmann::json::parse(run({"models", "--json"}).out);
+  REQUIRE(listed.size() == 2);
+  CHECK(listed[0]["name"] == "cifar10");
+  CHECK(listed[1]["file"] == second.string());
+  CHECK(listed[1]["parameters"] == weights.parameters.size);
+  CHECK(listed[1]["evaluation"].is_null());
+
+  // What eval says is shown, but not beside other weights.
+  const std::string said = fmt::format(R"({{"sha256": {}, "bits_per_dim": 3.25, "images": 9}})",
+                                       listed[1]["sha256"].dump());
+  for (const char* name : {"cifar10.json", "small.json"}) std::ofstream(models / name) << said;
+  const std::string table = run({"models"}).out;
+  CHECK_THAT(table, contains("cifar10      3x2       0.0 M    0.1 MB  not measured\n"));
+  CHECK_THAT(table, contains("small        3x2       0.0 M    0.0 MB  3.250 on 9 images\n"));
+  std::ofstream(models / "small.json") << "no JSON";
+  CHECK_THAT(run({"models"}).out, !contains("3.250"));
+
+  CHECK_THAT(run({"info", "--model", "small"}).out, contains(second.string()));
+  const ProgramResult unknown = run({"info", "--model", "smal"});
+  CHECK(unknown.exit_code == 1);
+  CHECK(unknown.err ==
+        "combiner: smal: there is no such file and no shipped model of this name; did you mean "
+        "small?; combiner models lists those that there are\n");
 }
 
 }  // namespace
