@@ -63,6 +63,7 @@ class PrefillTask final : public JobTask {
         picture_(std::move(picture)),
         rows_(rows) {}
 
+  bool makes_start() const override { return true; }
   int rows() const override { return rows_; }
   uint8_t choose(int64_t subpixel, std::span<const float>) override {
     return picture_.pixels[static_cast<size_t>(subpixel)];

@@ -108,9 +108,15 @@ std::vector<Engine::Admitted> Engine::admit() {
   for (int64_t room = most_images_ - active_;; --room) {
     std::erase_if(groups_, [](const auto& group) { return group->waiting.empty(); });
     if (room <= 0 || groups_.empty()) return admitted;
+    // While many wait that have a start, those that make one have to wait for them.
+    const bool many = std::ranges::count_if(groups_, [](const auto& each) {
+                        return each->waiting.front()->start() != nullptr;
+                      }) >= most_images_;
     // The images of a group in work hold it.
-    const auto& group = *std::ranges::min_element(
-        groups_, {}, [](const std::shared_ptr<Group>& each) { return each.use_count(); });
+    const auto& group =
+        *std::ranges::min_element(groups_, {}, [&](const std::shared_ptr<Group>& each) {
+          return std::pair(many && each->waiting.front()->makes_start(), each.use_count());
+        });
     admitted.push_back({group, std::move(group->waiting.front())});
     group->waiting.pop_front();
   }

@@ -33,8 +33,9 @@ struct EngineLoad {
 // other.
 class Engine {
  public:
-  // Decodes up to `most_images` at once, of all models together. Throws Error if the system refuses
-  // so many threads.
+  // Decodes up to `most_images` at once, of all models together. Images that others go on from take
+  // memory until those begin; there are fewer than twice as many of them. Throws Error if the
+  // system refuses so many threads.
   Engine(int threads, int64_t most_images);
   // Ends at once; what is not done is destroyed.
   ~Engine();

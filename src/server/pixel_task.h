@@ -18,6 +18,8 @@ class PixelTask {
 
   // What the image goes on from; null to begin at its first pixel.
   virtual const ImageState* start() const { return nullptr; }
+  // Whether others will go on from it, so that it lives on until they begin.
+  virtual bool makes_start() const { return false; }
   // The rows that it has when it is done.
   virtual int rows() const = 0;
 

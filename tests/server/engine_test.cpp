@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <memory>
@@ -91,6 +92,52 @@ class ThrowingTask final : public JobTask {
   void done(std::unique_ptr<ImageState>) override { job_->fail("it was done"); }
 };
 
+// Goes on from the start of another.
+class FollowingTask final : public JobTask {
+ public:
+  FollowingTask(std::shared_ptr<Job> job, const Model& model,
+                std::shared_ptr<const ImageState> start)
+      : JobTask(std::move(job), model), start_(std::move(start)) {}
+  const ImageState* start() const override { return start_.get(); }
+  void begin() override { start_.reset(); }
+  uint8_t choose(int64_t, std::span<const float>) override { return 0; }
+  void done(std::unique_ptr<ImageState> image) override {
+    job_->finish_image(0, {shape().width, shape().height, image->pixels});
+  }
+
+ private:
+  std::shared_ptr<const ImageState> start_;
+};
+
+// Makes a start for another, which is counted as long as it lives.
+class LeadingTask final : public JobTask {
+ public:
+  struct Starts {
+    std::atomic<int> living = 0, most = 0;
+  };
+
+  LeadingTask(Engine& engine, std::shared_ptr<Job> job, const Model& model, Starts& starts)
+      : JobTask(std::move(job), model), engine_(engine), starts_(starts) {}
+  bool makes_start() const override { return true; }
+  int rows() const override { return 1; }
+  uint8_t choose(int64_t, std::span<const float>) override { return 0; }
+  void done(std::unique_ptr<ImageState> image) override {
+    starts_.most = std::max<int>(starts_.most, ++starts_.living);
+    const std::shared_ptr<const ImageState> start(image.release(),
+                                                  [&starts = starts_](const ImageState* state) {
+                                                    delete state;
+                                                    --starts.living;
+                                                  });
+    Engine::Tasks tasks;
+    tasks.push_back(std::make_unique<FollowingTask>(job_, model_, start));
+    engine_.decode(model_, std::move(tasks));
+  }
+
+ private:
+  Engine& engine_;
+  Starts& starts_;
+};
+
 // Can't even be taken in.
 class UnwelcomeTask final : public JobTask {
  public:
@@ -138,6 +185,24 @@ TEST_CASE("engine: completions are those that complete draws") {
     REQUIRE(complete(model, std::span(&picture, 1), rows, {.count = 5, .first_index = 2, .seed = 9},
                      events));
     require_images(*job, images);
+  }
+}
+
+TEST_CASE("engine: few images wait for those that go on from them") {
+  const Model model = small_model();
+  for (const int64_t most : {1, 2, 5}) {
+    LeadingTask::Starts starts;
+    Engine engine(2, most);
+    std::vector<std::shared_ptr<Job>> jobs;
+    for (int i = 0; i < 30; ++i) {
+      jobs.push_back(new_job(model, 1));
+      Engine::Tasks tasks;
+      tasks.push_back(std::make_unique<LeadingTask>(engine, jobs.back(), model, starts));
+      engine.decode(model, std::move(tasks));
+    }
+    for (const auto& job : jobs) REQUIRE(wait_until([&] { return job->ended(); }));
+    CHECK(starts.most < 2 * most);
+    CHECK(starts.living == 0);
   }
 }
 
