@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -31,8 +30,7 @@ class JobBoard {
 
   const int64_t most_;
   mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Job>> jobs_;
-  std::deque<std::string> order_;  // the oldest first
+  std::deque<std::shared_ptr<Job>> jobs_;  // the newest first
 };
 
 }  // namespace combiner
