@@ -19,7 +19,7 @@ int team_size(int threads, int64_t images) {
 
 }  // namespace
 
-Batch::Batch(const Model& model, int threads, int64_t most)
+Batch::Batch(const Model& model, ThreadTeam& threads, int64_t most)
     : model_(model), config_(model.config()), threads_(threads), most_(most), session_(model, 1) {}
 
 void Batch::add(std::unique_ptr<PixelTask>& task, std::shared_ptr<void> ticket) {
@@ -35,14 +35,14 @@ void Batch::drop_cancelled() {
   std::erase_if(images_, [](const Member& member) { return member.task->cancelled(); });
 }
 
-void Batch::run(ThreadTeam& threads, const std::function<bool()>& interrupted) {
-  const int size = team_size(threads_, this->size());
+void Batch::run(const std::function<bool()>& interrupted) {
+  const int size = team_size(threads_.size(), this->size());
   try {
-    Teams& teams = teams_of(size, threads);
+    Teams& teams = teams_of(size);
     std::vector<std::vector<Member*>> shares(teams.size());
     for (size_t i = 0; i < images_.size(); ++i) shares[i % teams.size()].push_back(&images_[i]);
     std::atomic<bool> ended = false;
-    threads.run([&](int rank) {
+    threads_.run([&](int rank) {
       const auto index = static_cast<size_t>(rank / size);
       try {
         decode(*teams[index], shares[index], rank % size, ended, interrupted);
@@ -63,12 +63,12 @@ void Batch::run(ThreadTeam& threads, const std::function<bool()>& interrupted) {
 
 // Teams are made by the threads that use them: memory is placed near the thread that first touches
 // it.
-Batch::Teams& Batch::teams_of(int size, ThreadTeam& threads) {
+Batch::Teams& Batch::teams_of(int size) {
   Teams& teams = teams_[size];
   if (!teams.empty()) return teams;
-  Teams made(static_cast<size_t>(threads_ / size));
+  Teams made(static_cast<size_t>(threads_.size() / size));
   const int64_t most = ceil_div(most_, std::ssize(made));
-  threads.run([&](int rank) {
+  threads_.run([&](int rank) {
     if (rank % size == 0)
       made[static_cast<size_t>(rank / size)] = std::make_unique<DecodingTeam>(model_, most, size);
   });
@@ -104,8 +104,7 @@ void Batch::tell_rows(Member& member) const {
   const int64_t rows = member.image->position / config_.columns();
   const auto bytes = static_cast<size_t>(config_.image.width * config_.image.channels);
   for (; member.rows_told < rows; ++member.rows_told)
-    member.task->row_done(member.rows_told,
-                          std::span<const uint8_t>(member.image->pixels)
+    member.task->row_done(std::span<const uint8_t>(member.image->pixels)
                               .subspan(bytes * static_cast<size_t>(member.rows_told), bytes));
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,8 @@ namespace combiner {
 // barrier, and a single one by all threads together.
 class Batch {
  public:
-  // For up to `most` images. `model` must outlive the batch.
-  Batch(const Model& model, int threads, int64_t most);
+  // For up to `most` images. `model` and `threads` must outlive the batch.
+  Batch(const Model& model, ThreadTeam& threads, int64_t most);
 
   int64_t size() const { return static_cast<int64_t>(images_.size()); }
 
@@ -35,7 +36,7 @@ class Batch {
 
   // Decodes until an image is done or `interrupted`, which all teams ask before each position, says
   // so. Images that are done leave.
-  void run(ThreadTeam& threads, const std::function<bool()>& interrupted);
+  void run(const std::function<bool()>& interrupted);
 
  private:
   using Teams = std::vector<std::unique_ptr<DecodingTeam>>;
@@ -49,7 +50,7 @@ class Batch {
     std::optional<std::string> failure = {};
   };
 
-  Teams& teams_of(int size, ThreadTeam& threads);
+  Teams& teams_of(int size);
   void decode(DecodingTeam& team, std::span<Member* const> members, int rank,
               std::atomic<bool>& ended, const std::function<bool()>& interrupted);
   void tell_rows(Member& member) const;
@@ -57,7 +58,7 @@ class Batch {
 
   const Model& model_;
   const ModelConfig& config_;
-  const int threads_;
+  ThreadTeam& threads_;
   const int64_t most_;
   Session session_;             // makes images
   std::map<int, Teams> teams_;  // by their size

@@ -29,7 +29,7 @@ class DrawTask final : public JobTask {
   uint8_t choose(int64_t subpixel, std::span<const float> logits) override {
     return draw_value(logits, choice_, seed_, stream_, subpixel);
   }
-  void row_done(int, std::span<const uint8_t> pixels) override { job_->add_row(index_, pixels); }
+  void row_done(std::span<const uint8_t> pixels) override { job_->add_row(index_, pixels); }
   void done(std::unique_ptr<ImageState> image) override {
     job_->finish_image(index_, {shape().width, shape().height, std::move(image->pixels)});
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -19,38 +20,29 @@ Engine::Engine(int threads, int64_t most_images)
     : most_images_(most_images), threads_(threads), server_([this] { serve(); }) {}
 
 Engine::~Engine() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    look_again_ = true;
-  }
-  wake_.notify_all();
+  change([&] { stopping_ = true; });
   server_.join();
 }
 
 void Engine::decode(const Model& model, Tasks tasks) {
   auto group = std::make_shared<Group>(Group{&model});
   std::ranges::move(tasks, std::back_inserter(group->waiting));
-  {
-    const std::lock_guard lock(mutex_);
-    groups_.push_back(std::move(group));
-    look_again_ = true;
-  }
-  wake_.notify_all();
+  change([&] { groups_.push_back(std::move(group)); });
 }
 
 void Engine::run(std::vector<std::function<void()>> pieces) {
-  {
-    const std::lock_guard lock(mutex_);
-    std::ranges::move(pieces, std::back_inserter(pieces_));
-    look_again_ = true;
-  }
-  wake_.notify_all();
+  change([&] { std::ranges::move(pieces, std::back_inserter(pieces_)); });
 }
 
 void Engine::look_again() {
+  change([] {});
+}
+
+// Changes what the serving thread goes by, and has it look.
+void Engine::change(const std::function<void()>& make) {
   {
     const std::lock_guard lock(mutex_);
+    make();
     look_again_ = true;
   }
   wake_.notify_all();
@@ -126,7 +118,7 @@ std::vector<Engine::Admitted> Engine::admit() {
 void Engine::take_in(Admitted admitted) {
   try {
     const Model& model = *admitted.group->model;
-    Batch& batch = batches_.try_emplace(&model, model, threads_.size(), most_images_).first->second;
+    Batch& batch = batches_.try_emplace(&model, model, threads_, most_images_).first->second;
     batch.add(admitted.task, admitted.group);
   } catch (const std::bad_alloc&) {
     admitted.task->fail("not enough memory for another image");
@@ -147,7 +139,7 @@ void Engine::run_batches() {
     }
     const Clock::time_point end = Clock::now() + kTurn;
     const int64_t before = batch.size();
-    batch.run(threads_, [&] { return look_again_ || (!alone && Clock::now() >= end); });
+    batch.run([&] { return look_again_ || (!alone && Clock::now() >= end); });
     images_ += before - batch.size();
   }
 }

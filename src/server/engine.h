@@ -64,6 +64,7 @@ class Engine {
     std::unique_ptr<PixelTask> task;
   };
 
+  void change(const std::function<void()>& make);
   void serve();
   bool wait_for_work();
   std::vector<Admitted> admit();

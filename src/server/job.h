@@ -29,7 +29,7 @@ struct JobDescription {
   std::string kind = {};                // "samples", "completions", ...
   nlohmann::ordered_json request = {};  // all parameters, those that were left open too
   int64_t images = 0;                   // that it will make
-  int width = 0, height = 0;            // of images that grow row by row; 0 for others
+  int width = 0;                        // of images that grow row by row; 0 for others
   // The text that the PNG of an image carries: how it was made.
   std::function<std::vector<PngText>(int64_t index)> texts = {};
 };

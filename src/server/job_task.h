@@ -17,7 +17,7 @@ class JobTask : public PixelTask {
 
   int rows() const override { return shape().height; }
   void begin() override { job_->begin(); }
-  void row_done(int, std::span<const uint8_t>) override {}
+  void row_done(std::span<const uint8_t>) override {}
   void fail(const std::string& why) override { job_->fail(why); }
   bool cancelled() const override { return job_->cancelled(); }
 

@@ -27,8 +27,8 @@ class PixelTask {
   virtual void begin() = 0;
   // Returns the value of a sub-pixel. An exception fails this task only.
   virtual uint8_t choose(int64_t subpixel, std::span<const float> logits) = 0;
-  // A row is complete: pixels [width, 3]. The rows of start() are told too.
-  virtual void row_done(int row, std::span<const uint8_t> pixels) = 0;
+  // The next row is complete: pixels [width, 3]. The rows of start() are told too.
+  virtual void row_done(std::span<const uint8_t> pixels) = 0;
   // Takes the finished image.
   virtual void done(std::unique_ptr<ImageState> image) = 0;
   virtual void fail(const std::string& why) = 0;

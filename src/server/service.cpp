@@ -151,8 +151,7 @@ std::shared_ptr<Job> Service::samples(const std::string& body) {
   JobDescription description{.kind = "samples",
                              .request = request_of(model, precision),
                              .images = parameters.count,
-                             .width = shape.width,
-                             .height = shape.height};
+                             .width = shape.width};
   describe(parameters, description.request);
   description.texts = [this, &model, precision, parameters](int64_t index) {
     return options_.texts({.model = model,
@@ -183,8 +182,7 @@ std::shared_ptr<Job> Service::completions(const std::string& body) {
   JobDescription description{.kind = "completions",
                              .request = request_of(model, precision),
                              .images = parameters.count,
-                             .width = shape.width,
-                             .height = shape.height};
+                             .width = shape.width};
   describe(parameters, description.request);
   description.request["keep_rows"] = keep_rows;
   description.texts = [this, &model, precision, parameters, keep_rows](int64_t index) {
@@ -267,7 +265,7 @@ std::shared_ptr<Job> Service::decompress(const std::string& body) {
   if (header.width != model.config().image.width || header.height != model.config().image.height)
     refuse("its streams are not of the model's size");
   if (coded.pictures().empty()) refuse("holds no pictures");
-  if (coded.streams() > kMaxTilesPerJob || std::ssize(coded.pictures()) > kMaxTilesPerJob)
+  if (coded.streams() > kMaxTilesPerJob)
     throw Fault(
         413, "too_large",
         fmt::format("file: holds {} tiles; expected at most {}", coded.streams(), kMaxTilesPerJob),

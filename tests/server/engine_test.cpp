@@ -29,11 +29,9 @@ Model small_model(uint64_t seed = 1) {
 }
 
 std::shared_ptr<Job> new_job(const Model& model, int64_t images) {
-  const ImageShape& shape = model.config().image;
   return std::make_shared<Job>(
       "job",
-      JobDescription{
-          .kind = "samples", .images = images, .width = shape.width, .height = shape.height});
+      JobDescription{.kind = "samples", .images = images, .width = model.config().image.width});
 }
 
 std::shared_ptr<Job> start(Engine& engine, const Model& model, const DrawingParameters& drawing) {
