@@ -158,9 +158,10 @@ void run(const ServeOptions& options) {
 Action serve_command(CLI::App& command) {
   const auto options = std::make_shared<ServeOptions>();
   command
-      .add_option("--model", options->models,
-                  "Weights file (.safetensors), once or several times; without it, the shipped "
-                  "model")
+      .add_option(
+          "--model", options->models,
+          "Weights file (.safetensors) or a name that combiner models lists, once or several "
+          "times [cifar10]")
       ->type_name("FILE")
       ->allow_extra_args(false);
   command.add_option("--host", options->host, "Address to listen at")

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "base/plural.h"
 #include "cli/commands.h"
@@ -18,6 +19,7 @@
 #include "cli/paths.h"
 #include "cli/progress.h"
 #include "cli/say.h"
+#include "cli/shipped_models.h"
 #include "cli/training_data.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
@@ -34,7 +36,8 @@ namespace {
 constexpr double kMostMinutes = 1e7;  // 19 years
 
 struct TrainOptions {
-  std::string config, data, output, init, resume, checkpoint, log;
+  std::string config, output, init, resume, checkpoint, log;
+  std::vector<std::string> data;
   bool resize = false;
   bool overwrite = false;
   bool skip_bad = false;
@@ -131,9 +134,11 @@ void complete(TrainOptions& options) {
                                                       : fs::path(options.checkpoint);
   options.run.log = options.log.empty() ? beside(options.output, ".csv") : fs::path(options.log);
   check_files_differ(options);
-  check_no_input("--output", options.run.weights.string(), options.data);
-  check_no_input("--checkpoint", options.run.checkpoint.string(), options.data);
-  check_no_input("--log", options.run.log.string(), options.data);
+  for (const std::string& data : options.data) {
+    check_no_input("--output", options.run.weights.string(), data);
+    check_no_input("--checkpoint", options.run.checkpoint.string(), data);
+    check_no_input("--log", options.run.log.string(), data);
+  }
 }
 
 // Throws Error if the run would overwrite the checkpoint of another training.
@@ -197,7 +202,7 @@ void say_traffic(const Cluster& cluster, int64_t steps) {
 
 void run(const TrainOptions& options, Cluster& cluster) {
   std::optional<Weights> init;
-  if (!options.init.empty()) init = load_weights(options.init);
+  if (!options.init.empty()) init = load_weights(find_model(options.init));
   const CheckpointHeader header = plan(options, init);
   check_checkpoint(options);
   const std::atomic<bool>& interrupted = catch_interrupts();
@@ -300,8 +305,9 @@ ClusterAction train_command(CLI::App& command) {
   command
       .add_option("--data", options->data,
                   "CIFAR-10 folder or .bin file, ImageNet-64 folder or .npz file, or folder of "
-                  "pictures")
+                  "pictures; once or several times, to train on all of them")
       ->type_name("PATH")
+      ->allow_extra_args(false)
       ->required();
   command
       .add_option("-o,--output", options->output,
@@ -313,8 +319,8 @@ ClusterAction train_command(CLI::App& command) {
   CLI::Option* const init =
       command
           .add_option("--init", options->init,
-                      "Begin with this model's weights; with --config also in a model of another "
-                      "image size or depth, as far as they fit")
+                      "Begin with the weights of this file or shipped model; with --config also in "
+                      "a model of another image size or depth, as far as they fit")
           ->type_name("FILE");
   command.add_option("--resume", options->resume, "Go on from this checkpoint")
       ->type_name("FILE")

@@ -1,6 +1,7 @@
 #include "cli/training_data.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string>
@@ -11,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/say.h"
 #include "combiner/error.h"
+#include "dataset/joined.h"
 #include "dataset/next_readable.h"
 #include "dataset/subset.h"
 
@@ -23,37 +25,42 @@ void say_which(const TrainingData& data, const std::string& origin) {
                                    : fmt::format("{} ({})", data.validation->size(), origin));
 }
 
+std::shared_ptr<const Dataset> joined(std::vector<std::shared_ptr<const Dataset>> parts) {
+  if (parts.size() == 1) return parts.front();
+  return std::make_shared<const Joined>(std::move(parts));
+}
+
 // Measures on images of the data's own, so that all of `all` are trained on.
-TrainingData with_own_validation(std::shared_ptr<const Dataset> all, ValidationData own,
+TrainingData with_own_validation(std::shared_ptr<const Dataset> all,
+                                 std::shared_ptr<const Dataset> own, const std::string& paths,
                                  int64_t wanted, uint64_t seed) {
-  const int64_t present = own.images->size();
+  const int64_t present = own->size();
   const int64_t count = std::min(wanted, present);
-  TrainingData data = {
-      std::move(all),
-      std::make_shared<const Subset>(std::move(own.images), drawn_indices(present, count, seed))};
-  say_which(data, count == present ? own.path.string()
-                                   : fmt::format("of {} in {}, drawn with seed {}", present,
-                                                 own.path.string(), seed));
+  TrainingData data = {std::move(all), std::make_shared<const Subset>(
+                                           std::move(own), drawn_indices(present, count, seed))};
+  say_which(data, count == present
+                      ? paths
+                      : fmt::format("of {} in {}, drawn with seed {}", present, paths, seed));
   return data;
 }
 
 // Measures on images of `all`, which are then not trained on.
 TrainingData keep_apart(std::shared_ptr<const Dataset> all, const TrainingDataOptions& options) {
-  const std::string path = options.data.string();
+  const std::string paths = fmt::format("{}", fmt::join(options.data, " and "));
   const int64_t size = all->size();
   const int64_t wanted = options.validation_images;
   if (size <= wanted)
     throw Error(
         fmt::format("{}: has {}, and {} to keep apart for validation; set --validation-images "
                     "below what it has",
-                    path, plural(size, "image"), wanted));
+                    paths, plural(size, "image"), wanted));
   const std::optional<uint64_t> seed = options.hold_out_seed;
   const std::vector<int64_t> apart =
       seed ? drawn_indices(size, wanted, *seed) : index_range(size - wanted, size);
   TrainingData data = {std::make_shared<const Subset>(all, other_indices(size, apart)),
                        std::make_shared<const Subset>(all, apart), wanted > 0};
-  say_which(data, seed ? fmt::format("drawn from {} with seed {}", path, *seed)
-                       : fmt::format("the last of {}, as this checkpoint's run began", path));
+  say_which(data, seed ? fmt::format("drawn from {} with seed {}", paths, *seed)
+                       : fmt::format("the last of {}, as this checkpoint's run began", paths));
   return data;
 }
 
@@ -61,12 +68,21 @@ TrainingData open_data(const TrainingDataOptions& options, const std::atomic<boo
   DatasetOptions how =
       dataset_options(Split::train, options.image, options.resize, options.threads, interrupted);
   how.on_bad = options.on_bad;
-  std::shared_ptr<const Dataset> all = open_dataset(options.data, how);
-  if (options.hold_out_seed && options.validation_images > 0)
-    if (std::optional<ValidationData> own = open_validation(options.data, how))
-      return with_own_validation(std::move(all), std::move(*own), options.validation_images,
-                                 *options.hold_out_seed);
-  return keep_apart(std::move(all), options);
+  const bool may_have_own = options.hold_out_seed && options.validation_images > 0;
+  std::vector<std::shared_ptr<const Dataset>> all, own;
+  std::vector<std::string> own_paths;
+  for (const std::string& path : options.data) {
+    all.push_back(open_dataset(path, how));
+    std::optional<ValidationData> found;
+    if (may_have_own) found = open_validation(path, how);
+    if (!found) continue;
+    own.push_back(std::move(found->images));
+    own_paths.push_back(found->path.string());
+  }
+  if (own.empty()) return keep_apart(joined(std::move(all)), options);
+  return with_own_validation(joined(std::move(all)), joined(std::move(own)),
+                             fmt::format("{}", fmt::join(own_paths, " and ")),
+                             options.validation_images, *options.hold_out_seed);
 }
 
 }  // namespace

@@ -3,9 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "combiner/dataset.h"
 #include "model/model.h"
@@ -13,7 +14,7 @@
 namespace combiner {
 
 struct TrainingDataOptions {
-  std::filesystem::path data;
+  std::vector<std::string> data;  // one or more, which are joined
   ImageShape image;
   bool resize = false;
   int64_t validation_images = 0;  // to measure on, at most
@@ -33,9 +34,9 @@ struct TrainingData {
   bool kept_apart = false;  // whether `validation` are images that would else be trained on
 };
 
-// Opens the data. The images to measure on are those that the data has for validation
-// (open_validation), or a draw of them if there are more than wanted. Where the data has none, they
-// are drawn from the training images and kept apart. Says on standard error how many images of
+// Opens the data. The images to measure on are those that the data sets have for validation
+// (open_validation), or a draw of them if there are more than wanted. Where no data set has any,
+// they are drawn from the training images and kept apart. Says on standard error how many images of
 // which kind there are. Throws Error if the data can't be used or no image would be left to train
 // on.
 TrainingData open_training_data(const TrainingDataOptions& options,

@@ -341,6 +341,53 @@ TEST_CASE("train: keeping all pictures for validation is an error") {
   CHECK(none.err == "training on 12 images, validating on none\n");
 }
 
+TEST_CASE("train: on several data sets, as on one that has all their pictures") {
+  const Workplace place;
+  const fs::path first = place.folder / "pictures", second = place.folder / "zz";
+  fs::create_directory(second);
+  const auto train = [&](const char* name, const std::vector<fs::path>& data, const char* kept) {
+    std::vector<std::string> arguments = {
+        "train",   "--config", place.config().string(), "-o", place.weights(name).string(),
+        "--steps", "5",        "--validation-images",   kept};
+    for (const fs::path& each : data) arguments.insert(arguments.end(), {"--data", each.string()});
+    return run_combiner(arguments);
+  };
+  REQUIRE(train("a", {first}, "4").exit_code == 0);
+  // The last pictures, by their names, so that the order stays.
+  std::vector<fs::path> pictures(fs::directory_iterator(first), {});
+  std::ranges::sort(pictures);
+  for (const fs::path& picture : {pictures[kPictures - 2], pictures[kPictures - 1]})
+    fs::rename(picture, second / picture.filename());
+  const ProgramResult both = train("b", {first, second}, "4");
+  CHECK(both.err.starts_with("training on 8 images, validating on 4 (drawn from " + first.string() +
+                             " and " + second.string() + " with seed 1)\n"));
+  CHECK((read_text(place.weights("a")) == read_text(place.weights("b"))));
+  CHECK(train("c", {first, second}, "12").exit_code == 1);
+  CHECK(train("d", {first, place.folder / "absent"}, "4").exit_code == 1);
+
+  // What one of them has for validation, none is trained on.
+  fs::create_directories(place.folder / "parts/train");
+  fs::rename(first, place.folder / "parts/valid");
+  fs::copy_file(second / pictures.back().filename(), place.folder / "parts/train/a.png");
+  const fs::path parts = place.folder / "parts";
+  CHECK(train("e", {second, parts}, "500")
+            .err.starts_with("training on 3 images, validating on 10 (" +
+                             (parts / "valid").string() + ")\n"));
+
+  std::vector<std::string> inside = {"train",
+                                     "--config",
+                                     place.config().string(),
+                                     "-o",
+                                     (second / "w.safetensors").string(),
+                                     "--steps",
+                                     "1",
+                                     "--data",
+                                     parts.string(),
+                                     "--data",
+                                     second.string()};
+  CHECK(run_combiner(inside).exit_code == 2);
+}
+
 TEST_CASE("train: validation pictures are not trained on") {
   const Workplace place;
   REQUIRE(run_combiner(place.fresh("a", {"--steps", "9"})).exit_code == 0);
