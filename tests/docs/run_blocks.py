@@ -62,6 +62,7 @@ NOT_RUN = {
     "tools/compare_codecs": "needs other codecs",
     "peers/bin/python": "needs PyTorch and JAX, and measures for an hour",
     "tools/plot_cost.py": "needs matplotlib",
+    "tools/plot_training.py": "needs matplotlib",
     "combiner bench --config models/configs/reference.json": "measures for minutes",
     "combiner bench --model models/cifar10.safetensors": "measures for minutes",
 }

@@ -50,16 +50,26 @@ class Outputs(unittest.TestCase):
 
     def test_plots(self):
         self.assert_refused("plot_cost.py", lambda output: [self.input, output])
+        self.assert_refused("plot_training.py", lambda output: [self.input, output])
+        self.assert_refused("plot_training.py", lambda output: ["absent.csv", self.input, output])
         self.assert_refused("plot_growing.py", lambda output: ["absent.png", self.input, output])
 
     def test_the_draft_of_a_plot(self):
         draft = self.input + ".draft.png"
         os.rename(self.input, draft)
-        run = subprocess.run([sys.executable, self.path(TOOLS, "plot_cost.py"), draft, self.input],
-                             capture_output=True, text=True)  # fmt: skip
-        self.assertEqual(run.returncode, 2, run.stderr)
-        with open(draft) as file:
-            self.assertEqual(file.read(), TEXT)
+        for tool in ("plot_cost.py", "plot_training.py"):
+            run = subprocess.run([sys.executable, self.path(TOOLS, tool), draft, self.input],
+                                 capture_output=True, text=True)  # fmt: skip
+            self.assertEqual(run.returncode, 2, run.stderr)
+            with open(draft) as file:
+                self.assertEqual(file.read(), TEXT)
+
+    def test_plot_training_says_what_is_wrong_with_a_log(self):
+        run = subprocess.run([sys.executable, self.path(TOOLS, "plot_training.py"), self.input,
+                              self.input + ".png"], capture_output=True, text=True)  # fmt: skip
+        self.assertEqual(run.returncode, 1, run.stderr)
+        self.assertIn("expected a log of combiner train", run.stderr)
+        self.assertFalse(os.path.exists(self.input + ".png"))
 
     def test_comparisons(self):
         self.assert_refused("compare/random_weights.py", lambda output: [self.input, "-o", output])
