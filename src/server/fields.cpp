@@ -14,13 +14,25 @@
 namespace combiner {
 namespace {
 
+constexpr const char* kFile = "the bytes of a file in base64";
 constexpr const char* kSeeReference = "/openapi.json describes all fields";
 
 Fault invalid(const std::string& message) {
   return Fault(422, "invalid_field", message, kSeeReference);
 }
 
+Fault unexpected(const std::string& where, const Json& value, const std::string& expected) {
+  return invalid(fmt::format("{} is {}; expected {}", where, shown(value), expected));
+}
+
 }  // namespace
+
+std::vector<uint8_t> bytes_of(const Json& value, const std::string& where) {
+  std::optional<std::vector<uint8_t>> bytes;
+  if (value.is_string()) bytes = from_base64(value.get_ref<const std::string&>());
+  if (!bytes || bytes->empty()) throw unexpected(where, value, kFile);
+  return *std::move(bytes);
+}
 
 Json parse_body(const std::string& body) {
   try {
@@ -52,7 +64,7 @@ const Json& Fields::need(const char* name, const char* expected) const {
 }
 
 void Fields::refuse(const char* name, const Json& value, const std::string& expected) const {
-  throw invalid(fmt::format("{}{} is {}; expected {}", where_, name, shown(value), expected));
+  throw unexpected(where_ + name, value, expected);
 }
 
 std::optional<int64_t> Fields::integer(const char* name, int64_t low, int64_t high) const {
@@ -103,12 +115,7 @@ std::optional<Precision> Fields::precision(const char* name) const {
 }
 
 std::vector<uint8_t> Fields::bytes(const char* name) const {
-  constexpr const char* kExpected = "the bytes of a file in base64";
-  const Json& value = need(name, kExpected);
-  std::optional<std::vector<uint8_t>> bytes;
-  if (value.is_string()) bytes = from_base64(value.get_ref<const std::string&>());
-  if (!bytes || bytes->empty()) refuse(name, value, kExpected);
-  return *std::move(bytes);
+  return bytes_of(need(name, kFile), where_ + name);
 }
 
 const Json& Fields::list(const char* name, int64_t most) const {

@@ -42,6 +42,9 @@ class Fields {
   const std::string where_;
 };
 
+// Bytes in base64. `where` names the value in messages. Throws Fault 422 if it is anything else.
+std::vector<uint8_t> bytes_of(const Json& value, const std::string& where);
+
 // Throws Fault 400 unless the text is JSON.
 Json parse_body(const std::string& body);
 

@@ -28,11 +28,10 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// The largest number that every JSON reader keeps exactly.
-constexpr uint64_t kMostDefaultSeed = (uint64_t{1} << 32) - 1;
 constexpr int64_t kMostFirst = int64_t{1} << 40;
 
-uint64_t random_seed() { return std::random_device()() & kMostDefaultSeed; }
+// Has 32 bits, because readers of JSON whose numbers are doubles, as the page's, do not keep 64.
+uint64_t random_seed() { return std::random_device()(); }
 
 OrderedJson request_of(const ServedModel& model, Precision precision) {
   return {{"model", model.name()}, {"precision", name(precision)}};
@@ -106,12 +105,12 @@ Image Service::decode(const std::vector<uint8_t>& bytes, const std::string& sour
 }
 
 // A picture of the model's size.
-Image Service::decode_to_fit(const Fields& fields, const char* name, const std::string& source,
-                             const ModelConfig& config) const {
-  Image image = decode(fields.bytes(name), source);
+Image Service::decode_to_fit(const std::vector<uint8_t>& bytes, const std::string& source,
+                             bool resize, const ModelConfig& config) const {
+  Image image = decode(bytes, source);
   const auto [height, width, channels] = config.image;
   if (image.width == width && image.height == height) return image;
-  if (fields.boolean("resize").value_or(false)) return resize_to(image, width, height);
+  if (resize) return resize_to(image, width, height);
   throw Fault(422, "wrong_size",
               fmt::format("{}: is {}x{} pixels; expected {}x{}, the model's size", source,
                           image.width, image.height, width, height),
@@ -143,48 +142,38 @@ std::shared_ptr<Job> Service::samples(const std::string& body) {
   const Json json = parse_body(body);
   const Fields fields(
       json, {"model", "count", "first", "seed", "temperature", "top_k", "top_p", "precision"});
-  const ServedModel& model = model_named(fields.text("model"));
-  const DrawingParameters parameters = drawing_parameters(fields, 1);
-  const Precision precision =
-      fields.precision("precision").value_or(fastest_precision(Work::decoding));
-  const ImageShape& shape = model.config().image;
-  JobDescription description{.kind = "samples",
-                             .request = request_of(model, precision),
-                             .images = parameters.count,
-                             .width = shape.width};
-  describe(parameters, description.request);
-  description.texts = [this, &model, precision, parameters](int64_t index) {
-    return options_.texts({.model = model,
-                           .precision = precision,
-                           .seed = parameters.seed,
-                           .stream = parameters.first + index,
-                           .choice = parameters.choice});
-  };
-  const Model& packed = model.at(precision);
-  const std::shared_ptr<Job> job = add(std::move(description));
-  draw_samples(engine_, packed, job, parameters);
-  return job;
+  return draw("samples", fields, false);
 }
 
 std::shared_ptr<Job> Service::completions(const std::string& body) {
-  constexpr int64_t kDefaultVariations = 4;
   const Json json = parse_body(body);
   const Fields fields(json, {"model", "picture", "keep_rows", "resize", "count", "first", "seed",
                              "temperature", "top_k", "top_p", "precision"});
+  return draw("completions", fields, true);
+}
+
+// Completions are samples that begin with rows of a picture.
+std::shared_ptr<Job> Service::draw(const std::string& kind, const Fields& fields, bool completes) {
+  constexpr int64_t kDefaultVariations = 4;
   const ServedModel& model = model_named(fields.text("model"));
-  const DrawingParameters parameters = drawing_parameters(fields, kDefaultVariations);
+  const ImageShape& shape = model.config().image;
+  const DrawingParameters parameters =
+      drawing_parameters(fields, completes ? kDefaultVariations : 1);
   const Precision precision =
       fields.precision("precision").value_or(fastest_precision(Work::decoding));
-  const ImageShape& shape = model.config().image;
-  const int keep_rows =
-      static_cast<int>(fields.integer("keep_rows", 0, shape.height - 1).value_or(0));
-  Image picture = decode_to_fit(fields, "picture", "picture", model.config());
-  JobDescription description{.kind = "completions",
+  std::optional<int> keep_rows;
+  Image picture;
+  if (completes) {
+    keep_rows = static_cast<int>(fields.integer("keep_rows", 0, shape.height - 1).value_or(0));
+    picture = decode_to_fit(fields.bytes("picture"), "picture",
+                            fields.boolean("resize").value_or(false), model.config());
+  }
+  JobDescription description{.kind = kind,
                              .request = request_of(model, precision),
                              .images = parameters.count,
                              .width = shape.width};
   describe(parameters, description.request);
-  description.request["keep_rows"] = keep_rows;
+  if (keep_rows) description.request["keep_rows"] = *keep_rows;
   description.texts = [this, &model, precision, parameters, keep_rows](int64_t index) {
     return options_.texts({.model = model,
                            .precision = precision,
@@ -195,7 +184,7 @@ std::shared_ptr<Job> Service::completions(const std::string& body) {
   };
   const Model& packed = model.at(precision);
   const std::shared_ptr<Job> job = add(std::move(description));
-  draw_completions(engine_, packed, job, parameters, std::move(picture), keep_rows);
+  draw_completions(engine_, packed, job, parameters, std::move(picture), keep_rows.value_or(0));
   return job;
 }
 
@@ -209,9 +198,7 @@ std::shared_ptr<Job> Service::likelihoods(const std::string& body) {
   std::vector<Image> pictures;
   for (const Json& data : fields.list("pictures", kMaxImagesPerJob)) {
     const std::string name = fmt::format("pictures[{}]", pictures.size());
-    const Json one = {{"data", data}, {"resize", resize}};
-    pictures.push_back(
-        decode_to_fit(Fields(one, {"data", "resize"}, name + "."), "data", name, model.config()));
+    pictures.push_back(decode_to_fit(bytes_of(data, name), name, resize, model.config()));
   }
   const Model& packed = model.at(precision);
   const std::shared_ptr<Job> job = add({.kind = "likelihoods",

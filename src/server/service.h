@@ -71,9 +71,10 @@ class Service {
   const ServedModel& model_named(const std::optional<std::string>& name) const;
   DrawingParameters drawing_parameters(const Fields& fields, int64_t default_count) const;
   Image decode(const std::vector<uint8_t>& bytes, const std::string& source) const;
-  Image decode_to_fit(const Fields& fields, const char* name, const std::string& source,
+  Image decode_to_fit(const std::vector<uint8_t>& bytes, const std::string& source, bool resize,
                       const ModelConfig& config) const;
   int retry_after() const;
+  std::shared_ptr<Job> draw(const std::string& kind, const Fields& fields, bool completes);
 
   const std::vector<std::unique_ptr<ServedModel>> models_;
   const ServiceOptions options_;

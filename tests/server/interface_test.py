@@ -220,6 +220,9 @@ class Interface(unittest.TestCase):
         error = self.refused("POST", "/v1/likelihoods", 422, {"pictures": [png, large]})
         self.assertEqual(error["message"], "pictures[1]: is 20x20 pixels; expected 6x8, the "
                                            "model's size")
+        for wrong, found in ("?", '"?"'), (None, "null"), ({"data": png}, '{"data":'):
+            error = self.refused("POST", "/v1/likelihoods", 422, {"pictures": [png, wrong]})
+            self.assertIn(f"pictures[1] is {found}", error["message"])
         for body in ({}, {"pictures": []}, {"pictures": [{"data": png, "name": "../x"}]},
                      {"pictures": [{"data": png, "name": "x"}] * 2}):
             self.refused("POST", "/v1/compress", 422, body)
