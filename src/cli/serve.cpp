@@ -129,7 +129,7 @@ void run(const ServeOptions& options) {
   limit_pixels(kMaxPicturePixels);
   auto models = load_models(options);
   // Packed now, so that the first request need not wait for it.
-  for (const auto& model : models) model->at(fastest_precision(Work::decoding)).for_positions();
+  for (const auto& model : models) model->at(fastest_precision(Work::decoding), Work::decoding);
   const int64_t most_images =
       options.max_images.value_or(suggested_images(models, options.threads));
   const std::string names = plural(std::ssize(models), "model");

@@ -182,7 +182,7 @@ std::shared_ptr<Job> Service::draw(const std::string& kind, const Fields& fields
                            .choice = parameters.choice,
                            .keep_rows = keep_rows});
   };
-  const Model& packed = model.at(precision);
+  const Model& packed = model.at(precision, Work::decoding);
   const std::shared_ptr<Job> job = add(std::move(description));
   draw_completions(engine_, packed, job, parameters, std::move(picture), keep_rows.value_or(0));
   return job;
@@ -200,7 +200,7 @@ std::shared_ptr<Job> Service::likelihoods(const std::string& body) {
     const std::string name = fmt::format("pictures[{}]", pictures.size());
     pictures.push_back(decode_to_fit(bytes_of(data, name), name, resize, model.config()));
   }
-  const Model& packed = model.at(precision);
+  const Model& packed = model.at(precision, Work::whole_images);
   const std::shared_ptr<Job> job = add({.kind = "likelihoods",
                                         .request = request_of(model, precision),
                                         .images = std::ssize(pictures)});
@@ -233,7 +233,7 @@ std::shared_ptr<Job> Service::compress(const std::string& body) {
                   "divide them among several requests, or use combiner compress");
   }
   check_pictures(described);
-  const Model& packed = model.at(precision);
+  const Model& packed = model.at(precision, Work::decoding);
   const std::shared_ptr<Job> job =
       add({.kind = "compress", .request = request_of(model, precision)});
   pack(engine_, packed, job, header, std::move(described), pictures);
@@ -259,7 +259,7 @@ std::shared_ptr<Job> Service::decompress(const std::string& body) {
         "use combiner decompress");
   for (size_t i = 0; i < coded.pictures().size(); ++i)
     if (!coded.is_whole(i)) refuse(fmt::format("picture {} is damaged", i));
-  const Model& packed = model.at(header.precision);
+  const Model& packed = model.at(header.precision, Work::decoding);
   const std::shared_ptr<Job> job = add({.kind = "decompress",
                                         .request = request_of(model, header.precision),
                                         .images = std::ssize(coded.pictures())});
