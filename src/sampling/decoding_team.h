@@ -14,7 +14,7 @@
 namespace combiner {
 
 // The threads decode together or, where that is faster, leave a position to the first of them. All
-// of decode(), warm_up() and wait() are called by every thread of the team with its own rank, 0 ..
+// of decode(), step() and wait() are called by every thread of the team with its own rank, 0 ..
 // size() - 1, and otherwise the same arguments.
 class DecodingTeam {
  public:
