@@ -82,7 +82,7 @@ Json parse_json(std::string_view text, std::string_view source) {
 
 std::string shown(const Json& value) {
   constexpr size_t kLongest = 80;
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+  std::string text = on_one_line(value);
   if (text.size() <= kLongest) return text;
   size_t end = kLongest;
   while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // whole code points

@@ -14,6 +14,12 @@ using Json = nlohmann::json;
 // text in messages. Throws Error.
 Json parse_json(std::string_view text, std::string_view source);
 
+// The value as JSON text without line breaks. Bytes that are no UTF-8 are replaced.
+template <class AnyJson>  // Json, or nlohmann::ordered_json
+std::string on_one_line(const AnyJson& value) {
+  return value.dump(-1, ' ', /*ensure_ascii=*/false, AnyJson::error_handler_t::replace);
+}
+
 // The value as JSON text for a message: on one line, and truncated if it is long.
 std::string shown(const Json& value);
 

@@ -120,7 +120,7 @@ CodedFileWriter::CodedFileWriter(const CodedHeader& header, Write write)
       {"sha256", header.sha256},   {"precision", name(header.precision)},
       {"kernels", header.kernels}, {"width", header.width},
       {"height", header.height}};
-  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string text = on_one_line(json);
   std::vector<uint8_t> bytes;
   append(bytes, bytes_of(kMagic));
   append(bytes, static_cast<uint32_t>(text.size()));

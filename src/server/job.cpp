@@ -5,18 +5,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/json.h"
 #include "server/base64.h"
 
 namespace combiner {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kEventsAtATime = 256;
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', true, Json::error_handler_t::replace);
-}
 
 std::string event_text(size_t number, const char* kind, const std::string& data) {
   return fmt::format("id: {}\nevent: {}\ndata: {}\n\n", number, kind, data);
@@ -60,7 +57,7 @@ void Job::add_row(int64_t index, std::span<const uint8_t> pixels) {
   changed_.notify_all();
 }
 
-void Job::finish_image(int64_t index, Image image, Json note) {
+void Job::finish_image(int64_t index, Image image, OrderedJson note) {
   {
     const std::lock_guard lock(mutex_);
     if (has_ended()) return;
@@ -75,7 +72,7 @@ void Job::finish_image(int64_t index, Image image, Json note) {
   changed_.notify_all();
 }
 
-void Job::finish(std::vector<uint8_t> file, Json note) {
+void Job::finish(std::vector<uint8_t> file, OrderedJson note) {
   {
     const std::lock_guard lock(mutex_);
     if (has_ended()) return;
@@ -135,22 +132,22 @@ size_t Job::bytes() const {
   return sum;
 }
 
-Json Job::summary() const {
-  Json json = {{"id", id_},
-               {"kind", description_.kind},
-               {"state", name(state_)},
-               {"images_done", finished_}};
+OrderedJson Job::summary() const {
+  OrderedJson json = {{"id", id_},
+                      {"kind", description_.kind},
+                      {"state", name(state_)},
+                      {"images_done", finished_}};
   if (state_ == JobState::failed) json["error"] = {{"code", "failed"}, {"message", failure_}};
   return json;
 }
 
-Json Job::to_json() const {
+OrderedJson Job::to_json() const {
   const std::lock_guard lock(mutex_);
-  Json json = summary();
+  OrderedJson json = summary();
   json["request"] = description_.request;
-  json["images"] = Json::array();
+  json["images"] = OrderedJson::array();
   for (const JobImage& image : images_) {
-    Json of_image = {{"finished", image.finished}, {"rows", image.rows}};
+    OrderedJson of_image = {{"finished", image.finished}, {"rows", image.rows}};
     if (image.finished) {
       of_image["width"] = image.image.width;
       of_image["height"] = image.image.height;
@@ -179,8 +176,8 @@ Job::Events Job::events(size_t first, std::chrono::milliseconds patience) const 
   Events found{.next = std::max<size_t>(first, 1)};
   std::vector<Event> events;
   std::vector<uint8_t> pixels;
-  std::vector<Json> finished;
-  Json end;
+  std::vector<OrderedJson> finished;
+  OrderedJson end;
   const size_t row_bytes = size_t{3} * static_cast<size_t>(description_.width);
   {
     std::unique_lock lock(mutex_);
@@ -209,7 +206,7 @@ Job::Events Job::events(size_t first, std::chrono::milliseconds patience) const 
   auto note = finished.begin();
   for (const Event& of : events) {
     if (of.row == Event::kFinished) {
-      found.text += event_text(found.next++, "image", dump(*note++));
+      found.text += event_text(found.next++, "image", on_one_line(*note++));
     } else {
       const std::string row = to_base64(rest.first(row_bytes));
       rest = rest.subspan(row_bytes);
@@ -218,7 +215,7 @@ Job::Events Job::events(size_t first, std::chrono::milliseconds patience) const 
           fmt::format(R"({{"image":{},"row":{},"pixels":"{}"}})", of.image, of.row, row));
     }
   }
-  if (!end.is_null()) found.text += event_text(found.next++, "end", dump(end));
+  if (!end.is_null()) found.text += event_text(found.next++, "end", on_one_line(end));
   return found;
 }
 

@@ -9,13 +9,14 @@
 #include <string_view>
 #include <utility>
 
+#include "base/json.h"
 #include "server/embedded.h"
 #include "server/limits.h"
 
 namespace combiner {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using Request = httplib::Request;
 using Response = httplib::Response;
 
@@ -26,13 +27,9 @@ constexpr auto kEventPatience = std::chrono::seconds(1);
 constexpr auto kEventInterval = std::chrono::milliseconds(20);
 constexpr int kQuietRounds = 15;  // of that patience, after which a comment shows that all is well
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-void answer(Response& response, const Json& json, int status = 200) {
+void answer(Response& response, const OrderedJson& json, int status = 200) {
   response.status = status;
-  response.set_content(dump(json) + "\n", kJson);
+  response.set_content(on_one_line(json) + "\n", kJson);
 }
 
 void accept(Response& response, const Job& job) {
@@ -135,9 +132,9 @@ httplib::Server::Handler guarded(httplib::Server::Handler handle) {
 }  // namespace
 
 std::string error_json(const Fault& fault) {
-  return dump({{"error",
-                {{"code", fault.code()}, {"message", fault.what()}, {"hint", fault.hint()}}}}) +
-         "\n";
+  const OrderedJson json = {
+      {"error", {{"code", fault.code()}, {"message", fault.what()}, {"hint", fault.hint()}}}};
+  return on_one_line(json) + "\n";
 }
 
 std::string pattern_of(const std::string& path) {
