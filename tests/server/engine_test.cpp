@@ -40,6 +40,14 @@ std::shared_ptr<Job> start(Engine& engine, const Model& model, const DrawingPara
   return job;
 }
 
+template <class Task, class... More>
+void start_task(Engine& engine, const std::shared_ptr<Job>& job, const Model& model,
+                More&&... more) {
+  Engine::Tasks tasks;
+  tasks.push_back(std::make_unique<Task>(job, model, std::forward<More>(more)...));
+  engine.decode(model, std::move(tasks));
+}
+
 // What the library draws.
 std::vector<Image> expected(const Model& model, const DrawingParameters& drawing) {
   std::vector<Image> images(static_cast<size_t>(drawing.count));
@@ -114,7 +122,7 @@ class LeadingTask final : public JobTask {
     std::atomic<int> living = 0, most = 0;
   };
 
-  LeadingTask(Engine& engine, std::shared_ptr<Job> job, const Model& model, Starts& starts)
+  LeadingTask(std::shared_ptr<Job> job, const Model& model, Engine& engine, Starts& starts)
       : JobTask(std::move(job), model), engine_(engine), starts_(starts) {}
   bool makes_start() const override { return true; }
   int rows() const override { return 1; }
@@ -126,9 +134,7 @@ class LeadingTask final : public JobTask {
                                                     delete state;
                                                     --starts.living;
                                                   });
-    Engine::Tasks tasks;
-    tasks.push_back(std::make_unique<FollowingTask>(job_, model_, start));
-    engine_.decode(model_, std::move(tasks));
+    start_task<FollowingTask>(engine_, job_, model_, start);
   }
 
  private:
@@ -194,9 +200,7 @@ TEST_CASE("engine: few images wait for those that go on from them") {
     std::vector<std::shared_ptr<Job>> jobs;
     for (int i = 0; i < 30; ++i) {
       jobs.push_back(new_job(model, 1));
-      Engine::Tasks tasks;
-      tasks.push_back(std::make_unique<LeadingTask>(engine, jobs.back(), model, starts));
-      engine.decode(model, std::move(tasks));
+      start_task<LeadingTask>(engine, jobs.back(), model, engine, starts);
     }
     for (const auto& job : jobs) REQUIRE(wait_until([&] { return job->ended(); }));
     CHECK(starts.most < 2 * most);
@@ -226,9 +230,7 @@ TEST_CASE("engine: an image that fails takes no other with it") {
   Engine engine(2, 8);
   const auto job = start(engine, model, {.count = 3, .seed = 5});
   const auto failing = new_job(model, 1);
-  Engine::Tasks tasks;
-  tasks.push_back(std::make_unique<ThrowingTask>(failing, model));
-  engine.decode(model, std::move(tasks));
+  start_task<ThrowingTask>(engine, failing, model);
   REQUIRE(wait_until([&] { return failing->ended(); }));
   CHECK(failing->state() == JobState::failed);
   CHECK(failing->to_json()["error"]["message"] == "no value");
@@ -240,9 +242,7 @@ TEST_CASE("engine: an image for which there is no room fails alone") {
   Engine engine(2, 8);
   const auto job = start(engine, model, {.count = 3, .seed = 5});
   const auto failing = new_job(model, 1);
-  Engine::Tasks tasks;
-  tasks.push_back(std::make_unique<UnwelcomeTask>(failing, model));
-  engine.decode(model, std::move(tasks));
+  start_task<UnwelcomeTask>(engine, failing, model);
   REQUIRE(wait_until([&] { return failing->ended(); }));
   CHECK(failing->to_json()["error"]["message"] == "not enough memory for another image");
   require_images(*job, expected(model, {.count = 3, .seed = 5}));
@@ -253,9 +253,7 @@ TEST_CASE("engine: a cancelled job leaves before the next position") {
   Engine engine(1, 1);
   std::atomic<bool> held = true;
   const auto job = new_job(model, 1);
-  Engine::Tasks tasks;
-  tasks.push_back(std::make_unique<HeldTask>(job, model, held));
-  engine.decode(model, std::move(tasks));
+  start_task<HeldTask>(engine, job, model, held);
   const auto next = start(engine, model, {.count = 1, .seed = 6});
   REQUIRE(wait_until([&] { return job->state() == JobState::running; }));
   CHECK(next->state() == JobState::queued);  // there is room for one
@@ -273,9 +271,7 @@ TEST_CASE("engine: a single image does not wait for all of a large job") {
   Engine engine(1, 2);
   std::atomic<bool> held = true;
   const auto first = new_job(model, 1);
-  Engine::Tasks tasks;
-  tasks.push_back(std::make_unique<HeldTask>(first, model, held));
-  engine.decode(model, std::move(tasks));
+  start_task<HeldTask>(engine, first, model, held);
   REQUIRE(wait_until([&] { return first->state() == JobState::running; }));
   const auto large = start(engine, model, {.count = 200, .seed = 7});
   const auto single = start(engine, model, {.count = 1, .seed = 8});
