@@ -5,7 +5,6 @@
 #include <pybind11/stl/filesystem.h>
 
 #include <algorithm>
-#include <numbers>
 #include <stdexcept>
 
 #include "arrays.h"
@@ -14,6 +13,7 @@
 #include "combiner/likelihood.h"
 #include "combiner/sampler.h"
 #include "cpu/limits.h"
+#include "likelihood/image_likelihood.h"
 #include "module.h"
 #include "sampling/memory.h"
 #include "watched.h"
@@ -148,9 +148,7 @@ FloatArray bits_map(Models& models, const ByteArray& images, py::object progress
   float* const to = bits.mutable_data();
   likelihood_of(models, images, std::move(progress),
                 [to](int64_t index, std::span<const uint8_t>, std::span<const float> nats) {
-                  constexpr float kBitsPerNat = 1 / std::numbers::ln2_v<float>;
-                  std::ranges::transform(nats, to + index * std::ssize(nats),
-                                         [](float x) { return kBitsPerNat * x; });
+                  std::ranges::transform(nats, to + index * std::ssize(nats), to_bits);
                 });
   return bits;
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <numbers>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "image/contact_sheet.h"
 #include "image/label.h"
 #include "image/write_png.h"
+#include "likelihood/image_likelihood.h"
 
 namespace combiner {
 namespace {
@@ -96,8 +96,8 @@ void SurpriseFolder::write(int64_t index, std::span<const uint8_t> pixels,
 
 void SurpriseFolder::write_files(int64_t index, std::span<const uint8_t> pixels,
                                  std::span<const float> nats) const {
-  std::vector<float> bits(nats.begin(), nats.end());
-  for (float& value : bits) value /= std::numbers::ln2_v<float>;
+  std::vector<float> bits(nats.size());
+  std::ranges::transform(nats, bits.begin(), to_bits);
   write_png(map_file(index), map_.draw({width_, height_, {pixels.begin(), pixels.end()}}, bits),
             texts_(index));
   OutputFile numbers(bits_file(index));

@@ -10,6 +10,9 @@
 
 namespace combiner {
 
+// Converts nats, of one sub-pixel, to bits.
+inline float to_bits(float nats) { return nats / std::numbers::ln2_v<float>; }
+
 // Converts nats, summed over `dims` sub-pixels, to bits per sub-pixel.
 inline double to_bits_per_dim(double nats, int dims) { return nats / (std::numbers::ln2 * dims); }
 

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
-#include <numbers>
 #include <utility>
 
 #include "image/surprise_map.h"
@@ -22,7 +22,7 @@ void measure(const Model& model, Job& job, const SurpriseMap& map, const Image& 
     scorer.nll(picture.pixels.data(), values.data());
     const ImageLikelihood likelihood =
         image_likelihood(index, values, fmt::format("picture {}", index));
-    for (float& value : values) value /= std::numbers::ln2_v<float>;
+    std::ranges::transform(values, values.begin(), to_bits);
     const int dims = static_cast<int>(values.size()) / 3;
     nlohmann::ordered_json channels;
     for (const double nats : likelihood.nats) channels.push_back(to_bits_per_dim(nats, dims));
