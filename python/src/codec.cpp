@@ -11,7 +11,6 @@
 #include "codec/coded_file.h"
 #include "codec/coded_pictures.h"
 #include "combiner/error.h"
-#include "combiner/instruction_set.h"
 #include "models.h"
 #include "module.h"
 #include "watched.h"
@@ -36,10 +35,7 @@ int64_t rows_of(std::span<const CodedPicture> pictures, const CodedHeader& heade
 py::bytes compress(const std::vector<ByteArray>& arrays, Models& models, const std::string& name,
                    const std::string& sha256, const std::string& precision, py::object progress) {
   const Model& model = models.at(precision_called(precision));
-  const ImageShape& shape = model.config().image;
-  const CodedHeader header{
-      name,        sha256,      model.precision(), kernels_in_use(model.precision()),
-      shape.width, shape.height};
+  const CodedHeader header = header_for(model, name, sha256);
   std::vector<CodedPicture> pictures;
   std::vector<const uint8_t*> pixels;
   for (const ByteArray& array : arrays) {

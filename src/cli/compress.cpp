@@ -169,10 +169,7 @@ void run(const CompressOptions& options, Cluster& cluster) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const fs::path path = find_model(options.coding.model);
   const Model model(load_weights(path), options.precision, options.coding.threads);
-  const ImageShape& shape = model.config().image;
-  const CodedHeader header{
-      path.filename().string(),          sha256_of_file(path), options.precision,
-      kernels_in_use(options.precision), shape.width,          shape.height};
+  const CodedHeader header = header_for(model, path.filename().string(), sha256_of_file(path));
   const PictureInputs inputs(options.inputs, interrupted);
   check_pictures(inputs.pictures());
   unpacked_names(inputs.pictures());  // throws if they can't be unpacked

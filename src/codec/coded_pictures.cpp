@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "combiner/error.h"
+#include "combiner/instruction_set.h"
 #include "image/tiles.h"
 
 namespace combiner {
@@ -53,6 +54,12 @@ class Assembly {
 };
 
 }  // namespace
+
+CodedHeader header_for(const Model& model, std::string name, std::string sha256) {
+  const ImageShape& shape = model.config().image;
+  return {std::move(name), std::move(sha256), model.precision(), kernels_in_use(model.precision()),
+          shape.width,     shape.height};
+}
 
 bool encode_pictures(size_t count, const std::function<Image(size_t picture)>& read,
                      ImageCoder& coder, const std::function<void(std::vector<uint8_t>)>& write,

@@ -5,13 +5,19 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "codec/coded_file.h"
 #include "codec/image_coder.h"
 #include "combiner/image.h"
+#include "combiner/model.h"
 
 namespace combiner {
+
+// The header of files that are made with the model here. `name` and `sha256` are the weights
+// file's.
+CodedHeader header_for(const Model& model, std::string name, std::string sha256);
 
 // Cuts the pictures 0 .. count - 1 that `read` returns in tiles of the model's size, and gives
 // their streams to `write`, in order. Returns false if cancelled. What read() and write() throw

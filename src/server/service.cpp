@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "codec/coded_file.h"
+#include "codec/coded_pictures.h"
 #include "combiner/completion.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -213,9 +214,8 @@ std::shared_ptr<Job> Service::compress(const std::string& body) {
   const Fields fields(json, {"model", "pictures", "precision"});
   const ServedModel& model = model_named(fields.text("model"));
   const Precision precision = fields.precision("precision").value_or(Precision::f32);
-  const ImageShape& shape = model.config().image;
-  const CodedHeader header{model.file(), model.sha256(), precision, kernels_in_use(precision),
-                           shape.width,  shape.height};
+  const Model& packed = model.at(precision, Work::decoding);
+  const CodedHeader header = header_for(packed, model.file(), model.sha256());
   std::vector<Image> pictures;
   std::vector<CodedPicture> described;
   int64_t tiles = 0;
@@ -229,11 +229,10 @@ std::shared_ptr<Job> Service::compress(const std::string& body) {
     if (tiles > kMaxTilesPerJob)
       throw Fault(413, "too_large",
                   fmt::format("the pictures make more than {} tiles of {}x{} pixels",
-                              kMaxTilesPerJob, shape.width, shape.height),
+                              kMaxTilesPerJob, header.width, header.height),
                   "divide them among several requests, or use combiner compress");
   }
   check_pictures(described);
-  const Model& packed = model.at(precision, Work::decoding);
   const std::shared_ptr<Job> job =
       add({.kind = "compress", .request = request_of(model, precision)});
   pack(engine_, packed, job, header, std::move(described), pictures);
