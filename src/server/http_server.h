@@ -1,10 +1,8 @@
 // The server as clients see it.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "server/guard.h"
 #include "server/service.h"

@@ -17,7 +17,6 @@
 #include "image/picture_format.h"
 #include "image/read_image.h"
 #include "image/resize.h"
-#include "image/tiles.h"
 #include "sampling/choice.h"
 #include "server/coding_tasks.h"
 #include "server/fault.h"
