@@ -22,8 +22,8 @@ def load(model: Union[str, os.PathLike] = "cifar10", precision: str = "auto",
          threads: Optional[int] = None) -> "Model":
     """Loads a model.
 
-    model: "cifar10", the model that comes with the package, or the path of a weights file
-        (.safetensors).
+    model: the path of a weights file (.safetensors) or, if there is no such file, the name of a
+        model that comes with the package, such as "cifar10".
     precision: what matrix products are made with: "f32", "bf16", "int8" or "auto", which for each
         kind of work is f32 or bf16, whichever is faster here.
     threads: how many to compute with; by default, and at most, as many as this process may run at
@@ -34,7 +34,10 @@ def load(model: Union[str, os.PathLike] = "cifar10", precision: str = "auto",
     """
     if precision not in _PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
-    path = _MODELS / "cifar10.safetensors" if model == "cifar10" else pathlib.Path(model)
+    path = pathlib.Path(model)
+    shipped = _MODELS / f"{path}.safetensors"
+    if not path.exists() and shipped.is_file():
+        path = shipped
     return Model(path, precision, _check.threads(threads))
 
 

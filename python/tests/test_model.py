@@ -12,9 +12,18 @@ from conftest import GOLDEN, MODELS, REPOSITORY, golden
 
 def test_shipped_model(shipped):
     assert shipped.name == "cifar10.safetensors"
-    assert shipped.config["embed_dim"] == 128
     assert (shipped.height, shipped.width) == (32, 32)
     assert len(shipped.sha256) == 64
+
+
+def test_a_file_comes_before_a_shipped_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cifar10").write_bytes((GOLDEN / "pixel_mixed.safetensors").read_bytes())
+    assert combiner.load("cifar10").name == "cifar10"
+    (tmp_path / "cifar10").unlink()
+    assert combiner.load("cifar10").name == "cifar10.safetensors"
+    with pytest.raises(combiner.Error, match="cifar11"):
+        combiner.load("cifar11")
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16", "int8", "auto"])
