@@ -22,10 +22,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What eval --json has said of a model, which lies beside it: cifar10.json for cifar10.safetensors.
-// Null if there is no such file or if it is of other weights.
+// What eval --json has said of a model, which lies beside it: cifar10.eval.json for
+// cifar10.safetensors. Null if there is no such file or if it is of other weights.
 Json evaluation(std::filesystem::path model, const std::string& sha256) {
-  std::ifstream file(model.replace_extension(".json"));
+  std::ifstream file(model.replace_extension(".eval.json"));
   const Json json = Json::parse(file, nullptr, false);
   const bool fits = json.is_object() && json.value("sha256", Json()) == sha256 &&
                     json.value("bits_per_dim", Json()).is_number() &&

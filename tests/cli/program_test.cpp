@@ -223,11 +223,12 @@ TEST_CASE("program: lists the shipped models, and finds them by name") {
   // What eval says is shown, but not beside other weights.
   const std::string said = fmt::format(R"({{"sha256": {}, "bits_per_dim": 3.25, "images": 9}})",
                                        listed[1]["sha256"].dump());
-  for (const char* name : {"cifar10.json", "small.json"}) std::ofstream(models / name) << said;
+  for (const char* name : {"cifar10.eval.json", "small.eval.json"})
+    std::ofstream(models / name) << said;
   const std::string table = run({"models"}).out;
   CHECK_THAT(table, contains("cifar10      3x2       0.0 M    0.1 MB  not measured\n"));
   CHECK_THAT(table, contains("small        3x2       0.0 M    0.0 MB  3.250 on 9 images\n"));
-  std::ofstream(models / "small.json") << "no JSON";
+  std::ofstream(models / "small.eval.json") << "no JSON";
   CHECK_THAT(run({"models"}).out, !contains("3.250"));
 
   CHECK_THAT(run({"info", "--model", "small"}).out, contains(second.string()));
