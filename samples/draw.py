@@ -2,6 +2,6 @@
 import combiner
 
 model = combiner.load("cifar10", precision="f32")
-images = model.sample(4, seed=1)  # uint8 [4, 32, 32, 3]
+images = model.sample(4, seed=1, temperature=0.85)  # uint8 [4, 32, 32, 3]
 combiner.sheet(images).save("sheet.png")
 print(model.bits_per_dim(images).round(3))
