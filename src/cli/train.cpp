@@ -133,6 +133,7 @@ void complete(TrainOptions& options) {
   options.run.checkpoint = options.checkpoint.empty() ? beside(options.output, ".checkpoint")
                                                       : fs::path(options.checkpoint);
   options.run.log = options.log.empty() ? beside(options.output, ".csv") : fs::path(options.log);
+  if (!options.init.empty()) options.init = find_model(options.init).string();
   check_files_differ(options);
   for (const std::string& data : options.data) {
     check_no_input("--output", options.run.weights.string(), data);
@@ -202,7 +203,7 @@ void say_traffic(const Cluster& cluster, int64_t steps) {
 
 void run(const TrainOptions& options, Cluster& cluster) {
   std::optional<Weights> init;
-  if (!options.init.empty()) init = load_weights(find_model(options.init));
+  if (!options.init.empty()) init = load_weights(options.init);
   const CheckpointHeader header = plan(options, init);
   check_checkpoint(options);
   const std::atomic<bool>& interrupted = catch_interrupts();

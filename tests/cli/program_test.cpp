@@ -232,6 +232,12 @@ TEST_CASE("program: lists the shipped models, and finds them by name") {
   CHECK_THAT(run({"models"}).out, !contains("3.250"));
 
   CHECK_THAT(run({"info", "--model", "small"}).out, contains(second.string()));
+  // A training doesn't write over the shipped model that it begins with.
+  const ProgramResult same = run({"train", "--init", "small", "--data", folder.path().string(),
+                                  "-o", second.string(), "--steps", "1"});
+  CHECK(same.exit_code == 2);
+  CHECK_THAT(same.err, contains("--output and --init are the same file"));
+
   const ProgramResult unknown = run({"info", "--model", "smal"});
   CHECK(unknown.exit_code == 1);
   CHECK(unknown.err ==
