@@ -27,7 +27,7 @@ void find(void* library, const char* name, Function& function) {
 ImageCodecs load() {
   // OpenCV asks for a picture's memory before it looks whether the file has any pixels. It reads
   // its limit when it is loaded.
-  ::setenv("OPENCV_IO_MAX_IMAGE_PIXELS", std::to_string(most_pixels()).c_str(), 1);
+  ::setenv("OPENCV_IO_MAX_IMAGE_PIXELS", std::to_string(most_pixels()).c_str(), 0);
   // Load the version that the program was built with. Never unload it: its dependencies may not
   // survive that.
   void* library = dlopen(COMBINER_IMGCODECS, RTLD_LAZY | RTLD_LOCAL);

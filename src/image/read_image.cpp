@@ -140,8 +140,10 @@ cv::Mat decode(const std::vector<uint8_t>& bytes, const std::string& source) {
   if (is_jpeg(bytes)) check_jpeg(bytes, source);
   check_png_size(bytes, source);
   refuse_16_bit_bmp(bytes, source);
+  const cv::Mat decoded = decode_by_opencv(bytes, source);
+  check_size(decoded.cols, decoded.rows, source);  // the environment may give OpenCV another limit
   // OpenCV applies the orientation only when it converts to colour, and not for every format.
-  return upright(decode_by_opencv(bytes, source), orientation_of(bytes));
+  return upright(decoded, orientation_of(bytes));
 }
 
 void require_8_bits(const cv::Mat& decoded, const std::string& source) {
