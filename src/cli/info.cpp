@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "base/json.h"
 #include "base/plural.h"
 #include "base/printable.h"
 #include "cli/commands.h"
@@ -130,10 +131,8 @@ void print_table(const Info& info) {
 
 void print_fields(const Json& fields) {
   for (const auto& [key, value] : fields.items())
-    fmt::print(
-        "{:<12} {}\n", printable(key),
-        printable(value.is_string() ? value.get<std::string>()
-                                    : value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+    fmt::print("{:<12} {}\n", printable(key),
+               printable(value.is_string() ? value.get<std::string>() : on_one_line(value)));
 }
 
 void describe_picture(const std::string& path, bool json) {

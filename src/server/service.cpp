@@ -142,18 +142,18 @@ std::shared_ptr<Job> Service::samples(const std::string& body) {
   const Json json = parse_body(body);
   const Fields fields(
       json, {"model", "count", "first", "seed", "temperature", "top_k", "top_p", "precision"});
-  return draw("samples", fields, false);
+  return draw(fields, false);
 }
 
 std::shared_ptr<Job> Service::completions(const std::string& body) {
   const Json json = parse_body(body);
   const Fields fields(json, {"model", "picture", "keep_rows", "resize", "count", "first", "seed",
                              "temperature", "top_k", "top_p", "precision"});
-  return draw("completions", fields, true);
+  return draw(fields, true);
 }
 
 // Completions are samples that begin with rows of a picture.
-std::shared_ptr<Job> Service::draw(const std::string& kind, const Fields& fields, bool completes) {
+std::shared_ptr<Job> Service::draw(const Fields& fields, bool completes) {
   constexpr int64_t kDefaultVariations = 4;
   const ServedModel& model = model_named(fields.text("model"));
   const ImageShape& shape = model.config().image;
@@ -168,7 +168,7 @@ std::shared_ptr<Job> Service::draw(const std::string& kind, const Fields& fields
     picture = decode_to_fit(fields.bytes("picture"), "picture",
                             fields.boolean("resize").value_or(false), model.config());
   }
-  JobDescription description{.kind = kind,
+  JobDescription description{.kind = completes ? "completions" : "samples",
                              .request = request_of(model, precision),
                              .images = parameters.count,
                              .width = shape.width};

@@ -74,7 +74,7 @@ class Service {
   Image decode_to_fit(const std::vector<uint8_t>& bytes, const std::string& source, bool resize,
                       const ModelConfig& config) const;
   int retry_after() const;
-  std::shared_ptr<Job> draw(const std::string& kind, const Fields& fields, bool completes);
+  std::shared_ptr<Job> draw(const Fields& fields, bool completes);
 
   const std::vector<std::unique_ptr<ServedModel>> models_;
   const ServiceOptions options_;
