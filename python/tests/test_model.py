@@ -12,6 +12,7 @@ from conftest import GOLDEN, MODELS, REPOSITORY, golden
 
 def test_shipped_model(shipped):
     assert shipped.name == "cifar10.safetensors"
+    assert shipped.config["embed_dim"] == 160
     assert (shipped.height, shipped.width) == (32, 32)
     assert len(shipped.sha256) == 64
 

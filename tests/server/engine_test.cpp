@@ -224,27 +224,26 @@ TEST_CASE("engine: rows are told in order, and are those of the image") {
   CHECK(all.text.ends_with(rest.text));
 }
 
-TEST_CASE("engine: an image that fails takes no other with it") {
+// Runs a task that fails beside a job, which it must leave alone. Returns the message.
+template <class Task>
+std::string message_of_failure() {
   const Model model = small_model();
   Engine engine(2, 8);
   const auto job = start(engine, model, {.count = 3, .seed = 5});
   const auto failing = new_job(model, 1);
-  start_task<ThrowingTask>(engine, failing, model);
+  start_task<Task>(engine, failing, model);
   REQUIRE(wait_until([&] { return failing->ended(); }));
   CHECK(failing->state() == JobState::failed);
-  CHECK(failing->to_json()["error"]["message"] == "no value");
   require_images(*job, expected(model, {.count = 3, .seed = 5}));
+  return failing->to_json()["error"]["message"];
+}
+
+TEST_CASE("engine: an image that fails takes no other with it") {
+  CHECK(message_of_failure<ThrowingTask>() == "no value");
 }
 
 TEST_CASE("engine: an image for which there is no room fails alone") {
-  const Model model = small_model();
-  Engine engine(2, 8);
-  const auto job = start(engine, model, {.count = 3, .seed = 5});
-  const auto failing = new_job(model, 1);
-  start_task<UnwelcomeTask>(engine, failing, model);
-  REQUIRE(wait_until([&] { return failing->ended(); }));
-  CHECK(failing->to_json()["error"]["message"] == "not enough memory for another image");
-  require_images(*job, expected(model, {.count = 3, .seed = 5}));
+  CHECK(message_of_failure<UnwelcomeTask>() == "not enough memory for another image");
 }
 
 TEST_CASE("engine: a cancelled job leaves before the next position") {
