@@ -173,9 +173,11 @@ Action serve_command(CLI::App& command) {
                   "File with the key that requests must carry; needed where others can reach "
                   "the address")
       ->type_name("FILE");
-  add_number(command, "--max-images", options->max_images, {1, 1 << 20},
-             "Most images drawn at once, of all requests [32 for each thread, or as many as fit in "
-             "a quarter of the machine's memory]");
+  add_number(
+      command, "--max-images", options->max_images, {1, 1 << 20},
+      fmt::format("Most images drawn at once, of all requests [{} for each thread, or as many "
+                  "as fit in a quarter of the machine's memory]",
+                  SampleOptions{}.batch));
   add_number(command, "--queue", options->queue, {1, 1 << 20},
              "Most jobs that wait or are computed; others are refused until one is done");
   add_threads_option(command, options->threads);

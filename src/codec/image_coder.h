@@ -15,7 +15,7 @@
 namespace combiner {
 
 struct CodingOptions {
-  int batch = 32;  // the most images coded at once, per thread
+  int batch = SampleOptions{}.batch;  // the most images coded at once, per thread
   int threads = 1;
 };
 

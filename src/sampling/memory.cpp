@@ -45,7 +45,8 @@ SamplingMemory sampling_memory(const Weights& weights, Precision precision) {
 }
 
 int suggested_batch(const SamplingMemory& memory, int threads, int64_t bytes) {
-  // A larger batch spends most of its time reading the images' states, not the weights.
+  // A larger batch spends most of its time reading the images' states, not the weights, and the
+  // states no longer stay in the cache.
   constexpr int64_t kMaxBatch = SampleOptions{}.batch;
   return static_cast<int>(std::clamp<int64_t>(bytes / 4 / threads / memory.state, 1, kMaxBatch));
 }

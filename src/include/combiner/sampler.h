@@ -31,7 +31,7 @@ struct SampleOptions {
   int64_t first_index = 0;
   uint64_t seed = 0;
   ChoiceOptions choice = {};
-  int batch = 32;  // the most images decoded at once, per thread
+  int batch = 16;  // the most images decoded at once, per thread
   int threads = 1;
 };
 
