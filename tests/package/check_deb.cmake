@@ -1,5 +1,5 @@
-# Makes the Debian package of the build tree `build` under `work`, and checks what it holds and
-# needs.
+# Makes the Debian packages of the build tree `build` under `work`, and checks what they hold and
+# need. With `mpi`, there are two.
 file(REMOVE_RECURSE ${work})
 execute_process(COMMAND ${cpack} --config ${build}/CPackConfig.cmake -B ${work}
                 COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
@@ -32,3 +32,21 @@ foreach(library libc6 libopencv-core libopencv-imgcodecs)
     message(FATAL_ERROR "it does not depend on ${library}: ${depends}")
   endif()
 endforeach()
+if(depends MATCHES "mpi")
+  message(FATAL_ERROR "it depends on an MPI: ${depends}")
+endif()
+
+if(NOT mpi)
+  return()
+endif()
+file(GLOB package ${work}/combiner-mpi_${version}_*.deb)
+execute_process(COMMAND dpkg-deb --contents ${package} OUTPUT_VARIABLE files
+                COMMAND_ERROR_IS_FATAL ANY)
+if(NOT files MATCHES "/combiner/combiner_mpi\\.so\n")
+  message(FATAL_ERROR "combiner-mpi lacks combiner_mpi.so:\n${files}")
+endif()
+execute_process(COMMAND dpkg-deb --field ${package} Depends OUTPUT_VARIABLE depends
+                COMMAND_ERROR_IS_FATAL ANY)
+if(NOT depends MATCHES "combiner \\(= ${version}\\)")
+  message(FATAL_ERROR "combiner-mpi does not depend on combiner ${version}: ${depends}")
+endif()
