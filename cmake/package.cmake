@@ -34,8 +34,8 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME combiner)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS ${imgcodecs_package})
 set(CPACK_DEBIAN_PROGRAM_DESCRIPTION
 "Likelihood models of images with Combiner-Axial attention: a program that
-trains, evaluates and samples them on ordinary processors, and a model of
-CIFAR-10's pictures.")
+trains, evaluates and samples them on ordinary processors, and two small
+models.")
 set(CPACK_DEBIAN_MPI_PACKAGE_NAME combiner-mpi)
 set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS "combiner (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_MPI_PACKAGE_RECOMMENDS mpi-default-bin)

@@ -120,7 +120,7 @@ void print_table(const Info& info) {
              config.columns());
   fmt::print("products     {:.2f} GFLOP an image, forward\n",
              static_cast<double>(product_operations(config)) / 1e9);
-  fmt::print("memory to sample: weights and attention state, without scratch\n");
+  fmt::print("memory to sample: weights and KV cache, without work buffers\n");
   for (const int64_t batch : {1, 64})
     fmt::print("  batch {:<4} {} in f32, {} in bf16, {} in int8\n", batch,
                megabytes(info.at_batch(info.f32, batch)),
@@ -191,7 +191,7 @@ Action info_command(CLI::App& command) {
   CLI::Option* const model = add_model_option(command, options->model);
   command
       .add_option("FILE", options->file,
-                  "A weights file, or a PNG or packed file that combiner made [the shipped model]")
+                  "A weights file, or a PNG or packed file that combiner made [cifar10]")
       ->type_name("")
       ->excludes(model);
   command.add_flag("--json", options->json, "Print JSON");

@@ -1,4 +1,4 @@
-// The file format of compressed pictures, specified in docs/format.md. This part knows streams of
+// The file format of compressed pictures, specified in docs/codec.md. This part knows streams of
 // bytes, not what they mean.
 #pragma once
 

@@ -11,7 +11,7 @@ namespace combiner {
 
 // How often each value occurs in kFrequencyTotal: at least once, in proportion to exp(logit) but
 // for rounding. Made with integers and IEEE 754 operations alone, so that every machine finds the
-// same. Specified in docs/format.md.
+// same. Specified in docs/codec.md.
 class Frequencies {
  public:
   static constexpr size_t kMostValues = 256;

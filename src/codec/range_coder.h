@@ -1,5 +1,5 @@
 // A range coder: numbers with known distributions in as few bytes as they hold information.
-// Specified in docs/format.md.
+// Specified in docs/codec.md.
 #pragma once
 
 #include <cstdint>
