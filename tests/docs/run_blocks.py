@@ -59,7 +59,7 @@ NOT_RUN = {
     "python -m combiner.torch.train": "needs PyTorch; the package's tests train with it",
     "build/release/bench/": "measures for minutes, and is built only with COMBINER_BENCH",
     "tools/ablate": "trains for minutes",
-    "tools/compare_codecs": "needs other codecs",
+    "codecs/bin/python tools/compare_codecs": "needs other codecs",
     "peers/bin/python": "needs PyTorch and JAX, and measures for an hour",
     "tools/plot_cost.py": "needs matplotlib",
     "tools/plot_training.py": "needs matplotlib",
