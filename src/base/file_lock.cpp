@@ -19,7 +19,9 @@ FileLock::~FileLock() {
 void FileLock::take(const std::filesystem::path& path) {
   std::error_code ignored;  // a file that can't be examined can't be locked
   if (!std::filesystem::is_regular_file(path, ignored)) return;
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // NFS locks only what is open for writing.
+  int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return;
   const bool is_others = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   const int before = std::exchange(descriptor_, is_others ? -1 : descriptor);

@@ -12,9 +12,14 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
+// The next signal of those that were caught kills the process.
 void on_signal(int) {
   interrupted = true;
-  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
+  for (const int signal : kSignals) {
+    struct sigaction now = {};
+    sigaction(signal, nullptr, &now);
+    if (now.sa_handler == on_signal) std::signal(signal, SIG_DFL);
+  }
 }
 
 }  // namespace

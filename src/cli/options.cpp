@@ -22,17 +22,8 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 // Parsed even if it is not given: what auto means depends on --isa.
-CLI::Option* declare_precision(CLI::App& command, Precision& precision, Work work) {
-  return command
-      .add_option_function<std::string>(
-          "--precision",
-          [&precision, work](const std::string& name) {
-            precision = precision_named(name).value_or(fastest_precision(work));
-          },
-          "What matrix products are made with; auto is bf16 or f32, whichever is faster here")
-      ->default_str("auto")
-      ->force_callback();
-}
+constexpr const char* kPrecisionHelp =
+    "What matrix products are made with; auto is bf16 or f32, whichever is faster here";
 
 }  // namespace
 
@@ -53,17 +44,28 @@ CLI::Option* add_model_option(CLI::App& command, std::string& model) {
 }
 
 void add_precision_option(CLI::App& command, Precision& precision, Work work) {
-  declare_precision(command, precision, work)->check(one_of({"auto", "f32", "bf16", "int8"}));
+  command
+      .add_option_function<std::string>(
+          "--precision",
+          [&precision, work](const std::string& name) {
+            precision = precision_named(name).value_or(fastest_precision(work));
+          },
+          kPrecisionHelp)
+      ->default_str("auto")
+      ->force_callback()
+      ->check(one_of({"auto", "f32", "bf16", "int8"}));
 }
 
-void add_training_precision_option(CLI::App& command, Precision& precision) {
+void add_training_precision_option(CLI::App& command, std::optional<std::string>& precision) {
   const auto complaint = [](const std::string& name) {
     return name == "int8"
                ? "int8 weights can't be trained; train in f32 or bf16, then run combiner "
                  "quantize"
                : std::string();
   };
-  declare_precision(command, precision, Work::whole_images)
+  command
+      .add_option("--precision", precision,
+                  std::string(kPrecisionHelp) + " [auto; with --resume, that of the checkpoint]")
       ->check(CLI::Validator(complaint, "", "trainable"))
       ->check(one_of({"auto", "f32", "bf16"}));
 }

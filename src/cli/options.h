@@ -25,8 +25,9 @@ CLI::Option* add_model_option(CLI::App& command, std::string& model);
 // --precision auto|f32|bf16|int8. The default, auto, is the faster of f32 and bf16 for this work on
 // this processor.
 void add_precision_option(CLI::App& command, Precision& precision, Work work);
-// The same option without int8.
-void add_training_precision_option(CLI::App& command, Precision& precision);
+// The same option without int8, as it is given: without it, a checkpoint's precision comes before
+// auto.
+void add_training_precision_option(CLI::App& command, std::optional<std::string>& precision);
 
 // "train" or "test".
 std::string name(Split split);

@@ -17,11 +17,12 @@ namespace {
 constexpr const char* kEnding = ".safetensors";
 constexpr const char* kDefault = "cifar10";
 
-// In the source tree, and installed.
+// Installed, and in the source tree. An installed program's ../../models may be another program's,
+// so it comes second.
 std::array<fs::path, 2> places() {
   const fs::path program = fs::canonical("/proc/self/exe").parent_path();
-  return {(program / "../../models").lexically_normal(),
-          (program / "../share/combiner/models").lexically_normal()};
+  return {(program / "../share/combiner/models").lexically_normal(),
+          (program / "../../models").lexically_normal()};
 }
 
 }  // namespace
@@ -41,7 +42,8 @@ std::vector<fs::path> shipped_models() {
 fs::path find_model(const std::string& model) {
   std::error_code ignored;  // opening a file that can't be examined fails with a message
   const bool may_be_name = fs::path(model).filename() == model && !model.ends_with(kEnding);
-  if (!model.empty() && (!may_be_name || fs::exists(model, ignored))) return model;
+  const bool is_file = fs::exists(model, ignored) && !fs::is_directory(model, ignored);
+  if (!model.empty() && (!may_be_name || is_file)) return model;
   std::vector<std::string> names;
   for (const fs::path& file : shipped_models()) {
     names.push_back(file.stem().string());

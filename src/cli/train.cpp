@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/number_option.h"
@@ -43,12 +44,11 @@ struct TrainOptions {
   bool skip_bad = false;
   int64_t validation_images = 500;
   RunOptions run;
-  Precision precision = Precision::f32;
   int threads = 1;
 
-  // The training options given on the command line. The others keep their defaults or, when
-  // resuming, the checkpoint's values.
-  std::optional<std::string> optimizer;
+  // What is given on the command line. The others keep their defaults or, when resuming, the
+  // checkpoint's values.
+  std::optional<std::string> optimizer, precision;
   std::optional<int64_t> batch, warmup_steps;
   std::optional<double> learning_rate, decay_fraction, clip_norm, average_decay;
   std::optional<float> weight_decay;
@@ -70,6 +70,12 @@ TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
   options.flips = given.flips.value_or(options.flips);
   options.seed = given.seed.value_or(options.seed);
   return options;
+}
+
+Precision precision_of(const TrainOptions& given, const CheckpointHeader& checkpoint) {
+  const Precision fastest = fastest_precision(Work::whole_images);
+  if (given.precision) return precision_named(*given.precision).value_or(fastest);
+  return checkpoint.precision.value_or(fastest);
 }
 
 // The config and the training options, from a checkpoint if resuming. `init` is the model to begin
@@ -123,6 +129,16 @@ void check_files_differ(const TrainOptions& options) {
     }
 }
 
+// Data given twice would be trained on where it is kept apart for validation.
+void check_data_differ(const std::vector<std::string>& data) {
+  std::error_code ignored;  // what can't be examined can't be opened either
+  for (size_t i = 0; i < data.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (fs::equivalent(data[i], data[j], ignored))
+        throw CLI::ValidationError(fmt::format("--data {} and --data {} are the same data",
+                                               printable(data[j]), printable(data[i])));
+}
+
 // Fills in the options that the command line leaves open. Throws CLI::ParseError if the options are
 // invalid.
 void complete(TrainOptions& options) {
@@ -135,6 +151,7 @@ void complete(TrainOptions& options) {
   options.run.log = options.log.empty() ? beside(options.output, ".csv") : fs::path(options.log);
   if (!options.init.empty()) options.init = find_model(options.init).string();
   check_files_differ(options);
+  check_data_differ(options.data);
   for (const std::string& data : options.data) {
     check_no_input("--output", options.run.weights.string(), data);
     check_no_input("--checkpoint", options.run.checkpoint.string(), data);
@@ -174,9 +191,11 @@ double restored(Trainer& trainer, const TrainOptions& options) {
   }
 }
 
-// What a new training begins with: random weights, and in their place those of `init` that fit.
+// What a new training begins with: random weights, and in their place those of `init` that fit. A
+// checkpoint has its own.
 Weights first_weights(const TrainOptions& options, const CheckpointHeader& header,
                       const std::optional<Weights>& init) {
+  if (!options.resume.empty()) return Weights(header.config);
   Weights weights = initial_weights(header.config, header.options.seed);
   if (!init) return weights;
   try {
@@ -221,8 +240,9 @@ void run(const TrainOptions& options, Cluster& cluster) {
       interrupted);
   skipped.say_count();
   const int64_t skipped_before = skipped.count();
-  Trainer trainer(first_weights(options, header, init), header.options, data.training,
-                  options.precision, options.threads, cancel_if(interrupted), cluster);
+  const Precision precision = precision_of(options, header);
+  Trainer trainer(first_weights(options, header, init), header.options, data.training, precision,
+                  options.threads, cancel_if(interrupted), cluster);
   init.reset();
   const double seconds = restored(trainer, options);
   const int64_t steps_before = trainer.steps();
@@ -233,7 +253,7 @@ void run(const TrainOptions& options, Cluster& cluster) {
                           "on some of them"
                         : "");
 
-  std::optional<double> last_validation;
+  std::optional<double> last_validation, final_validation;
   progress.update(trainer.images(), fraction_done(options.run, trainer.steps(), seconds));
   RunHooks hooks;
   hooks.validate = [&](const Weights& weights) -> std::optional<double> {
@@ -242,14 +262,15 @@ void run(const TrainOptions& options, Cluster& cluster) {
     Progress validating("validation images");
     validating.update(0, 0);
     OnBadImage bad;
+    int64_t left_out = 0;
     if (on_bad)
       bad = [&](const std::string& why) {
+        ++left_out;
         validating.clear();
         on_bad(why);
       };
-    const int64_t bad_before = skipped.count();
     const Likelihood likelihood =
-        evaluate(Model(weights.clone(), options.precision, options.threads), *data.validation,
+        evaluate(Model(weights.clone(), precision, options.threads), *data.validation,
                  {std::nullopt, options.threads, cancel_if(interrupted), bad, &cluster},
                  [&](int64_t done, int64_t count, double mean) {
                    validating.update(done, static_cast<double>(done) / static_cast<double>(count),
@@ -257,8 +278,8 @@ void run(const TrainOptions& options, Cluster& cluster) {
                    return !interrupted;
                  });
     // Another rank may have been interrupted.
-    const int64_t used = std::ssize(likelihood.images) + skipped.count() - bad_before;
-    if (interrupted || likelihood.images.empty() || used < data.validation->size())
+    const int64_t seen = std::ssize(likelihood.images) + left_out;
+    if (interrupted || likelihood.images.empty() || seen < data.validation->size())
       return std::nullopt;
     last_validation = likelihood.bits_per_dim;
     return last_validation;
@@ -267,6 +288,7 @@ void run(const TrainOptions& options, Cluster& cluster) {
     std::string figure = fmt::format("{:.3f} bits/dim", report.step.bits_per_dim);
     if (last_validation) figure += fmt::format(", validation {:.4f}", *last_validation);
     progress.update(report.step.images, report.fraction_done, figure);
+    final_validation = report.validation;
     if (report.validation) {
       progress.clear();
       say("step {}, {}, {:.0f} s: validation {:.4f} bits/dim\n", report.step.step,
@@ -289,7 +311,7 @@ void run(const TrainOptions& options, Cluster& cluster) {
   say_traffic(cluster, trainer.steps() - steps_before);
   fmt::print("{}: {}, {}", options.output, plural(trainer.steps(), "step"),
              plural(trainer.images(), "image"));
-  if (last_validation) fmt::print(", validation {:.4f} bits/dim", *last_validation);
+  if (final_validation) fmt::print(", validation {:.4f} bits/dim", *final_validation);
   fmt::print("\n");
 }
 

@@ -56,9 +56,17 @@ SafetensorsFile open_checkpoint(const std::filesystem::path& path, const Cancel&
 
 CheckpointHeader read_header(const SafetensorsFile& file) {
   const std::string source = file.path().string();
+  std::optional<Precision> precision;  // old checkpoints have none
+  if (file.metadata().contains("precision")) {
+    const std::string name = metadata(file, "precision");
+    precision = precision_named(name);
+    if (precision != Precision::f32 && precision != Precision::bf16)
+      throw Error(fmt::format("{}: precision in the metadata is '{}', expected 'f32' or 'bf16'",
+                              source, name));
+  }
   return {parse_config(metadata(file, "config"), source),
           parse_training_options(metadata(file, "training"), source),
-          number<int64_t>(file, "training_images"), number<int64_t>(file, "step")};
+          number<int64_t>(file, "training_images"), number<int64_t>(file, "step"), precision};
 }
 
 void read_tensor(const SafetensorsFile& file, const char* name, Buffer<float>& values) {
@@ -100,6 +108,7 @@ void Trainer::save(const std::filesystem::path& path, double seconds) const {
                      {"training", to_json(options_)},
                      {"training_images", std::to_string(data_->size())},
                      {"data_sample", data_sample_},
+                     {"precision", std::string(name(precision_))},
                      {"step", std::to_string(steps())},
                      {"images", std::to_string(images_)},
                      {"seconds", fmt::format("{}", seconds)}},
@@ -119,7 +128,8 @@ double Trainer::restore(const std::filesystem::path& path) {
   const auto sample = file.metadata().find("data_sample");
   require(header.training_images != data_->size() || sample == file.metadata().end() ||
               alike(sample->second, data_sample_),
-          fmt::format("the checkpoint was trained on {}; go on with the same data set",
+          fmt::format("the checkpoint was trained on {}; go on with the same data set and, if it "
+                      "is of several, in the same order",
                       plural(header.training_images, "other image")));
   const auto images = number<int64_t>(file, "images");
   const auto seconds = number<double>(file, "seconds");

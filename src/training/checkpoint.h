@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 
 #include "combiner/config.h"
+#include "combiner/precision.h"
 #include "training/options.h"
 
 namespace combiner {
@@ -15,6 +17,7 @@ struct CheckpointHeader {
   TrainingOptions options;
   int64_t training_images = 0;  // how many there were
   int64_t step = 0;
+  std::optional<Precision> precision = {};  // of products, if the checkpoint tells
 };
 
 // Throws Error if the file is malformed, damaged or not a checkpoint.

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/output_file.h"
+#include "base/printable.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -39,7 +40,7 @@ std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
     throw Error(
         fmt::format("{}: not a training log, so not to be overwritten: its first line is "
                     "'{}', expected '{}'",
-                    path.string(), line.substr(0, 100), kHeader));
+                    path.string(), printable(line.substr(0, 100)), kHeader));
   // A truncated last row has no line ending.
   while (std::getline(file, line) && !file.eof()) {
     const std::optional<int64_t> step = step_of(line);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <new>
 #include <optional>
 
 #include "base/file_lock.h"
@@ -53,6 +54,16 @@ class Rate {
   double seconds_ = 0;
 };
 
+// Calls `work`. Lack of memory becomes an Error.
+template <class Work>
+void errors_of_memory_too(const Work& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    throw Error("not enough memory");
+  }
+}
+
 // What depends on the clock, so that one rank has to say it.
 struct ByClock {
   double done;
@@ -97,10 +108,10 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   FileLock lock;
   std::optional<TrainingLog> log;
   if (writes) {
+    lock.take(options.checkpoint);
     // Opened and discarded, to check that all files can be written before any is overwritten.
     for (const std::filesystem::path& path : {options.weights, options.checkpoint})
       OutputFile{path};
-    lock.take(options.checkpoint);
     log.emplace(options.log, trainer.steps());
   }
   int64_t saved_step = 0;
@@ -139,9 +150,11 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
         if (log) log->write(report);
       };
       try {
-        if (now.validation_due || done >= 1.0)
+        if (now.validation_due || done >= 1.0) {
           report.validation = hooks.validate(trainer.average());
-      } catch (const Error&) {
+          validation_due = Interval(options.validation_minutes);  // which may be shorter than it
+        }
+      } catch (...) {
         write_log();  // the step itself was made
         throw;
       }
@@ -152,7 +165,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   };
   try {
     try {
-      make_steps();
+      errors_of_memory_too(make_steps);
     } catch (const Cancelled&) {
       go_on = false;  // nothing is left of the step
     } catch (const NotFinite&) {

@@ -34,7 +34,7 @@ double fraction_done(const RunOptions& options, int64_t steps, double seconds);
 // The state of a run after a step.
 struct RunReport {
   StepReport step;
-  double seconds = 0;  // since the very start, excluding pauses
+  double seconds = 0;  // of all runs; a process that is stopped (SIGSTOP) still counts
   double images_per_second = 0;
   double fraction_done = 0;          // at most 1
   std::optional<double> validation;  // bits/dim, if measured after this step

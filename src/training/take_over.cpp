@@ -13,15 +13,22 @@
 namespace combiner {
 namespace {
 
-// A table of positions as a grid of rows [rows, columns, dim].
-struct Grid {
+constexpr std::string_view kLearned = "embed.position.weight";
+constexpr std::string_view kColumn = "embed.position.column.weight";
+
+// A table of positions as a grid of pixels [rows, columns, dim]. The positions of a pixel's
+// sub-pixels, where each has its own, are beside each other in dim.
+struct PixelGrid {
   int64_t rows, columns, dim;
+  bool operator==(const PixelGrid&) const = default;
 };
 
-Grid grid_of(const ModelConfig& config, const Parameter& parameter) {
-  const int64_t dim = config.embed_dim;
-  if (config.position == Position::learned) return {config.rows(), config.columns(), dim};
-  return {parameter.out(), 1, dim};
+PixelGrid grid_of(const ModelConfig& config, const Parameter& parameter) {
+  const int64_t width = config.image.width;
+  const int64_t dim_of_pixel = config.columns() / width * config.embed_dim;
+  if (parameter.name == kLearned) return {config.rows(), width, dim_of_pixel};
+  if (parameter.name == kColumn) return {width, 1, dim_of_pixel};
+  return {config.rows(), 1, config.embed_dim};
 }
 
 // The two places of an axis of `from` that place `at` of an axis of `to` lies between, and how near
@@ -41,7 +48,7 @@ Between between(int64_t at, int64_t to, int64_t from) {
   return {clamped(low), clamped(low + 1), static_cast<float>(place - low)};
 }
 
-void resample(const Grid& from, const float* in, const Grid& to, float* out) {
+void resample(const PixelGrid& from, const float* in, const PixelGrid& to, float* out) {
   const auto row_of = [&](int64_t row, int64_t column) {
     return in + (row * from.columns + column) * from.dim;
   };
@@ -69,7 +76,6 @@ std::vector<std::string> take_over(const Weights& from, Weights& to) {
   std::map<std::string_view, const Parameter*> known;
   for (const Parameter& parameter : from.parameters.list) known[parameter.name] = &parameter;
   std::vector<std::string> lines;
-  const bool same_dim = from.config.embed_dim == to.config.embed_dim;
   bool block_fits = false;
   for (const Parameter& parameter : to.parameters.list) {
     const auto found = known.find(parameter.name);
@@ -81,11 +87,14 @@ std::vector<std::string> take_over(const Weights& from, Weights& to) {
     known.erase(found);
     const float* const in = from.values.data() + source.offset;
     float* const out = to.values.data() + parameter.offset;
-    if (source.shape == parameter.shape) {
+    const bool is_table = is_position(parameter);
+    const PixelGrid old_grid = is_table ? grid_of(from.config, source) : PixelGrid{};
+    const PixelGrid new_grid = is_table ? grid_of(to.config, parameter) : PixelGrid{};
+    if (source.shape == parameter.shape && old_grid == new_grid) {
       std::copy_n(in, parameter.size, out);
       block_fits = block_fits || parameter.kind == ParameterKind::matrix;
-    } else if (is_position(parameter) && same_dim) {
-      resample(grid_of(from.config, source), in, grid_of(to.config, parameter), out);
+    } else if (is_table && old_grid.dim == new_grid.dim) {
+      resample(old_grid, in, new_grid, out);
       lines.push_back(fmt::format("{}: resampled from {} to {}", parameter.name,
                                   shape_text(source.shape), shape_text(parameter.shape)));
     } else {

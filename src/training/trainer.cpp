@@ -41,6 +41,7 @@ Trainer::Trainer(const ModelConfig& config, const TrainingOptions& options,
 Trainer::Trainer(Weights first, const TrainingOptions& options, std::shared_ptr<const Dataset> data,
                  Precision precision, int threads, Cancel cancel, Cluster& cluster)
     : options_(options),
+      precision_(precision),
       data_(std::move(data)),
       cancel_(std::move(cancel)),
       cluster_(cluster),

@@ -91,6 +91,7 @@ class Trainer {
   double sum_over_chunks(const std::function<double(size_t offset, size_t count)>& work);
 
   TrainingOptions options_;
+  Precision precision_;
   std::shared_ptr<const Dataset> data_;
   Cancel cancel_;
   Cluster& cluster_;

@@ -198,7 +198,8 @@ TEST_CASE("program: finds the shipped model relative to its own path") {
 
 TEST_CASE("program: lists the shipped models, and finds them by name") {
   const TempFolder folder;
-  const fs::path program = folder / "bin/combiner", models = folder / "share/combiner/models";
+  const fs::path program = folder / "prefix/bin/combiner";
+  const fs::path models = folder / "prefix/share/combiner/models";
   fs::create_directories(program.parent_path());
   fs::create_directories(models);
   fs::copy(COMBINER_PROGRAM, program);
@@ -232,6 +233,13 @@ TEST_CASE("program: lists the shipped models, and finds them by name") {
   CHECK_THAT(run({"models"}).out, !contains("3.250"));
 
   CHECK_THAT(run({"info", "--model", "small"}).out, contains(second.string()));
+  // Neither another program's models nor a folder of that name hides it.
+  fs::create_directory(folder / "models");
+  fs::copy(second, folder / "models/foreign.safetensors");
+  fs::create_directory(folder / "small");
+  const std::string there =
+      fmt::format("cd {} && exec {} info --model small", folder.path().string(), program.string());
+  CHECK_THAT(RunningProgram({"-c", there}, "", "/bin/sh").wait().out, contains(second.string()));
   // A training doesn't write over the shipped model that it begins with.
   const ProgramResult same = run({"train", "--init", "small", "--data", folder.path().string(),
                                   "-o", second.string(), "--steps", "1"});

@@ -256,6 +256,7 @@ TEST_CASE("train: a wrong command line is reported and no file is written") {
       {{"--checkpoint-minutes", "nan"}, "nan is not a number from 0"},
       {{"--validation-minutes", "-1"}, "-1 is not a number from 0"},
       {{"--colour"}, "--colour"},
+      {{"--data", (place.folder / "pictures/").string()}, "are the same data"},
   };
   for (auto [words, complaint] : wrong) {
     words.insert(words.end(), {"--steps", "1"});
@@ -744,6 +745,60 @@ TEST_CASE("train: --skip-bad goes on without a picture that goes bad meanwhile")
   size_t said = 0;
   for (size_t at = 0; (at = result.err.find("left out: ", at)) != std::string::npos; ++at) ++said;
   CHECK(said <= 4);  // once each, unless one is kept for validation
+}
+
+TEST_CASE("train: --skip-bad goes on validating without a picture that went bad") {
+  const Workplace place;
+  const fs::path data = place.folder / "data";
+  fs::create_directories(data / "valid");
+  fs::rename(place.folder / "pictures", data / "train");
+  for (const char* name : {"0.png", "1.png", "2.png"})
+    fs::copy(data / "train/00.png", data / "valid" / name);
+  RunningProgram program({"train", "--data", data.string(), "-o", place.weights("a").string(),
+                          "--config", place.config().string(), "--threads", "1", "--skip-bad",
+                          "--validation-minutes", "0", "--steps", "1000000"});
+  REQUIRE(reaches(place.log("a"), 3));
+  fs::remove(data / "valid/1.png");
+  REQUIRE(reaches(place.log("a"), steps_logged(place.log("a")) + 20));
+  program.send(SIGINT);
+  CHECK(program.wait().exit_code == 130);
+  // The last row may be of a step after which there was no time to validate.
+  std::vector<std::string> rows = timeless_rows(place.log("a"));
+  rows.pop_back();
+  for (size_t i = 1; i < rows.size(); ++i) CHECK_THAT(rows[i], !contains(",,"));
+}
+
+TEST_CASE("train: --resume computes in the precision of the checkpoint unless told otherwise") {
+  const Workplace place;
+  const auto without_precision = [](std::vector<std::string> words) {
+    const auto at = std::ranges::find(words, "--precision");
+    words.erase(at, at + 2);
+    return words;
+  };
+  for (const char* precision : {"f32", "bf16"}) {
+    INFO(precision);
+    const auto begin = [&](const char* run, size_t number) {
+      std::vector<std::string> words = without_precision(place.fresh(run, steps(number)));
+      words.insert(words.end(), {"--precision", precision});
+      REQUIRE(run_combiner(words).exit_code == 0);
+    };
+    begin("straight", 5);
+    begin("a", 2);
+    CHECK(read_checkpoint_header(place.checkpoint("a")).precision == precision_named(precision));
+    REQUIRE(run_combiner(without_precision(place.resumed("a", steps(5)))).exit_code == 0);
+    CHECK((read_text(place.weights("a")) == read_text(place.weights("straight"))));
+  }
+}
+
+TEST_CASE("train: a signal that was ignored stays ignored after another one") {
+  const Workplace place;
+  std::vector<std::string> words = place.first("a", steps(1000000));
+  words.insert(words.begin(), COMBINER_PROGRAM);
+  RunningProgram program(words, "", "/usr/bin/nohup");  // ignores SIGHUP
+  REQUIRE(reaches(place.log("a"), 3));
+  program.send(SIGTERM);
+  for (int i = 0; i < 100; ++i) program.send(SIGHUP);
+  CHECK(program.wait().exit_code == 130);
 }
 
 TEST_CASE("train: an interrupt ends a long step, of which nothing is left") {

@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <new>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "catch.h"
@@ -160,6 +164,44 @@ TEST_CASE("run: writes checkpoints and validates when they are due") {
   run_training(trainer, 0, options, hooks);
   CHECK(checked == 4);
   CHECK(recorder.validations == 4);
+}
+
+TEST_CASE("run: a validation that takes longer than the time between two does not follow itself") {
+  const TempFolder folder;
+  RunOptions options = options_in(folder, "a", 40);
+  options.validation_minutes = 0.2 / 60;
+  Trainer trainer = make_trainer();
+  RunHooks hooks;
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> last;
+  bool at_once = false;
+  hooks.validate = [&](const Weights&) {
+    at_once = last && Clock::now() - *last < std::chrono::milliseconds(200);
+    if (at_once && trainer.steps() < 40) FAIL("after " << trainer.steps() << " steps");
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    last = Clock::now();
+    return std::optional<double>(3.5);
+  };
+  hooks.on_step = [](const RunReport&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return true;
+  };
+  CHECK(run_training(trainer, 0, options, hooks) == RunEnd::finished);
+  CHECK(last.has_value());
+}
+
+TEST_CASE("run: a validation for which there is not enough memory costs no finished step") {
+  const TempFolder folder;
+  const RunOptions options = options_in(folder, "a", 3);
+  Trainer trainer = make_trainer();
+  Recorder recorder;
+  RunHooks hooks = recorder.hooks();
+  hooks.validate = [](const Weights&) -> std::optional<double> { throw std::bad_alloc(); };
+  CHECK(error_of([&] { run_training(trainer, 0, options, hooks); }) ==
+        fmt::format("not enough memory\nThe last checkpoint, {}, is of step 3.",
+                    options.checkpoint.string()));
+  CHECK(make_trainer().restore(options.checkpoint) > 0);
+  CHECK(timeless_rows(options.log).size() == 4);
 }
 
 TEST_CASE("run: trains for a number of minutes") {

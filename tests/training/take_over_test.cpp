@@ -66,6 +66,42 @@ TEST_CASE("take over: learned positions are resampled in both directions") {
     CHECK(places[i] == expected[i / static_cast<size_t>(config.embed_dim)]);
 }
 
+TEST_CASE("take over: the positions of sub-pixels are resampled apart from each other") {
+  ModelConfig config = tiny_config();
+  config.tokens = Tokens::subpixel;
+  config.start_token = 256;
+  const auto dim = static_cast<size_t>(config.embed_dim);
+  SECTION("a column for each") {
+    Weights from = initial_weights(config, 1);
+    fill_ramp(from, "embed.position.column.weight", 1);  // 3 * column + channel
+    config.image.width = 2 * kTinySide;
+    Weights to = initial_weights(config, 2);
+    take_over(from, to);
+    const std::span<const float> places = values_of(to, "embed.position.column.weight");
+    const std::vector<float> columns = {0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3};
+    REQUIRE(places.size() == 3 * columns.size() * dim);
+    for (size_t i = 0; i < places.size(); ++i)
+      CHECK(places[i] == 3 * columns[i / dim / 3] + static_cast<float>(i / dim % 3));
+  }
+  SECTION("learned, and as many in another shape") {
+    config.position = Position::learned;
+    Weights from = initial_weights(config, 1);
+    fill_ramp(from, "embed.position.weight", 1);  // 3 * (4 * row + column) + channel
+    config.image.height = 2 * kTinySide;
+    config.image.width = kTinySide / 2;
+    Weights to = initial_weights(config, 2);
+    CHECK(take_over(from, to).size() == 1);
+    const std::span<const float> places = values_of(to, "embed.position.weight");
+    const std::vector<float> rows = {0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3};
+    const std::vector<float> columns = {0.5, 2.5};
+    for (size_t i = 0; i < places.size(); ++i) {
+      const size_t pixel = i / dim / 3;
+      CHECK(places[i] ==
+            3 * (4 * rows[pixel / 2] + columns[pixel % 2]) + static_cast<float>(i / dim % 3));
+    }
+  }
+}
+
 TEST_CASE("take over: what a deeper or a wider model has more of begins anew") {
   const Weights from = initial_weights(tiny_config(), 1);
   ModelConfig config = tiny_config();
