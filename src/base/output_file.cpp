@@ -35,6 +35,15 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+// The name of a file until it is finished.
+std::string meanwhile_name(const std::string& name) {
+  constexpr size_t kLongest = 255, kMore = sizeof(
+                                               ".."
+                                               "combiner") -
+                                           1;
+  return fmt::format(".{}.combiner", name.substr(0, kLongest - kMore));
+}
+
 // Whether something is mounted on the file itself, as containers do. It can't be renamed onto.
 bool is_mounted(const fs::path& path) {
   struct statx status = {};
@@ -70,7 +79,7 @@ bool is_forbidden(int error) { return error == EACCES || error == EPERM || error
 OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(followed(path_)) {
   if (!path_.has_filename())
     throw Error(fmt::format("\"{}\" is not the name of a file", path_.string()));
-  meanwhile_ = folder_of(target_) / fmt::format(".{}.combiner", target_.filename().string());
+  meanwhile_ = folder_of(target_) / meanwhile_name(target_.filename().string());
   struct stat status = {};
   const bool exists = ::stat(target_.c_str(), &status) == 0;
   if (!exists && errno == ELOOP) fail("create");

@@ -16,6 +16,7 @@
 
 #include "base/output_file.h"
 #include "base/plural.h"
+#include "base/printable.h"
 #include "base/share.h"
 #include "cli/coding_options.h"
 #include "cli/commands.h"
@@ -221,6 +222,14 @@ ClusterAction compress_command(CLI::App& command) {
     for (const std::string& input : options->inputs)
       check_no_input("--output", options->output, input);
     check_no_input("--output", options->output, options->coding.model);
+    // As with `-o *.png`, where the first picture becomes the output.
+    std::error_code ignored;  // a file that can't be examined can't be written either
+    if (fs::is_regular_file(options->output, ignored) &&
+        fs::file_size(options->output, ignored) > 0 && !is_coded_file(options->output))
+      throw CLI::ValidationError(
+          "--output", fmt::format("{} is there already and is no file that compress made; choose "
+                                  "another name",
+                                  printable(options->output)));
   });
   return [options](Cluster& cluster) { run(*options, cluster); };
 }

@@ -106,10 +106,7 @@ class NpzFile : public UnpackedPictures {
   NpzFile(const std::string& output, std::span<const CodedPicture> pictures,
           const std::vector<size_t>& indices)
       : pictures_(pictures),
-        writer_(fs::path(output).has_parent_path() ? fs::path(output) : fs::path(".") / output,
-                pictures[indices.front()].width, NpzCompression::stored) {
-    const int side = pictures[indices.front()].width;
-    require_size(output, pictures, indices, side, side);
+        writer_(output, side_of(output, pictures, indices), NpzCompression::stored) {
     say_missing_labels(output, pictures[indices.front()]);
   }
 
@@ -121,6 +118,14 @@ class NpzFile : public UnpackedPictures {
   }
 
  private:
+  // That of all pictures.
+  static int side_of(const std::string& output, std::span<const CodedPicture> pictures,
+                     const std::vector<size_t>& indices) {
+    const int side = pictures[indices.front()].width;
+    require_size(output, pictures, indices, side, side);
+    return side;
+  }
+
   std::span<const CodedPicture> pictures_;
   NpzWriter writer_;
 };

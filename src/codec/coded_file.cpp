@@ -74,7 +74,7 @@ std::string fault_of_name(const std::string& name) {
     // U+0080 to U+009F are C2 80 to C2 9F.
     const bool after_c2 = i > 0 && name[i - 1] == '\xC2';
     if (byte < 0x20 || byte == 0x7F || (after_c2 && byte >= 0x80 && byte <= 0x9F))
-      return "its name has control characters";
+      return fmt::format("the name '{}' has control characters", printable(name));
   }
   size_t begin = 0;
   while (begin <= name.size()) {

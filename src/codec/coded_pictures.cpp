@@ -17,6 +17,9 @@ namespace {
 // memory.
 constexpr size_t kAtATime = 4096;
 
+// Stands for a damaged stream: decodes to no image.
+constexpr std::span<const uint8_t> kNoStream;
+
 // Puts pictures together from their tiles, which come one after another.
 class Assembly {
  public:
@@ -92,13 +95,7 @@ bool decode_pictures(CodedFile& file, std::span<const size_t> pictures, ImageCod
   if (size.width != header.width || size.height != header.height)
     throw Error(fmt::format("{}: has streams of {}x{} pixels; the model's images have {}x{}",
                             file.source(), header.width, header.height, size.width, size.height));
-  std::vector<size_t> whole;
-  for (const size_t picture : pictures)
-    if (file.is_whole(picture))
-      whole.push_back(picture);
-    else
-      done(picture, {});
-  Assembly assembly(file, whole, done);
+  Assembly assembly(file, {pictures.begin(), pictures.end()}, done);
   std::vector<std::span<const uint8_t>> streams;
   const auto decode = [&] {
     const std::vector<Image> tiles = coder.decode(streams, events);
@@ -107,11 +104,11 @@ bool decode_pictures(CodedFile& file, std::span<const size_t> pictures, ImageCod
     streams.clear();
     return finished;
   };
-  for (const size_t picture : whole) {
+  for (const size_t picture : pictures) {
     const int64_t first = file.first_stream(picture);
     const int64_t end = first + streams_of(file.pictures()[picture], header);
     for (int64_t i = first; i < end; ++i) {
-      streams.push_back(*file.stream(i));
+      streams.push_back(file.stream(i).value_or(kNoStream));
       if (streams.size() == kAtATime && !decode()) return false;
     }
   }

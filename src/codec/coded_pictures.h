@@ -26,11 +26,10 @@ bool encode_pictures(size_t count, const std::function<Image(size_t picture)>& r
                      ImageCoder& coder, const std::function<void(std::vector<uint8_t>)>& write,
                      const CodingEvents& events = {});
 
-// Decodes these pictures of the file, and calls `done` with each: one without pixels if it is
-// damaged, which may come before its turn; the others come in their order. Returns false if
-// cancelled. Throws Error if the streams are not of the model's size. What done() throws passes
-// through. That model and kernels are those of the header is up to the caller: with others, all
-// pictures seem damaged.
+// Decodes these pictures of the file, and calls `done` with each in its turn: one without pixels if
+// it is damaged. Returns false if cancelled, after those that were finished. Throws Error if the
+// streams are not of the model's size. What done() throws passes through. That model and kernels
+// are those of the header is up to the caller: with others, all pictures seem damaged.
 bool decode_pictures(CodedFile& file, std::span<const size_t> pictures, ImageCoder& coder,
                      const std::function<void(size_t picture, const Image&)>& done,
                      const CodingEvents& events = {});

@@ -1,5 +1,6 @@
 #include "codec/image_coder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "codec/stream_coder.h"
@@ -72,14 +73,17 @@ std::vector<Image> ImageCoder::decode(std::span<const std::span<const uint8_t>> 
   std::vector<Image> images(streams.size());
   if (streams.empty()) return images;
   std::vector<StreamDecoder> decoders(streams.begin(), streams.end());
+  std::vector<bool> finished(streams.size());
   const auto decode = [&](const ImageToDraw& image, int64_t, std::span<const float> logits) {
     return decoders[static_cast<size_t>(image.index)].next(logits);
   };
   const auto done = [&](int64_t index, Image image) {
-    if (decoders[static_cast<size_t>(index)].ends_with(image.pixels))
-      images[static_cast<size_t>(index)] = std::move(image);
+    const auto at = static_cast<size_t>(index);
+    finished[at] = true;
+    if (decoders[at].ends_with(image.pixels)) images[at] = std::move(image);
   };
-  if (!draw(std::ssize(streams), decode, sample_events(events, done))) images.clear();
+  if (!draw(std::ssize(streams), decode, sample_events(events, done)))
+    images.resize(static_cast<size_t>(std::ranges::find(finished, false) - finished.begin()));
   return images;
 }
 

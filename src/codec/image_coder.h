@@ -47,8 +47,8 @@ class ImageCoder {
   // the model doesn't know, and std::invalid_argument if it is not of the model's size.
   std::vector<std::vector<uint8_t>> encode(std::span<const Image> images,
                                            const CodingEvents& events = {});
-  // Returns the image of each stream; one without pixels for a stream that is no encoded image.
-  // None if cancelled.
+  // Returns the image of each stream; one without pixels for a stream that is no encoded image. If
+  // cancelled, those before the first that is not finished.
   std::vector<Image> decode(std::span<const std::span<const uint8_t>> streams,
                             const CodingEvents& events = {});
 

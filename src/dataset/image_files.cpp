@@ -61,14 +61,16 @@ class ImageFiles : public Dataset {
   bool resize_;
 };
 
-// Why pictures can't be used; empty for those that can, or are not to be checked.
+// Checks pictures until as many as wanted can be used. Returns why pictures can't be used; empty
+// for those that can, or are not checked.
 std::vector<std::string> check(const ImageFiles& pictures, const fs::path& folder,
                                const DatasetOptions& options) {
-  const int64_t count = limited_size(pictures, options.checked);
+  const int64_t wanted = limited_size(pictures, options.checked);
   std::vector<std::string> problems(static_cast<size_t>(pictures.size()));
   std::mutex mutex;  // guards what follows
-  int64_t done = 0;
-  ThreadTeam(options.threads).for_each(count, [&](int, int64_t index) {
+  int64_t done = 0, good = 0, count = 0;
+  ThreadTeam team(options.threads);
+  const auto check_one = [&](int64_t index) {
     std::vector<uint8_t> pixels(size_t{3} * static_cast<size_t>(pictures.width()) *
                                 static_cast<size_t>(pictures.height()));
     try {
@@ -81,8 +83,14 @@ std::vector<std::string> check(const ImageFiles& pictures, const fs::path& folde
     }
     const std::lock_guard lock(mutex);
     ++done;
+    good += problems[static_cast<size_t>(index)].empty();
     if (options.checking_pictures) options.checking_pictures(folder, done, count);
-  });
+  };
+  while (good < wanted && count < pictures.size()) {
+    const int64_t first = count;
+    count = std::min(first + wanted - good, pictures.size());
+    team.for_each(count - first, [&](int, int64_t index) { check_one(first + index); });
+  }
   return problems;
 }
 
@@ -90,6 +98,11 @@ std::vector<std::string> check(const ImageFiles& pictures, const fs::path& folde
 
 std::unique_ptr<Dataset> open_image_files(fs::path folder, std::vector<std::string> names,
                                           const DatasetOptions& options) {
+  if (options.width < 1 || options.height < 1)
+    throw Error(
+        fmt::format("{}: pictures need a size to be read at; expected a width and a height "
+                    "of 1 or more, not {}x{}",
+                    folder.string(), options.width, options.height));
   const std::vector<std::string> problems =
       check(ImageFiles(folder, names, options), folder, options);
   std::vector<std::string> good;

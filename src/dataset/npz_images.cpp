@@ -4,11 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <cmath>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -60,20 +60,47 @@ int side_of(int64_t bytes) {
   return int64_t{3} * side * side == bytes ? side : 0;
 }
 
-// The member of labels; none unless it is there as 64-bit integers, one for each record.
+// How an array has its integers.
+struct IntegerType {
+  size_t bytes;
+  bool is_signed, is_big_endian;
+};
+
+std::optional<IntegerType> integer_type(std::string_view dtype) {
+  if (dtype.size() != 3 || std::string_view("<>|=").find(dtype[0]) == std::string_view::npos ||
+      (dtype[1] != 'i' && dtype[1] != 'u') ||
+      std::string_view("1248").find(dtype[2]) == std::string_view::npos)
+    return std::nullopt;
+  return IntegerType{static_cast<size_t>(dtype[2] - '0'), dtype[1] == 'i', dtype[0] == '>'};
+}
+
+int64_t integer(const uint8_t* bytes, const IntegerType& type) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < type.bytes; ++i)
+    value = value << 8 | bytes[type.is_big_endian ? i : type.bytes - 1 - i];
+  const size_t spare = 64 - 8 * type.bytes;
+  return type.is_signed ? static_cast<int64_t>(value << spare) >> spare
+                        : static_cast<int64_t>(value);
+}
+
+// The member of labels; none unless it is there as integers, one for each record.
 std::vector<int64_t> read_labels(const fs::path& path, int64_t records, const fs::path& scratch) {
-  static_assert(std::endian::native == std::endian::little, "labels are read as they are");
   if (!has_member(path, kLabels)) return {};
   const ZipMember member(path, kLabels, scratch);
   std::vector<uint8_t> bytes(std::min<uint64_t>(kMostNpyHeaderBytes, member.size()));
   member.read(0, bytes);
   const NpyHeader header = parse_npy_header(bytes, member.where());
+  const std::optional<IntegerType> type = integer_type(header.dtype);
+  const bool is_one_each =
+      header.shape == std::vector{records} || header.shape == std::vector{records, int64_t{1}};
+  if (!type || !is_one_each ||
+      member.size() != header.bytes + static_cast<uint64_t>(records) * type->bytes)
+    return {};
+  std::vector<uint8_t> values(static_cast<size_t>(records) * type->bytes);
+  member.read(header.bytes, values);
   std::vector<int64_t> labels;
-  if (header.dtype != "<i8" || header.shape != std::vector{records} ||
-      member.size() != header.bytes + static_cast<uint64_t>(records) * sizeof(int64_t))
-    return labels;
-  labels.resize(static_cast<size_t>(records));
-  member.read(header.bytes, {reinterpret_cast<uint8_t*>(labels.data()), labels.size() * 8});
+  for (size_t at = 0; at < values.size(); at += type->bytes)
+    labels.push_back(integer(&values[at], *type));
   return labels;
 }
 

@@ -46,7 +46,6 @@ class JpegChecker {
     jpeg_.err = jpeg_std_error(&errors_.manager);
     errors_.manager.error_exit = on_error;
     errors_.manager.emit_message = on_message;
-    jpeg_create_decompress(&jpeg_);
   }
   ~JpegChecker() { jpeg_destroy_decompress(&jpeg_); }
   JpegChecker(const JpegChecker&) = delete;
@@ -55,6 +54,7 @@ class JpegChecker {
   // Returns false if libjpeg can't go on. width() and height() are known after success.
   bool read_header(std::span<const uint8_t> bytes) {
     if (setjmp(errors_.jump)) return false;
+    jpeg_create_decompress(&jpeg_);  // which may fail, too
     jpeg_mem_src(&jpeg_, bytes.data(), bytes.size());
     jpeg_read_header(&jpeg_, TRUE);
     return true;

@@ -134,6 +134,37 @@ void check_png_size(std::span<const uint8_t> bytes, const std::string& source) {
   check_size(number(kWidth), number(kHeight), source);
 }
 
+[[noreturn]] void fail_transparent(int alpha, int y, int x, const std::string& source) {
+  throw Error(
+      fmt::format("{}: is transparent: alpha {} at row {}, column {}; expected 255 everywhere; "
+                  "flatten it onto a background first",
+                  source, alpha, y, x));
+}
+
+// The sample that is transparent in a grey PNG, if there is one: OpenCV doesn't tell.
+std::optional<int> transparent_grey(std::span<const uint8_t> bytes) {
+  constexpr size_t kDepth = 24, kColourType = 25, kFirstChunk = 8;
+  if (!is_png(bytes) || bytes.size() <= kColourType || bytes[kColourType] != 0) return {};
+  for (size_t at = kFirstChunk; at + 12 <= bytes.size();) {
+    const size_t length = size_t{bytes[at]} << 24 | size_t{bytes[at + 1]} << 16 |
+                          size_t{bytes[at + 2]} << 8 | bytes[at + 3];
+    const std::string_view name(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
+    if (name == "IDAT") return {};
+    if (name == "tRNS" && length == 2 && at + 10 <= bytes.size()) {
+      const int depth = bytes[kDepth], most = (1 << std::min(depth, 8)) - 1;
+      return (bytes[at + 8] << 8 | bytes[at + 9]) * 255 / most;
+    }
+    at += 12 + length;
+  }
+  return {};
+}
+
+void require_opaque_grey(const cv::Mat& grey, int transparent, const std::string& source) {
+  for (int y = 0; y < grey.rows; ++y)
+    for (int x = 0; x < grey.cols; ++x)
+      if (grey.at<uint8_t>(y, x) == transparent) fail_transparent(0, y, x, source);
+}
+
 // The upright picture: grey, BGR or BGRA.
 cv::Mat decode(const std::vector<uint8_t>& bytes, const std::string& source) {
   if (is_pnm(bytes)) return read_pnm(bytes, source);
@@ -142,6 +173,8 @@ cv::Mat decode(const std::vector<uint8_t>& bytes, const std::string& source) {
   refuse_16_bit_bmp(bytes, source);
   const cv::Mat decoded = decode_by_opencv(bytes, source);
   check_size(decoded.cols, decoded.rows, source);  // the environment may give OpenCV another limit
+  if (const auto grey = transparent_grey(bytes); grey && decoded.type() == CV_8UC1)
+    require_opaque_grey(decoded, *grey, source);
   // OpenCV applies the orientation only when it converts to colour, and not for every format.
   return upright(decoded, orientation_of(bytes));
 }
@@ -157,11 +190,7 @@ void require_opaque(const cv::Mat& bgra, const std::string& source) {
   for (int y = 0; y < bgra.rows; ++y) {
     for (int x = 0; x < bgra.cols; ++x) {
       const int alpha = bgra.at<cv::Vec4b>(y, x)[3];
-      if (alpha == 255) continue;
-      throw Error(
-          fmt::format("{}: is transparent: alpha {} at row {}, column {}; expected 255 "
-                      "everywhere; flatten it onto a background first",
-                      source, alpha, y, x));
+      if (alpha != 255) fail_transparent(alpha, y, x, source);
     }
   }
 }

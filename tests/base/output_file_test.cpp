@@ -137,6 +137,15 @@ TEST_CASE("output file: a file on which another is mounted is written in place")
   CHECK(read_text(path) == "under it");
 }
 
+TEST_CASE("output file: a name may be as long as the file system allows") {
+  const TempFolder folder;
+  const fs::path path = folder / std::string(255, 'a');
+  OutputFile file(path);
+  file.write("text");
+  file.commit();
+  CHECK(read_text(path) == "text");
+}
+
 TEST_CASE("output file: paths that can't be files are refused") {
   const TempFolder folder;
   CHECK_THROWS_WITH(OutputFile(folder.path()), contains("is a folder"));

@@ -313,6 +313,19 @@ TEST_CASE("compress and decompress: refusals") {
   CHECK(read_text(c.file) == text);
   CHECK(run_combiner({"compress", c.pictures, "-o", c.pictures + "/x.cmb"}).exit_code == 2);
 
+  // What compress hasn't made isn't overwritten.
+  const std::string picture = (c.folder / "mine.png").string();
+  write_text(picture, "a picture");
+  const ProgramResult over = run_combiner({"compress", c.pictures, "-o", picture});
+  CHECK(over.exit_code == 2);
+  CHECK_THAT(over.err, contains("mine.png is there already and is no file that compress made"));
+  CHECK(read_text(picture) == "a picture");
+  // A name that is too long for a file's once it ends in .png.
+  const std::string longest(252, 'n');
+  fs::copy(c.pictures + "/b/c/2", c.pictures + "/" + longest);
+  CHECK_THAT(c.compress({c.pictures}).err, contains("nnn.png is too long for a file's name"));
+  fs::remove(c.pictures + "/" + longest);
+
   // Two pictures that would be one file.
   fs::copy(c.pictures + "/b/c/2", c.pictures + "/b/c/2.png");
   const ProgramResult clash = c.compress({c.pictures});

@@ -123,6 +123,14 @@ TEST_CASE("Image coder: what it is told while it works, and stopping") {
   const std::vector<std::span<const uint8_t>> spans(streams.begin(), streams.end());
   CHECK(coder.decode(spans, {.cancelled = stop}).empty());
   CHECK(coder.decode(spans) == images);
+  // Cancelled in the third image, it gives those before.
+  ImageCoder one_by_one(model, {1, 1});
+  int rows_decoded = 0;
+  CodingEvents cancelled;
+  cancelled.row_done = [&] { ++rows_decoded; };
+  cancelled.cancelled = [&] { return rows_decoded >= 2 * kHeight + 1; };
+  CHECK(one_by_one.decode(spans, cancelled) ==
+        std::vector<Image>(images.begin(), images.begin() + 2));
   CHECK(coder.encode({}).empty());
   CHECK(coder.decode({}).empty());
 }

@@ -57,6 +57,16 @@ TEST_CASE("A single picture is a data set, whatever its name") {
   CHECK(first_byte(*dataset, 0) == 33);
 }
 
+TEST_CASE("Pictures are not opened without a size") {
+  const TempFolder folder;
+  write_square(folder / "a.png", 2, 1);
+  for (const DatasetOptions& options :
+       {DatasetOptions{}, DatasetOptions{.width = 2, .resize = true},
+        DatasetOptions{.width = 2, .height = -1, .resize = true}})
+    for (const fs::path& path : {folder.path(), folder / "a.png"})
+      CHECK_THAT(error_of([&] { open_dataset(path, options); }), contains("pictures need a size"));
+}
+
 TEST_CASE("A divided folder yields its train and its test pictures") {
   const TempFolder folder;
   write_square(folder / "train/a.png", 2, 1);
@@ -151,11 +161,16 @@ TEST_CASE("Pictures that can't be used are left out and told, if that is wanted"
   CHECK_THAT(bad[1], contains("c.png: has 3x3 pixels"));
   CHECK_THAT(bad[2], contains("e.png: is damaged"));
 
-  // Only the first ones are looked at.
+  // No more are looked at than are wanted and can be used.
   options.checking_pictures = {};
   options.checked = 1;
   CHECK(open_dataset(folder.path(), options)->size() == 4);
   CHECK(bad.size() == 4);
+  options.checked = 2;
+  const auto two = open_dataset(folder.path(), options);
+  CHECK(bad.size() == 6);
+  CHECK(first_byte(*two, 0) == 20);
+  CHECK(first_byte(*two, 1) == 40);
   options.checked = std::nullopt;
   fs::remove(folder / "b.png");
   fs::remove(folder / "d.png");

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <future>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "catch.h"
 #include "data_folders.h"
@@ -192,6 +195,32 @@ TEST_CASE("An npz with an invalid array is refused") {
                                     records)));
   CHECK_THAT(error_of_data(npy(header("|u1", "(2, 12)"), two + "x")),
              contains("has 25 bytes after its header; expected 2 records of 12"));
+}
+
+TEST_CASE("An npz has labels of any integer type") {
+  const TempFolder folder;
+  const auto labels_of = [&](const std::string& dtype, const std::string& shape,
+                             const std::string& bytes) {
+    const fs::path path =
+        write_text(folder / "a.npz",
+                   stored_zip({{"labels.npy", npy(header(dtype, shape), bytes)},
+                               {"data.npy", npy(header("|u1", "(2, 12)"), std::string(24, 'x'))}}));
+    const auto images = open_npz(path, options(2, folder.path()));
+    return std::pair(images->label(0), images->label(1));
+  };
+  using std::string_literals::operator""s;
+  const auto expected = [](int64_t first, int64_t second) {
+    return std::pair(std::optional(first), std::optional(second));
+  };
+  CHECK(labels_of("|u1", "(2,)", "\x05\xff") == expected(5, 255));
+  CHECK(labels_of("|i1", "(2,)", "\x05\xff") == expected(5, -1));
+  CHECK(labels_of("<i4", "(2, 1)", "\1\2\0\0\xfe\xff\xff\xff"s) == expected(513, -2));
+  CHECK(labels_of(">u2", "(2,)", "\1\2\xff\xfe") == expected(258, 65534));
+  CHECK(labels_of(">i8", "(2,)", "\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0\t"s) == expected(7, 9));
+  const auto none = std::pair(std::optional<int64_t>(), std::optional<int64_t>());
+  CHECK(labels_of("<f4", "(2,)", "\0\0\0\0\0\0\0\0"s) == none);
+  CHECK(labels_of("<i4", "(1, 2)", "\0\0\0\0\0\0\0\0"s) == none);
+  CHECK(labels_of("<i4", "(2,)", "\0\0\0\0"s) == none);
 }
 
 TEST_CASE("An npz may call bytes by any of NumPy's names for them") {

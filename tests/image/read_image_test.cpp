@@ -79,6 +79,16 @@ TEST_CASE("An opaque alpha channel is dropped, and any other is refused") {
   CHECK_THAT(error_of_bytes(png(1, 1, 8, png_palette, {0}, palette)), contains("alpha 128"));
 }
 
+TEST_CASE("A grey PNG may name a grey that is transparent, but not have it") {
+  const Bytes three = png_chunk("tRNS", {0, 3});
+  CHECK(read_bytes(png(2, 1, 8, png_grey, {1, 2}, three)) == Image{2, 1, {1, 1, 1, 2, 2, 2}});
+  CHECK_THAT(error_of_bytes(png(2, 2, 8, png_grey, {1, 2, 1, 3}, three)),
+             contains("picture: is transparent: alpha 0 at row 1, column 1"));
+  const Bytes one = png_chunk("tRNS", {0, 1});  // of 2 bits, so 85 of 8
+  CHECK_THAT(error_of_bytes(png(4, 1, 2, png_grey, {0b11100100}, one)),
+             contains("picture: is transparent: alpha 0 at row 0, column 2"));
+}
+
 TEST_CASE("Samples without exactly 8 bits are refused") {
   const char* const expected = "picture: has samples of 16 bits; expected 8; convert it first";
   CHECK_THAT(error_of_bytes(png(1, 1, 16, png_grey, {1, 2})), contains(expected));
