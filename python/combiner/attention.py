@@ -70,5 +70,6 @@ def _summary(weights: Optional[Mapping[str, Any]], dim: int) -> Optional[list]:
         raise ValueError(f"summary has {', '.join(map(str, weights)) or 'nothing'}; expected "
                          f"{', '.join(_SUMMARY)}")
     shapes = ((dim, dim), (dim, dim), (dim,), (dim,))
-    return [_check.array(weights[name], name, np.float32, shape, str(list(shape)))
+    # Copies, because the layer reads them whenever it computes.
+    return [_check.array(weights[name], name, np.float32, shape, str(list(shape))).copy()
             for name, shape in zip(_SUMMARY, shapes)]

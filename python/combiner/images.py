@@ -26,9 +26,20 @@ def read_images(path: Union[str, os.PathLike], *, split: str = "test",
     """
     if split not in ("train", "test"):
         raise ValueError(f"split is {split!r}; expected 'train' or 'test'")
-    height, width = size or (0, 0)
+    height, width = _size(size)
     return _combiner.read_images(pathlib.Path(path), split == "train", height, width, resize,
                                  _combiner.usable_threads())
+
+
+def _size(size: Optional[Tuple[int, int]]) -> Tuple[int, int]:
+    """The height and the width; 0 is for the data set's own."""
+    if size is None:
+        return 0, 0
+    try:
+        height, width = size
+    except (TypeError, ValueError):
+        raise ValueError(f"size is {size!r}; expected (height, width)") from None
+    return _check.count(height, "the height of size"), _check.count(width, "the width of size")
 
 
 class Picture:
@@ -83,5 +94,7 @@ def surprise(image: Any, bits: Any) -> Picture:
     """
     image = _check.array(image, "image", np.uint8, (None, None, 3), "[height, width, 3]")
     names = str(list(image.shape))
+    if image.size == 0:
+        raise ValueError(f"image has the shape {names}; expected at least one pixel")
     return Picture(_combiner.surprise(image, _check.array(bits, "bits", np.float32, image.shape,
                                                           names)))

@@ -34,11 +34,15 @@ def load(model: Union[str, os.PathLike] = "cifar10", precision: str = "auto",
     """
     if precision not in _PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+    return Model(_find(model), precision, _check.threads(threads))
+
+
+def _find(model: Union[str, os.PathLike]) -> pathlib.Path:
     path = pathlib.Path(model)
-    shipped = _MODELS / f"{path}.safetensors"
-    if not path.exists() and shipped.is_file():
-        path = shipped
-    return Model(path, precision, _check.threads(threads))
+    shipped = _MODELS / f"{path.name}.safetensors"
+    is_name = path.name == os.fspath(model)  # and no path such as ./cifar10
+    is_file = path.exists() and not path.is_dir()
+    return shipped if is_name and not is_file and shipped.is_file() else path
 
 
 class Model:

@@ -7,6 +7,7 @@
 
 #include "arrays.h"
 #include "base/file_lock.h"
+#include "base/output_file.h"
 #include "combiner/error.h"
 #include "module.h"
 #include "training/checkpoint.h"
@@ -28,6 +29,7 @@ OptimizerKind kind_called(const std::string& name) {
 void bind_options(py::module_& module) {
   py::class_<TrainingOptions>(module, "TrainingOptions")
       .def(py::init())
+      .def("__copy__", [](const TrainingOptions& options) { return options; })
       .def_static("parse",
                   [](const std::string& json, const std::string& source) {
                     return parse_training_options(json, source);
@@ -112,6 +114,8 @@ void bind_training(py::module_& module) {
   bind_options(module);
   bind_log(module);
   py::class_<FileLock>(module, "FileLock").def(py::init()).def("take", &FileLock::take);
+  // Throws Error if the file can't be written, and leaves it as it is.
+  module.def("check_writable", [](const std::filesystem::path& path) { OutputFile{path}; });
   module.def("checkpoint_step",
              [](const std::filesystem::path& path) { return read_checkpoint_header(path).step; });
   module.def("read_checkpoint", &read_checkpoint);

@@ -23,6 +23,19 @@ def test_outputs_are_the_references(path):
     assert out.dtype == np.float32 and error < 1e-5
 
 
+def test_a_layer_keeps_its_weights():
+    random = np.random.default_rng(1)
+    shapes = {"summary_output.weight": (8, 8), "summary_key.weight": (8, 8),
+              "summary_norm.weight": (8,), "summary_norm.bias": (8,)}
+    summary = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    layer = combiner.attention("axial_rowmajor", 3, 4, 8, 2, summary=summary)
+    x = random.normal(size=(12, 8)).astype(np.float32)
+    before = layer(x, x, x, x)
+    for weights in summary.values():
+        weights[:] = 0
+    assert np.array_equal(layer(x, x, x, x), before)
+
+
 def test_errors():
     with pytest.raises(ValueError, match="variant is 'diagonal'; expected one of axial_rowmajor"):
         combiner.attention("diagonal", 2, 2, 8, 2)

@@ -30,6 +30,24 @@ def test_read_images():
     assert images.shape == (6, 32, 32, 3) and images.dtype == np.uint8
 
 
+def test_pictures_need_a_size():
+    for resize in (False, True):
+        with pytest.raises(combiner.Error, match="pictures need a size") as raised:
+            combiner.read_images(REPOSITORY / "samples/images", resize=resize)
+        assert "--" not in str(raised.value)
+    with pytest.raises(ValueError, match="the width of size is 0; expected 1 or more"):
+        combiner.read_images(REPOSITORY / "samples/images", size=(32, 0), resize=True)
+    for size in (32, (32,)):
+        with pytest.raises(ValueError, match=r"size is .*32.*; expected \(height, width\)"):
+            combiner.read_images(REPOSITORY / "samples/images", size=size)
+
+
+def test_surprise_refuses_an_empty_image():
+    for shape in ((0, 4, 3), (4, 0, 3)):
+        with pytest.raises(ValueError, match="expected at least one pixel"):
+            combiner.surprise(np.zeros(shape, np.uint8), np.zeros(shape, np.float32))
+
+
 def test_errors(small, tmp_path):
     with pytest.raises(combiner.Error, match="none"):
         combiner.read_images(tmp_path / "none", size=(32, 32))

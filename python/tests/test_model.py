@@ -27,6 +27,20 @@ def test_a_file_comes_before_a_shipped_model(tmp_path, monkeypatch):
         combiner.load("cifar11")
 
 
+def test_a_folder_hides_no_shipped_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cifar10").mkdir()
+    assert combiner.load("cifar10").name == "cifar10.safetensors"
+    with pytest.raises(combiner.Error, match="folder|directory"):
+        combiner.load("./cifar10")
+
+
+def test_a_path_is_no_name(tmp_path):
+    (tmp_path / "my.safetensors").write_bytes((GOLDEN / "pixel_mixed.safetensors").read_bytes())
+    with pytest.raises(combiner.Error, match="my"):
+        combiner.load(tmp_path / "my")
+
+
 @pytest.mark.parametrize("precision", ["f32", "bf16", "int8", "auto"])
 def test_sample_is_the_programs(run_program, tmp_path, precision):
     path = GOLDEN / "pixel_rowmajor_all.safetensors"

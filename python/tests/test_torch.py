@@ -1,5 +1,8 @@
 import csv
 import json
+import os
+import signal
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +14,10 @@ from conftest import GOLDEN, MODELS, REPOSITORY, golden
 torch = pytest.importorskip("torch", reason="torch is not installed")
 import combiner.torch as ct  # noqa: E402
 from combiner.torch import train  # noqa: E402
+from combiner.torch.checkpoint import read_checkpoint, write_checkpoint  # noqa: E402
+from combiner.torch.data import read_training_data  # noqa: E402
+from combiner.torch.optimizer import Optimizer  # noqa: E402
+from combiner.torch.trainer import Trainer  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -84,9 +91,12 @@ def rows(path):
 DATA = ["--data", str(REPOSITORY / "samples/images"), "--resize", "--validation-images", "2"]
 
 
+def train_plainly(*arguments):
+    return train.main(["--device", "cpu", "--no-compile", *map(str, arguments)])
+
+
 def train_here(*arguments):
-    return train.main([*DATA, "--device", "cpu", "--precision", "f32", "--no-compile",
-                       *map(str, arguments)])
+    return train_plainly(*DATA, "--precision", "f32", *arguments)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
@@ -95,7 +105,9 @@ def test_steps_are_the_programs(run_program, config, tmp_path, optimizer):
     arguments = ["--config", config, "--steps", 5, "--warmup", 2, "--optimizer", optimizer]
     assert train_here(*arguments, "-o", here) == 0
     run_program("train", *DATA, *arguments, "-o", there, "--precision", "f32")
-    for a, b in zip(rows(tmp_path / "here.csv"), rows(tmp_path / "there.csv")):
+    logs = [rows(tmp_path / name) for name in ("here.csv", "there.csv")]
+    assert [len(log) for log in logs] == [5, 5]
+    for a, b in zip(*logs):
         for figure in ("loss", "learning_rate", "gradient_norm"):
             assert float(a[figure]) == pytest.approx(float(b[figure]), rel=1e-3)
     images = combiner.load(GOLDEN / "pixel_mixed.safetensors").sample(1)  # any bytes will do
@@ -144,3 +156,246 @@ def test_train_refuses(config, tmp_path, capsys):
     assert "learning_rate is -1" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         train_here("--config", config, "-o", tmp_path / "x")
+
+
+def save_pictures(folder, count, seed):
+    """Pictures of 8x8, in their order."""
+    folder.mkdir(parents=True)
+    images = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), np.uint8)
+    for i, image in enumerate(images):
+        combiner.Picture(image).save(folder / f"{i}.png")
+    return images
+
+
+def test_goes_on_with_several_data_sets(run_program, config, tmp_path, capsys):
+    output = tmp_path / "model.safetensors"
+    data = []
+    for number in (1, 2):
+        save_pictures(tmp_path / f"data{number}", 5, number)
+        data += ["--data", tmp_path / f"data{number}"]
+    arguments = ["--validation-images", 2, "-o", output]
+    run_program("train", *data, *arguments, "--config", config, "--steps", 1)
+    resume = ["--resume", tmp_path / "model.checkpoint"]
+    assert train_plainly(*data, *arguments, *resume, "--steps", 2) == 0
+    swapped = [*data[2:], *data[:2]]
+    assert train_plainly(*swapped, *arguments, *resume, "--steps", 3) == 1
+    assert "in the same order" in capsys.readouterr().err
+
+
+def test_resume_takes_the_checkpoints_precision(config, tmp_path, capsys):
+    path, checkpoint = tmp_path / "model.safetensors", tmp_path / "model.checkpoint"
+
+    def precision_of(steps, *arguments):
+        assert train_plainly(*DATA, *arguments, "--steps", steps, "-o", path) == 0
+        return read_checkpoint(checkpoint).precision
+
+    assert precision_of(1, "--config", config, "--precision", "bf16") == "bf16"
+    assert precision_of(2, "--resume", checkpoint) == "bf16"
+    assert "bf16 on cpu" in capsys.readouterr().err
+    assert precision_of(3, "--resume", checkpoint, "--precision", "auto") == "f32"
+    write_checkpoint(checkpoint, read_checkpoint(checkpoint)._replace(precision=None))
+    assert precision_of(4, "--resume", checkpoint) == "f32"
+
+
+def test_without_a_seed_the_last_images_are_kept_apart(config, tmp_path, capsys):
+    images = save_pictures(tmp_path / "data/train", 5, 1)
+    save_pictures(tmp_path / "data/valid", 3, 2)
+    data = read_training_data([tmp_path / "data"], json.loads(config.read_text()), resize=False,
+                              validation_images=2, seed=None)
+    assert np.array_equal(data.training, images[:3])
+    assert np.array_equal(data.validation, images[3:])
+    # A checkpoint from before there was a draw.
+    arguments = ["--data", tmp_path / "data", "--validation-images", 2, "-o", tmp_path / "model"]
+    assert train_plainly(*arguments, "--config", config, "--steps", 1) == 0
+    path = tmp_path / "model.checkpoint"
+    checkpoint = read_checkpoint(path)
+    checkpoint.options.hold_out_seed = None
+    write_checkpoint(path, checkpoint._replace(training_images=3,
+                                               data_sample=_combiner.data_sample(images[:3])))
+    assert train_plainly(*arguments, "--resume", path, "--steps", 2) == 0
+    assert "training on 3 images, validating on 2 (the last of" in capsys.readouterr().err
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock for the training that goes on by a second each time that it is looked at."""
+    clock = types.SimpleNamespace(now=0.0)
+
+    def monotonic():
+        clock.now += 1
+        return clock.now
+
+    monkeypatch.setattr(train, "time", types.SimpleNamespace(monotonic=monotonic))
+    return clock
+
+
+def test_the_last_step_is_always_validated(config, tmp_path, clock):
+    path = tmp_path / "model.safetensors"
+    for seconds in range(30, 42):  # it ends between any two looks at the clock
+        assert train_here("--config", config, "--minutes", seconds / 60, "-o", path,
+                          "--overwrite") == 0
+        assert rows(tmp_path / "model.csv")[-1]["validation"] != ""
+
+
+def test_a_long_validation_does_not_follow_itself(config, tmp_path, clock, monkeypatch):
+    def validate(self, images):
+        clock.now += 600
+        return 8.0
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    assert train_here("--config", config, "--steps", 30, "--validation-minutes", 1, "-o",
+                      tmp_path / "model.safetensors") == 0
+    validated = [row["validation"] != "" for row in rows(tmp_path / "model.csv")[:-1]]
+    assert any(validated) and not any(map(all, zip(validated, validated[1:])))
+
+
+@pytest.fixture
+def signals():
+    """Puts the handlers back as they were."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
+
+
+def in_step(monkeypatch, number, act):
+    """Has `act` called with the trainer before a step."""
+    step = Trainer.step
+
+    def acting(self, fraction_done):
+        if self.steps + 1 == number:
+            act(self)
+        return step(self, fraction_done)
+
+    monkeypatch.setattr(Trainer, "step", acting)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_ends_it_and_loses_nothing(config, tmp_path, monkeypatch, number, capsys):
+    signal.signal(number, signal.default_int_handler)
+    in_step(monkeypatch, 2, lambda trainer: os.kill(os.getpid(), number))
+    assert train_here("--config", config, "--steps", 9, "-o", tmp_path / "model.safetensors") == 130
+    assert "interrupted at step 2" in capsys.readouterr().err
+    assert read_checkpoint(tmp_path / "model.checkpoint").step == 2
+    assert signal.getsignal(number) is signal.SIG_DFL  # the next one ends the process
+
+
+@pytest.mark.usefixtures("signals")
+def test_ignored_signals_stay_ignored(config, tmp_path, monkeypatch):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def send(trainer):
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    in_step(monkeypatch, 2, send)
+    assert train_here("--config", config, "--steps", 9, "-o", tmp_path / "model.safetensors") == 130
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("signals")
+def test_interrupted_stays_interrupted_if_time_runs_out_meanwhile(config, tmp_path, clock,
+                                                                  monkeypatch):
+    in_step(monkeypatch, 2, lambda trainer: os.kill(os.getpid(), signal.SIGTERM))
+    save_weights = Trainer.save_weights
+
+    def save_slowly(self, path):
+        clock.now += 10_000
+        save_weights(self, path)
+
+    monkeypatch.setattr(Trainer, "save_weights", save_slowly)
+    assert train_here("--config", config, "--minutes", 100, "-o",
+                      tmp_path / "model.safetensors") == 130
+
+
+def fail(*_):
+    raise RuntimeError("out of memory")
+
+
+def test_a_failing_step_loses_no_others(config, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "model.safetensors"
+    in_step(monkeypatch, 4, fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train_here("--config", config, "--steps", 9, "-o", path)
+    assert f"saved step 3 in {tmp_path / 'model.checkpoint'}" in capsys.readouterr().err
+    assert read_checkpoint(tmp_path / "model.checkpoint").step == 3
+    assert [row["step"] for row in rows(tmp_path / "model.csv")] == ["1", "2", "3"]
+    assert combiner.load(path).height == 8
+
+
+def test_a_failing_step_keeps_nothing_that_is_no_good(config, tmp_path, monkeypatch):
+    def break_down(trainer):
+        next(trainer.model.parameters()).data.fill_(float("nan"))
+        fail()
+
+    with monkeypatch.context() as context:
+        in_step(context, 4, break_down)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            train_here("--config", config, "--steps", 9, "-o", tmp_path / "a")
+    assert read_checkpoint(tmp_path / "a.checkpoint").step == 0
+    # Half a step.
+    adam = Optimizer._adam
+    monkeypatch.setattr(Optimizer, "_adam",
+                        lambda self, *rest: fail() if self.steps == 4 else adam(self, *rest))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train_here("--config", config, "--steps", 9, "-o", tmp_path / "b")
+    assert read_checkpoint(tmp_path / "b.checkpoint").step == 0
+
+
+def test_finds_out_at_once_what_cannot_be_written(config, tmp_path, capsys):
+    output, checkpoint, log = tmp_path / "none/model", tmp_path / "checkpoint", tmp_path / "log"
+    assert train_here("--config", config, "--steps", 1, "-o", output, "--checkpoint", checkpoint,
+                      "--log", log) == 1
+    assert f"{output}: can't create the file" in capsys.readouterr().err
+    assert not checkpoint.exists() and not log.exists()
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--steps", 0], "argument --steps: 0 is not a whole number of 1 or more"),
+    (["--steps", 1.5], "argument --steps: 1.5 is not a whole number"),
+    (["--minutes", 0], "argument --minutes: 0 is not a number above 0"),
+    (["--minutes", "inf"], "argument --minutes: inf is not a number above 0"),
+    (["--minutes", "nan"], "argument --minutes: nan is not a number above 0"),
+    (["--steps", 1, "--checkpoint-minutes", -1], "argument --checkpoint-minutes: -1 is not"),
+    (["--steps", 1, "--validation-minutes", "nan"], "argument --validation-minutes: nan is not"),
+    (["--steps", 1, "--validation-images", -1], "argument --validation-images: -1 is not"),
+    (["--steps", 1, "--seed", 2**64], "argument --seed: 18446744073709551616 is not"),
+    (["--steps", 1, *DATA[:2]], "are the same data"),
+    (["--steps", 1, "--resume", "old", "--log", "old"], "--log and --resume are the same file"),
+    (["--steps", 1, "--resume", "model"], "--output and --resume are the same file"),
+    (["--steps", 1, "--checkpoint", "config"], "--config and --checkpoint are the same file"),
+    (["--steps", 1, "--log", REPOSITORY / "samples/images/log"], "which is read; write elsewhere"),
+])
+def test_refuses_arguments(capsys, arguments, complaint):
+    with pytest.raises(SystemExit) as raised:
+        train_here("--config", "config", "-o", "model", *arguments)
+    assert raised.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_refuses_a_damaged_checkpoint(config, tmp_path, capsys):
+    path = tmp_path / "model.checkpoint"
+    assert train_here("--config", config, "--steps", 1, "-o", tmp_path / "model") == 0
+    good = read_checkpoint(path)
+
+    def complaint_about(**changed):
+        write_checkpoint(path, good._replace(**changed))
+        assert train_here("--resume", path, "--steps", 2, "-o", tmp_path / "model") == 1
+        return capsys.readouterr().err
+
+    for name in good.tensors:
+        short = {**good.tensors, name: good.tensors[name][:-1]}
+        size = good.tensors[name].size
+        assert (f"{path}: tensor {name} has the shape [{size - 1}]; expected [{size}]"
+                in complaint_about(tensors=short))
+        del short[name]
+        assert f"{path}: tensor {name} is missing" in complaint_about(tensors=short)
+    assert "seconds in the metadata is 'nan'" in complaint_about(seconds=float("nan"))
+    good.options.optimizer = "adamw"
+    write_checkpoint(path, good)
+    assert train_here("--resume", path, "--steps", 2, "-o", tmp_path / "model", "--optimizer",
+                      "muon") == 1
+    assert "the memory of another optimiser" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -18,24 +18,52 @@ class TrainingData(NamedTuple):
     origin: str  # of the validation images
 
 
-def read_training_data(path: pathlib.Path, config: Dict[str, Any], *, resize: bool,
-                       validation_images: int, seed: int) -> TrainingData:
+def read_training_data(paths: Sequence[pathlib.Path], config: Dict[str, Any], *, resize: bool,
+                       validation_images: int, seed: Optional[int]) -> TrainingData:
     """Reads the data and sets images apart to validate on: of the data's own, if it has some, or
-    else drawn by the seed. They are those that `combiner train` takes."""
+    else drawn by the seed. They are those that `combiner train` takes.
+
+    seed: None, as in checkpoints from before there was a draw, is for the last images of all.
+    """
     image, threads = config["image"], _combiner.usable_threads()
     size = (image["height"], image["width"])
-    images = _combiner.read_images(path, True, *size, resize, threads)
-    own = _combiner.read_validation(path, *size, resize, threads) if validation_images > 0 else None
-    if own is not None:
-        chosen = _combiner.drawn_indices(len(own), min(validation_images, len(own)), seed)
-        return TrainingData(images, own[chosen], f"of the {len(own)} in {path} that are for it")
-    if len(images) <= validation_images:
-        raise _combiner.Error(f"{path}: has {len(images)} images, and {validation_images} to keep "
+    images = _joined([_combiner.read_images(path, True, *size, resize, threads) for path in paths])
+    if seed is not None and validation_images > 0:
+        found = [_combiner.read_validation(path, *size, resize, threads) for path in paths]
+        own = [part for part in found if part is not None]
+        if own:
+            return _with_own_validation(images, _joined(own), paths, validation_images, seed)
+    return _kept_apart(images, paths, validation_images, seed)
+
+
+def _joined(parts: List[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _with_own_validation(images: np.ndarray, own: np.ndarray, paths: Sequence[pathlib.Path],
+                         wanted: int, seed: int) -> TrainingData:
+    chosen = _combiner.drawn_indices(len(own), min(wanted, len(own)), seed)
+    return TrainingData(images, own[chosen],
+                        f"of the {len(own)} in {_names(paths)} that are for it")
+
+
+def _kept_apart(images: np.ndarray, paths: Sequence[pathlib.Path], wanted: int,
+                seed: Optional[int]) -> TrainingData:
+    if len(images) <= wanted:
+        raise _combiner.Error(f"{_names(paths)}: has {len(images)} images, and {wanted} to keep "
                               "apart for validation; set --validation-images below what it has")
-    apart = _combiner.drawn_indices(len(images), validation_images, seed)
+    if seed is None:
+        first = len(images) - wanted
+        return TrainingData(images[:first], images[first:],
+                            f"the last of {_names(paths)}, as this checkpoint's run began")
+    apart = _combiner.drawn_indices(len(images), wanted, seed)
     rest = np.setdiff1d(np.arange(len(images)), apart)
     return TrainingData(images[rest], images[np.array(apart, np.int64)],
-                        f"drawn from {path} with seed {seed}")
+                        f"drawn from {_names(paths)} with seed {seed}")
+
+
+def _names(paths: Sequence[pathlib.Path]) -> str:
+    return " and ".join(map(str, paths))
 
 
 class Batches:

@@ -61,6 +61,11 @@ class FlatParameters:
             parameters[name].data = place.of(self.values)
             parameters[name].grad = place.of(self.gradient)
 
+    @property
+    def size(self) -> int:
+        """Of a flat array in the library's layout."""
+        return sum(place.size for place in self.places.values())
+
     def to_library(self, flat: Tensor) -> np.ndarray:
         """A flat array in the library's layout."""
         host = flat.cpu()

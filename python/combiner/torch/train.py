@@ -4,28 +4,32 @@
 
 It writes what `combiner train` writes: the weights, a moving average as BF16; a checkpoint, from
 which either of the two goes on with --resume; and a CSV log with a row for each step. All images
-lie on the device, and no step waits for the host. Ctrl-C loses nothing.
+lie on the device, and no step waits for the host. Ctrl-C, `kill` and a failing step lose nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
 import math
 import pathlib
 import signal
 import sys
 import time
-from typing import List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 import torch
 
 from .. import _combiner
+from .checkpoint import Checkpoint, read_checkpoint
 from .data import TrainingData, read_training_data
-from .trainer import Checkpoint, Report, Trainer, checkpoint_options, read_checkpoint
-from .weights import parse_config, read_config
+from .trainer import Report, Trainer
+from .weights import read_config
 
 _LOG_SECONDS = 2.0  # between waits for the device, for what the log needs
 _LOG_STEPS = 256  # at most
+_MOST_MINUTES = 10_000_000  # 19 years
 
 
 class _Interval:
@@ -42,16 +46,20 @@ class _Interval:
 
 
 class _Interrupt:
-    """Set by the first SIGINT or SIGTERM; the second one ends the process."""
+    """Set by the first of the signals that ask to end; the second one ends the process. A signal
+    that was ignored stays ignored, as nohup wants."""
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        self._caught = [number for number in signals
+                        if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in self._caught:
             signal.signal(number, self._ask)
 
     def _ask(self, *_: object) -> None:
         self.asked = True
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._caught:
             signal.signal(number, signal.SIG_DFL)
 
 
@@ -104,11 +112,23 @@ class _Log:
               f"{figures[-1][0]:.3f} bits/dim ", end="", file=sys.stderr, flush=True)
 
 
-def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < 2**64:
-        raise ValueError
-    return seed
+def _number(kind: type, low: int, high: float = math.inf, *,
+            above_low: bool = False) -> Callable:
+    """Reads a number in this range for argparse, which shows the complaint."""
+    accepted = (f"above {low} and at most {high}" if above_low else
+                f"of {low} or more" if high == math.inf else f"from {low} to {high}")
+    expected = f"{'a whole number' if kind is int else 'a number'} {accepted}"
+
+    def read(text: str):
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if low <= number <= high and not (above_low and number == low):
+            return number
+        raise argparse.ArgumentTypeError(f"{text} is not {expected}")
+
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,15 +137,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     path = pathlib.Path
     parser.add_argument("--config", type=path, help="the model to train, a JSON config")
-    parser.add_argument("--data", type=path, required=True,
-                        help="CIFAR-10, downsampled ImageNet or a folder of pictures")
+    parser.add_argument("--data", type=path, required=True, action="append",
+                        help="CIFAR-10, downsampled ImageNet or a folder of pictures; once or "
+                        "several times, to train on all of them")
     parser.add_argument("-o", "--output", type=path, required=True, help="weights file to write")
     parser.add_argument("--resume", type=path, help="go on from this checkpoint")
     parser.add_argument("--overwrite", action="store_true",
                         help="begin anew even if that overwrites another training's checkpoint")
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--steps", type=int, help="steps, those before --resume included")
-    budget.add_argument("--minutes", type=float, help="minutes, those before --resume included")
+    budget.add_argument("--steps", type=_number(int, 1),
+                        help="steps, those before --resume included")
+    budget.add_argument("--minutes", type=_number(float, 0, _MOST_MINUTES, above_low=True),
+                        help="minutes, those before --resume included")
     parser.add_argument("--batch", type=int, help="images a step [4; a GPU wants many more]")
     parser.add_argument("--lr", type=float, dest="learning_rate", help="learning rate [0.002]")
     parser.add_argument("--warmup", type=int, dest="warmup_steps",
@@ -140,17 +163,21 @@ def _parser() -> argparse.ArgumentParser:
                         help="decay of the weights' moving average [0.999]")
     parser.add_argument("--no-flips", action="store_false", dest="flips", default=None,
                         help="mirror no images")
-    parser.add_argument("--seed", type=_seed, help="of the first weights and the data's order [1]")
+    parser.add_argument("--seed", type=_number(int, 0, 2**64 - 1),
+                        help="of the first weights and the data's order [1]")
     parser.add_argument("--resize", action="store_true",
                         help="cut and resample pictures of another size")
-    parser.add_argument("--validation-images", type=int, default=500, help="[500]")
-    parser.add_argument("--validation-minutes", type=float, default=10, help="[10]")
+    minutes = _number(float, 0, _MOST_MINUTES)
+    parser.add_argument("--validation-images", type=_number(int, 0), default=500,
+                        help="[500]")
+    parser.add_argument("--validation-minutes", type=minutes, default=10, help="[10]")
     parser.add_argument("--checkpoint", type=path, help="[beside the weights, .checkpoint]")
-    parser.add_argument("--checkpoint-minutes", type=float, default=5, help="[5]")
+    parser.add_argument("--checkpoint-minutes", type=minutes, default=5, help="[5]")
     parser.add_argument("--log", type=path, help="CSV log [beside the weights, .csv]")
     parser.add_argument("--device", help="as PyTorch names it [cuda if there is one, or cpu]")
-    parser.add_argument("--precision", choices=("auto", "f32", "bf16"), default="auto",
-                        help="of products; auto is bf16 on a GPU and f32 on a CPU")
+    parser.add_argument("--precision", choices=("auto", "f32", "bf16"),
+                        help="of products; auto is bf16 on a GPU and f32 on a CPU [auto; with "
+                        "--resume, that of the checkpoint]")
     parser.add_argument("--no-compile", action="store_true", help="do without torch.compile")
     return parser
 
@@ -161,10 +188,8 @@ _COURSE = ("batch", "learning_rate", "warmup_steps", "decay_fraction", "optimize
 
 def _options(args: argparse.Namespace, checkpoint: Optional[Checkpoint]):
     """The training options: those given, and else the checkpoint's or the library's."""
-    if checkpoint is None:
-        options = _combiner.TrainingOptions()
-    else:
-        options = checkpoint_options(args.resume, checkpoint)
+    options = (_combiner.TrainingOptions() if checkpoint is None
+               else copy.copy(checkpoint.options))
     for name in _COURSE:
         if getattr(args, name) is not None:
             setattr(options, name, getattr(args, name))
@@ -174,26 +199,50 @@ def _options(args: argparse.Namespace, checkpoint: Optional[Checkpoint]):
     return options
 
 
+def _precision(args: argparse.Namespace, checkpoint: Optional[Checkpoint]) -> str:
+    fastest = "f32" if args.device.type == "cpu" else "bf16"
+    if args.precision is None and checkpoint is not None:
+        return checkpoint.precision or fastest
+    return fastest if args.precision in (None, "auto") else args.precision
+
+
 def _complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Fills in what depends on other options, and refuses what makes no sense."""
     if args.config is None and args.resume is None:
         parser.error("--config or --resume is needed")
-    if (args.steps or 1) < 1 or not (args.minutes or 1) > 0:
-        parser.error("--steps or --minutes must be above 0")
-    if args.validation_images < 0:
-        parser.error("--validation-images must be 0 or more")
     stem = args.output.with_suffix("") if args.output.suffix == ".safetensors" else args.output
     args.checkpoint = args.checkpoint or stem.with_name(stem.name + ".checkpoint")
     args.log = args.log or stem.with_name(stem.name + ".csv")
-    files = [args.output, args.checkpoint, args.log, args.config]
-    paths = [file.resolve() for file in files if file is not None]
-    if len(set(paths)) < len(paths):
-        parser.error("the weights, the checkpoint, the log and the config must be different files")
-    if any(args.data.resolve() in (file, *file.parents) for file in paths[:3]):
-        parser.error(f"what is written would be part of {args.data}, which is read")
+    _check_files_differ(parser, args)
+    _check_data_differ(parser, args.data)
+    for data, file in itertools.product(args.data, (args.output, args.checkpoint, args.log)):
+        path = file.resolve()
+        if data.resolve() in (path, *path.parents):
+            parser.error(f"{file} would be part of {data}, which is read; write elsewhere")
     args.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if args.precision == "auto":
-        args.precision = "f32" if args.device.type == "cpu" else "bf16"
+
+
+def _check_files_differ(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Only the checkpoint may replace the one that the run resumes from."""
+    files = {"--output": args.output, "--log": args.log, "--config": args.config,
+             "--checkpoint": args.checkpoint, "--resume": args.resume}
+    for (one, path), (other, other_path) in itertools.combinations(files.items(), 2):
+        if path is None or other_path is None or _is_device(path):
+            continue
+        if path.resolve() == other_path.resolve() and (one, other) != ("--checkpoint", "--resume"):
+            parser.error(f"{one} and {other} are the same file, {path}")
+
+
+def _is_device(path: pathlib.Path) -> bool:
+    """Whether it is something like /dev/null, which keeps nothing that could be overwritten."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _check_data_differ(parser: argparse.ArgumentParser, data: List[pathlib.Path]) -> None:
+    """Data given twice would be trained on where it is kept apart for validation."""
+    for one, other in itertools.combinations(data, 2):
+        if one.exists() and other.exists() and one.samefile(other):
+            parser.error(f"--data {one} and --data {other} are the same data")
 
 
 def _check_checkpoint(args: argparse.Namespace) -> None:
@@ -210,7 +259,8 @@ def _check_checkpoint(args: argparse.Namespace) -> None:
 
 
 class _Run:
-    """A training until its budget is spent."""
+    """A training until its budget is spent. Raises combiner.Error if one of its files can't be
+    written; as far as possible, that is found out here, before any is overwritten."""
 
     def __init__(self, args: argparse.Namespace, trainer: Trainer, data: TrainingData,
                  seconds: float):
@@ -219,6 +269,10 @@ class _Run:
         self._interrupt = _Interrupt()
         self._lock = _combiner.FileLock()
         self._lock.take(args.checkpoint)
+        for path in (args.output, args.checkpoint):
+            _combiner.check_writable(path)
+        self._log = _Log(args.log, trainer.steps, trainer.options.batch)
+        self._saved_step = 0
         self.validation: Optional[float] = None
 
     @property
@@ -230,7 +284,45 @@ class _Run:
             return self.trainer.steps / self.args.steps
         return self.seconds / (60 * self.args.minutes)
 
-    def save(self) -> None:
+    def run(self) -> bool:
+        """Whether it finished, rather than was interrupted. If it fails, the steps that were made
+        are kept."""
+        self._save_checkpoint()
+        try:
+            finished = self._make_steps()
+            self._write_log()
+            self._save()
+        except Exception:
+            self._keep_steps()
+            raise
+        return finished
+
+    def _make_steps(self) -> bool:
+        args, trainer = self.args, self.trainer
+        checkpoint_due = _Interval(60 * args.checkpoint_minutes)
+        validation_due = _Interval(60 * args.validation_minutes)
+        done = self.fraction_done()
+        while done < 1 and not self._interrupt.asked:
+            begun = self.seconds
+            self._log.add(_Step(trainer.step(done), begun, self.seconds))
+            done = self.fraction_done()  # once a step, so that all below agree on the last one
+            if validation_due.passed() or done >= 1:
+                self._log.wait()
+                self._log.write(self.seconds, self._validate())
+                # A validation may take longer than the interval.
+                validation_due = _Interval(60 * args.validation_minutes)
+            save = checkpoint_due.passed() and done < 1
+            if save or self._log.is_due():
+                self._write_log()
+            if save:
+                self._save()
+        return done >= 1
+
+    def _write_log(self) -> None:
+        self._log.wait()
+        self._log.write(self.seconds)
+
+    def _save(self) -> None:
         # The weights come first: a checkpoint at the end of the budget must not exist without them.
         if not self.trainer.is_finite():
             raise _combiner.Error("training broke down: the weights are not finite; go on from the "
@@ -241,31 +333,16 @@ class _Run:
     def _save_checkpoint(self) -> None:
         self.trainer.save(self.args.checkpoint, self.seconds)
         self._lock.take(self.args.checkpoint)  # a new file each time
+        self._saved_step = self.trainer.steps
 
-    def run(self) -> bool:
-        """Whether it finished, rather than was interrupted."""
-        args, trainer = self.args, self.trainer
-        log = _Log(args.log, trainer.steps, trainer.options.batch)
-        self._save_checkpoint()
-        checkpoint_due = _Interval(60 * args.checkpoint_minutes)
-        validation_due = _Interval(60 * args.validation_minutes)
-        while self.fraction_done() < 1 and not self._interrupt.asked:
-            begun = self.seconds
-            log.add(_Step(trainer.step(self.fraction_done()), begun, self.seconds))
-            is_over = self.fraction_done() >= 1
-            if validation_due.passed() or is_over:
-                log.wait()
-                log.write(self.seconds, self._validate())
-            save = checkpoint_due.passed() and not is_over
-            if save or log.is_due():
-                log.wait()
-                log.write(self.seconds)
-            if save:
-                self.save()
-        log.wait()
-        log.write(self.seconds)
-        self.save()
-        return self.fraction_done() >= 1
+    def _keep_steps(self) -> None:
+        """After a failure: saves the steps since the last checkpoint, if they are any good."""
+        trainer = self.trainer
+        if trainer.steps == self._saved_step or not trainer.is_whole or not trainer.is_finite():
+            return
+        self._save()
+        print(f"\nsaved step {trainer.steps} in {self.args.checkpoint}", file=sys.stderr)
+        self._write_log()
 
     def _validate(self) -> Optional[float]:
         if len(self.data.validation) == 0:
@@ -279,23 +356,19 @@ class _Run:
 def _train(args: argparse.Namespace) -> int:
     checkpoint = None if args.resume is None else read_checkpoint(args.resume)
     options = _options(args, checkpoint)
-    if checkpoint is None:
-        config = read_config(args.config)
-    else:
-        config = _config_of(args, checkpoint)
+    config = read_config(args.config) if checkpoint is None else _config_of(args, checkpoint)
     _check_checkpoint(args)
-    # Checkpoints from before there was a draw have no seed for it.
-    seed = options.seed if options.hold_out_seed is None else options.hold_out_seed
     data = read_training_data(args.data, config, resize=args.resize,
-                              validation_images=args.validation_images, seed=seed)
+                              validation_images=args.validation_images,
+                              seed=options.hold_out_seed)
+    precision = _precision(args, checkpoint)
     print(f"training on {len(data.training)} images, validating on {len(data.validation)} "
-          f"({data.origin}), {args.precision} on {args.device}", file=sys.stderr)
-    trainer = Trainer(config, options, data.training, args.precision, args.device,
-                      not args.no_compile)
+          f"({data.origin}), {precision} on {args.device}", file=sys.stderr)
+    trainer = Trainer(config, options, data.training, precision, args.device, not args.no_compile)
     seconds = 0.0
     if checkpoint is not None:
         trainer.restore(args.resume, checkpoint)
-        seconds = float(checkpoint[0]["seconds"])
+        seconds = checkpoint.seconds
     run = _Run(args, trainer, data, seconds)
     finished = run.run()
     print(file=sys.stderr)  # ends the line of progress
@@ -310,11 +383,10 @@ def _train(args: argparse.Namespace) -> int:
 
 def _config_of(args: argparse.Namespace, checkpoint: Checkpoint) -> dict:
     """The checkpoint's config, which must be the one that was given, if one was."""
-    config = parse_config(checkpoint[0]["config"], str(args.resume))
-    if args.config is not None and read_config(args.config) != config:
+    if args.config is not None and read_config(args.config) != checkpoint.config:
         raise _combiner.Error(f"{args.config}: not the config that {args.resume} was made with; "
                               "leave --config out, or train from scratch without --resume")
-    return config
+    return checkpoint.config
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 import pathlib
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import _combiner
+from .checkpoint import Checkpoint, write_checkpoint
 from .data import Batches
 from .model import Model
 from .optimizer import FlatParameters, Optimizer
 from .weights import new_model, save_model
 
-_FORMAT = "combiner-checkpoint-1"
 _VALIDATION_BATCH = 64
 
 
@@ -42,7 +42,7 @@ class Trainer:
         kinds = _combiner.parameter_kinds(json.dumps(config))
         self._parameters = FlatParameters(self.model, kinds)
         self._average = self._parameters.values.clone()
-        self._bf16 = precision == "bf16"
+        self._precision, self._bf16 = precision, precision == "bf16"
         self._optimizer = Optimizer(self._parameters, options,
                                     torch.bfloat16 if self._bf16 else torch.float32)
         self._batches = Batches(images, options.seed, options.flips, device)
@@ -50,6 +50,7 @@ class Trainer:
         self._training_images = len(images)
         self._loss = torch.compile(self._nats) if compiled else self._nats
         self.images = 0  # seen so far
+        self.is_whole = True  # whether no step has failed halfway
 
     @property
     def steps(self) -> int:
@@ -67,11 +68,13 @@ class Trainer:
         nats = self._loss(batch)
         nats.backward()
         rate = self.options.learning_rate_at(self.steps, fraction_done)
+        self.is_whole = False
         norm = self._optimizer.step(rate)
         # A young average forgets faster, because the first weights mean nothing.
         decay = min(self.options.average_decay, self.steps / (self.steps + 10))
         self._average.lerp_(self._parameters.values, 1 - decay)
         self.images += self.options.batch
+        self.is_whole = True
         return Report(self.steps, self.images, nats.detach() / math.log(2), norm, rate)
 
     def is_finite(self) -> bool:
@@ -99,59 +102,49 @@ class Trainer:
         """Writes the average, as BF16."""
         save_model(self.averaged(), path)
 
-    # ---- Checkpoints: those of `combiner train`, which can go on from them
+    # ---- Checkpoints
+
+    def _flat(self) -> Dict[str, Tensor]:
+        return {"weights": self._parameters.values, "average": self._average,
+                "moment1": self._optimizer.moment1, "moment2": self._optimizer.moment2}
+
+    def _smooth(self) -> Dict[str, Tensor]:
+        return {"smooth_moment1": self._optimizer.smooth1,
+                "smooth_moment2": self._optimizer.smooth2}
 
     def save(self, path: pathlib.Path, seconds: float) -> None:
         """Writes all that later steps depend on, and the seconds spent so far."""
-        flat, optimizer = self._parameters.to_library, self._optimizer
-        metadata = {
-            "format": _FORMAT,
-            "config": json.dumps(self.config),
-            "training": self.options.json(),
-            "training_images": str(self._training_images),
-            "data_sample": self._data_sample,
-            "step": str(self.steps),
-            "images": str(self.images),
-            "seconds": repr(seconds),
-        }
-        _combiner.write_checkpoint(path, metadata, {
-            "weights": flat(self._parameters.values),
-            "average": flat(self._average),
-            "moment1": flat(optimizer.moment1),
-            "moment2": flat(optimizer.moment2),
-            "smooth_moment1": optimizer.smooth_to_library(optimizer.smooth1),
-            "smooth_moment2": optimizer.smooth_to_library(optimizer.smooth2),
-        })
+        tensors = {name: self._parameters.to_library(flat) for name, flat in self._flat().items()}
+        for name, moments in self._smooth().items():
+            tensors[name] = self._optimizer.smooth_to_library(moments)
+        write_checkpoint(path, Checkpoint(
+            self.config, self.options, self._training_images, self._data_sample, self._precision,
+            self.steps, self.images, seconds, tensors))
 
-    def restore(self, path: pathlib.Path, checkpoint: "Checkpoint") -> None:
-        """Goes on from a checkpoint of a model with this config."""
-        header, arrays = checkpoint
-        then = checkpoint_options(path, checkpoint)
-        if then.optimizer != self.options.optimizer:
+    def restore(self, path: pathlib.Path, checkpoint: Checkpoint) -> None:
+        """Goes on from a checkpoint, which was read from this path, of a model with this config."""
+        if checkpoint.options.optimizer != self.options.optimizer:
             raise _combiner.Error(f"{path}: the checkpoint holds the memory of another optimiser; "
                                   "go on with the same")
-        same_number = int(header["training_images"]) == self._training_images
-        sample = header.get("data_sample", self._data_sample)
+        same_number = checkpoint.training_images == self._training_images
+        sample = checkpoint.data_sample or self._data_sample
         if same_number and not _combiner.alike(sample, self._data_sample):
             raise _combiner.Error(f"{path}: the checkpoint was trained on {self._training_images} "
-                                  "other images; go on with the same data set")
-        optimizer = self._optimizer
-        for name, flat in (("weights", self._parameters.values), ("average", self._average),
-                           ("moment1", optimizer.moment1), ("moment2", optimizer.moment2)):
-            self._parameters.from_library(arrays[name], flat)
-        optimizer.smooth_from_library(arrays["smooth_moment1"], optimizer.smooth1)
-        optimizer.smooth_from_library(arrays["smooth_moment2"], optimizer.smooth2)
-        optimizer.steps, self.images = int(header["step"]), int(header["images"])
+                                  "other images; go on with the same data set and, if it is of "
+                                  "several, in the same order")
+        self._check_sizes(path, checkpoint.tensors)
+        for name, flat in self._flat().items():
+            self._parameters.from_library(checkpoint.tensors[name], flat)
+        for name, moments in self._smooth().items():
+            self._optimizer.smooth_from_library(checkpoint.tensors[name], moments)
+        self._optimizer.steps, self.images = checkpoint.step, checkpoint.images
 
-
-Checkpoint = Tuple[Dict[str, str], Dict[str, np.ndarray]]
-
-
-def read_checkpoint(path: pathlib.Path) -> Checkpoint:
-    """A checkpoint's metadata and tensors. Raises combiner.Error if it is none or is damaged."""
-    return _combiner.read_checkpoint(path)
-
-
-def checkpoint_options(path: pathlib.Path, checkpoint: Checkpoint):
-    """The _combiner.TrainingOptions of a checkpoint."""
-    return _combiner.TrainingOptions.parse(checkpoint[0]["training"], str(path))
+    def _check_sizes(self, path: pathlib.Path, tensors: Dict[str, np.ndarray]) -> None:
+        sizes = dict.fromkeys(self._flat(), self._parameters.size)
+        sizes.update((name, moments.numel()) for name, moments in self._smooth().items())
+        for name, size in sizes.items():
+            if name not in tensors:
+                raise _combiner.Error(f"{path}: tensor {name} is missing")
+            if tensors[name].shape != (size,):
+                raise _combiner.Error(f"{path}: tensor {name} has the shape "
+                                      f"{list(tensors[name].shape)}; expected [{size}]")
