@@ -11,6 +11,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 namespace combiner::emulated {
@@ -42,8 +43,12 @@ inline void store(int tile, void* to, int64_t stride) {
 }
 
 // c[m][n] += the sum over 32-bit groups k of dot(group k of row m of a, group n of row k of b).
+// Shapes that don't fit end the program, as the processor would.
 template <class Element, class Dot>
 void multiply(int c, int a, int b, const Dot& dot) {
+  if (tiles.rows[a] != tiles.rows[c] || tiles.row_bytes[b] != tiles.row_bytes[c] ||
+      tiles.row_bytes[a] / 4 != tiles.rows[b] || tiles.row_bytes[a] % 4 != 0)
+    std::abort();
   for (int m = 0; m < tiles.rows[c]; ++m)
     for (int n = 0; n < tiles.row_bytes[c] / 4; ++n) {
       Element sum;

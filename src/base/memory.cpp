@@ -21,7 +21,12 @@ constexpr std::align_val_t kAlignment{64};
 constexpr size_t kLargePage = size_t{1} << 21;
 constexpr size_t kLargeBlock = kLargePage / 2;
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#define COMBINER_HAS_FEATURE(name) __has_feature(name)  // clang's way to say it
+#else
+#define COMBINER_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || COMBINER_HAS_FEATURE(address_sanitizer)
 // AddressSanitizer does not check the ends of mappings.
 constexpr bool kMaps = false;
 #else

@@ -55,6 +55,15 @@ void add_limits(const fs::path& folder, CgroupLimits& limits) {
     if (const std::optional<int64_t> bytes = number_in(folder / name)) lower(limits.memory, *bytes);
 }
 
+// The limits of a group and of those that it is in. Inside a container the path may be the host's;
+// the container's own group is then what lies at the mount's root.
+void add_all_limits(const fs::path& mount, const std::string& group, CgroupLimits& limits) {
+  for (fs::path path = fs::path(group).relative_path();; path = path.parent_path()) {
+    add_limits(mount / path, limits);
+    if (path.empty()) break;
+  }
+}
+
 }  // namespace
 
 CgroupLimits read_cgroup_limits(const fs::path& root) {
@@ -67,13 +76,12 @@ CgroupLimits read_cgroup_limits(const fs::path& root) {
     if (!std::getline(fields, id, ':') || !std::getline(fields, controllers, ':') ||
         !std::getline(fields, group))
       continue;
-    const fs::path mount = root / "sys/fs/cgroup" / controllers;
-    // The group and those that it is in. Inside a container the path may be the host's; the
-    // container's own group is then what lies at the mount's root.
-    for (fs::path path = fs::path(group).relative_path();; path = path.parent_path()) {
-      add_limits(mount / path, limits);
-      if (path.empty()) break;
-    }
+    const fs::path mounts = root / "sys/fs/cgroup";
+    add_all_limits(mounts / controllers, group, limits);
+    // The folder of several controllers may name them in another order, but each has a link to it.
+    std::istringstream names(controllers);
+    for (std::string name; std::getline(names, name, ',');)
+      add_all_limits(mounts / name, group, limits);
   }
   return limits;
 }

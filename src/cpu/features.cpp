@@ -42,7 +42,11 @@ CpuFeatures ask_processor() {
   CpuFeatures features;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  features.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  // Highway's kernels for AVX2 want more of the processor than that, such as AES. Without them,
+  // products and sums are not fused. A better target has a lower bit.
+  constexpr int64_t kFromAvx2 = HWY_AVX2 | (HWY_AVX2 - 1);
+  features.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  (hwy::SupportedTargets() & kFromAvx2) != 0;
   features.avx512 = features.avx2 && __builtin_cpu_supports("avx512f") &&
                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -71,6 +75,9 @@ std::string list(const CpuFeatures& features) {
   const auto add = [&](bool has, const char* name) {
     if (has) text += (text.empty() ? "" : ", ") + std::string(name);
   };
+#if HWY_ARCH_ARM_A64
+  add(true, "NEON");
+#endif
   add(features.avx2, "AVX2");
   add(features.avx512, "AVX-512");
   add(features.avx512_vnni, "AVX-512 VNNI");
@@ -121,11 +128,7 @@ std::string kernels_in_use(Precision precision) {
   if (precision != Precision::f32)
     return list(features) + (features.fast_bf16_dot ? ", fast dot products" : "");
   // In float, only whether products and sums are fused makes a difference.
-#if defined(__x86_64__)
-  return features.avx2 ? "FMA" : "no FMA";
-#else
-  return "FMA";
-#endif
+  return features.avx2 || HWY_ARCH_ARM_A64 ? "FMA" : "no FMA";
 }
 
 }  // namespace combiner

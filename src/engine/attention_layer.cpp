@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "combiner/attention.h"
 #include "combiner/config.h"
 #include "combiner/error.h"
@@ -14,6 +16,9 @@ void check_shape(const AttentionShape& shape) {
     throw Error(fmt::format(
         "attention over {} x {} positions with {} features in {} heads: expected at least one each",
         shape.rows, shape.columns, shape.dim, shape.heads));
+  if (!(std::isfinite(shape.norm_epsilon) && shape.norm_epsilon > 0))
+    throw Error(fmt::format("attention with a norm_epsilon of {}: expected a finite number above 0",
+                            shape.norm_epsilon));
   if (shape.summaries != KeptSummaries::as_made || shape.rotary_base)
     throw Error(
         "attention on its own keeps summaries as they are made and has no rotary positions: rotate "

@@ -10,6 +10,7 @@
 
 #include "combiner/error.h"
 #include "cpu/features.h"
+#include "kernels/rows.h"
 #include "kernels/table.h"
 #include "tensor/buffer.h"
 
@@ -139,9 +140,8 @@ struct KeyHash {
 void to_float_matrix(const Factor& f, float* out) {
   const int64_t rows = f.transposed ? f.columns : f.rows;
   const int64_t columns = f.transposed ? f.rows : f.columns;
-  const auto* data = static_cast<const bfloat16*>(f.data);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) out[i * columns + j] = to_float(data[i * f.stride + j]);
+  convert<bfloat16, float>({static_cast<const bfloat16*>(f.data), rows, columns, f.stride},
+                           {out, rows, columns});
 }
 
 // Copies float weights [in, out] to rows [out, in].
@@ -457,13 +457,10 @@ struct Multiplier::State {
     }
     if (c.type == ElementType::f32) return run(a32, b32, packed, c, accumulate, bias);
     const Matrix<float> c32(reserve(c_scratch, c.rows * c.columns), c.rows, c.columns);
-    auto* out = static_cast<bfloat16*>(c.data);
-    if (accumulate)
-      for (int64_t i = 0; i < c.rows; ++i)
-        for (int64_t j = 0; j < c.columns; ++j) c32.row(i)[j] = to_float(out[i * c.stride + j]);
+    const Matrix<bfloat16> out(static_cast<bfloat16*>(c.data), c.rows, c.columns, c.stride);
+    if (accumulate) convert<bfloat16, float>(out, c32);
     run(a32, b32, packed, Product(c32), accumulate, bias);
-    for (int64_t i = 0; i < c.rows; ++i)
-      for (int64_t j = 0; j < c.columns; ++j) out[i * c.stride + j] = to_bfloat16(c32.row(i)[j]);
+    convert<float, bfloat16>(c32, out);
   }
 
   void check_and_run(const Factor& a, const Factor& b, const dnnl::memory* packed, const Product& c,

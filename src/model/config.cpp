@@ -297,8 +297,9 @@ void validate(const ModelConfig& config, std::string_view source) {
               (config.embed_dim >= 4 && config.embed_dim % 2 == 0),
           "embed_dim", config.embed_dim,
           "an even number of at least 4 for sinusoidal positions (pairs of sine and cosine)");
-  require(std::isfinite(config.norm_epsilon) && config.norm_epsilon > 0, "norm_epsilon",
-          config.norm_epsilon, "a finite number above 0");
+  const auto epsilon = static_cast<float>(config.norm_epsilon);  // as the kernels take it
+  require(std::isfinite(epsilon) && epsilon > 0, "norm_epsilon", config.norm_epsilon,
+          "a finite number above 0 that is one of float, too");
 
   if (config.stem) {
     require_in(kStemSide, "stem.rows", config.stem->rows);

@@ -63,6 +63,14 @@ TEST_CASE("cgroup: version 1, each controller with its own group") {
   CHECK(root.limits().memory == 123456789);
 }
 
+TEST_CASE("cgroup: version 1, controllers that the folder names in another order") {
+  Root root;
+  root.with("proc/self/cgroup", "4:cpuacct,cpu:/c\n")
+      .with("sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "300000\n")
+      .with("sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");
+  CHECK(root.limits().processors == 3.0);
+}
+
 TEST_CASE("cgroup: in a container that sees its own group as the root") {
   Root root;
   root.with("proc/self/cgroup", "0::/docker/0123\n")

@@ -179,6 +179,10 @@ TEST_CASE("The attention layer refuses mismatched arguments") {
         "attention with 5 features in 2 heads: expected a multiple of the heads");
   CHECK(make(Attention::full, {0, 3, 4, 2}, Direction::causal).find("at least one") !=
         std::string::npos);
+  AttentionShape negative = shape;
+  negative.norm_epsilon = -1;
+  CHECK(make(Attention::full, negative, Direction::causal) ==
+        "attention with a norm_epsilon of -1: expected a finite number above 0");
   CHECK(make(Attention::logsparse, shape, Direction::bidirectional) ==
         "attention logsparse only looks at what is before");
   CHECK(make(Attention::axial_rowmajor, shape, Direction::causal).find("summary output weight") !=

@@ -247,6 +247,8 @@ TEST_CASE("config: incompatible values are refused") {
     check_refused(sinusoidal, "embed_dim", std::to_string(embed_dim), "an even number");
   }
   check_refused(with("/norm_epsilon", 0), "norm_epsilon", "0", "a finite number above 0");
+  check_refused(with("/norm_epsilon", 1e-50), "norm_epsilon", "1e-50", "a finite number above 0");
+  check_refused(with("/norm_epsilon", 1e39), "norm_epsilon", "1e+39", "a finite number above 0");
   check_refused(with("/norm_epsilon", -1e-6), "norm_epsilon", "-1e-06", "a finite number");
 }
 
