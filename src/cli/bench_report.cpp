@@ -6,6 +6,7 @@
 
 #include "base/plural.h"
 #include "cli/print_json.h"
+#include "cli/program.h"
 #include "model/model.h"
 
 namespace combiner {
@@ -64,9 +65,9 @@ std::string giga(const std::optional<double>& rate, const char* unit) {
 
 void print_ceilings(const Ceilings& ceilings) {
   const auto line = [](std::string_view what, const std::string& figure) {
-    fmt::print("{:<32}{:>14}\n", what, figure);
+    put("{:<32}{:>14}\n", what, figure);
   };
-  fmt::print("\n");
+  put("\n");
   for (const Precision precision : kPrecisions)
     line(fmt::format("matrix products, {}", name(precision)),
          giga(at(ceilings.products, precision), precision == Precision::int8 ? "OP" : "FLOP"));
@@ -78,12 +79,12 @@ void print_ceilings(const Ceilings& ceilings) {
 void print_rows(std::string_view what, const Rows& rows, int positions) {
   if (!rows) return;
   for (const SpeedRow& row : *rows)
-    fmt::print("{:<8}{:<6}{:>5}{:>10.4g}{:>13.0f}{:>13}{:>12}{:>13}{:>9}{:>9}{:>9}{:>9}\n", what,
-               name(row.precision), row.batch ? fmt::to_string(*row.batch) : "-", row.images.median,
-               row.images.median * positions, percent(row.fraction_of_peak),
-               percent(row.fraction_of_bandwidth), percent(row.fraction_of_roofline()),
-               row.images.repeats > 1 ? percent(row.images.spread) : "-", megabytes(row.peak_bytes),
-               megabytes(row.weight_bytes), megabytes(row.state_bytes));
+    put("{:<8}{:<6}{:>5}{:>10.4g}{:>13.0f}{:>13}{:>12}{:>13}{:>9}{:>9}{:>9}{:>9}\n", what,
+        name(row.precision), row.batch ? fmt::to_string(*row.batch) : "-", row.images.median,
+        row.images.median * positions, percent(row.fraction_of_peak),
+        percent(row.fraction_of_bandwidth), percent(row.fraction_of_roofline()),
+        row.images.repeats > 1 ? percent(row.images.spread) : "-", megabytes(row.peak_bytes),
+        megabytes(row.weight_bytes), megabytes(row.state_bytes));
 }
 
 }  // namespace
@@ -114,17 +115,17 @@ void print_json(const BenchReport& report) {
 }
 
 void print_table(const BenchReport& report) {
-  fmt::print("machine  {}, {}\n", report.processor, plural(report.threads, "thread"));
-  fmt::print("uses     {}\n", report.instructions);
-  fmt::print("model    {}: {:.1f} M parameters, {:.2f} GFLOP of products an image\n", report.source,
-             static_cast<double>(report.parameters) / 1e6,
-             static_cast<double>(product_operations(report.config)) / 1e9);
+  put("machine  {}, {}\n", report.processor, plural(report.threads, "thread"));
+  put("uses     {}\n", report.instructions);
+  put("model    {}: {:.1f} M parameters, {:.2f} GFLOP of products an image\n", report.source,
+      static_cast<double>(report.parameters) / 1e6,
+      static_cast<double>(product_operations(report.config)) / 1e9);
   if (report.ceilings) print_ceilings(*report.ceilings);
   if (!report.sample && !report.eval && !report.train) return;
   const int positions = report.config.positions();
-  fmt::print("\n{:<14}{:>5}{:>10}{:>13}{:>13}{:>12}{:>13}{:>9}{:>9}{:>9}{:>9}\n", "", "batch",
-             "images/s", "positions/s", "of products", "of reading", "of roofline", "spread",
-             "peak MB", "weights", "state");
+  put("\n{:<14}{:>5}{:>10}{:>13}{:>13}{:>12}{:>13}{:>9}{:>9}{:>9}{:>9}\n", "", "batch", "images/s",
+      "positions/s", "of products", "of reading", "of roofline", "spread", "peak MB", "weights",
+      "state");
   print_rows("sample", report.sample, positions);
   print_rows("eval", report.eval, positions);
   print_rows("train", report.train, positions);

@@ -50,6 +50,7 @@ void check(CompleteOptions& options) {
   for (const std::string& input : inputs) {
     check_no_input("--output", options.output.output, input);
     check_no_input("--preview", options.output.preview, input);
+    check_no_input("--output", partial_sheet(options.output.output).string(), input);
   }
   if (options.keep_rows.has_value() == !options.mask.empty())
     throw CLI::ValidationError("either --keep-rows or --mask says what to keep");

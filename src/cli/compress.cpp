@@ -25,7 +25,9 @@
 #include "cli/paths.h"
 #include "cli/picture_inputs.h"
 #include "cli/print_json.h"
+#include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/rate_text.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
 #include "cli/shipped_models.h"
@@ -161,9 +163,9 @@ void report(const CompressOptions& options, const CodedHeader& header, const Tot
                        {"precision", name(header.precision)},
                        {"kernels", header.kernels},
                        {"threads", options.coding.threads}});
-  fmt::print("{}: {}, {} bytes, {:.4f} bits/dim, {:.3g} images/s ({}; {})\n", options.output,
-             plural(totals.pictures, "picture"), bytes, bits, images_per_second,
-             name(options.precision), instructions_in_use());
+  put("{}: {}, {} bytes, {:.4f} bits/dim, {} images/s ({}; {})\n", options.output,
+      plural(totals.pictures, "picture"), bytes, bits, rate_text(images_per_second),
+      name(options.precision), instructions_in_use());
 }
 
 void run(const CompressOptions& options, Cluster& cluster) {

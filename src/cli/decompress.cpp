@@ -19,7 +19,9 @@
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/rate_text.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
 #include "cli/shipped_models.h"
@@ -184,14 +186,15 @@ void run(const DecompressOptions& options) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (decompression.unpacked() == 0) decompression.finish();  // all were damaged
   if (to) to->finish();
-  const std::string speed = fmt::format(
-      "{:.3g} images/s ({}; {})", static_cast<double>(decompression.streams()) / seconds.count(),
-      name(model.precision()), instructions_in_use());
+  const std::string speed =
+      fmt::format("{} images/s ({}; {})",
+                  rate_text(static_cast<double>(decompression.streams()) / seconds.count()),
+                  name(model.precision()), instructions_in_use());
   const std::string pictures = plural(decompression.unpacked(), "picture");
   if (options.test)
-    fmt::print("{}: {} can be decompressed, {}\n", options.file, pictures, speed);
+    put("{}: {} can be decompressed, {}\n", options.file, pictures, speed);
   else
-    fmt::print("{}: {}, {}\n", options.output, pictures, speed);
+    put("{}: {}, {}\n", options.output, pictures, speed);
   decompression.finish();
 }
 

@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
+#include "cluster/agree.h"
 #include "combiner/instruction_set.h"
 #include "cpu/limits.h"
 #include "sampling/memory.h"
@@ -42,10 +43,14 @@ void add_drawing_options(CLI::App& command, DrawingOptions& options) {
   add_precision_option(command, options.precision, Work::decoding);
 }
 
-Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path) {
+Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path,
+                      Cluster& cluster) {
   SampleOptions& sampling = options.sampling;
   Model model(load_weights(path), options.precision, sampling.threads);
-  if (!options.seed) say("seed {}\n", options.seed.emplace(std::random_device()()));
+  if (!options.seed) {
+    options.seed = from_rank_0(cluster, uint64_t{std::random_device()()});
+    say("seed {}\n", *options.seed);
+  }
   sampling.seed = *options.seed;
   sampling.batch = options.batch
                        ? *options.batch

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cli/recipe.h"
+#include "cluster/cluster.h"
 #include "combiner/model.h"
 #include "combiner/sampler.h"
 
@@ -28,8 +29,10 @@ inline constexpr int64_t kMostImages = int64_t{1} << 40;
 // --precision.
 void add_drawing_options(CLI::App& command, DrawingOptions& options);
 
-// Loads the model and fills in what was left open. Prints a seed that it has to choose.
-Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path);
+// Loads the model and fills in what was left open. Prints a seed that it has to choose, the same on
+// all ranks. Collective.
+Model prepare_drawing(DrawingOptions& options, const std::filesystem::path& path,
+                      Cluster& cluster = single_process());
 
 // What is drawn with these options, which prepare_drawing() has completed, and the model at `path`.
 // The sheet is up to the subcommand.

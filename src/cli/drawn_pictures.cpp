@@ -12,6 +12,7 @@
 #include "cli/paths.h"
 #include "cli/print_json.h"
 #include "cli/program.h"
+#include "cli/rate_text.h"
 #include "cli/say.h"
 #include "combiner/error.h"
 #include "combiner/instruction_set.h"
@@ -30,13 +31,12 @@ Image not_drawn(const ImageShape& shape) {
           std::vector<uint8_t>(size_t{3} * shape.width * shape.height, kNotDrawn)};
 }
 
-// "samples.png" becomes "samples.partial.png".
-fs::path partial(fs::path sheet) {
+}  // namespace
+
+fs::path partial_sheet(fs::path sheet) {
   const fs::path extension = sheet.extension();
   return sheet.replace_extension(".partial") += extension;
 }
-
-}  // namespace
 
 DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
     : interrupted_(catch_interrupts()),
@@ -123,7 +123,7 @@ void DrawnPictures::finish(bool finished) {
   std::string where = options_.output;
   if (options_.destination != Destination::folder && finished) write_sheet();
   if (to_sheet && !finished && rows_done_ > 0) {
-    where = partial(options_.output).string();
+    where = partial_sheet(options_.output).string();
     write_png(where, layout(plan_.recipe.sheet.scale), texts(plan_.recipe, false));
   }
   preview_->refresh(progress_);
@@ -158,9 +158,13 @@ void DrawnPictures::report(const std::string& drawn, int threads) const {
     json["images_per_second"] = images_per_second;
     return print_json(json);
   }
-  fmt::print(options_.destination == Destination::standard_output ? stderr : stdout,
-             "{}: {} of seed {}, {:.3g} images/s ({}; {})\n", options_.output, drawn, recipe.seed,
-             images_per_second, name(recipe.precision), instructions_in_use());
+  const std::string line =
+      fmt::format("{}: {} of seed {}, {} images/s ({}; {})\n", options_.output, drawn, recipe.seed,
+                  rate_text(images_per_second), name(recipe.precision), instructions_in_use());
+  if (options_.destination == Destination::standard_output)
+    say("{}", line);  // the sheet is there
+  else
+    put("{}", line);
 }
 
 Image DrawnPictures::layout(int scale) const {

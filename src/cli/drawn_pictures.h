@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -18,6 +19,9 @@
 #include "combiner/sampler.h"
 
 namespace combiner {
+
+// Where an interrupted run leaves its sheet: "samples.png" becomes "samples.partial.png".
+std::filesystem::path partial_sheet(std::filesystem::path sheet);
 
 // What is drawn and how it is laid out.
 struct PicturePlan {

@@ -20,7 +20,9 @@
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
+#include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/rate_text.h"
 #include "cli/recipe.h"
 #include "cli/say.h"
 #include "cli/sha256.h"
@@ -84,20 +86,19 @@ nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& opti
 
 void print_table(const EvalOptions& options, const Likelihood& likelihood,
                  const SkippedImages& skipped) {
-  fmt::print("bits/dim   {:.4f}", likelihood.bits_per_dim);
-  if (likelihood.images.size() > 1) fmt::print(" +- {:.4f}", likelihood.standard_error);
+  put("bits/dim   {:.4f}", likelihood.bits_per_dim);
+  if (likelihood.images.size() > 1) put(" +- {:.4f}", likelihood.standard_error);
   const auto& [red, green, blue] = likelihood.channel_bits_per_dim;
-  fmt::print(
-      "\n"
+  put("\n"
       "  red      {:.4f}\n"
       "  green    {:.4f}\n"
       "  blue     {:.4f}\n"
       "images     {}{}\n"
-      "images/s   {:.4g}  ({}, {}; {})\n",
+      "images/s   {}  ({}, {}; {})\n",
       red, green, blue, likelihood.images.size(),
       skipped.count() > 0 ? fmt::format(" ({} left out)", skipped.count()) : "",
-      likelihood.images_per_second, name(options.precision), plural(options.threads, "thread"),
-      instructions_in_use());
+      rate_text(likelihood.images_per_second), name(options.precision),
+      plural(options.threads, "thread"), instructions_in_use());
 }
 
 // Throws CLI::ValidationError if the maps would become part of the data or replace it.

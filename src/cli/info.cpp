@@ -17,6 +17,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print_json.h"
+#include "cli/program.h"
 #include "cli/recipe.h"
 #include "cli/sha256.h"
 #include "cli/shipped_models.h"
@@ -108,37 +109,36 @@ void print_table(const Info& info) {
   const auto megabytes = [](int64_t bytes) {
     return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
   };
-  fmt::print("file         {}\n", info.path);
-  fmt::print("size         {}\n", plural(info.file_bytes, "byte"));
-  fmt::print("sha256       {}\n", info.sha256);
-  fmt::print("dtype        {}\n", fmt::join(info.dtypes, ", "));
-  fmt::print("parameters   {}\n", info.parameters.total());
-  fmt::print("  embedding  {}\n", info.parameters.embedding);
-  fmt::print("  blocks     {}\n", info.parameters.blocks);
-  fmt::print("  head       {}\n", info.parameters.head);
-  fmt::print("positions    {} an image ({} rows x {} columns)\n", config.positions(), config.rows(),
-             config.columns());
-  fmt::print("products     {:.2f} GFLOP an image, forward\n",
-             static_cast<double>(product_operations(config)) / 1e9);
-  fmt::print("memory to sample: weights and KV cache, without work buffers\n");
+  put("file         {}\n", info.path);
+  put("size         {}\n", plural(info.file_bytes, "byte"));
+  put("sha256       {}\n", info.sha256);
+  put("dtype        {}\n", fmt::join(info.dtypes, ", "));
+  put("parameters   {}\n", info.parameters.total());
+  put("  embedding  {}\n", info.parameters.embedding);
+  put("  blocks     {}\n", info.parameters.blocks);
+  put("  head       {}\n", info.parameters.head);
+  put("positions    {} an image ({} rows x {} columns)\n", config.positions(), config.rows(),
+      config.columns());
+  put("products     {:.2f} GFLOP an image, forward\n",
+      static_cast<double>(product_operations(config)) / 1e9);
+  put("memory to sample: weights and KV cache, without work buffers\n");
   for (const int64_t batch : {1, 64})
-    fmt::print("  batch {:<4} {} in f32, {} in bf16, {} in int8\n", batch,
-               megabytes(info.at_batch(info.f32, batch)),
-               megabytes(info.at_batch(info.bf16, batch)),
-               megabytes(info.at_batch(info.int8, batch)));
-  fmt::print("config       {}\n", to_json(config));
+    put("  batch {:<4} {} in f32, {} in bf16, {} in int8\n", batch,
+        megabytes(info.at_batch(info.f32, batch)), megabytes(info.at_batch(info.bf16, batch)),
+        megabytes(info.at_batch(info.int8, batch)));
+  put("config       {}\n", to_json(config));
 }
 
 void print_fields(const Json& fields) {
   for (const auto& [key, value] : fields.items())
-    fmt::print("{:<12} {}\n", printable(key),
-               printable(value.is_string() ? value.get<std::string>() : on_one_line(value)));
+    put("{:<12} {}\n", printable(key),
+        printable(value.is_string() ? value.get<std::string>() : on_one_line(value)));
 }
 
 void describe_picture(const std::string& path, bool json) {
   const Json made_by = read_made_by(path);
   if (json) return print_json(made_by);
-  fmt::print("{:<12} {}\n", "file", path);
+  put("{:<12} {}\n", "file", path);
   print_fields(made_by);
 }
 

@@ -13,6 +13,7 @@
 #include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/print_json.h"
+#include "cli/program.h"
 #include "cli/sha256.h"
 #include "cli/shipped_models.h"
 #include "weights/weights_file.h"
@@ -50,18 +51,16 @@ void print_table(const Json& models) {
   size_t width = std::string_view("name").size();
   for (const Json& model : models)
     width = std::max(width, model["name"].get_ref<const std::string&>().size());
-  fmt::print("{:<{}}  {:>7}  {:>10}  {:>8}  bits/dim\n", "name", width, "pixels", "parameters",
-             "size");
+  put("{:<{}}  {:>7}  {:>10}  {:>8}  bits/dim\n", "name", width, "pixels", "parameters", "size");
   for (const Json& model : models) {
     const Json& measured = model["evaluation"];
-    fmt::print("{:<{}}  {:>7}  {:>8.1f} M  {:>5.1f} MB  {}\n",
-               printable(model["name"].get<std::string>()), width,
-               fmt::format("{}x{}", model["width"].get<int>(), model["height"].get<int>()),
-               model["parameters"].get<double>() / 1e6, model["file_bytes"].get<double>() / 1e6,
-               measured.is_null()
-                   ? "not measured"
-                   : fmt::format("{:.3f} on {} images", measured["bits_per_dim"].get<double>(),
-                                 measured["images"].get<int64_t>()));
+    put("{:<{}}  {:>7}  {:>8.1f} M  {:>5.1f} MB  {}\n", printable(model["name"].get<std::string>()),
+        width, fmt::format("{}x{}", model["width"].get<int>(), model["height"].get<int>()),
+        model["parameters"].get<double>() / 1e6, model["file_bytes"].get<double>() / 1e6,
+        measured.is_null()
+            ? "not measured"
+            : fmt::format("{:.3f} on {} images", measured["bits_per_dim"].get<double>(),
+                          measured["images"].get<int64_t>()));
   }
 }
 

@@ -23,7 +23,9 @@
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
+#include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/rate_text.h"
 #include "cli/recipe.h"
 #include "cli/say.h"
 #include "combiner/error.h"
@@ -102,14 +104,14 @@ std::optional<NearestSheet> plan_sheet(const NearestCommandOptions& options,
 void print_table(const NearestCommandOptions& options, const NearestImages& nearest,
                  const Dataset& images) {
   for (size_t i = 0; i < options.pictures.size(); ++i) {
-    fmt::print("{}\n", options.pictures[i]);
+    put("{}\n", options.pictures[i]);
     const auto print = [&](const char* heading, const std::vector<Neighbour>& neighbours) {
-      fmt::print("  {}\n", heading);
+      put("  {}\n", heading);
       for (size_t rank = 0; rank < neighbours.size(); ++rank) {
         const Neighbour& neighbour = neighbours[rank];
-        fmt::print("  {:3}  {:6.2f}  #{:<8}{:10}{}{}\n", rank + 1, neighbour.distance,
-                   neighbour.index, neighbour.mirrored ? "mirrored" : "",
-                   images.describe(neighbour.index), neighbour.distance == 0 ? " (identical)" : "");
+        put("  {:3}  {:6.2f}  #{:<8}{:10}{}{}\n", rank + 1, neighbour.distance, neighbour.index,
+            neighbour.mirrored ? "mirrored" : "", images.describe(neighbour.index),
+            neighbour.distance == 0 ? " (identical)" : "");
       }
     };
     print("in pixels", nearest.of_pictures[i].in_pixels);
@@ -187,9 +189,9 @@ void run(NearestCommandOptions options) {
     print_json(json);
   } else {
     print_table(options, nearest, *images);
-    fmt::print("{}the nearest of {}, {:.4g} images/s ({})\n", sheet ? options.output + ": " : "",
-               plural(nearest.searched, "image"), images_per_second,
-               plural(options.search.threads, "thread"));
+    put("{}the nearest of {}, {} images/s ({})\n", sheet ? options.output + ": " : "",
+        plural(nearest.searched, "image"), rate_text(images_per_second),
+        plural(options.search.threads, "thread"));
   }
   if (nearest.searched < total)
     throw Interrupted(fmt::format("interrupted: these are the nearest of {} of {}",

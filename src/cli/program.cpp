@@ -55,7 +55,7 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& end) {
   if (end.get_exit_code() == 0) {
     std::ostringstream text;
     app.exit(end, text, text);
-    std::fputs(text.str().c_str(), stdout);
+    put("{}", text.str());
     flush_output();
     return 0;
   }
@@ -154,6 +154,11 @@ ClusterAction declared(const Command& command, CLI::App& app) {
 }
 
 }  // namespace
+
+void put_text(std::string_view text) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) fail_to_write();
+}
 
 void flush_output() {
   errno = 0;

@@ -1,11 +1,15 @@
 // What all programs and subcommands share: parsing, error messages and exit codes.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -36,6 +40,13 @@ int run_program(std::vector<Command> (*subcommands)(), int argc, char** argv);
 // Runs a program without subcommands, alone. `declare` declares its options.
 int run_tool(const char* name, const char* summary, Action (*declare)(CLI::App& command), int argc,
              char** argv);
+
+// Prints to standard output. Throws Error if that can't be written.
+void put_text(std::string_view text);
+template <class... Args>
+void put(fmt::format_string<Args...> format, Args&&... args) {
+  put_text(fmt::format(format, std::forward<Args>(args)...));
+}
 
 // Buffered output only fails when it is flushed, so the program must flush before it claims
 // success. Throws Error if what was printed to standard output can't be written.

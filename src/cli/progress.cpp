@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "cli/rate_text.h"
 #include "cli/say.h"
 #include "cli/terminal.h"
 
@@ -36,7 +37,8 @@ std::string Progress::line(Clock::time_point now, int64_t done, double fraction,
                   std::string_view(unit_).substr(0, unit_.size() - (one ? 1 : 0)), 100 * fraction);
   const double seconds = std::chrono::duration<double>(now - start_).count();
   if (seconds > 0 && done > start_done_)
-    line += fmt::format(", {:.3g} {}/s", static_cast<double>(done - start_done_) / seconds, unit_);
+    line += fmt::format(", {} {}/s", rate_text(static_cast<double>(done - start_done_) / seconds),
+                        unit_);
   if (fraction > start_fraction_)
     line += fmt::format(", {} left",
                         duration_text(seconds * (1 - fraction) / (fraction - start_fraction_)));

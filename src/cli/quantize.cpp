@@ -15,6 +15,7 @@
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
+#include "cli/program.h"
 #include "cli/progress.h"
 #include "cli/shipped_models.h"
 #include "combiner/error.h"
@@ -64,11 +65,10 @@ nlohmann::ordered_json json_of(const fs::path& model, const QuantizeOptions& opt
 
 void print_table(const fs::path& model, const QuantizeOptions& options,
                  const std::optional<Divergence>& divergence) {
-  fmt::print("{}: {}, from {}\n", options.output, plural(bytes_of(options.output), "byte"),
-             bytes_of(model));
+  put("{}: {}, from {}\n", options.output, plural(bytes_of(options.output), "byte"),
+      bytes_of(model));
   if (!divergence || divergence->images == 0) return;
-  fmt::print(
-      "bits/dim     {:.4f} in f32\n"
+  put("bits/dim     {:.4f} in f32\n"
       "             {:.4f} in int8\n"
       "difference   {:+.5f}\n"
       "divergence   {:.6f} nats a sub-pixel, KL(f32 || int8)\n"

@@ -109,6 +109,7 @@ void fill_in(const CLI::App& command, SampleCommandOptions& options) {
   if (!options.like.empty()) {
     check_no_input("--output", options.output.output, options.like);
     check_no_input("--preview", options.output.preview, options.like);
+    check_no_input("--output", partial_sheet(options.output.output).string(), options.like);
     take_recipe(command, options);
   }
   int64_t& count = options.drawing.sampling.count;
@@ -167,7 +168,7 @@ Recipe own_recipe(Recipe all, int64_t index) {
 
 void run(SampleCommandOptions options, Cluster& cluster) {
   const fs::path path = find_model(options.drawing.model);
-  const Model model = prepare_drawing(options.drawing, path);
+  const Model model = prepare_drawing(options.drawing, path, cluster);
   const SampleOptions& sampling = options.drawing.sampling;
   Recipe recipe = drawing_recipe("sample", path, options.drawing);
   recipe.sheet = {options.grid->rows, options.grid->columns, options.gap};

@@ -141,15 +141,17 @@ void run(const ServeOptions& options) {
   const int port = server.bind(options.host, options.port);
   const std::atomic<bool>& interrupted = catch_interrupts();
   const bool is_v6 = options.host.find(':') != std::string::npos;
-  fmt::print("http://{}:{}/ serves {} with {}; Ctrl-C ends it\n",
-             is_v6 ? "[" + options.host + "]" : options.host, port, names,
-             plural(options.threads, "thread"));
+  put("http://{}:{}/ serves {} with {}; Ctrl-C ends it\n",
+      is_v6 ? "[" + options.host + "]" : options.host, port, names,
+      plural(options.threads, "thread"));
   flush_output();
   std::thread serving([&] { server.serve(); });
-  while (!interrupted) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  while (!interrupted && !server.has_served())
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   service.stop();
   server.stop();
   serving.join();
+  if (!interrupted) throw Error("the system takes no more connections for the server, which ends");
   throw Interrupted("interrupted: what was being drawn is cancelled");
 }
 

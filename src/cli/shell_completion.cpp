@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/program.h"
 
 namespace combiner {
 
@@ -23,7 +24,7 @@ Action shell_completion_command(CLI::App& command) {
     const std::string script = *shell == "bash"  ? bash_completion(program)
                                : *shell == "zsh" ? zsh_completion(program)
                                                  : fish_completion(program);
-    std::fputs(script.c_str(), stdout);
+    put("{}", script);
   };
 }
 

@@ -18,6 +18,7 @@
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
+#include "cli/program.h"
 #include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/shipped_models.h"
@@ -309,10 +310,10 @@ void run(const TrainOptions& options, Cluster& cluster) {
         options.run.steps ? plural(*options.run.steps, "step")
                           : fmt::format("{:g} min", *options.run.minutes));
   say_traffic(cluster, trainer.steps() - steps_before);
-  fmt::print("{}: {}, {}", options.output, plural(trainer.steps(), "step"),
-             plural(trainer.images(), "image"));
-  if (final_validation) fmt::print(", validation {:.4f} bits/dim", *final_validation);
-  fmt::print("\n");
+  put("{}: {}, {}", options.output, plural(trainer.steps(), "step"),
+      plural(trainer.images(), "image"));
+  if (final_validation) put(", validation {:.4f} bits/dim", *final_validation);
+  put("\n");
 }
 
 }  // namespace

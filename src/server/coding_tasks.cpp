@@ -29,9 +29,10 @@ struct Packing {
     });
     for (std::vector<uint8_t>& stream : streams) writer.add(std::move(stream));
     writer.finish(described);
-    const auto size = static_cast<double>(file.size());
-    job.finish(std::move(file), {{"bytes", size},
-                                 {"bits_per_dim", 8 * size / static_cast<double>(subpixels)},
+    const size_t bytes = file.size();
+    const double bits = 8 * static_cast<double>(bytes);
+    job.finish(std::move(file), {{"bytes", bytes},
+                                 {"bits_per_dim", bits / static_cast<double>(subpixels)},
                                  {"sha256", header.sha256},
                                  {"kernels", header.kernels}});
   }

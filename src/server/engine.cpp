@@ -71,6 +71,7 @@ void Engine::serve() {
 
 // Returns false if it is time to stop.
 bool Engine::wait_for_work() {
+  look_again_ = false;  // before all that is looked at
   for (auto& [model, batch] : batches_) batch.drop_cancelled();
   active_ = active();
   std::unique_lock lock(mutex_);
@@ -90,7 +91,6 @@ std::vector<Engine::Admitted> Engine::admit() {
   std::vector<Admitted> admitted;
   std::vector<std::unique_ptr<PixelTask>> dropped;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
-  look_again_ = false;
   for (const auto& group : groups_)
     std::erase_if(group->waiting, [&](std::unique_ptr<PixelTask>& task) {
       const bool drop = task->cancelled();
@@ -145,17 +145,20 @@ void Engine::run_batches() {
 }
 
 void Engine::run_pieces() {
-  std::vector<std::function<void()>> now;
-  {
-    const std::lock_guard lock(mutex_);
-    while (!pieces_.empty() && std::cmp_less(now.size(), threads_.size())) {
-      now.push_back(std::move(pieces_.front()));
-      pieces_.pop_front();
+  const Clock::time_point end = Clock::now() + kTurn;
+  do {
+    std::vector<std::function<void()>> now;
+    {
+      const std::lock_guard lock(mutex_);
+      while (!pieces_.empty() && std::cmp_less(now.size(), threads_.size())) {
+        now.push_back(std::move(pieces_.front()));
+        pieces_.pop_front();
+      }
     }
-  }
-  if (now.empty()) return;
-  threads_.for_each(std::ssize(now),
-                    [&](int, int64_t index) { now[static_cast<size_t>(index)](); });
+    if (now.empty()) return;
+    threads_.for_each(std::ssize(now),
+                      [&](int, int64_t index) { now[static_cast<size_t>(index)](); });
+  } while (!look_again_ && Clock::now() < end);
 }
 
 }  // namespace combiner

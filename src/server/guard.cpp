@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdint>
 #include <utility>
 
@@ -12,6 +13,15 @@
 
 namespace combiner {
 namespace {
+
+// Browsers write names so.
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char letter) {
+    return static_cast<char>(std::tolower(letter));
+  });
+  return lower;
+}
 
 // The name in "name:port", "[::1]:port" or either without a port.
 std::string_view name_in(std::string_view authority) {
@@ -46,6 +56,7 @@ Guard::Guard(const std::string& host, std::string key) : key_(std::move(key)) {
   names_ = {"localhost", "127.0.0.1", "[::1]", host, "[" + host + "]"};
   if (std::array<char, 256> name = {}; gethostname(name.data(), name.size() - 1) == 0)
     names_.emplace_back(name.data());
+  for (std::string& name : names_) name = lower_case(name);
 }
 
 // An address can't be rebound, so where others may connect they may use any.
@@ -55,13 +66,15 @@ bool Guard::knows(std::string_view authority) const {
 }
 
 void Guard::check(const RequestHead& head, bool open) const {
-  constexpr std::string_view kScheme = "http://", kBearer = "Bearer ";
-  const std::string_view host = head.header("host");
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string host = lower_case(head.header("host"));
   if (!knows(host))
     throw Fault(403, "foreign_host", "the header Host does not name this server",
                 "use the address that the server printed");
-  const std::string_view origin = head.header("origin");
-  if (!origin.empty() && (!origin.starts_with(kScheme) || origin.substr(kScheme.size()) != host))
+  // With https, a server in front of this one takes the requests, which others may then send.
+  const std::string origin = lower_case(head.header("origin"));
+  if (!origin.empty() && origin != "http://" + host &&
+      (key_.empty() || origin != "https://" + host))
     throw Fault(403, "foreign_origin", "the request comes from a page of another site",
                 "use the server's own page, or a program");
   if (key_.empty() || open) return;

@@ -156,13 +156,17 @@ class HttpServer::Listener final : public httplib::Server {
   void serve() {
     accepting_ = std::this_thread::get_id();
     listen_after_bind();
+    served_ = true;
   }
+  bool has_served() const { return served_; }
 
   void end() {
     const auto until = std::chrono::steady_clock::now() + kFarewell;
     while (*followers_ > 0 && std::chrono::steady_clock::now() < until)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     closing_ = true;
+    // The library forgets a stop before it has begun.
+    while (!is_running() && !served_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     Server::stop();
   }
 
@@ -219,7 +223,7 @@ class HttpServer::Listener final : public httplib::Server {
   const std::shared_ptr<std::atomic<int>> followers_ = std::make_shared<std::atomic<int>>(0);
   std::vector<std::string> open_;
   std::thread::id accepting_;
-  std::atomic<bool> closing_ = false;
+  std::atomic<bool> closing_ = false, served_ = false;
 };
 
 HttpServer::HttpServer(Service& service, Guard guard)
@@ -228,6 +232,7 @@ HttpServer::~HttpServer() = default;
 
 int HttpServer::bind(const std::string& host, int port) { return listener_->bind(host, port); }
 void HttpServer::serve() { listener_->serve(); }
+bool HttpServer::has_served() const { return listener_->has_served(); }
 void HttpServer::stop() { listener_->end(); }
 
 }  // namespace combiner

@@ -24,8 +24,10 @@ class HttpServer {
   // Answers requests until stop() is called by another thread; then waits, for a few seconds at
   // most, until all answers are sent.
   void serve();
-  // First lets those who follow a job's events hear of its end, for which the service must have
-  // been stopped.
+  // Whether serve() has ended, as it also does if the system gives it no more connections.
+  bool has_served() const;
+  // To be called once serve() has been, or is about to be. First lets those who follow a job's
+  // events hear of its end, for which the service must have been stopped.
   void stop();
 
  private:

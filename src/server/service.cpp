@@ -97,6 +97,7 @@ Image Service::decode(const std::vector<uint8_t>& bytes, const std::string& sour
     throw Fault(422, "no_picture", fmt::format("{}: is no picture", source),
                 "send a file such as a PNG or JPEG, in base64");
   const std::lock_guard lock(decoding_);
+  require_running();
   try {
     return decode_image(bytes, source);
   } catch (const TooLarge& error) {
@@ -125,8 +126,25 @@ int Service::retry_after() const {
   return static_cast<int>(std::clamp(std::ceil(seconds_per_image), 1.0, 60.0));
 }
 
-std::shared_ptr<Job> Service::add(JobDescription description) {
+void Service::require_running() const {
   if (stopping_) throw Fault(503, "stopping", "the server is about to end", "start it again", 1);
+}
+
+// Adds a job and begins it. One that can't begin, such as for lack of memory, has failed.
+template <class Begin>
+std::shared_ptr<Job> Service::start(JobDescription description, const Begin& begin) {
+  std::shared_ptr<Job> job = add(std::move(description));
+  try {
+    begin(job);
+  } catch (const std::exception& error) {
+    job->fail(error.what());
+    throw;
+  }
+  return job;
+}
+
+std::shared_ptr<Job> Service::add(JobDescription description) {
+  require_running();
   try {
     std::shared_ptr<Job> job = board_.add(std::move(description), retry_after());
     ++jobs_;
@@ -183,9 +201,9 @@ std::shared_ptr<Job> Service::draw(const Fields& fields, bool completes) {
                            .keep_rows = keep_rows});
   };
   const Model& packed = model.at(precision, Work::decoding);
-  const std::shared_ptr<Job> job = add(std::move(description));
-  draw_completions(engine_, packed, job, parameters, std::move(picture), keep_rows.value_or(0));
-  return job;
+  return start(std::move(description), [&](const std::shared_ptr<Job>& job) {
+    draw_completions(engine_, packed, job, parameters, std::move(picture), keep_rows.value_or(0));
+  });
 }
 
 std::shared_ptr<Job> Service::likelihoods(const std::string& body) {
@@ -201,11 +219,12 @@ std::shared_ptr<Job> Service::likelihoods(const std::string& body) {
     pictures.push_back(decode_to_fit(bytes_of(data, name), name, resize, model.config()));
   }
   const Model& packed = model.at(precision, Work::whole_images);
-  const std::shared_ptr<Job> job = add({.kind = "likelihoods",
-                                        .request = request_of(model, precision),
-                                        .images = std::ssize(pictures)});
-  engine_.run(likelihood_pieces(packed, job, std::move(pictures)));
-  return job;
+  return start({.kind = "likelihoods",
+                .request = request_of(model, precision),
+                .images = std::ssize(pictures)},
+               [&](const std::shared_ptr<Job>& job) {
+                 engine_.run(likelihood_pieces(packed, job, std::move(pictures)));
+               });
 }
 
 std::shared_ptr<Job> Service::compress(const std::string& body) {
@@ -232,10 +251,10 @@ std::shared_ptr<Job> Service::compress(const std::string& body) {
                   "divide them among several requests, or use combiner compress");
   }
   check_pictures(described);
-  const std::shared_ptr<Job> job =
-      add({.kind = "compress", .request = request_of(model, precision)});
-  pack(engine_, packed, job, header, std::move(described), pictures);
-  return job;
+  return start({.kind = "compress", .request = request_of(model, precision)},
+               [&](const std::shared_ptr<Job>& job) {
+                 pack(engine_, packed, job, header, std::move(described), pictures);
+               });
 }
 
 std::shared_ptr<Job> Service::decompress(const std::string& body) {
@@ -258,11 +277,10 @@ std::shared_ptr<Job> Service::decompress(const std::string& body) {
   for (size_t i = 0; i < coded.pictures().size(); ++i)
     if (!coded.is_whole(i)) refuse(fmt::format("picture {} is damaged", i));
   const Model& packed = model.at(header.precision, Work::decoding);
-  const std::shared_ptr<Job> job = add({.kind = "decompress",
-                                        .request = request_of(model, header.precision),
-                                        .images = std::ssize(coded.pictures())});
-  unpack(engine_, packed, job, file);
-  return job;
+  return start({.kind = "decompress",
+                .request = request_of(model, header.precision),
+                .images = std::ssize(coded.pictures())},
+               [&](const std::shared_ptr<Job>& job) { unpack(engine_, packed, job, file); });
 }
 
 void Service::cancel(Job& job) {

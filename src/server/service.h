@@ -67,6 +67,9 @@ class Service {
   bool stopping() const { return stopping_; }
 
  private:
+  void require_running() const;
+  template <class Begin>
+  std::shared_ptr<Job> start(JobDescription description, const Begin& begin);
   std::shared_ptr<Job> add(JobDescription description);
   const ServedModel& model_named(const std::optional<std::string>& name) const;
   DrawingParameters drawing_parameters(const Fields& fields, int64_t default_count) const;

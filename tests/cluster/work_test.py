@@ -52,6 +52,12 @@ with tempfile.TemporaryDirectory() as folder:
         out["quantize"] = figures
         return out | {name: hash_of(f"{at}/{name}") for name in sorted(os.listdir(at))}
 
+    # A seed that is not given is the same on all ranks.
+    ranks.run_well(2, [PROGRAM, "sample", "-n", 2, *how, "-o", f"{folder}/random/"])
+    for name in ("00000.png", "00001.png"):
+        ranks.run_well(0, [PROGRAM, "sample", "--like", f"{folder}/random/{name}", *how,
+                           "-o", f"{folder}/again.png"])  # which fails if it differs
+
     alone = results(0)
     print("sheet.png has the SHA-256", alone["sheet.png"])
     for count in (1, 2, 3):

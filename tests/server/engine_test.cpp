@@ -73,9 +73,11 @@ void require_images(const Job& job, const std::vector<Image>& images) {
 // Takes no value before it is let go on. Catch's assertions are for the test's own thread only.
 class HeldTask final : public JobTask {
  public:
-  HeldTask(std::shared_ptr<Job> job, const Model& model, const std::atomic<bool>& held)
-      : JobTask(std::move(job), model), held_(held) {}
+  HeldTask(std::shared_ptr<Job> job, const Model& model, const std::atomic<bool>& held,
+           std::atomic<int>* chosen = nullptr)
+      : JobTask(std::move(job), model), held_(held), chosen_(chosen) {}
   uint8_t choose(int64_t, std::span<const float>) override {
+    if (chosen_) ++*chosen_;
     if (!wait_until([&] { return !held_; })) throw std::runtime_error("it was not let go on");
     return 0;
   }
@@ -85,6 +87,7 @@ class HeldTask final : public JobTask {
 
  private:
   const std::atomic<bool>& held_;
+  std::atomic<int>* const chosen_;  // counts values
 };
 
 class ThrowingTask final : public JobTask {
@@ -250,8 +253,9 @@ TEST_CASE("engine: a cancelled job leaves before the next position") {
   const Model model = small_model();
   Engine engine(1, 1);
   std::atomic<bool> held = true;
+  std::atomic<int> chosen = 0;
   const auto job = new_job(model, 1);
-  start_task<HeldTask>(engine, job, model, held);
+  start_task<HeldTask>(engine, job, model, held, &chosen);
   const auto next = start(engine, model, {.count = 1, .seed = 6});
   REQUIRE(wait_until([&] { return job->state() == JobState::running; }));
   CHECK(next->state() == JobState::queued);  // there is room for one
@@ -262,6 +266,7 @@ TEST_CASE("engine: a cancelled job leaves before the next position") {
   require_images(*next, expected(model, {.count = 1, .seed = 6}));
   CHECK(job->state() == JobState::cancelled);
   CHECK(!job->image(0));
+  CHECK(chosen == 3);  // of a pixel
 }
 
 TEST_CASE("engine: a single image does not wait for all of a large job") {

@@ -117,6 +117,10 @@ TEST_CASE("guard: requests of other sites' pages are refused") {
   for (const char* origin : {"null", "http://evil.example", "https://localhost:8080",
                              "http://localhost", "http://127.0.0.1:8080"})
     CHECK(from(origin) == 403);
+  // Names are of any case.
+  CHECK(guarded(guard, {{"host", "LocalHost:8080"}, {"origin", "http://localhost:8080"}}) ==
+        kAllRight);
+  CHECK(guarded(Guard("MyBox", ""), {{"host", "mybox:8080"}}) == kAllRight);
 }
 
 TEST_CASE("guard: a key is asked for, whole") {
@@ -132,6 +136,12 @@ TEST_CASE("guard: a key is asked for, whole") {
     CHECK(with(wrong) == 401);
   CHECK(guarded(guard, {{"host", "evil.example"}, {"authorization", "Bearer " + key}}) == 403);
   CHECK_NOTHROW(guard.check({.headers = {{"host", "192.168.0.7"}}}, true));
+  // A server with TLS may be in front of one with a key.
+  for (const auto& [origin, expected] :
+       {std::pair("https://192.168.0.7", kAllRight), std::pair("https://192.168.0.8", 403)})
+    CHECK(guarded(guard, {{"host", "192.168.0.7"},
+                          {"origin", origin},
+                          {"authorization", "Bearer " + key}}) == expected);
   CHECK(is_loopback("127.0.0.1"));
   CHECK(is_loopback("::1"));
   for (const char* host : {"0.0.0.0", "::", "127.evil.example", "10.0.0.1", ""})

@@ -290,6 +290,11 @@ class Interface(unittest.TestCase):
         self.assertIn("can't listen at no.such.host.invalid: there is no such address: ",
                       unknown.stderr)
 
+    def test_it_ends_if_asked_to_at_once(self):
+        for _ in range(4):
+            with serving.Server(PROGRAM, models=self.server.models):
+                pass  # Ctrl-C comes right after its address
+
     def test_a_connection_serves_many_requests(self):
         connection = self.server.connect()
         for _ in range(50):

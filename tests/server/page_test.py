@@ -189,7 +189,7 @@ class Page(unittest.TestCase):
     def test_rows_appear_within_a_second(self):
         self.open("")
         first = float(self.browser.execute_script("return document.documentElement.dataset.firstRow"))
-        print(f"the first row is painted {first:.0f} ms after the page is opened")
+        self.assertLess(first, 1000)
 
 
 if __name__ == "__main__":
