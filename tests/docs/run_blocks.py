@@ -71,7 +71,7 @@ NOT_RUN = {
 REPLACED = {
     "--minutes 90": "--steps 1 --validation-images 2",
     "--minutes 180": "--steps 2 --validation-images 2",
-    "--steps 23172 --decay 0.3582": "--steps 1 --validation-images 2",
+    "--minutes 183 --decay 0.6": "--steps 1 --validation-images 2",
     "--minutes 24 --lr": "--steps 1 --validation-images 2 --lr",
     "--image 32x32": "--image 3x2",
 }
