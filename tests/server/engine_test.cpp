@@ -266,7 +266,7 @@ TEST_CASE("engine: a cancelled job leaves before the next position") {
   require_images(*next, expected(model, {.count = 1, .seed = 6}));
   CHECK(job->state() == JobState::cancelled);
   CHECK(!job->image(0));
-  CHECK(chosen == 3);  // of a pixel
+  CHECK(chosen <= 3);  // of the first pixel, if that had begun
 }
 
 TEST_CASE("engine: a single image does not wait for all of a large job") {
