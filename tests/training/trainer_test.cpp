@@ -335,8 +335,8 @@ TEST_CASE("checkpoint: a damaged or wrong file is refused") {
   CHECK_THAT(with("config", "{}"), contains("config field"));
   CHECK_THAT(with("training", "{}"), contains("bad training options"));
   for (const char* text : {"", "-1", "two", "3x", "99999999999999999999", "1.5"})
-    CHECK(with("step", text) ==
-          std::string("step in the metadata is '") + text + "', expected a number from 0 to 1000000000000000");
+    CHECK(with("step", text) == std::string("step in the metadata is '") + text +
+                                    "', expected a number from 0 to 1000000000000000");
   CHECK_THAT(with("images", "-4"), contains("images in the metadata is '-4'"));
   CHECK_THAT(with("seconds", "nan"), contains("seconds in the metadata is 'nan'"));
   for (const char* key : {"config", "training", "training_images", "step", "images", "seconds"}) {
@@ -404,7 +404,8 @@ TEST_CASE("checkpoint: as many other images are refused, more or fewer are not")
     return Trainer(tiny_config(), tiny_options(), std::move(data), Precision::f32, 1);
   };
   CHECK(checkpoint.complaint(trainer_of(tiny_pictures(9, 2))) ==
-        "the checkpoint was trained on 9 other images; go on with the same data set");
+        "the checkpoint was trained on 9 other images; go on with the same data set and, if it is "
+        "of several, in the same order");
   for (const int64_t images : {8, 10})
     CHECK_THAT(checkpoint.complaint(trainer_of(tiny_pictures(images, 2))), contains("no Error"));
   CHECK(read_checkpoint_header(checkpoint.path).training_images == 9);
