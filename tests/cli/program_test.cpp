@@ -237,9 +237,11 @@ TEST_CASE("program: lists the shipped models, and finds them by name") {
   fs::create_directory(folder / "models");
   fs::copy(second, folder / "models/foreign.safetensors");
   fs::create_directory(folder / "small");
-  const std::string there =
-      fmt::format("cd {} && exec {} info --model small", folder.path().string(), program.string());
-  CHECK_THAT(RunningProgram({"-c", there}, "", "/bin/sh").wait().out, contains(second.string()));
+  const fs::path there = write_script(
+      folder / "there",
+      fmt::format("cd {} && exec {} \"$@\"", folder.path().string(), program.string()));
+  CHECK_THAT(RunningProgram({"info", "--model", "small"}, "", there.string()).wait().out,
+             contains(second.string()));
   // A training doesn't write over the shipped model that it begins with.
   const ProgramResult same = run({"train", "--init", "small", "--data", folder.path().string(),
                                   "-o", second.string(), "--steps", "1"});

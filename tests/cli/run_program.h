@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "file_text.h"
+
 namespace combiner {
 
 struct ProgramResult {
@@ -33,6 +35,14 @@ class RunningProgram {
   int process_ = -1;
   int out_ = -1, err_ = -1;  // nameless files
 };
+
+// Writes a script for the shell that can be run as a program. Returns its path.
+inline std::filesystem::path write_script(const std::filesystem::path& path,
+                                          const std::string& commands) {
+  write_text(path, "#!/bin/sh\n" + commands + "\n");
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  return path;
+}
 
 // Waits until the program has opened a file in the folder, which may have no name yet.
 bool opens_file_in(const RunningProgram& program, const std::filesystem::path& folder);

@@ -792,9 +792,9 @@ TEST_CASE("train: --resume computes in the precision of the checkpoint unless to
 
 TEST_CASE("train: a signal that was ignored stays ignored after another one") {
   const Workplace place;
-  std::vector<std::string> words = place.first("a", steps(1000000));
-  words.insert(words.begin(), COMBINER_PROGRAM);
-  RunningProgram program(words, "", "/usr/bin/nohup");  // ignores SIGHUP
+  const fs::path ignoring_hangups =
+      write_script(place.folder / "nohup", "exec nohup " COMBINER_PROGRAM " \"$@\"");
+  RunningProgram program(place.first("a", steps(1000000)), "", ignoring_hangups.string());
   REQUIRE(reaches(place.log("a"), 3));
   program.send(SIGTERM);
   for (int i = 0; i < 100; ++i) program.send(SIGHUP);
