@@ -37,11 +37,8 @@ fs::path folder_of(const fs::path& path) {
 
 // The name of a file until it is finished.
 std::string meanwhile_name(const std::string& name) {
-  constexpr size_t kLongest = 255, kMore = sizeof(
-                                               ".."
-                                               "combiner") -
-                                           1;
-  return fmt::format(".{}.combiner", name.substr(0, kLongest - kMore));
+  constexpr std::string_view kEnding = ".combiner";
+  return fmt::format(".{}{}", name.substr(0, kLongestFileName - 1 - kEnding.size()), kEnding);
 }
 
 // Whether something is mounted on the file itself, as containers do. It can't be renamed onto.

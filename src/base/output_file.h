@@ -11,11 +11,14 @@
 
 namespace combiner {
 
+// The most bytes that a file's or a folder's name has on most file systems.
+inline constexpr size_t kLongestFileName = 255;
+
 // Writes a file that has no name yet and gives it its name when it is complete; until then, an
 // existing file stays as it is. Where the file system has no files without a name, it is called
-// .NAME.combiner meanwhile, and the next run replaces what a killed one has left. A link is
-// followed, and the mode of an existing file kept. commit() returns when file and name are on the
-// disk, so that a power cut loses neither.
+// .NAME.combiner meanwhile, NAME cut short if it must be, and the next run replaces what a killed
+// one has left. A link is followed, and the mode of an existing file kept. commit() returns when
+// file and name are on the disk, so that a power cut loses neither.
 //
 // Two kinds of files are written in place: what is no regular file (a device, a pipe), as it comes;
 // and what can't be replaced, because it is mounted or its folder can't be written to, at the end.

@@ -2,7 +2,6 @@
 
 #include "cli/shell_completion.h"
 
-#include <cstdio>
 #include <memory>
 
 #include "cli/commands.h"

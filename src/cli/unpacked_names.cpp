@@ -3,27 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <unordered_set>
 
+#include "base/output_file.h"
 #include "cli/paths.h"
 #include "combiner/error.h"
 
 namespace combiner {
-namespace {
-
-constexpr size_t kLongestName = 255;  // of a file or folder on most file systems
-
-size_t longest_part(const std::string& name) {
-  size_t longest = 0;
-  for (size_t begin = 0; begin <= name.size();) {
-    const size_t end = std::min(name.find('/', begin), name.size());
-    longest = std::max(longest, end - begin);
-    begin = end + 1;
-  }
-  return longest;
-}
-
-}  // namespace
 
 std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures) {
   std::vector<std::string> names;
@@ -31,11 +18,14 @@ std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures) 
   for (const CodedPicture& picture : pictures) {
     std::string name = picture.name.empty() ? fmt::format("{:05}.png", names.size()) : picture.name;
     if (!ends_in_png(name)) name += ".png";
-    if (longest_part(name) > kLongestName)
+    const auto is_too_long = [](const std::filesystem::path& part) {
+      return part.native().size() > kLongestFileName;
+    };
+    if (std::ranges::any_of(std::filesystem::path(name), is_too_long))
       throw Error(
           fmt::format("{} is too long for a file's name; expected at most {} bytes with "
                       ".png; rename it",
-                      name, kLongestName));
+                      name, kLongestFileName));
     if (!known.insert(name).second)
       throw Error(fmt::format("two pictures would be unpacked as {}; rename one", name));
     names.push_back(std::move(name));

@@ -81,7 +81,7 @@ CgroupLimits read_cgroup_limits(const fs::path& root) {
     // The folder of several controllers may name them in another order, but each has a link to it.
     std::istringstream names(controllers);
     for (std::string name; std::getline(names, name, ',');)
-      add_all_limits(mounts / name, group, limits);
+      if (name != controllers) add_all_limits(mounts / name, group, limits);
   }
   return limits;
 }

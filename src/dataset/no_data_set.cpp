@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstddef>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "base/file_kind.h"
+#include "base/lower_case.h"
 #include "base/read_file.h"
 #include "combiner/dataset.h"
 #include "dataset/cifar10.h"
@@ -28,8 +28,7 @@ constexpr const char* kKinds =
 
 // CIFAR-10 is also offered for Python and for MATLAB, and all versions are packed.
 bool is_of_cifar(const fs::path& path) {
-  std::string name = path.filename().string();
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string name = lower_case(path.filename().string());
   return name.starts_with("data_batch") || name.starts_with("test_batch") ||
          name.find("cifar") != name.npos;
 }

@@ -5,6 +5,7 @@
 
 #include "image/bytes.h"
 #include "image/picture_format.h"
+#include "image/png_chunk.h"
 
 namespace combiner {
 namespace {
@@ -53,15 +54,6 @@ Bytes exif_of_jpeg(Bytes bytes) {
   return {};
 }
 
-Bytes exif_of_png(Bytes bytes) {
-  for (size_t at = 8; at + 12 <= bytes.size();) {
-    const size_t length = number(bytes, at, 4, Order::big_endian);
-    if (has(bytes, at + 4, "eXIf")) return part(bytes, at + 8, length);
-    at += 12 + length;
-  }
-  return {};
-}
-
 Bytes exif_of_webp(Bytes bytes) {
   for (size_t at = 12; at + 8 <= bytes.size();) {
     const size_t length = number(bytes, at + 4, 4, Order::little_endian);
@@ -76,7 +68,7 @@ Bytes exif_of_webp(Bytes bytes) {
 
 Bytes exif_of(Bytes bytes) {
   if (is_jpeg(bytes)) return exif_of_jpeg(bytes);
-  if (is_png(bytes)) return exif_of_png(bytes);
+  if (is_png(bytes)) return png_chunk(bytes, "eXIf");
   if (is_webp(bytes)) return exif_of_webp(bytes);
   return {};
 }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <mutex>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
@@ -15,6 +14,7 @@
 #include <string_view>
 
 #include "base/file_kind.h"
+#include "base/lower_case.h"
 #include "base/read_file.h"
 #include "combiner/error.h"
 #include "image/check_jpeg.h"
@@ -22,6 +22,7 @@
 #include "image/imgcodecs.h"
 #include "image/orientation.h"
 #include "image/picture_format.h"
+#include "image/png_chunk.h"
 #include "image/quietly.h"
 #include "image/read_pnm.h"
 
@@ -143,20 +144,12 @@ void check_png_size(std::span<const uint8_t> bytes, const std::string& source) {
 
 // The sample that is transparent in a grey PNG, if there is one: OpenCV doesn't tell.
 std::optional<int> transparent_grey(std::span<const uint8_t> bytes) {
-  constexpr size_t kDepth = 24, kColourType = 25, kFirstChunk = 8;
+  constexpr size_t kDepth = 24, kColourType = 25;
   if (!is_png(bytes) || bytes.size() <= kColourType || bytes[kColourType] != 0) return {};
-  for (size_t at = kFirstChunk; at + 12 <= bytes.size();) {
-    const size_t length = size_t{bytes[at]} << 24 | size_t{bytes[at + 1]} << 16 |
-                          size_t{bytes[at + 2]} << 8 | bytes[at + 3];
-    const std::string_view name(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
-    if (name == "IDAT") return {};
-    if (name == "tRNS" && length == 2 && at + 10 <= bytes.size()) {
-      const int depth = bytes[kDepth], most = (1 << std::min(depth, 8)) - 1;
-      return (bytes[at + 8] << 8 | bytes[at + 9]) * 255 / most;
-    }
-    at += 12 + length;
-  }
-  return {};
+  const std::span<const uint8_t> sample = png_chunk(bytes, "tRNS");
+  if (sample.size() != 2) return {};
+  const int most = (1 << std::min<int>(bytes[kDepth], 8)) - 1;
+  return (sample[0] << 8 | sample[1]) * 255 / most;
 }
 
 void require_opaque_grey(const cv::Mat& grey, int transparent, const std::string& source) {
@@ -231,10 +224,7 @@ bool has_image_extension(const fs::path& path) {
   static constexpr std::array<std::string_view, 20> kExtensions = {
       ".bmp", ".dib", ".exr", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm",  ".pfm",
       ".pgm", ".pic", ".png", ".pnm", ".ppm", ".ras", ".sr",   ".tif", ".tiff", ".webp"};
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](unsigned char letter) {
-    return static_cast<char>(std::tolower(letter));
-  });
+  const std::string extension = lower_case(path.extension().string());
   return std::ranges::find(kExtensions, extension) != kExtensions.end();
 }
 

@@ -5,23 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstdint>
 #include <utility>
 
+#include "base/lower_case.h"
 #include "server/fault.h"
 
 namespace combiner {
 namespace {
-
-// Browsers write names so.
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char letter) {
-    return static_cast<char>(std::tolower(letter));
-  });
-  return lower;
-}
 
 // The name in "name:port", "[::1]:port" or either without a port.
 std::string_view name_in(std::string_view authority) {
@@ -56,7 +47,7 @@ Guard::Guard(const std::string& host, std::string key) : key_(std::move(key)) {
   names_ = {"localhost", "127.0.0.1", "[::1]", host, "[" + host + "]"};
   if (std::array<char, 256> name = {}; gethostname(name.data(), name.size() - 1) == 0)
     names_.emplace_back(name.data());
-  for (std::string& name : names_) name = lower_case(name);
+  for (std::string& name : names_) name = lower_case(name);  // as browsers write them
 }
 
 // An address can't be rebound, so where others may connect they may use any.
