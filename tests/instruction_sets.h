@@ -70,17 +70,6 @@ void for_each_instruction_set(const Test& test) {
   test();
 }
 
-// Whether the best of Highway's targets in use has fused multiply-add.
-inline bool fuses_multiply_add() {
-  const int64_t supported = hwy::SupportedTargets();
-  const int64_t best = supported & -supported;  // a better target has a lower bit
-#if HWY_ARCH_X86
-  return best <= HWY_AVX2;
-#else
-  return (best & (HWY_SCALAR | HWY_EMU128 | HWY_WASM | HWY_WASM_EMU256)) == 0;
-#endif
-}
-
 // Checks that compute(), which returns floats, returns the same bits under every instruction set
 // with fused multiply-add.
 template <class Compute>

@@ -99,10 +99,14 @@ py::object decompress(const py::bytes& data, Models& models, const std::string& 
   const Unpacked unpacked(file);
   std::vector<size_t> all(file.pictures().size());
   std::iota(all.begin(), all.end(), size_t{0});
-  const auto done = [&](size_t picture, const Image& image) {
-    if (image.pixels.empty())
+  const auto require = [&](size_t picture, bool whole) {
+    if (!whole)
       throw Error(fmt::format("{}: damaged: picture {} of {}, counted from 0", file.source(),
                               picture, file.pictures().size()));
+  };
+  for (const size_t picture : all) require(picture, file.is_whole(picture));
+  const auto done = [&](size_t picture, const Image& image) {
+    require(picture, !image.pixels.empty());
     copy_pixels(image, unpacked.pixels[picture]);
   };
   Watched watched(std::move(progress), rows_of(file.pictures(), file.header()));

@@ -200,7 +200,9 @@ void run(const EvalOptions& options, Cluster& cluster) {
   const auto done = static_cast<int64_t>(likelihood.images.size());
   const int64_t bad = skipped.count() - skipped_before;
   if (bad > 0) skipped.say_count();
-  if (done == 0 && interrupted) throw Interrupted("interrupted: no image is finished");
+  // Another rank may have been interrupted.
+  if (done == 0 && (interrupted || (failure.empty() && bad < wanted)))
+    throw Interrupted("interrupted: no image is finished");
   if (done == 0) throw Error(failure.empty() ? "none of the images can be read any more" : failure);
 
   if (options.json)

@@ -21,7 +21,6 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-// Parsed even if it is not given: what auto means depends on --isa.
 constexpr const char* kPrecisionHelp =
     "What matrix products are made with; auto is bf16 or f32, whichever is faster here";
 
@@ -52,7 +51,7 @@ void add_precision_option(CLI::App& command, Precision& precision, Work work) {
           },
           kPrecisionHelp)
       ->default_str("auto")
-      ->force_callback()
+      ->force_callback()  // what auto means depends on --isa
       ->check(one_of({"auto", "f32", "bf16", "int8"}));
 }
 

@@ -109,8 +109,10 @@ void fill_in(const CLI::App& command, SampleCommandOptions& options) {
   if (!options.like.empty()) {
     check_no_input("--output", options.output.output, options.like);
     check_no_input("--preview", options.output.preview, options.like);
-    check_no_input("--output", partial_sheet(options.output.output).string(), options.like);
     take_recipe(command, options);
+    // An unfinished sheet may be drawn to its end under its own name.
+    if (!options.like_recipe->unfinished)
+      check_no_input("--output", partial_sheet(options.output.output).string(), options.like);
   }
   int64_t& count = options.drawing.sampling.count;
   count = options.count.value_or(options.grid ? options.grid->places() : kDefaultCount);

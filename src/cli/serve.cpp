@@ -151,7 +151,7 @@ void run(const ServeOptions& options) {
   service.stop();
   server.stop();
   serving.join();
-  if (!interrupted) throw Error("the system takes no more connections for the server, which ends");
+  if (!interrupted) throw Error("the system gives the server no more connections, so it ends");
   throw Interrupted("interrupted: what was being drawn is cancelled");
 }
 

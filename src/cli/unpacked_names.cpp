@@ -18,14 +18,6 @@ std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures) 
   for (const CodedPicture& picture : pictures) {
     std::string name = picture.name.empty() ? fmt::format("{:05}.png", names.size()) : picture.name;
     if (!ends_in_png(name)) name += ".png";
-    const auto is_too_long = [](const std::filesystem::path& part) {
-      return part.native().size() > kLongestFileName;
-    };
-    if (std::ranges::any_of(std::filesystem::path(name), is_too_long))
-      throw Error(
-          fmt::format("{} is too long for a file's name; expected at most {} bytes with "
-                      ".png; rename it",
-                      name, kLongestFileName));
     if (!known.insert(name).second)
       throw Error(fmt::format("two pictures would be unpacked as {}; rename one", name));
     names.push_back(std::move(name));
@@ -38,6 +30,15 @@ std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures) 
             fmt::format("{} would be unpacked as a file and as a folder, for {}; rename one",
                         name.substr(0, slash), name));
   return names;
+}
+
+void check_length(const std::string& name) {
+  const auto is_too_long = [](const std::filesystem::path& part) {
+    return part.native().size() > kLongestFileName;
+  };
+  if (std::ranges::any_of(std::filesystem::path(name), is_too_long))
+    throw Error(fmt::format("{} is too long for a file's name; expected at most {} bytes with .png",
+                            name, kLongestFileName));
 }
 
 }  // namespace combiner

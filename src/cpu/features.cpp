@@ -123,12 +123,22 @@ void pretend_fast_bf16_dot(bool pretend) { pretends_fast_bf16_dot = pretend; }
 std::string processor_instructions() { return list(processor_features()); }
 std::string instructions_in_use() { return list(cpu_features()); }
 
+bool fuses_multiply_add() {
+  const int64_t supported = hwy::SupportedTargets();
+  const int64_t best = supported & -supported;  // a better target has a lower bit
+#if HWY_ARCH_X86
+  return best <= HWY_AVX2;
+#else
+  return (best & (HWY_SCALAR | HWY_EMU128 | HWY_WASM | HWY_WASM_EMU256)) == 0;
+#endif
+}
+
 std::string kernels_in_use(Precision precision) {
   const CpuFeatures features = cpu_features();
   if (precision != Precision::f32)
     return list(features) + (features.fast_bf16_dot ? ", fast dot products" : "");
   // In float, only whether products and sums are fused makes a difference.
-  return features.avx2 || HWY_ARCH_ARM_A64 ? "FMA" : "no FMA";
+  return fuses_multiply_add() ? "FMA" : "no FMA";
 }
 
 }  // namespace combiner

@@ -32,6 +32,9 @@ InstructionSet instruction_set_cap();
 // For tests: whether to take dot products for fast even where they are not, if there are any.
 void pretend_fast_bf16_dot(bool pretend);
 
+// Whether the best of Highway's targets in use has fused multiply-add.
+bool fuses_multiply_add();
+
 // Whether matrices of bfloat16 are multiplied faster than matrices of float.
 inline bool multiplies_bf16_faster() { return cpu_features().amx || cpu_features().fast_bf16_dot; }
 

@@ -299,7 +299,7 @@ void validate(const ModelConfig& config, std::string_view source) {
           "an even number of at least 4 for sinusoidal positions (pairs of sine and cosine)");
   const auto epsilon = static_cast<float>(config.norm_epsilon);  // as the kernels take it
   require(std::isfinite(epsilon) && epsilon > 0, "norm_epsilon", config.norm_epsilon,
-          "a finite number above 0 that is one of float, too");
+          "a finite number above 0, also as a 32-bit float");
 
   if (config.stem) {
     require_in(kStemSide, "stem.rows", config.stem->rows);

@@ -28,9 +28,8 @@ struct EngineLoad {
 };
 
 // One team of threads serves all models. It works in turns: each model with images in its batch has
-// a turn, then pieces of other work such as likelihoods have one, a piece to a thread. Where
-// several want turns, a batch's lasts kTurn, as long as a piece may take, so neither starves the
-// other.
+// a turn, then pieces of other work such as likelihoods have one. Where several want turns, each
+// lasts kTurn, as long as a piece may take, and pieces that have begun are finished.
 class Engine {
  public:
   // Decodes up to `most_images` at once, of all models together. Images that others go on from take

@@ -136,6 +136,9 @@ std::shared_ptr<Job> Service::start(JobDescription description, const Begin& beg
   std::shared_ptr<Job> job = add(std::move(description));
   try {
     begin(job);
+  } catch (const std::bad_alloc&) {
+    job->fail("not enough memory");
+    throw;
   } catch (const std::exception& error) {
     job->fail(error.what());
     throw;

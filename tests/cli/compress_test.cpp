@@ -325,6 +325,24 @@ TEST_CASE("compress and decompress: refusals") {
   fs::copy(c.pictures + "/b/c/2", c.pictures + "/" + longest);
   CHECK_THAT(c.compress({c.pictures}).err, contains("nnn.png is too long for a file's name"));
   fs::remove(c.pictures + "/" + longest);
+  // Where another program has packed such a name, the other pictures can still be unpacked.
+  CodedFile packed(bytes_of(text), "packed");
+  std::string renamed;
+  CodedFileWriter writer(packed.header(), [&](std::span<const uint8_t> more) {
+    renamed.append(more.begin(), more.end());
+  });
+  for (int64_t i = 0; i < packed.streams(); ++i) {
+    const std::span<const uint8_t> stream = packed.stream(i).value();
+    writer.add({stream.begin(), stream.end()});
+  }
+  std::vector<CodedPicture> pictures(packed.pictures().begin(), packed.pictures().end());
+  pictures[0].name = longest;
+  writer.finish(pictures);
+  write_text(c.file, renamed);
+  CHECK_THAT(c.decompress({"-o", c.out}).err, contains("nnn.png is too long for a file's name"));
+  CHECK(c.decompress({"-o", c.out, "--only", "1"}).exit_code == 0);
+  CHECK(read_image(c.out + "b/c/2.png") == c.images[1].second);
+  write_text(c.file, text);
 
   // Two pictures that would be one file.
   fs::copy(c.pictures + "/b/c/2", c.pictures + "/b/c/2.png");

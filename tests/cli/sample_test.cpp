@@ -613,6 +613,26 @@ TEST_CASE("sample: --like says what differs") {
   }
 }
 
+TEST_CASE("sample: an interrupted sheet is drawn to its end under its own name") {
+  const TempFolder folder;
+  const fs::path sheet = folder / "sheet.png", partial = folder / "sheet.partial.png";
+  REQUIRE(run_sample({"-n", "2", "--seed", "9", "-o", sheet.string()}).exit_code == 0);
+  const std::string drawn = read_text(sheet);
+  nlohmann::json recipe = nlohmann::json::parse(read_png_texts(sheet).at(1).text);
+  recipe["unfinished"] = true;
+  write_png(partial, read_image(sheet), std::array{PngText{"combiner", recipe.dump()}});
+  fs::remove(sheet);
+  const auto go_on = [&] { return run_sample({"--like", partial.string(), "-o", sheet.string()}); };
+  CHECK(go_on().exit_code == 0);
+  CHECK(read_text(sheet) == drawn);
+  // A picture that is finished is read only.
+  fs::rename(sheet, partial);
+  const ProgramResult refused = go_on();
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, contains("sheet.partial.png, which is read; write elsewhere"));
+  CHECK(read_text(partial) == drawn);
+}
+
 TEST_CASE("sample: --like refuses what no run of combiner can have written") {
   const TempFolder folder;
   const std::string sheet = (folder / "sheet.png").string();

@@ -102,6 +102,20 @@ TEST_CASE("take over: the positions of sub-pixels are resampled apart from each 
   }
 }
 
+TEST_CASE("take over: tables of one shape may be of other positions") {
+  ModelConfig config = tiny_config();
+  config.image.width = 3 * kTinySide;
+  const Weights from = initial_weights(config, 1);
+  config.image.width = kTinySide;
+  config.tokens = Tokens::subpixel;
+  config.start_token = 256;
+  Weights to = initial_weights(config, 2);
+  const std::string table = "embed.position.column.weight";
+  REQUIRE(values_of(from, table).size() == values_of(to, table).size());
+  CHECK(std::ranges::count(take_over(from, to),
+                           table + ": begins anew: its positions are others") == 1);
+}
+
 TEST_CASE("take over: what a deeper or a wider model has more of begins anew") {
   const Weights from = initial_weights(tiny_config(), 1);
   ModelConfig config = tiny_config();

@@ -58,7 +58,7 @@ struct DatasetOptions {
   // Called now and then while the pictures of a folder are decoded to check them: with the folder,
   // the pictures done and those in all. What it throws ends the opening of the data set.
   CheckingPictures checking_pictures = {};
-  // How many threads check pictures, and how many pictures, the first ones; all of them if not set.
+  // How many threads check pictures, and how many usable ones are enough; without, all are checked.
   int threads = 1;
   std::optional<int64_t> checked = std::nullopt;
   // Called in order with each picture that can't be used; the data set is of the others. Without
