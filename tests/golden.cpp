@@ -20,6 +20,7 @@
 #include "combiner/model.h"
 #include "model/model.h"
 #include "weights/safetensors.h"
+#include "worse.h"
 
 namespace combiner {
 namespace {
@@ -235,7 +236,7 @@ Errors compare(const fs::path& path) {
     }
     for (size_t t = 0; t < length; ++t)
       worst_nats =
-          std::max(worst_nats, std::abs(static_cast<double>(nats[t]) - golden_nats[first + t]));
+          worse(worst_nats, std::abs(static_cast<double>(nats[t]) - golden_nats[first + t]));
   }
   return {std::sqrt(difference / norm), worst_nats};
 }

@@ -85,7 +85,7 @@ void check_same_bits(const Compute& compute) {
     const auto bits = [](float x) { return std::bit_cast<uint32_t>(x); };
     CHECK(std::ranges::equal(actual, expected, {}, bits, bits));
   });
-  if (compared < 2) WARN("skipped: there is one instruction set with fused multiply-add");
+  if (compared < 2) NOTE_SKIPPED("there is one instruction set with fused multiply-add");
 }
 
 }  // namespace combiner

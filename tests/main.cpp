@@ -21,5 +21,8 @@ int main(int argc, char** argv) {
     argc -= 2;
     argv += 2;
   }
-  return Catch::Session().run(argc, argv);
+  const int result = Catch::Session().run(argc, argv);
+  if (result == 0 && !combiner::skip_reason.empty())
+    std::printf("skipped: %s\n", combiner::skip_reason.c_str());
+  return result;
 }

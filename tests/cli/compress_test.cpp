@@ -65,6 +65,24 @@ struct Case {
   }
 };
 
+// A packed file with another header or other pictures, but the same streams.
+template <class Change>
+std::string repacked(const std::string& text, const Change& change) {
+  CodedFile file(bytes_of(text), "the file");
+  CodedHeader header = file.header();
+  std::vector<CodedPicture> pictures(file.pictures().begin(), file.pictures().end());
+  change(header, pictures);
+  std::string bytes;
+  CodedFileWriter writer(
+      header, [&](std::span<const uint8_t> more) { bytes.append(more.begin(), more.end()); });
+  for (int64_t i = 0; i < file.streams(); ++i) {
+    const std::span<const uint8_t> stream = file.stream(i).value();
+    writer.add({stream.begin(), stream.end()});
+  }
+  writer.finish(pictures);
+  return bytes;
+}
+
 TEST_CASE("compress: a folder of pictures of any size comes back under its names") {
   const Case c;
   const ProgramResult packed = c.compress({c.pictures});
@@ -254,7 +272,7 @@ TEST_CASE("compress: the same file whatever instructions are used") {
     CHECK(c.decompress({"--test"}).exit_code == 0);
     ++compared;
   }
-  if (compared < 2) WARN("skipped: there is one instruction set with fused multiply-add");
+  if (compared < 2) NOTE_SKIPPED("there is one instruction set with fused multiply-add");
 }
 
 TEST_CASE("compress and decompress: an interrupt leaves nothing") {
@@ -326,22 +344,20 @@ TEST_CASE("compress and decompress: refusals") {
   CHECK_THAT(c.compress({c.pictures}).err, contains("nnn.png is too long for a file's name"));
   fs::remove(c.pictures + "/" + longest);
   // Where another program has packed such a name, the other pictures can still be unpacked.
-  CodedFile packed(bytes_of(text), "packed");
-  std::string renamed;
-  CodedFileWriter writer(packed.header(), [&](std::span<const uint8_t> more) {
-    renamed.append(more.begin(), more.end());
-  });
-  for (int64_t i = 0; i < packed.streams(); ++i) {
-    const std::span<const uint8_t> stream = packed.stream(i).value();
-    writer.add({stream.begin(), stream.end()});
-  }
-  std::vector<CodedPicture> pictures(packed.pictures().begin(), packed.pictures().end());
-  pictures[0].name = longest;
-  writer.finish(pictures);
-  write_text(c.file, renamed);
+  write_text(c.file, repacked(text, [&](CodedHeader&, std::vector<CodedPicture>& pictures) {
+               pictures[0].name = longest;
+             }));
   CHECK_THAT(c.decompress({"-o", c.out}).err, contains("nnn.png is too long for a file's name"));
   CHECK(c.decompress({"-o", c.out, "--only", "1"}).exit_code == 0);
   CHECK(read_image(c.out + "b/c/2.png") == c.images[1].second);
+  // Kernels with other results would unpack other pictures.
+  write_text(c.file, repacked(text, [](CodedHeader& header, std::vector<CodedPicture>&) {
+               header.kernels = "other kernels";
+             }));
+  const ProgramResult kernels = c.decompress({"-o", c.out});
+  CHECK(kernels.exit_code == 1);
+  CHECK_THAT(kernels.err, contains("was made in f32 with other kernels; here are ") &&
+                              contains(", whose results may differ"));
   write_text(c.file, text);
 
   // Two pictures that would be one file.

@@ -351,11 +351,11 @@ TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
 
 TEST_CASE("sample: an interrupt before the first row leaves no sheet") {
   const TempFolder folder;
-  const std::string slow = save_slow_model(folder.path()).string();
+  const std::string slow = save_slow_model(folder.path(), {4, 1024, 3}).string();
   const fs::path sheets = folder / "sheets";
   fs::create_directory(sheets);
-  RunningProgram program({"sample", "--model", slow, "--seed", "1", "-n", "1000", "-o",
-                          (sheets / "sheet.png").string()});
+  RunningProgram program(
+      {"sample", "--model", slow, "--seed", "1", "-n", "4", "-o", (sheets / "sheet.png").string()});
   REQUIRE(opens_file_in(program, sheets));  // as it first checks that it can
   program.send(SIGINT);
   const ProgramResult result = program.wait();

@@ -7,10 +7,11 @@
 
 namespace combiner {
 
-// Writes a model of 32x32 pixels that takes seconds per image, and returns its path.
-inline std::filesystem::path save_slow_model(const std::filesystem::path& folder) {
+// Writes a model that takes seconds per image, or per row if they are long, and returns its path.
+inline std::filesystem::path save_slow_model(const std::filesystem::path& folder,
+                                             ImageShape image = {32, 32, 3}) {
   ModelConfig config;
-  config.image = {32, 32, 3};
+  config.image = image;
   config.embed_dim = 256;
   config.num_layers = 4;
   config.num_heads = 4;

@@ -101,6 +101,20 @@ bool reaches(const fs::path& log, size_t steps) {
   return wait_until([&] { return steps_logged(log) >= steps; });
 }
 
+TEST_CASE("train: --minutes are those of the clock") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", {"--minutes", "0.01"})).exit_code == 0);
+  const std::string log = read_text(place.log("a"));
+  REQUIRE(steps_logged(place.log("a")) >= 1);
+  // step,images,seconds,...
+  std::istringstream last(log.substr(log.rfind('\n', log.size() - 2) + 1));
+  std::string step, images, seconds;
+  std::getline(last, step, ',');
+  std::getline(last, images, ',');
+  std::getline(last, seconds, ',');
+  CHECK(std::stod(seconds) >= 0.5);
+}
+
 TEST_CASE("train: begins with the weights of --init, also in another config") {
   const Workplace place;
   REQUIRE(run_combiner(place.fresh("a", {"--steps", "3"})).exit_code == 0);

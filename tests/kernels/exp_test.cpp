@@ -33,6 +33,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 #include "catch.h"
 #include "instruction_sets.h"
+#include "worse.h"
 
 namespace combiner {
 namespace {
@@ -61,8 +62,8 @@ Worst worst_error(const std::vector<float>& x, const std::vector<float>& actual)
   for (size_t i = 0; i < x.size(); ++i) {
     const double expected = std::exp(static_cast<double>(x[i]));
     const double error = std::abs(actual[i] - expected);
-    worst.relative = std::max(worst.relative, error / expected);
-    worst.units = std::max(worst.units, std::ldexp(error, 23 - std::ilogb(expected)));
+    worst.relative = worse(worst.relative, error / expected);
+    worst.units = worse(worst.units, std::ldexp(error, 23 - std::ilogb(expected)));
   }
   return worst;
 }

@@ -8,6 +8,7 @@
 #include "instruction_sets.h"
 #include "padded_matrix.h"
 #include "random.h"
+#include "worse.h"
 
 namespace combiner {
 namespace {
@@ -61,7 +62,7 @@ void check(int64_t first, int64_t rows, int64_t heads, int64_t quarter) {
         // Two products with rounded factors and a sum, plus the rounding of the result.
         const double unit = std::is_same_v<To, float> ? 0 : 0x1p-8;
         const double bound = 4 * 0x1p-24 * std::abs(point) + unit * std::abs(expected) + 1e-12;
-        worst = std::max(worst, std::abs(to(i, j) - expected) / bound);
+        worst = worse(worst, std::abs(to(i, j) - expected) / bound);
       }
     CHECK(worst <= 1);
     if constexpr (std::is_same_v<From, To>) {

@@ -14,6 +14,7 @@
 #include "model/golden_cases.h"
 #include "model/random_model.h"
 #include "model/teacher_forcing.h"
+#include "worse.h"
 
 namespace combiner {
 namespace {
@@ -76,7 +77,7 @@ void check_same(const std::vector<std::vector<float>>& decoded,
     for (size_t at = 0; at < expected.size(); at += vocab) {
       const double error = relative_error(std::span(decoded[i]).subspan(at, vocab),
                                           std::span(expected).subspan(at, vocab));
-      worst = std::max(worst, error);
+      worst = worse(worst, error);
       squares += error * error;
     }
     const double mean = std::sqrt(squares / static_cast<double>(images[i].size()));

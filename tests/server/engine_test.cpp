@@ -276,12 +276,12 @@ TEST_CASE("engine: a single image does not wait for all of a large job") {
   const auto first = new_job(model, 1);
   start_task<HeldTask>(engine, first, model, held);
   REQUIRE(wait_until([&] { return first->state() == JobState::running; }));
-  const auto large = start(engine, model, {.count = 200, .seed = 7});
+  const auto large = start(engine, model, {.count = 2000, .seed = 7});
   const auto single = start(engine, model, {.count = 1, .seed = 8});
   held = false;
   REQUIRE(wait_until([&] { return single->ended(); }));
   CHECK(!large->ended());
-  require_images(*large, expected(model, {.count = 200, .seed = 7}));
+  require_images(*large, expected(model, {.count = 2000, .seed = 7}));
 }
 
 TEST_CASE("engine: likelihoods are measured while images are drawn") {
@@ -304,12 +304,12 @@ TEST_CASE("engine: likelihoods are measured while images are drawn") {
 
 TEST_CASE("engine: ends while images are drawn") {
   const Model model = small_model();
-  const auto job = new_job(model, 100);
+  const auto job = new_job(model, 10000);
   {
     Engine engine(2, 4);
-    draw_samples(engine, model, job, {.count = 100});
+    draw_samples(engine, model, job, {.count = 10000});
   }
-  CHECK(!job->image(99));
+  CHECK(!job->image(9999));
 }
 
 }  // namespace combiner

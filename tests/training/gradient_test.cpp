@@ -78,7 +78,7 @@ struct Worst {
 
   void add(const Parameter& parameter, double tensor_error, double tensor_norm, double whole) {
     const double relative = tensor_error / std::max(tensor_norm, 1e-2 * whole);
-    if (relative <= error) return;
+    if (std::isnan(error) || error >= relative) return;
     error = relative;
     tensor = parameter.name;
   }

@@ -17,6 +17,7 @@
 #include "training/tiny_training.h"
 #include "weights/safetensors.h"
 #include "weights/weights_file.h"
+#include "worse.h"
 
 namespace combiner {
 namespace {
@@ -159,7 +160,7 @@ TEST_CASE("trainer: the average follows the weights, and follows faster at first
     double worst = 0;
     for (size_t i = 0; i < average.size(); ++i) {
       average[i] = decay * average[i] + (1 - decay) * trainer.weights().values[i];
-      worst = std::max(worst, std::abs(average[i] - trainer.average().values[i]));
+      worst = worse(worst, std::abs(average[i] - trainer.average().values[i]));
     }
     CHECK(worst < 1e-6);
   }
