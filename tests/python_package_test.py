@@ -1,68 +1,88 @@
 #!/usr/bin/env python3
 """Makes a wheel of the Python package, installs it in a fresh environment and runs its tests there.
 
-Usage: python_package_test.py PROGRAM WORK_FOLDER
+Usage: python_package_test.py PROGRAM WORK_FOLDER [--torch]
 
 The package's C++ code is built in WORK_FOLDER, which is kept from one run to the next. What it
-needs comes from PyPI; where pip can't get that, and only there, the test is skipped. The tests of
-combiner.torch run if the environment variable COMBINER_TEST_TORCH is set; PyTorch is large.
+needs comes from PyPI or what PIP_INDEX_URL names; where that can't be reached, and only there, the
+test is skipped. With --torch, the tests are those of combiner.torch. PyTorch is large, so they are
+skipped unless the environment variable COMBINER_TEST_TORCH is set.
 """
 
+import argparse
 import glob
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
+import urllib.parse
 import venv
 
 PROJECT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 
 
-def needed():
-    """What the package and its tests need, of PyPI."""
-    with open(os.path.join(PROJECT, "pyproject.toml"), "rb") as file:
-        project = tomllib.load(file)["project"]
-    extras = ["test"] + (["torch"] if os.environ.get("COMBINER_TEST_TORCH") else [])
-    return project["dependencies"] + [package for extra in extras
-                                      for package in project["optional-dependencies"][extra]]
+def reason_not_to_reach_index():
+    """Why no connection to the package index can be made; None if one can."""
+    index = urllib.parse.urlsplit(os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple"))
+    port = index.port or (80 if index.scheme == "http" else 443)
+    try:
+        socket.create_connection((index.hostname, port), timeout=60).close()
+    except OSError as error:
+        return f"{index.hostname}: {error}"
 
 
-def make_environment(folder, *packages):
-    """Returns the environment's Python, or None if pip can't get the packages of PyPI."""
+def make_environment(folder, packages):
+    """Returns the environment's Python."""
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
     python = os.path.join(folder, "bin/python")
     pip = subprocess.run([python, "-m", "pip", "install", "--quiet", *packages],
-                         capture_output=True, text=True)
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if pip.returncode != 0:
-        print(f"skipped: pip can't install {', '.join(packages)}: {pip.stderr.strip()[-500:]}")
-        return None
+        if reason := reason_not_to_reach_index():
+            print(f"skipped: pip can't reach {reason}")
+            sys.exit()
+        sys.exit(f"pip can't install {', '.join(packages)}:\n{pip.stdout}")
     return python
 
 
 def main():
-    program, work = map(os.path.realpath, sys.argv[1:])
-    os.makedirs(work, exist_ok=True)
-    builder = make_environment(f"{work}/builder", "scikit-build-core>=0.10", "pybind11>=2.12")
-    if builder is None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program", type=os.path.realpath)
+    parser.add_argument("work", type=os.path.realpath)
+    parser.add_argument("--torch", action="store_true")
+    options = parser.parse_args()
+    if options.torch and not os.environ.get("COMBINER_TEST_TORCH"):
+        print("skipped: pip would download PyTorch, which is large; "
+              "COMBINER_TEST_TORCH=1 runs these tests")
         return
+    with open(f"{PROJECT}/pyproject.toml", "rb") as file:
+        asked = tomllib.load(file)
+    extras = asked["project"]["optional-dependencies"]
+    needed = asked["project"]["dependencies"] + extras["test"]
+    tests = f"{PROJECT}/python/tests"
+    if options.torch:
+        needed += extras["torch"]
+        tests += "/test_torch.py"
+
+    work = options.work
+    os.makedirs(work, exist_ok=True)
+    builder = make_environment(f"{work}/builder", asked["build-system"]["requires"])
     wheels = f"{work}/wheels"
     shutil.rmtree(wheels, ignore_errors=True)
     # Without isolation, the paths of what it is built with stay the same, and so does the build.
     subprocess.run([builder, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet",
                     "--config-settings", f"build-dir={work}/build", "-w", wheels, PROJECT], check=True)
     (wheel,) = glob.glob(f"{wheels}/combiner-*.whl")
-    python = make_environment(f"{work}/user", *needed())
-    if python is None:
-        return
+    python = make_environment(f"{work}/user", needed)
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel],
                    check=True)
     # From another folder, so that nothing but what is installed can be imported.
-    tests = subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs",
-                            f"{PROJECT}/python/tests"], cwd=work,
-                           env={**os.environ, "COMBINER_PROGRAM": program})
-    sys.exit(tests.returncode)
+    run = subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", tests],
+                         cwd=work, env={**os.environ, "COMBINER_PROGRAM": options.program})
+    sys.exit(run.returncode)
 
 
 if __name__ == "__main__":

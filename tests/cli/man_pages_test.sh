@@ -19,7 +19,9 @@ check() {
     exit 1
   fi
   text=$(groff -man -Tascii -P-cbou "$page")
-  for option in $("$program" "$@" --help | grep -o '^  -[^ {]*' | tr ',' ' '); do
+  options=$("$program" "$@" --help | grep -o '^  -[^ {]*') ||
+    { echo "$page: --help lists no options" >&2; exit 1; }
+  for option in $(echo "$options" | tr ',' ' '); do
     case $text in
       *" $option"*) ;;
       *) echo "$page lacks $option" >&2; exit 1 ;;
@@ -27,6 +29,8 @@ check() {
   done
 }
 check combiner.1
-for subcommand in $("$program" --help | sed '1,/^Subcommands:/d' | grep -o '^  [a-z][^ ]*'); do
+subcommands=$("$program" --help | sed '1,/^Subcommands:/d' | grep -o '^  [a-z][^ ]*') ||
+  { echo "--help lists no subcommands" >&2; exit 1; }
+for subcommand in $subcommands; do
   check "combiner-$subcommand.1" "$subcommand"
 done

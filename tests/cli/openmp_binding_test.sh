@@ -23,7 +23,7 @@ allowed=$(grep Cpus_allowed_list /proc/self/status)
 tries=0
 until grep -qsx "$allowed" "/proc/$pid/task/"*/status; do
   tries=$((tries + 1))
-  if [ $tries -ge 100 ]; then
+  if [ $tries -ge 600 ]; then
     echo "no thread may run on all processors: $(grep -h Cpus_allowed_list /proc/$pid/task/*/status)" >&2
     exit 1
   fi

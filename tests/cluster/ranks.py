@@ -13,7 +13,7 @@ from tiny_config import tiny_config  # noqa: E402
 
 SIDE = 4
 CONFIG = tiny_config(SIDE, SIDE, embed_dim=12, mlp_dim=20, stem={"rows": 3, "columns": 5})
-SECONDS = 60  # that anything may take
+SECONDS = 600  # that anything may take
 
 
 def skip_without_mpi(program):

@@ -27,7 +27,7 @@ from tiny_config import tiny_config  # noqa: E402
 SIDE = 4
 CONFIG = tiny_config(SIDE, SIDE, embed_dim=12, mlp_dim=20, stem={"rows": 3, "columns": 5})
 PICTURES = 12
-LONGEST_RUN = 0.4  # seconds; a run starts within a tenth of this
+SECONDS = 300  # in which a run must save a step
 # A name that OutputFile gives a whole file for a moment. The next run replaces it.
 MOMENTARY = re.compile(r"\..*\.combiner")
 
@@ -68,6 +68,26 @@ class Training:
             return int(header["__metadata__"]["step"])
         except FileNotFoundError:
             return -1
+
+    def wait_for_a_step(self, run):
+        """Until the checkpoint is of a step above 0."""
+        deadline = time.monotonic() + SECONDS
+        while self.saved_step() < 1:
+            assert run.poll() is None, run.stderr.read()
+            assert time.monotonic() < deadline, "no step is saved"
+            time.sleep(0.001)
+
+    def seconds_to_a_step(self):
+        """What a run of its own, beside this one, takes to save a step."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            other = Training(self.combiner, self.data, folder)
+            start = time.monotonic()
+            with other.start() as run:
+                try:
+                    other.wait_for_a_step(run)
+                finally:
+                    run.kill()
+            return time.monotonic() - start
 
     def check(self, saved):
         """What the end of a run has left. `saved` is a step that was saved before."""
@@ -113,10 +133,10 @@ def make_data(folder):
             file.write(b"P6 %d %d 255\n" % (SIDE, SIDE) + pixels.randbytes(3 * SIDE * SIDE))
 
 
-def kill_at_random(training, moments):
+def kill_after(training, wait):
     with training.start() as run:
         try:
-            time.sleep(moments.uniform(0, LONGEST_RUN))
+            wait(run)
             assert run.poll() is None, run.stderr.read()
             saved = training.saved_step()
         finally:
@@ -133,11 +153,11 @@ def fill(path):
                     file.write(bytes(size))
 
 
-def fill_at_random(training, moments):
+def fill_after(training, wait):
     filler = training.path("filler")
     with training.start() as run:
         try:
-            time.sleep(moments.uniform(0, LONGEST_RUN))
+            wait(run)
             assert run.poll() is None, run.stderr.read()
             saved = training.saved_step()
             # What a failed save gives back must not help the next one.
@@ -168,12 +188,15 @@ def small_disk():
             subprocess.run(["umount", folder], check=True)
 
 
-def series(training, end_at_random, number, moments):
+def series(training, end_after, number, moments):
     start = time.monotonic()
-    for _ in range(number):
-        end_at_random(training, moments)
+    longest_run = 10 * training.seconds_to_a_step()
+    for _ in range(number - 1):
+        end_after(training, lambda _: time.sleep(moments.uniform(0, longest_run)))
+    # However slow the machine has become, there is a step to lose.
+    assert end_after(training, training.wait_for_a_step) > 0
     steps = training.check_nothing_lost()
-    print(f"{end_at_random.__name__}: {number} times in {time.monotonic() - start:.0f} s, "
+    print(f"{end_after.__name__}: {number} times in {time.monotonic() - start:.0f} s, "
           f"{steps} steps, {training.left} times a whole file under its momentary name, "
           f"which the next run replaced; nothing lost, nothing left")
 
@@ -192,14 +215,13 @@ def main():
     with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as folder:
         make_data(data)
         if options.kills:
-            series(Training(options.combiner, data, folder), kill_at_random, options.kills,
-                   moments)
+            series(Training(options.combiner, data, folder), kill_after, options.kills, moments)
         if options.full_disks:
             with small_disk() as disk:
                 if disk is None:
                     sys.exit("skipped: no tmpfs can be mounted")
-                series(Training(options.combiner, data, disk), fill_at_random,
-                       options.full_disks, moments)
+                series(Training(options.combiner, data, disk), fill_after, options.full_disks,
+                       moments)
 
 
 if __name__ == "__main__":

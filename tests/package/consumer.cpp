@@ -1,19 +1,9 @@
 // Uses the installed library as another project would: includes all of its headers, loads a model,
 // draws an image and evaluates its likelihood under the model.
-#include <combiner/attention.h>
-#include <combiner/config.h>
-#include <combiner/dataset.h>
-#include <combiner/error.h>
-#include <combiner/image.h>
-#include <combiner/likelihood.h>
-#include <combiner/matrix.h>
-#include <combiner/model.h>
-#include <combiner/precision.h>
-#include <combiner/sampler.h>
-#include <combiner/session.h>
-
 #include <cmath>
 #include <cstdio>
+
+#include "all_headers.h"  // written by CMakeLists.txt
 
 int main(int argc, char** argv) {
   try {

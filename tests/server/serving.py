@@ -26,7 +26,13 @@ import random_weights  # noqa: E402
 from tiny_config import tiny_config  # noqa: E402
 
 HEIGHT, WIDTH = 8, 6
-SECONDS = 60  # that anything may take
+SECONDS = 300  # that anything may take
+
+
+def server_seconds(name):
+    """A time of the server's own limits."""
+    with open(os.path.join(PROJECT, "src", "server", "limits.h")) as file:
+        return int(re.search(rf"\b{name}{{(\d+)}}", file.read())[1])
 
 
 class Server:
