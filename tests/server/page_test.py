@@ -173,6 +173,11 @@ class Page(unittest.TestCase):
         self.by("draw").click()
         self.wait(lambda: "there is no model" in self.by("status").text)
 
+    def test_a_seed_that_is_no_number_is_refused(self):
+        for seed in ("abc", "1.5", "-1"):
+            self.begin(self.server, f"seed={seed}")
+            self.wait(lambda: "The seed must be a whole number" in self.by("status").text)
+
     def test_it_fits_a_narrow_window_in_both_colours(self):
         papers = set()
         for scheme in ("light", "dark"):
