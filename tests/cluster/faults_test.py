@@ -67,7 +67,8 @@ class Job:
 
 
 def said_by_combiner(said):
-    return [line for line in said.splitlines() if line.startswith("combiner: ")]
+    # Open MPI 5 ends its own words with a null character.
+    return [line for line in said.replace("\0", "").splitlines() if line.startswith("combiner: ")]
 
 
 ranks.skip_without_mpi(PROGRAM)
