@@ -34,8 +34,8 @@ inline std::string skip_reason;
 
 }  // namespace combiner
 
-// Notes that the test case does less here. If it passes, the runner (main.cpp) ends with "skipped:
-// " and the reason, which ctest recognises; a failure stays one.
+// Notes that the test case does less here. If it passes, the runner (main.cpp) says last that it is
+// skipped, and why, which ctest recognises; a failure stays one.
 #define NOTE_SKIPPED(reason)                                        \
   do {                                                              \
     WARN("skips: " << reason);                                      \

@@ -175,7 +175,7 @@ void run(const CompressOptions& options, Cluster& cluster) {
   const CodedHeader header = header_for(model, path.filename().string(), sha256_of_file(path));
   const PictureInputs inputs(options.inputs, interrupted);
   check_pictures(inputs.pictures());
-  for (const std::string& name : unpacked_names(inputs.pictures())) check_length(name);
+  for (const std::string& name : unpacked_names(inputs.pictures())) check_length(name, "rename it");
   const Totals totals = count(inputs.pictures(), header);
   say_tiles(totals, header);
 

@@ -32,13 +32,14 @@ std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures) 
   return names;
 }
 
-void check_length(const std::string& name) {
+void check_length(const std::string& name, const std::string& hint) {
   const auto is_too_long = [](const std::filesystem::path& part) {
     return part.native().size() > kLongestFileName;
   };
   if (std::ranges::any_of(std::filesystem::path(name), is_too_long))
-    throw Error(fmt::format("{} is too long for a file's name; expected at most {} bytes with .png",
-                            name, kLongestFileName));
+    throw Error(
+        fmt::format("{} is too long for a file's name; expected at most {} bytes with .png; {}",
+                    name, kLongestFileName, hint));
 }
 
 }  // namespace combiner

@@ -49,7 +49,8 @@ class Folder : public UnpackedPictures {
   Folder(const std::string& output, std::span<const CodedPicture> pictures,
          const std::vector<size_t>& indices)
       : folder_(output), names_(unpacked_names(pictures)) {
-    for (const size_t index : indices) check_length(names_[index]);
+    for (const size_t index : indices)
+      check_length(names_[index], "unpack to a .npz, or the others with --only");
     const bool is_new = make_folder(folder_);
     OutputFile can_be_written(folder_ / ".combiner");
     if (is_new) return;

@@ -98,7 +98,8 @@ std::vector<std::string> take_over(const Weights& from, Weights& to) {
       lines.push_back(fmt::format("{}: resampled from {} to {}", parameter.name,
                                   shape_text(source.shape), shape_text(parameter.shape)));
     } else if (source.shape == parameter.shape) {
-      lines.push_back(fmt::format("{}: begins anew: its positions are others", parameter.name));
+      lines.push_back(
+          fmt::format("{}: begins anew: as large, but for other positions", parameter.name));
     } else {
       lines.push_back(fmt::format("{}: begins anew: the file's is {}, the new model's {}",
                                   parameter.name, shape_text(source.shape),

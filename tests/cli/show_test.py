@@ -4,11 +4,12 @@ Usage: show_test.py PROGRAM MODEL
 """
 
 import os
-import pty
 import re
 import subprocess
 import sys
 import tempfile
+
+from at_terminal import at_terminal
 
 PROGRAM, MODEL = sys.argv[1:]
 WIDTH, HEIGHT = 6, 3  # of the model
@@ -20,22 +21,9 @@ def run(*arguments):
     return subprocess.run([PROGRAM, *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def at_terminal(output, **environment):
-    """What is shown on a terminal."""
-    main, terminal = pty.openpty()
-    environment = {"PATH": os.environ["PATH"], "TERM": "xterm", **environment}
-    with subprocess.Popen([PROGRAM, *DRAW, "--show", "-o", output], stdout=subprocess.DEVNULL,
-                          stderr=terminal, env=environment) as program:
-        os.close(terminal)
-        shown = b""
-        try:
-            while part := os.read(main, 4096):
-                shown += part
-        except OSError:
-            pass  # the program has closed the terminal
-    if program.returncode != 0:
-        sys.exit(f"exit code {program.returncode}: {shown!r}")
-    return shown.decode()
+def shown_at_terminal(output, **environment):
+    return at_terminal([PROGRAM, *DRAW, "--show", "-o", output],
+                       {"PATH": os.environ["PATH"], "TERM": "xterm", **environment})
 
 
 def pixels_of(shown):
@@ -57,7 +45,7 @@ def pixels_of(shown):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    sheet = pixels_of(at_terminal(f"{folder}/x.png", COLORTERM="truecolor"))
+    sheet = pixels_of(shown_at_terminal(f"{folder}/x.png", COLORTERM="truecolor"))
     rows = [row[GAP:GAP + WIDTH] for row in sheet[GAP:GAP + HEIGHT]]
     os.mkdir(f"{folder}/shown")
     with open(f"{folder}/shown/00000.png", "wb") as file:
@@ -75,6 +63,6 @@ with tempfile.TemporaryDirectory() as folder:
 
     for environment, reason in [({}, "COLORTERM=truecolor"),
                                 ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, "NO_COLOR is set")]:
-        shown = at_terminal(f"{folder}/x.png", **environment)
+        shown = shown_at_terminal(f"{folder}/x.png", **environment)
         if "\u2580" in shown or reason not in shown:
             sys.exit(f"with {environment}, the terminal shows {shown!r}")

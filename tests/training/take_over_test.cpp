@@ -113,7 +113,7 @@ TEST_CASE("take over: tables of one shape may be of other positions") {
   const std::string table = "embed.position.column.weight";
   REQUIRE(values_of(from, table).size() == values_of(to, table).size());
   CHECK(std::ranges::count(take_over(from, to),
-                           table + ": begins anew: its positions are others") == 1);
+                           table + ": begins anew: as large, but for other positions") == 1);
 }
 
 TEST_CASE("take over: what a deeper or a wider model has more of begins anew") {

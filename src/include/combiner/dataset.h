@@ -58,8 +58,8 @@ struct DatasetOptions {
   // Called now and then while the pictures of a folder are decoded to check them: with the folder,
   // the pictures done and those in all. What it throws ends the opening of the data set.
   CheckingPictures checking_pictures = {};
-  // How many threads check pictures, and how many usable ones are enough; without, all are checked.
-  int threads = 1;
+  int threads = 1;  // that check pictures
+  // How many usable pictures are enough; without it, all are checked.
   std::optional<int64_t> checked = std::nullopt;
   // Called in order with each picture that can't be used; the data set is of the others. Without
   // it, such a picture is an Error.
