@@ -34,6 +34,18 @@ constexpr Signature kSignatures[] = {
     {0, "\x89HDF\r\n"sv, "an HDF5 file (of Keras?): convert its weights to safetensors"},
     {0, "\x89PNG"sv, "a PNG picture"},
     {0, "\xff\xd8\xff"sv, "a JPEG picture"},
+    {0, "GIF8"sv, "a GIF picture: convert it to PNG first"},
+    {0, "\xff\x0a"sv, "a JPEG XL picture: convert it to PNG first"},
+    {0, "\0\0\0\x0cJXL "sv, "a JPEG XL picture: convert it to PNG first"},
+    {4, "ftypavif"sv, "an AVIF picture: convert it to PNG first"},
+    {4, "ftypheic"sv, "an HEIC picture: convert it to PNG first"},
+    {4, "ftypmif1"sv, "an HEIF picture: convert it to PNG first"},
+    {0, "\x76\x2f\x31\x01"sv, "an OpenEXR picture, of floating-point samples; expected 8 bits"},
+    {0, "#?RGBE"sv, "an HDR picture, of floating-point samples; expected 8 bits"},
+    {0, "#?RADIANCE"sv, "an HDR picture, of floating-point samples; expected 8 bits"},
+    {0, "PF\n"sv, "a PFM picture, of floating-point samples; expected 8 bits"},
+    {0, "Pf\n"sv, "a PFM picture, of floating-point samples; expected 8 bits"},
+    {0, "\x59\xa6\x6a\x95"sv, "a Sun raster picture: convert it to PNG first"},
 };
 
 bool in(char c, int low, int high) {

@@ -50,7 +50,8 @@ std::string objection_to(const fs::path& path) {
   const auto size = static_cast<size_t>(in.gcount());
   if (size == 0) return "empty";
   if (is_picture(std::span(bytes).first(size))) return {};
-  return has_image_extension(path) ? "not pictures despite their names" : "not pictures";
+  return has_image_extension(path) ? "not readable as pictures despite their names"
+                                   : "not pictures";
 }
 
 class Lister {

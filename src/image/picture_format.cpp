@@ -13,10 +13,9 @@ using namespace std::string_view_literals;
 
 bool is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
 
-// "Pf" (grey) or "PF" (colour) and the width.
-bool is_pfm(std::span<const uint8_t> start) {
-  return (begins_with(start, "Pf") || begins_with(start, "PF")) && start.size() >= 4 &&
-         is_space(start[2]) && is_digit(start[3]);
+// In its container or without.
+bool is_jpeg_2000(std::span<const uint8_t> start) {
+  return begins_with(start, "\0\0\0\x0CjP  \r\n\x87\n"sv) || begins_with(start, "\xFF\x4F\xFF\x51");
 }
 
 }  // namespace
@@ -54,19 +53,8 @@ bool is_pnm(std::span<const uint8_t> start) {
 }
 
 bool is_picture(std::span<const uint8_t> start) {
-  constexpr std::array kSignatures = {
-      "\x59\xA6\x6A\x95"sv,  // Sun raster
-      "#?RGBE"sv,
-      "#?RADIANCE"sv,                // HDR
-      "\0\0\0\x0CjP  \r\n\x87\n"sv,  // JPEG 2000
-      "\xFF\x4F\xFF\x51"sv,          // JPEG 2000 without a container
-      "\x76\x2F\x31\x01"sv,          // OpenEXR
-  };
   return is_jpeg(start) || is_png(start) || is_tiff(start) || is_webp(start) || is_bmp(start) ||
-         is_pnm(start) || is_pfm(start) ||
-         std::ranges::any_of(kSignatures, [&](std::string_view signature) {
-           return begins_with(start, signature);
-         });
+         is_jpeg_2000(start) || is_pnm(start);
 }
 
 }  // namespace combiner

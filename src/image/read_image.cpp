@@ -102,17 +102,22 @@ cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const std::string& s
     }
   });
   warnings.reset();
-  if (decoded.empty()) {
-    if (is_picture(bytes))
-      throw Error(fmt::format(
-          "{}: is damaged, truncated, too large or of a kind that OpenCV doesn't read{}", source,
-          reason));
-    const std::string kind = file_kind(std::as_bytes(std::span(bytes)));
-    if (!kind.empty()) throw Error(fmt::format("{}: is no picture; it is {}", source, kind));
-    throw Error(fmt::format("{}: isn't an image of a format that OpenCV reads{}", source, reason));
-  }
+  if (decoded.empty())
+    throw Error(
+        fmt::format("{}: is damaged, truncated, too large or of a kind that OpenCV doesn't read{}",
+                    source, reason));
   if (!is_jpeg(bytes)) require_no_warning(printed, source);  // check_jpeg hears more
   return decoded;
+}
+
+void require_picture(std::span<const uint8_t> bytes, const std::string& source) {
+  if (is_picture(bytes)) return;
+  const std::string kind = file_kind(std::as_bytes(bytes));
+  throw Error(fmt::format("{}: is no picture that can be read; {}", source,
+                          kind.empty()
+                              ? "expected PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, PBM, PGM, "
+                                "PPM or PAM"
+                              : "it is " + kind));
 }
 
 // OpenCV shifts the 5 or 6 bits of a sample of such a BMP up, which makes the picture too dark.
@@ -160,6 +165,7 @@ void require_opaque_grey(const cv::Mat& grey, int transparent, const std::string
 
 // The upright picture: grey, BGR or BGRA.
 cv::Mat decode(const std::vector<uint8_t>& bytes, const std::string& source) {
+  require_picture(bytes, source);
   if (is_pnm(bytes)) return read_pnm(bytes, source);
   if (is_jpeg(bytes)) check_jpeg(bytes, source);
   check_png_size(bytes, source);

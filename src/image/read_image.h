@@ -10,7 +10,7 @@
 
 namespace combiner {
 
-// Reads a picture in any format that OpenCV reads; if the file holds several pictures, the first.
+// Reads a picture in any of the formats of is_picture; if the file holds several pictures, the first.
 // Grey and palette images become RGB, an opaque alpha channel is dropped, and a picture is turned
 // as its orientation tag says, whatever its format. The samples of a PNM file are scaled from its
 // maxval to 255, as Netpbm shows them: round(v * 255 / maxval). Nothing else that would change a
@@ -24,7 +24,7 @@ Image read_image(const std::filesystem::path& path);
 // The same for a picture in memory, which `source` names in messages.
 Image decode_image(const std::vector<uint8_t>& bytes, const std::string& source);
 
-// True if the file name has an extension that OpenCV reads (.png, .JPG, ...).
+// True if the file name has an extension of pictures (.png, .JPG, ...).
 bool has_image_extension(const std::filesystem::path& path);
 
 }  // namespace combiner

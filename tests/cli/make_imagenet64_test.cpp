@@ -229,9 +229,10 @@ TEST_CASE("make_imagenet64: what is no picture is ignored, with a word") {
       run_make({pictures.string(), "-o", out, "--split", "test", "--size", "4"});
   CHECK(result.exit_code == 0);
   CHECK(result.out == out + ": 12 records of 4x4 from 12 pictures, files: 1\n");
-  CHECK(result.err == pictures.string() +
-                          ": 12 images, 2 ignored (folders above or read already: n01/parent; not "
-                          "pictures despite their names: n02/00.png)\n");
+  CHECK(result.err ==
+        pictures.string() +
+            ": 12 images, 2 ignored (folders above or read already: n01/parent; not readable "
+            "as pictures despite their names: n02/00.png)\n");
 }
 
 TEST_CASE("make_imagenet64: a new set is not mixed with an older one") {

@@ -131,7 +131,7 @@ TEST_CASE("A damaged picture is an Error, also if it is damaged later") {
   // A file named on its own is meant to be a picture if it is called one.
   write_text(folder / "c.png", "no picture");
   CHECK_THAT(error_of([&] { open_dataset(folder / "c.png", kTest); }),
-             contains("c.png: is no picture; it is text"));
+             contains("c.png: is no picture that can be read; it is text"));
 }
 
 TEST_CASE("Pictures that can't be used are left out and told, if that is wanted") {

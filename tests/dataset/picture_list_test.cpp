@@ -70,7 +70,7 @@ TEST_CASE("What is no picture is counted as ignored, with the reason and the fir
   CHECK(list.reasons ==
         "can't be read, Too many levels of symbolic links: loop.png; devices, pipes or sockets: "
         "pipe; empty: full-disk.png; links to nothing: gone.png; not pictures: 2.txt, 3.txt, "
-        "4.txt and 2 more; not pictures despite their names: page.jpg");
+        "4.txt and 2 more; not readable as pictures despite their names: page.jpg");
   CHECK(summary("data", list) == "data: 1 image, 10 ignored (" + list.reasons + ")");
 }
 

@@ -189,7 +189,39 @@ TEST_CASE("What names a picture in memory is not looked for as a file") {
   CHECK_THAT(error_of([&] {
                decode_image({0x80, 0, 1, 2}, path.string());
              }),
-             contains("whole.png: isn't an image of a format that OpenCV reads"));
+             contains("whole.png: is no picture that can be read; expected PNG, JPEG"));
+}
+
+// OpenCV decodes some formats from a copy in a temporary file, and leaves that behind if the
+// picture has an impossible size. So whoever sent such pictures to a server would fill its disk.
+TEST_CASE("No picture leaves a temporary file behind") {
+  constexpr const char* kVariable = "OPENCV_TEMP_PATH";  // OpenCV looks at it for every picture
+  const TempFolder folder;
+  REQUIRE(::setenv(kVariable, folder.path().c_str(), 1) == 0);
+  const Bytes one = {0, 0, 0, 1}, none = {0, 0, 0, 0}, bits = {0, 0, 0, 8};
+  const Bytes flat_sun_raster =
+      join({bytes_of("\x59\xA6\x6A\x95"), one, none, bits, one, one, none, none, one});
+  for (const Bytes& picture :
+       {png(0, 2, 8, png_rgb, {}), rgb_tiff(3, 0, 8, kSamples), bmp(3, 0, 24, kBmpRows),
+        bytes_of("PF\n7 0\n-1\n"), bytes_of("P7\nWIDTH 7\nHEIGHT 0\nDEPTH 1\nMAXVAL 255\nENDHDR\n"),
+        bytes_of("P7 7 0\n"), bytes_of("#?RADIANCE\n\n-Y 0 +X 7\n"), flat_sun_raster}) {
+    CHECK_THROWS_AS(decode_image(picture, "picture"), Error);
+    INFO(std::string(picture.begin(), picture.begin() + 4));
+    CHECK(fs::is_empty(folder.path()));
+  }
+  ::unsetenv(kVariable);
+}
+
+TEST_CASE("Pictures of other formats are refused by the format's name") {
+  const auto error = [](std::string_view start) {
+    return error_of([&] { decode_image(bytes_of(start), "x"); });
+  };
+  CHECK(error("GIF89a....") ==
+        "x: is no picture that can be read; it is a GIF picture: convert it to PNG first");
+  CHECK_THAT(error("....ftypavif"), contains("it is an AVIF picture: "));
+  CHECK_THAT(error("Pf\n1 1\n"), contains("it is a PFM picture, of floating-point samples; "));
+  CHECK_THAT(error("#?RADIANCE\n"), contains("it is an HDR picture, "));
+  CHECK_THAT(error("\x59\xA6\x6A\x95..."), contains("it is a Sun raster picture: "));
 }
 
 TEST_CASE("A path that isn't a picture is refused by name") {
@@ -201,7 +233,7 @@ TEST_CASE("A path that isn't a picture is refused by name") {
   CHECK_THAT(error_of([&] { read_image("/dev/zero"); }), contains("/dev/zero: is a device"));
   CHECK_THAT(error_of_bytes({}), contains("picture: is empty"));
   CHECK_THAT(error_of_bytes(bytes_of("These words aren't a picture.")),
-             contains("picture: is no picture; it is text"));
+             contains("picture: is no picture that can be read; it is text"));
 }
 
 TEST_CASE("A picture that claims an enormous size is refused") {
