@@ -52,9 +52,9 @@ CpuFeatures ask_processor() {
                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni");
   features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16");
-  features.amx = features.avx512_vnni && features.avx512_bf16 && has_amx();
   features.fast_bf16_dot = features.avx512_bf16 && !__builtin_cpu_is("intel");
 #endif
+  features.amx = features.avx512_vnni && features.avx512_bf16 && has_amx();
   return features;
 }
 

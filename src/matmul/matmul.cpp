@@ -19,9 +19,10 @@ namespace {
 
 using Desc = dnnl::memory::desc;
 
-// Caps oneDNN's instructions like our own. Overrides a cap in the environment, except with
-// InstructionSet::native.
-void cap_onednn(InstructionSet cap) {
+// Caps oneDNN's instructions like our own, where there are caps: on x86. Overrides a cap in the
+// environment, except with InstructionSet::native.
+void cap_onednn([[maybe_unused]] InstructionSet cap) {
+#if defined(__x86_64__)
   if (cap == InstructionSet::native) return;
   const dnnl::cpu_isa isa = cap == InstructionSet::avx2     ? dnnl::cpu_isa::avx2
                             : cap == InstructionSet::avx512 ? dnnl::cpu_isa::avx512_core
@@ -30,6 +31,7 @@ void cap_onednn(InstructionSet cap) {
     throw Error(
         "oneDNN takes no cap on its instructions: it has multiplied before, or was built "
         "without");
+#endif
 }
 
 const dnnl::engine& cpu_engine() {

@@ -32,6 +32,9 @@ struct Bfloat16Step : FloatSums {
   static constexpr int64_t kDepths = 2;
   static constexpr int kMaxRows = max_rows(2);
   struct Pair {
+    // An implicit constructor would lack the target's instructions, which GCC refuses on ARM.
+    HWY_INLINE Pair() {}
+    HWY_INLINE Pair(FloatVector even, FloatVector odd) : even(even), odd(odd) {}
     FloatVector even, odd;
   };
   static HWY_INLINE Pair Weights(const bfloat16* from) {
@@ -59,6 +62,8 @@ struct Int8Step {
   static constexpr int64_t kDepths = 2;
   static constexpr int kMaxRows = max_rows(1);
   struct Sum {
+    HWY_INLINE Sum() {}  // as above
+    HWY_INLINE Sum(Integers first, Integers second) : first(first), second(second) {}
     Integers first, second;  // the processor decides which products of a pair go into which
   };
 #if HWY_TARGET == HWY_SCALAR
