@@ -1,7 +1,6 @@
 #include "base/thread_team.h"
 
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <atomic>
@@ -45,7 +44,6 @@ void ThreadTeam::stop() {
 }
 
 void ThreadTeam::serve(int rank) {
-  omp_set_num_threads(1);
   unbind_thread();
   uint64_t seen = 0;
   for (;;) {

@@ -30,6 +30,7 @@
 #include "cli/say.h"
 #include "combiner/error.h"
 #include "image/compose.h"
+#include "image/contact_sheet.h"
 #include "image/read_image.h"
 #include "image/write_png.h"
 
@@ -39,7 +40,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kShownSide = 128;  // pixels of an image's longer side on the sheet, at least
-constexpr int kMostScale = 64;
 constexpr int kMostNeighbours = 1000;
 
 struct NearestCommandOptions {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/number_option.h"
@@ -43,10 +44,10 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
                   "/ or there already) for a PNG of each, written when it is done")
       ->type_name("FILE.png|DIR/")
       ->capture_default_str();
-  add_number(command, "--scale", options.scale, {1, 64},
-             fmt::format("The sheet's magnification, 1 to 64 [so that an image has {} pixels or "
+  add_number(command, "--scale", options.scale, {1, kMostScale},
+             fmt::format("The sheet's magnification, 1 to {} [so that an image has {} pixels or "
                          "more]",
-                         kShownSide))
+                         kMostScale, kShownSide))
       ->type_name("S");
   command
       .add_option("--preview", options.preview, "Keep a sheet of what is drawn so far in this file")
@@ -79,7 +80,7 @@ void check_output_options(OutputOptions& options) {
 
 int sheet_scale(const OutputOptions& options, const SheetLayout& sheet, const ImageShape& shape) {
   if (options.scale) return *options.scale;
-  int scale = scale_to(kShownSide, shape.width, shape.height);
+  int scale = std::min(kMostScale, scale_to(kShownSide, shape.width, shape.height));
   while (scale > 1 && !contact_sheet_fits(shape.width, shape.height, sheet.rows, sheet.columns,
                                           sheet.gap, scale))
     --scale;

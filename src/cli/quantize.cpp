@@ -98,13 +98,16 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
   cluster.barrier();  // before the others read it
 
   std::optional<Divergence> divergence;
+  const int64_t skipped_before = skipped.count();
   const int64_t total = images ? limited_size(*images, options.images.limit) : 0;
   if (images) {
     Progress progress("images");
     progress.update(0, 0);
+    OnBadImage leave_out;
+    if (options.images.skip_bad) leave_out = [&](const std::string& why) { skipped.add(why); };
     divergence = measure_divergence(
         model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
-        {options.images.limit, options.threads, cancel_if(interrupted), {}, &cluster},
+        {options.images.limit, options.threads, cancel_if(interrupted), leave_out, &cluster},
         [&](int64_t done, int64_t count, double mean) {
           progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                           fmt::format("divergence {:.6f}", mean));
@@ -117,7 +120,9 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
     print_json(json_of(path, options, divergence));
   else
     print_table(path, options, divergence);
-  if (divergence && divergence->images < total)
+  const int64_t bad = skipped.count() - skipped_before;
+  if (bad > 0) skipped.say_count();
+  if (divergence && divergence->images + bad < total)
     throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}",
                                   divergence->images, plural(total, "image")));
 }

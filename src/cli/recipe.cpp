@@ -8,6 +8,7 @@
 #include "base/json_reason.h"
 #include "base/printable.h"
 #include "combiner/error.h"
+#include "image/contact_sheet.h"
 #include "sampling/choice.h"
 
 namespace combiner {
@@ -66,9 +67,9 @@ Recipe from_json(const Json& json) {
   recipe.precision = precision_in(json);
   recipe.kernels = text("kernels");
   const Json& sheet = json.at("sheet");
-  recipe.sheet = {small_number(sheet, "rows", 1, kMaxSide),
-                  small_number(sheet, "columns", 1, kMaxSide),
-                  small_number(sheet, "gap", 0, kMaxSide), small_number(sheet, "scale", 1, 64)};
+  recipe.sheet = {
+      small_number(sheet, "rows", 1, kMaxSide), small_number(sheet, "columns", 1, kMaxSide),
+      small_number(sheet, "gap", 0, kMaxSide), small_number(sheet, "scale", 1, kMostScale)};
   recipe.unfinished = json.value("unfinished", false);
   if (json.contains("keep_rows")) {
     recipe.keep_rows = small_number(json, "keep_rows", 0, kMaxSide);

@@ -72,7 +72,7 @@ AttentionLayer::State::State(Attention attention_, const AttentionShape& shape_,
     if (!tensors.norm_weight || !tensors.norm_bias)
       throw Error("axial_rowmajor needs the weight and bias of its summaries' normalisation");
     const auto dense = [](Matrix<const float> weight) {
-      return DenseWeights{PackedWeights(weight, ElementType::f32),
+      return DenseWeights{PackedWeights::view(transposed(weight)),
                           PackedWeights::view(plain(weight)), nullptr};
     };
     summary = {dense(tensors.output), dense(tensors.key), {tensors.norm_weight, tensors.norm_bias}};

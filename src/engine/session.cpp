@@ -48,7 +48,8 @@ void Session::prefill(std::span<ImageState* const> images, std::span<const Image
   const ModelConfig& config = state_->model.config();
   bool fit = known.size() == images.size();
   for (size_t i = 0; fit && i < images.size(); ++i)
-    fit = images[i]->position == images[0]->position &&
+    fit = images[i]->position == images[0]->position && known[i].width == config.image.width &&
+          known[i].height == config.image.height &&
           std::cmp_equal(known[i].pixels.size(), config.dims());
   if (!fit)
     throw std::invalid_argument(

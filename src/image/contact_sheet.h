@@ -8,6 +8,9 @@
 
 namespace combiner {
 
+// The most that commands magnify pixels.
+inline constexpr int kMostScale = 64;
+
 // Whether a sheet without captions, as contact_sheet() makes it of images of this size, is not too
 // large to be made.
 bool contact_sheet_fits(int width, int height, int rows, int columns, int gap, int scale);

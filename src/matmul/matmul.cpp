@@ -1,6 +1,7 @@
 #include "matmul/matmul.h"
 
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cstring>
@@ -80,10 +81,24 @@ std::optional<dnnl::matmul::primitive_desc> find_matmul(const Desc& a, const Des
   return std::nullopt;
 }
 
-// Runs work(). If oneDNN fails, throws an Error that contains its message and the text of
-// describe().
+// While it lives, the calling thread computes on its own: oneDNN would use a thread of OpenMP's for
+// each processor.
+class OnThisThread {
+ public:
+  OnThisThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OnThisThread() { omp_set_num_threads(before_); }
+  OnThisThread(const OnThisThread&) = delete;
+  OnThisThread& operator=(const OnThisThread&) = delete;
+
+ private:
+  int before_;
+};
+
+// Runs work() on this thread alone. If oneDNN fails, throws an Error that contains its message and
+// the text of describe().
 template <class Describe, class Work>
 auto attempt(const Describe& describe, const Work& work) try {
+  const OnThisThread alone;
   return work();
 } catch (const dnnl::error& error) {
   const dnnl::version_t& version = *dnnl::version();
@@ -564,6 +579,9 @@ OneDnnProduct::~OneDnnProduct() = default;
 OneDnnProduct::OneDnnProduct(OneDnnProduct&&) noexcept = default;
 OneDnnProduct& OneDnnProduct::operator=(OneDnnProduct&&) noexcept = default;
 
-void OneDnnProduct::make() { state_->primitive.execute(state_->stream, state_->arguments); }
+void OneDnnProduct::make() {
+  const OnThisThread alone;
+  state_->primitive.execute(state_->stream, state_->arguments);
+}
 
 }  // namespace combiner

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/for_each_band.h"
+#include "base/round_up.h"
 #include "combiner/config.h"
 #include "model/layers/attention.h"
 #include "model/layers/mlp.h"
@@ -50,7 +51,9 @@ struct BlockActivations {
 // and from position to position.
 template <class T>
 int64_t block_state_size(Attention variant, const AttentionShape& shape) {
-  return attention_state_size<T>(variant, shape);
+  // Rounded up, so that the next block's state is aligned, which may begin with floats.
+  constexpr int64_t kAlignment = 64 / sizeof(T);
+  return round_up(attention_state_size<T>(variant, shape), kAlignment);
 }
 template <class T>
 int64_t block_state_size(const BlockWeights& block) {

@@ -50,7 +50,7 @@ class Drawing::Teams {
   // Decodes in the first plan.images() of `states`.
   Teams(const Model& model, const Plan& plan, std::span<ImageState* const> states,
         ThreadTeam& threads, DrawingJob& job)
-      : plan_(plan), threads_(threads), job_(job) {
+      : plan_(plan), positions_(model.config().positions()), threads_(threads), job_(job) {
     // Created by the threads that use them: memory is placed near the thread that first touches it.
     samplers_.resize(static_cast<size_t>(plan_.teams()));
     threads_.run([&](int rank) {
@@ -69,10 +69,11 @@ class Drawing::Teams {
   // Returns the number of images divided by the seconds that their first few positions take.
   double measure(const Cancel& cancel) {
     // A single position serves as warm-up.
-    constexpr int kPositions = 4;
+    constexpr int64_t kMostPositions = 4;
+    const auto positions = static_cast<int>(std::min<int64_t>(kMostPositions, positions_));
     run([&](BatchSampler& sampler, int rank) { sampler.warm_up(1, rank, cancel); });
     const auto start = std::chrono::steady_clock::now();
-    run([&](BatchSampler& sampler, int rank) { sampler.warm_up(kPositions, rank, cancel); });
+    run([&](BatchSampler& sampler, int rank) { sampler.warm_up(positions, rank, cancel); });
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     return static_cast<double>(plan_.images()) / time.count();
   }
@@ -96,6 +97,7 @@ class Drawing::Teams {
   }
 
   const Plan plan_;
+  const int64_t positions_;  // of an image
   ThreadTeam& threads_;
   DrawingJob& job_;
   std::vector<std::unique_ptr<BatchSampler>> samplers_;
@@ -127,9 +129,11 @@ bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage cho
   job_.events = events;
   job_.next_batch = 0;
   job_.stop = false;
-  if (!teams_) make_teams({});
   try {
+    if (!teams_) make_teams(Cancel([this] { return job_.stopped(); }));
     teams_->draw();
+  } catch (const Cancelled&) {
+    return false;
   } catch (...) {
     teams_.reset();  // their barriers are broken
     throw;

@@ -25,6 +25,7 @@
 #include "image/read_image.h"
 #include "image/write_png.h"
 #include "instruction_sets.h"
+#include "model/random_model.h"
 #include "temp_folder.h"
 #include "wait_until.h"
 #include "weights/weights_file.h"
@@ -86,6 +87,19 @@ TEST_CASE("sample: draws the seed's images on one sheet") {
   check_sheet({"-n", "1", "--scale", "5"}, 1, 1, 1, 5);
   check_sheet({"--grid", "2x3"}, 6, 2, 3, kDefaultScale);
   check_sheet({"--grid", "4x2", "-n", "5"}, 5, 4, 2, kDefaultScale);
+}
+
+TEST_CASE("sample: a sheet of the smallest images can be drawn again, too") {
+  const TempFolder folder;
+  const std::string model = (folder / "one.safetensors").string();
+  Random random(1);
+  save_weights(random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 1, 1), random),
+               DType::f32, model);
+  const std::string sheet = (folder / "sheet.png").string(),
+                    again = (folder / "again.png").string();
+  CHECK(run_combiner({"sample", "--model", model, "-n", "4", "-o", sheet}).exit_code == 0);
+  CHECK(run_combiner({"sample", "--model", model, "--like", sheet, "-o", again}).exit_code == 0);
+  CHECK(read_image(sheet) == read_image(again));
 }
 
 TEST_CASE("sample: by default 16 images on samples.png") {

@@ -130,6 +130,8 @@ TEST_CASE("session: a prefill with what does not fit is refused") {
   CHECK_THROWS_AS(session.prefill(images, {known.data(), 1}, 1), std::invalid_argument);
   CHECK_THROWS_AS(session.prefill(images, std::vector(2, Image{1, 1, {1, 2, 3}}), 1),
                   std::invalid_argument);
+  const std::vector<Image> turned(2, Image{shape.height, shape.width, known[0].pixels});
+  CHECK_THROWS_AS(session.prefill(images, turned, 1), std::invalid_argument);
   session.prefill({}, {}, 1);
   session.prefill({images, 1}, {known.data(), 1}, 1);
   CHECK_THROWS_AS(session.prefill(images, known, 2), std::invalid_argument);

@@ -109,14 +109,12 @@ TEST_CASE("cross_entropy of huge logits does not overflow") {
   });
 }
 
-#if defined(__x86_64__)
 TEST_CASE("cross_entropy of a logit that is no number is none") {
   for (const size_t bad : {0, 100, 255}) {
     INFO(bad);
     std::vector<float> logits(256, 1.0f);
     logits[bad] = std::numeric_limits<float>::quiet_NaN();
     for_each_instruction_set([&] {
-      if (hwy::SupportedTargets() == HWY_SCALAR) return;  // its Min is of the numbers alone
       float nats = 0;
       const uint8_t target = 7;
       cross_entropy({logits.data(), 1, 256}, &target, &nats);
@@ -124,7 +122,6 @@ TEST_CASE("cross_entropy of a logit that is no number is none") {
     });
   }
 }
-#endif
 
 TEST_CASE("softmax_weights have the same bits on every instruction set with fused multiply-add") {
   for (const size_t size : {1, 3, 15, 16, 17, 40, 100, 256}) {

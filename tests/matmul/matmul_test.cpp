@@ -1,6 +1,11 @@
 #include "matmul/matmul.h"
 
+#include <omp.h>
+
+#include <filesystem>
+#include <iterator>
 #include <stdexcept>
+#include <thread>
 
 #include "catch.h"
 #include "cpu/features.h"
@@ -267,6 +272,25 @@ TEST_CASE("Products of zero rows do nothing, and mismatched sizes are refused") 
                   std::logic_error);
   CHECK_THROWS_AS(multiplier.multiply(plain(a.view()), plain(b.view()), other.view()),
                   std::logic_error);
+}
+
+TEST_CASE("A product starts no thread, and leaves OpenMP as it was") {
+  std::thread([] {
+    const auto threads = [] {
+      const std::filesystem::directory_iterator tasks("/proc/self/task");
+      return std::distance(begin(tasks), end(tasks));
+    };
+    omp_set_num_threads(3);
+    const auto before = threads();
+    Random random(1);
+    const PaddedMatrix<float> a(256, 256, random), b(256, 256, random);
+    PaddedMatrix<float> c(256, 256, random);
+    Multiplier multiplier;
+    multiplier.multiply(plain(a.view()), plain(b.view()), c.view());
+    multiplier.multiply(plain(a.view()), PackedWeights(b.view(), ElementType::f32), c.view());
+    CHECK(threads() == before);
+    CHECK(omp_get_max_threads() == 3);
+  }).join();
 }
 
 }  // namespace

@@ -117,6 +117,20 @@ struct Tensors {
   std::vector<float> query, key, value, input, output, summary_key, norm_weight, norm_bias;
 };
 
+TEST_CASE("The attention layer follows changes of its weights") {
+  const AttentionShape shape{4, 5, 8, 2};
+  Tensors at(shape, 1);
+  AttentionLayer layer(Attention::axial_rowmajor, shape, Direction::causal, at.summary());
+  std::vector<float> first(at.query.size()), followed(first), anew(first);
+  layer.forward(at.tensors(), at.positions(first));
+  for (float& weight : at.output) weight *= 0.5f;
+  layer.forward(at.tensors(), at.positions(followed));
+  AttentionLayer(Attention::axial_rowmajor, shape, Direction::causal, at.summary())
+      .forward(at.tensors(), at.positions(anew));
+  CHECK(followed == anew);
+  CHECK(followed != first);
+}
+
 // Other tests check the gradients themselves in double precision through a model (see training/).
 // This one checks that the layer returns each gradient in its place. A sum over all outputs in
 // float leaves only a few digits for that.

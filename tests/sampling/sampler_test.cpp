@@ -42,6 +42,16 @@ std::vector<float> parallel_logits(const Weights& weights, const Image& image) {
 
 }  // namespace
 
+TEST_CASE("sampler: images of fewer positions than a trial of the teams has") {
+  Random random(9);
+  for (const int width : {1, 2, 3}) {
+    const Weights weights =
+        random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 1, width), random);
+    CHECK(draw(weights, {.count = 4, .seed = 5, .batch = 2, .threads = 2}) ==
+          draw(weights, {.count = 4, .seed = 5, .batch = 2, .threads = 1}));
+  }
+}
+
 TEST_CASE("sampler: an image does not depend on count, batch, threads or first index") {
   const Precision precision = GENERATE(Precision::f32, Precision::bf16);
   const Tokens tokens = GENERATE(Tokens::pixel, Tokens::subpixel);

@@ -77,8 +77,9 @@ struct AttentionTensorGradients {
 class AttentionLayer {
  public:
   // Throws Error if the shape is invalid, if the variant does not support the direction, if
-  // axial_rowmajor lacks its summary weights, or if another variant is given some. The weights must
-  // outlive the layer.
+  // axial_rowmajor lacks its summary weights, or if another variant is given some. The layer reads
+  // the weights in place: they must outlive it, and may change between a backward pass and the next
+  // forward pass.
   AttentionLayer(Attention attention, const AttentionShape& shape, Direction direction,
                  const SummaryTensors& summary = {});
   ~AttentionLayer();

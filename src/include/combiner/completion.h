@@ -16,12 +16,12 @@ constexpr int64_t variation_stream(int64_t i, int64_t variation) { return (i << 
 
 // Keeps the first `rows` rows of each image, which must have the model's size, and draws the rows
 // below: options.count variations of each image. In events, variation v of images[i] has the index
-// i * options.count + v. It is drawn with the random numbers of image options.first_index + v of
-// the seed, so it depends on nothing else on the list, and without known rows it is that image. The
-// rows of an image are decoded once, not for each variation. row_done is called for drawn rows
-// only. Returns true once all are done, false if cancelled. Throws Error if an option is out of
-// range, an image has another size, or `rows` is not 0 to the height - 1: there is always something
-// to draw.
+// i * options.count + v. It is drawn with the random numbers of image
+// variation_stream(i, options.first_index + v) of the seed, so it depends on the image's place on
+// the list and on nothing else there, and without known rows it is that image. The rows of an image
+// are decoded once, not for each variation. row_done is called for drawn rows only. Returns true
+// once all are done, false if cancelled. Throws Error if an option is out of range, an image has
+// another size, or `rows` is not 0 to the height - 1: there is always something to draw.
 bool complete(const Model& model, std::span<const Image> images, int rows,
               const SampleOptions& options, const SampleEvents& events);
 

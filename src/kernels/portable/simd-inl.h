@@ -44,13 +44,17 @@ constexpr float kLowExp = -87.3f;
 constexpr float kHighExp = 88.3f;
 
 // e^x to 2 units in the last place, or 2.25 where a multiply-add rounds twice, for x <= 88. Larger
-// x give at most e^88.3; x below about -87.3, including -infinity, gives 0. On x86, a NaN of an
-// operation on other numbers stays a NaN. Computed as 2^n e^r
-// with n = round(x / ln 2) and |r| <= ln(2) / 2, where e^r is approximated by the best polynomial
-// of degree 5.
+// x give at most e^88.3; x below about -87.3, including -infinity, gives 0. A NaN of an operation
+// on other numbers stays a NaN. Computed as 2^n e^r with n = round(x / ln 2) and |r| <= ln(2) / 2,
+// where e^r is approximated by the best polynomial of degree 5.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V FastExp(D d, V x) {
-  x = hn::Min(hn::Set(d, kHighExp), x);  // in this order, x86 keeps a NaN
+  const V high = hn::Set(d, kHighExp);
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  x = hn::Min(high, x);  // in this order, it keeps a NaN
+#else
+  x = hn::IfThenElse(hn::Gt(x, high), high, x);  // Min would prefer a number to a NaN
+#endif
   const PowerOfTwo<D> power(d, x, hn::Set(d, kLog2E));
   // ln 2 in two parts, the first of which has trailing zeros, so that r is accurate to its last
   // bits.
