@@ -37,6 +37,8 @@ constexpr Signature kSignatures[] = {
     {0, "GIF8"sv, "a GIF picture: convert it to PNG first"},
     {0, "\xff\x0a"sv, "a JPEG XL picture: convert it to PNG first"},
     {0, "\0\0\0\x0cJXL "sv, "a JPEG XL picture: convert it to PNG first"},
+    {0, "\0\0\0\x0CjP  "sv, "a JPEG 2000 picture: convert it to PNG first"},
+    {0, "\xff\x4f\xff\x51"sv, "a JPEG 2000 picture: convert it to PNG first"},
     {4, "ftypavif"sv, "an AVIF picture: convert it to PNG first"},
     {4, "ftypheic"sv, "an HEIC picture: convert it to PNG first"},
     {4, "ftypmif1"sv, "an HEIF picture: convert it to PNG first"},

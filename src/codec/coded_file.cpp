@@ -19,6 +19,7 @@
 #include "combiner/error.h"
 #include "combiner/image.h"
 #include "combiner/instruction_set.h"
+#include "image/check_size.h"
 #include "image/tiles.h"
 
 namespace combiner {
@@ -174,9 +175,9 @@ void CodedFileWriter::finish(std::span<const CodedPicture> pictures) {
   write_(footer);
 }
 
-CodedFile::CodedFile(std::span<const uint8_t> bytes, std::string source)
+CodedFile::CodedFile(std::span<const uint8_t> bytes, std::string source, uint64_t most)
     : bytes_(bytes), source_(std::move(source)) {
-  read_tables(read_header());
+  read_tables(read_header(), most);
 }
 
 void CodedFile::fail(const std::string& why) const {
@@ -218,7 +219,7 @@ size_t CodedFile::read_header() {
   return bytes_.size() - reader.rest().size();
 }
 
-void CodedFile::read_tables(size_t streams_begin) {
+void CodedFile::read_tables(size_t streams_begin, uint64_t most) {
   std::span<const uint8_t> rest = bytes_.subspan(streams_begin);
   ByteReader footer(rest.last(std::min(rest.size(), kFooterSize)));
   const auto size = footer.number<uint64_t>();
@@ -240,6 +241,8 @@ void CodedFile::read_tables(size_t streams_begin) {
   const uint64_t count = reader.varint();
   const uint64_t has = reader.varint();
   require(count <= rest.size() - tables.size() && has <= (kLabels | kNames | kSizes));
+  if (count > most)
+    throw TooLarge(fmt::format("{}: holds {} pictures; expected at most {}", source_, count, most));
   pictures_.assign(static_cast<size_t>(count), {header_.width, header_.height, {}, {}});
   if (has & kSizes)
     for (CodedPicture& picture : pictures_) {

@@ -76,8 +76,9 @@ class CodedFile {
  public:
   // `bytes` is the whole file, which must outlive this object; `source` names it in messages.
   // Throws Error if it is no such file, of an unknown version, damaged, cut off or followed by
-  // something.
-  CodedFile(std::span<const uint8_t> bytes, std::string source);
+  // something, and TooLarge, before it takes memory for them, if it holds more than `most`
+  // pictures.
+  CodedFile(std::span<const uint8_t> bytes, std::string source, uint64_t most = UINT64_MAX);
 
   const std::string& source() const { return source_; }
   const CodedHeader& header() const { return header_; }
@@ -93,7 +94,7 @@ class CodedFile {
 
  private:
   size_t read_header();
-  void read_tables(size_t streams_begin);
+  void read_tables(size_t streams_begin, uint64_t most);
   void open_group(size_t group);
   [[noreturn]] void fail(const std::string& why) const;
 

@@ -112,6 +112,8 @@ std::unique_ptr<Dataset> open_any(const fs::path& path, const DatasetOptions& op
     throw Error(fmt::format("{}: can't open the data set: {}", path.string(), error.message()));
   }
   if (fs::is_directory(status)) return open_folder(path, options);
+  if (!fs::is_regular_file(status))  // to open a pipe would wait for a writer
+    throw Error(fmt::format("{}: is neither a file nor a folder", path.string()));
   if (path.extension() == ".bin") return open_cifar10(path, options);
   if (path.extension() == ".npz") return open_npz(path, options);
   if (is_picture_file(path) || has_image_extension(path))

@@ -60,9 +60,17 @@ class JpegChecker {
     return true;
   }
 
-  // Decompresses the data without making pixels of it.
+  // Decompresses the data without making pixels of it. A picture of many scans that hardly hold
+  // anything would take minutes to decode.
   bool read_data() {
     if (setjmp(errors_.jump)) return false;
+    progress_.progress_monitor = [](j_common_ptr jpeg) {
+      constexpr int kMostScans = 200;  // encoders make about ten
+      if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number <= kMostScans) return;
+      std::snprintf(errors_of(jpeg).words, JMSG_LENGTH_MAX, "more than %d scans", kMostScans);
+      std::longjmp(errors_of(jpeg).jump, 1);
+    };
+    jpeg_.progress = &progress_;
     jpeg_read_coefficients(&jpeg_);
     jpeg_finish_decompress(&jpeg_);
     return true;
@@ -101,6 +109,7 @@ class JpegChecker {
   }
 
   Errors errors_{};
+  jpeg_progress_mgr progress_{};
   jpeg_decompress_struct jpeg_{};
 };
 

@@ -6,6 +6,7 @@
 #include "image/bytes.h"
 #include "image/picture_format.h"
 #include "image/png_chunk.h"
+#include "image/tiff_tags.h"
 
 namespace combiner {
 namespace {
@@ -76,21 +77,9 @@ Bytes exif_of(Bytes bytes) {
 }  // namespace
 
 int orientation_of(std::span<const uint8_t> bytes) {
-  constexpr uint32_t kOrientation = 0x0112, kShort = 3;
-  constexpr size_t kEntryBytes = 12;
-  const Bytes exif = exif_of(bytes);
-  if (!has(exif, 0, "II*\0"sv) && !has(exif, 0, "MM\0*"sv)) return 1;
-  const Order order = exif[0] == 'I' ? Order::little_endian : Order::big_endian;
-  const size_t directory = number(exif, 4, 4, order);
-  const size_t entries = number(exif, directory, 2, order);
-  for (size_t i = 0; i < entries; ++i) {
-    const size_t entry = directory + 2 + kEntryBytes * i;
-    if (number(exif, entry, 2, order) != kOrientation) continue;
-    if (number(exif, entry + 2, 2, order) != kShort) return 1;
-    const uint32_t orientation = number(exif, entry + 8, 2, order);
-    return orientation >= 1 && orientation <= 8 ? static_cast<int>(orientation) : 1;
-  }
-  return 1;
+  constexpr uint16_t kOrientation = 0x0112;
+  const uint64_t orientation = tiff_tag(exif_of(bytes), kOrientation).value_or(1);
+  return orientation >= 1 && orientation <= 8 ? static_cast<int>(orientation) : 1;
 }
 
 cv::Mat upright(const cv::Mat& picture, int orientation) {

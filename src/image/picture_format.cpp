@@ -13,11 +13,6 @@ using namespace std::string_view_literals;
 
 bool is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
 
-// In its container or without.
-bool is_jpeg_2000(std::span<const uint8_t> start) {
-  return begins_with(start, "\0\0\0\x0CjP  \r\n\x87\n"sv) || begins_with(start, "\xFF\x4F\xFF\x51");
-}
-
 }  // namespace
 
 bool is_jpeg(std::span<const uint8_t> start) { return begins_with(start, "\xFF\xD8\xFF"); }
@@ -54,7 +49,7 @@ bool is_pnm(std::span<const uint8_t> start) {
 
 bool is_picture(std::span<const uint8_t> start) {
   return is_jpeg(start) || is_png(start) || is_tiff(start) || is_webp(start) || is_bmp(start) ||
-         is_jpeg_2000(start) || is_pnm(start);
+         is_pnm(start);
 }
 
 }  // namespace combiner

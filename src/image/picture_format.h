@@ -11,9 +11,10 @@ namespace combiner {
 inline constexpr size_t kSignatureBytes = 32;
 
 // True if the bytes are the start of a picture in a format that read_image reads: PNG, JPEG, WebP,
-// TIFF, BMP, JPEG 2000 or one of Netpbm's. The picture may still be damaged. OpenCV knows more
-// formats, but has floating-point samples for some (OpenEXR, HDR, PFM), and copies the bytes of the
-// others (Sun raster, those of GDAL) to temporary files, which it leaves behind if they are damaged.
+// TIFF, BMP or one of Netpbm's. The picture may still be damaged. OpenCV knows more formats, but
+// has floating-point samples for some (OpenEXR, HDR, PFM), takes memory without limit for what the
+// header of another claims (JPEG 2000), and copies the bytes of the rest (Sun raster, those of
+// GDAL) to temporary files, which it leaves behind if they are damaged.
 bool is_picture(std::span<const uint8_t> start);
 
 bool is_jpeg(std::span<const uint8_t> start);

@@ -25,6 +25,7 @@
 #include "image/png_chunk.h"
 #include "image/quietly.h"
 #include "image/read_pnm.h"
+#include "image/tiff_tags.h"
 
 namespace combiner {
 namespace fs = std::filesystem;
@@ -114,20 +115,41 @@ void require_picture(std::span<const uint8_t> bytes, const std::string& source) 
   if (is_picture(bytes)) return;
   const std::string kind = file_kind(std::as_bytes(bytes));
   throw Error(fmt::format("{}: is no picture that can be read; {}", source,
-                          kind.empty()
-                              ? "expected PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, PBM, PGM, "
-                                "PPM or PAM"
-                              : "it is " + kind));
+                          kind.empty() ? "expected PNG, JPEG, WebP, TIFF, BMP, PBM, PGM, "
+                                         "PPM or PAM"
+                                       : "it is " + kind));
 }
 
-// OpenCV shifts the 5 or 6 bits of a sample of such a BMP up, which makes the picture too dark.
-void refuse_16_bit_bmp(std::span<const uint8_t> bytes, const std::string& source) {
-  constexpr size_t kBitsPerPixel = 28;  // the place in headers that may have 16
-  if (!is_bmp(bytes) || bytes.size() <= kBitsPerPixel || bytes[kBitsPerPixel] != 16) return;
-  throw Error(
-      fmt::format("{}: is a BMP of 16 bits a pixel, so 5 or 6 a sample; expected 8; convert "
-                  "it first",
-                  source));
+// Refuses what OpenCV gets wrong: it shifts the 5 or 6 bits of a sample up, which makes the picture
+// too dark, and makes colours under the oldest header grey.
+void check_bmp(std::span<const uint8_t> bytes, const std::string& source) {
+  constexpr size_t kHeaderBytes = 14, kOldestHeader = 12, kBitsPerPixel = 28;
+  if (!is_bmp(bytes)) return;
+  if (bytes[kHeaderBytes] == kOldestHeader)
+    throw Error(fmt::format("{}: is a BMP of OS/2's kind; convert it first", source));
+  if (bytes.size() > kBitsPerPixel && bytes[kBitsPerPixel] == 16)
+    throw Error(
+        fmt::format("{}: is a BMP of 16 bits a pixel, so 5 or 6 a sample; expected 8; convert "
+                    "it first",
+                    source));
+}
+
+// The same for TIFF: OpenCV makes 8 bits of some samples of 16, takes signed samples for
+// unsigned ones, and takes memory for a whole tile, however much larger than the picture.
+void check_tiff(std::span<const uint8_t> bytes, const std::string& source) {
+  constexpr uint16_t kBitsPerSample = 258, kTileWidth = 322, kTileLength = 323, kFormat = 339;
+  constexpr uint64_t kSigned = 2;
+  if (!is_tiff(bytes)) return;
+  if (tiff_tag(bytes, kBitsPerSample) == 16)
+    throw Error(fmt::format("{}: has samples of 16 bits; expected 8; convert it first", source));
+  if (tiff_tag(bytes, kFormat) == kSigned)
+    throw Error(fmt::format("{}: has signed samples; expected 0 to 255; convert it first", source));
+  const uint64_t width = tiff_tag(bytes, kTileWidth).value_or(1);
+  const uint64_t height = tiff_tag(bytes, kTileLength).value_or(1);
+  const auto most = static_cast<uint64_t>(most_pixels());
+  if (width > most || height > most || width * height > most)
+    throw TooLarge(fmt::format("{}: is too large: has tiles of {} x {}; expected at most {} pixels",
+                               source, width, height, most));
 }
 
 // Unlike OpenCV's own check, says the size, and looks at nothing else before.
@@ -169,7 +191,8 @@ cv::Mat decode(const std::vector<uint8_t>& bytes, const std::string& source) {
   if (is_pnm(bytes)) return read_pnm(bytes, source);
   if (is_jpeg(bytes)) check_jpeg(bytes, source);
   check_png_size(bytes, source);
-  refuse_16_bit_bmp(bytes, source);
+  check_bmp(bytes, source);
+  check_tiff(bytes, source);
   const cv::Mat decoded = decode_by_opencv(bytes, source);
   check_size(decoded.cols, decoded.rows, source);  // the environment may give OpenCV another limit
   if (const auto grey = transparent_grey(bytes); grey && decoded.type() == CV_8UC1)

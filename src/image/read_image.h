@@ -10,11 +10,11 @@
 
 namespace combiner {
 
-// Reads a picture in any of the formats of is_picture; if the file holds several pictures, the first.
-// Grey and palette images become RGB, an opaque alpha channel is dropped, and a picture is turned
-// as its orientation tag says, whatever its format. The samples of a PNM file are scaled from its
-// maxval to 255, as Netpbm shows them: round(v * 255 / maxval). Nothing else that would change a
-// pixel's value is done: read_image throws Error if a pixel is not opaque or samples are
+// Reads a picture in any of the formats of is_picture; if the file holds several pictures, the
+// first. Grey and palette images become RGB, an opaque alpha channel is dropped, and a picture is
+// turned as its orientation tag says, whatever its format. The samples of a PNM file are scaled
+// from its maxval to 255, as Netpbm shows them: round(v * 255 / maxval). Nothing else that would
+// change a pixel's value is done: read_image throws Error if a pixel is not opaque or samples are
 // floating-point or have more than 8 bits (even if all values would fit, because whoever made the
 // file meant 16 bits), or 5 or 6 bits, as some BMPs have. It also throws Error if the file is
 // missing, empty, not an image, damaged or truncated, and if the decoder warns of damage, and

@@ -16,8 +16,9 @@ namespace combiner {
 
 // The bytes of a file, opened.
 struct OpenFile {
-  OpenFile(std::vector<uint8_t> bytes_, std::string source)
-      : bytes(std::move(bytes_)), coded(bytes, std::move(source)) {}
+  // Throws TooLarge if it holds more than `most` pictures.
+  OpenFile(std::vector<uint8_t> bytes_, std::string source, uint64_t most)
+      : bytes(std::move(bytes_)), coded(bytes, std::move(source), most) {}
 
   const std::vector<uint8_t> bytes;
   CodedFile coded;

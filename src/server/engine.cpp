@@ -30,7 +30,7 @@ void Engine::decode(const Model& model, Tasks tasks) {
   change([&] { groups_.push_back(std::move(group)); });
 }
 
-void Engine::run(std::vector<std::function<void()>> pieces) {
+void Engine::run(std::vector<Piece> pieces) {
   change([&] { std::ranges::move(pieces, std::back_inserter(pieces_)); });
 }
 
@@ -86,11 +86,17 @@ int64_t Engine::active() const {
   return sum;
 }
 
-// Takes as many of the images that wait as there is room for.
+// Drops what is cancelled, and takes as many of the images that wait as there is room for.
 std::vector<Engine::Admitted> Engine::admit() {
   std::vector<Admitted> admitted;
   std::vector<std::unique_ptr<PixelTask>> dropped;  // destroyed without the lock
+  std::vector<Piece> dropped_pieces;
   const std::lock_guard lock(mutex_);
+  std::erase_if(pieces_, [&](Piece& piece) {
+    const bool drop = piece.cancelled();
+    if (drop) dropped_pieces.push_back(std::move(piece));
+    return drop;
+  });
   for (const auto& group : groups_)
     std::erase_if(group->waiting, [&](std::unique_ptr<PixelTask>& task) {
       const bool drop = task->cancelled();
@@ -147,7 +153,7 @@ void Engine::run_batches() {
 void Engine::run_pieces() {
   const Clock::time_point end = Clock::now() + kTurn;
   do {
-    std::vector<std::function<void()>> now;
+    std::vector<Piece> now;
     {
       const std::lock_guard lock(mutex_);
       while (!pieces_.empty() && std::cmp_less(now.size(), threads_.size())) {
@@ -157,7 +163,7 @@ void Engine::run_pieces() {
     }
     if (now.empty()) return;
     threads_.for_each(std::ssize(now),
-                      [&](int, int64_t index) { now[static_cast<size_t>(index)](); });
+                      [&](int, int64_t index) { now[static_cast<size_t>(index)].run(); });
   } while (!look_again_ && Clock::now() < end);
 }
 

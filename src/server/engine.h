@@ -27,6 +27,12 @@ struct EngineLoad {
   double busy_seconds = 0;
 };
 
+// Work other than decoding, for one thread.
+struct Piece {
+  std::function<bool()> cancelled;  // then it is dropped
+  std::function<void()> run;        // must not throw
+};
+
 // One team of threads serves all models. It works in turns: each model with images in its batch has
 // a turn, then pieces of other work such as likelihoods have one. Where several want turns, each
 // lasts kTurn, as long as a piece may take, and pieces that have begun are finished.
@@ -46,9 +52,9 @@ class Engine {
   // the group with the fewest in work come first, so that a single one need not wait for many.
   // `model` must outlive the engine.
   void decode(const Model& model, Tasks tasks);
-  // Runs each of these once, on one thread. They must not throw.
-  void run(std::vector<std::function<void()>> pieces);
-  // A task is cancelled: it leaves its batch before the next position.
+  // Runs each of these once.
+  void run(std::vector<Piece> pieces);
+  // A task or piece is cancelled: a task leaves its batch before the next position.
   void look_again();
 
   EngineLoad load() const;
@@ -79,7 +85,7 @@ class Engine {
   std::condition_variable wake_;
   bool stopping_ = false;
   std::list<std::shared_ptr<Group>> groups_;  // with images that wait, the oldest first
-  std::deque<std::function<void()>> pieces_;
+  std::deque<Piece> pieces_;
   std::atomic<bool> look_again_ = false;
 
   // The serving thread's.

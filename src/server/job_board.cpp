@@ -55,8 +55,11 @@ void JobBoard::forget() {
   size_t finished = 0, bytes = 0;
   std::erase_if(jobs_, [&](const std::shared_ptr<Job>& job) {
     if (!job->ended()) return false;
+    if (finished > 0 && (finished >= kMaxFinishedJobs || bytes + job->bytes() > kMaxFinishedBytes))
+      return true;
+    ++finished;  // the newest stays, however large
     bytes += job->bytes();
-    return ++finished > kMaxFinishedJobs || bytes > kMaxFinishedBytes;
+    return false;
   });
 }
 

@@ -14,7 +14,6 @@ namespace {
 
 void measure(const Model& model, Job& job, const SurpriseMap& map, const Image& picture,
              int64_t index) {
-  if (job.cancelled()) return;
   try {
     job.begin();
     ImageScorer scorer(model, Cancel([&job] { return job.cancelled(); }));
@@ -37,16 +36,16 @@ void measure(const Model& model, Job& job, const SurpriseMap& map, const Image& 
 
 }  // namespace
 
-std::vector<std::function<void()>> likelihood_pieces(const Model& model,
-                                                     const std::shared_ptr<Job>& job,
-                                                     std::vector<Image> pictures) {
+std::vector<Piece> likelihood_pieces(const Model& model, const std::shared_ptr<Job>& job,
+                                     std::vector<Image> pictures) {
   const ImageShape& shape = model.config().image;
   const auto map = std::make_shared<SurpriseMap>(shape.width, shape.height);
-  std::vector<std::function<void()>> pieces;
+  std::vector<Piece> pieces;
   for (Image& picture : pictures)
-    pieces.push_back([&model, job, map, picture = std::move(picture), index = std::ssize(pieces)] {
-      measure(model, *job, *map, picture, index);
-    });
+    pieces.push_back({[job] { return job->cancelled(); },
+                      [&model, job, map, picture = std::move(picture), index = std::ssize(pieces)] {
+                        measure(model, *job, *map, picture, index);
+                      }});
   return pieces;
 }
 

@@ -265,7 +265,16 @@ std::shared_ptr<Job> Service::decompress(const std::string& body) {
   const Json json = parse_body(body);
   const Fields fields(json, {"model", "file"});
   const ServedModel& model = model_named(fields.text("model"));
-  const auto file = std::make_shared<OpenFile>(fields.bytes("file"), "file");
+  const auto too_large = [](const std::string& why) {
+    return Fault(413, "too_large", why, "use combiner decompress");
+  };
+  const auto file = [&] {
+    try {
+      return std::make_shared<OpenFile>(fields.bytes("file"), "file", kMaxTilesPerJob);
+    } catch (const TooLarge& error) {
+      throw too_large(error.what());
+    }
+  }();
   CodedFile& coded = file->coded;
   const CodedHeader& header = coded.header();
   const auto refuse = [](const std::string& why) { throw Error("file: " + why); };
@@ -274,10 +283,8 @@ std::shared_ptr<Job> Service::decompress(const std::string& body) {
     refuse("its streams are not of the model's size");
   if (coded.pictures().empty()) refuse("holds no pictures");
   if (coded.streams() > kMaxTilesPerJob)
-    throw Fault(
-        413, "too_large",
-        fmt::format("file: holds {} tiles; expected at most {}", coded.streams(), kMaxTilesPerJob),
-        "use combiner decompress");
+    throw too_large(
+        fmt::format("file: holds {} tiles; expected at most {}", coded.streams(), kMaxTilesPerJob));
   for (size_t i = 0; i < coded.pictures().size(); ++i)
     if (!coded.is_whole(i)) refuse(fmt::format("picture {} is damaged", i));
   const Model& packed = model.at(header.precision, Work::decoding);

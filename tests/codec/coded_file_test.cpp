@@ -136,6 +136,13 @@ TEST_CASE("Coded file: what is no such file") {
              contains("x.cmb: is no file of combiner compress; it is text"));
 }
 
+TEST_CASE("Coded file: more pictures than are wanted") {
+  const Bytes bytes = file_of(some_contents(17, false, false, false));
+  CHECK(CodedFile(bytes, "x.cmb", 17).pictures().size() == 17);
+  CHECK_THAT(error_of([&] { CodedFile(bytes, "x.cmb", 16); }),
+             contains("x.cmb: holds 17 pictures; expected at most 16"));
+}
+
 // Replaces the JSON of a file's header, with the right checksum.
 Bytes with_header(const Bytes& bytes, const std::string& from, const std::string& to) {
   ByteReader reader(bytes);

@@ -113,16 +113,17 @@ inline Bytes bmp(int width, int height, int bits, const Bytes& rows, const Bytes
 // A TIFF with one strip, uncompressed by default: 8, 16 or 32 (floating-point) bits per sample and
 // 3 samples per pixel.
 inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples,
-                      uint8_t orientation = 1, uint32_t compression = 1) {
+                      uint8_t orientation = 1, uint32_t compression = 1, uint32_t format = 0,
+                      uint32_t tile_side = 0) {
   const auto entry = [](uint32_t tag, uint32_t type, uint32_t count, uint32_t value) {
     return join({little_endian(tag, 2), little_endian(type, 2), little_endian(count),
                  little_endian(value)});
   };
   constexpr uint32_t kShort = 3;
   constexpr uint32_t kLong = 4;
-  constexpr uint32_t kEntries = 11;
-  constexpr uint32_t kAfterDirectory = 8 + 2 + 12 * kEntries + 4;
-  constexpr uint32_t kPixels = kAfterDirectory + 6;
+  const uint32_t kEntries = tile_side ? 13 : 11;
+  const uint32_t kAfterDirectory = 8 + 2 + 12 * kEntries + 4;
+  const uint32_t kPixels = kAfterDirectory + 6;
   const Bytes bits_of_sample = little_endian(static_cast<uint32_t>(bits), 2);
   return join({bytes_of("II"),
                little_endian(42, 2),
@@ -138,7 +139,12 @@ inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples,
                entry(277, kShort, 1, 3),                             // samples per pixel
                entry(278, kLong, 1, static_cast<uint32_t>(height)),  // rows per strip
                entry(279, kLong, 1, static_cast<uint32_t>(samples.size())),
-               entry(339, kShort, 1, bits == 32 ? 3 : 1),  // floating-point or unsigned
+               tile_side ? join({entry(322, kLong, 1, tile_side), entry(323, kLong, 1, tile_side)})
+                         : Bytes(),
+               entry(339, kShort, 1,
+                     format       ? format
+                     : bits == 32 ? 3
+                                  : 1),  // floating-point or unsigned
                little_endian(0),
                bits_of_sample,
                bits_of_sample,

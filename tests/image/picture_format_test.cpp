@@ -22,8 +22,7 @@ TEST_CASE("Pictures are told by their first bytes") {
   CHECK(is_picture_start(rgb_tiff(1, 1, 8, {1, 2, 3})));
   for (const std::string_view text :
        {"P1\n1 1\n0"sv, "P2 1 1 255 0"sv, "P3\t1 1 255 0 0 0"sv, "P4\r\n8 1\n."sv, "P5\n#c\n1 1"sv,
-        "P6 1 1 255\n..."sv, "P7\nWIDTH 1\n"sv, "\0\0\0\x0CjP  \r\n\x87\n..."sv,
-        "\xFF\x4F\xFF\x51"sv, "MM\0*\0\0\0\x08"sv}) {
+        "P6 1 1 255\n..."sv, "P7\nWIDTH 1\n"sv, "MM\0*\0\0\0\x08"sv}) {
     INFO(text);
     CHECK(is_picture_start(bytes_of(text)));
   }

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "catch.h"
+#include "data_folders.h"
 #include "error_of.h"
+#include "file_text.h"
 #include "image/check_size.h"
 #include "image/picture_files.h"
 #include "image/stderr_of.h"
@@ -20,6 +22,7 @@ namespace combiner {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::string_literals;
 
 // Writes the bytes to a file and reads it as an image.
 Image read_bytes(const Bytes& bytes, const char* name = "picture") {
@@ -218,6 +221,7 @@ TEST_CASE("Pictures of other formats are refused by the format's name") {
   };
   CHECK(error("GIF89a....") ==
         "x: is no picture that can be read; it is a GIF picture: convert it to PNG first");
+  CHECK_THAT(error("\xFF\x4F\xFF\x51"), contains("it is a JPEG 2000 picture: "));
   CHECK_THAT(error("....ftypavif"), contains("it is an AVIF picture: "));
   CHECK_THAT(error("Pf\n1 1\n"), contains("it is a PFM picture, of floating-point samples; "));
   CHECK_THAT(error("#?RADIANCE\n"), contains("it is an HDR picture, "));
@@ -391,6 +395,33 @@ TEST_CASE("Oddities of a JPEG or PNG that do not change a pixel pass") {
   transparency.back() ^= 1;
   CHECK_THAT(error_of_bytes(png(3, 2, 8, png_rgb, kSamples, transparency)),
              contains("picture: is damaged: the decoder says: libpng warning: tRNS: CRC error"));
+}
+
+TEST_CASE("A TIFF of signed samples, or of tiles larger than any picture, is refused") {
+  CHECK_THAT(error_of_bytes(rgb_tiff(3, 2, 8, kSamples, 1, 1, 2)), contains("has signed samples"));
+  CHECK_THAT(error_of_bytes(rgb_tiff(3, 2, 8, kSamples, 1, 1, 0, 1 << 16)),
+             contains("is too large: has tiles of 65536 x 65536; expected at most"));
+}
+
+TEST_CASE("A BMP with the oldest header is refused") {
+  const Bytes old =
+      join({bytes_of("BM"), little_endian(26 + 4), little_endian(0), little_endian(26),
+            little_endian(12), little_endian(1, 2), little_endian(1, 2), little_endian(1, 2),
+            little_endian(24, 2), Bytes{9, 8, 16, 0}});
+  CHECK_THAT(error_of_bytes(old), contains("is a BMP of OS/2's kind; convert it first"));
+}
+
+TEST_CASE("A JPEG of more scans than any encoder makes is refused") {
+  const std::string text = read_text(golden_folder() / "../../fuzz/corpus/picture/progressive.jpg");
+  // A scan that adds nothing to what is known of component 3 but its end, and may come again.
+  const std::string scan = "\xFF\xDA\0\x08\x01\x03\x01\x01\x3F\0\x7F"s;
+  const auto with_scans = [&](int more) {
+    std::string repeated = text;
+    for (int i = 0; i < more; ++i) repeated.insert(repeated.size() - 2, scan);
+    return bytes_of(repeated);
+  };
+  CHECK(read_bytes(with_scans(100)) == read_bytes(bytes_of(text)));
+  CHECK_THAT(error_of_bytes(with_scans(300)), contains("libjpeg says: more than 200 scans"));
 }
 
 TEST_CASE("A compressed TIFF with damaged data is refused") {

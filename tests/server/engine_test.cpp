@@ -302,6 +302,18 @@ TEST_CASE("engine: likelihoods are measured while images are drawn") {
   require_images(*job, expected(model, {.count = 40, .seed = 9}));
 }
 
+TEST_CASE("engine: cancelled pieces are dropped, not run") {
+  std::atomic<int> runs = 0;
+  Engine engine(2, 4);
+  std::vector<Piece> pieces;
+  for (int i = 0; i < 100; ++i) pieces.push_back({[] { return true; }, [&] { ++runs; }});
+  pieces.push_back({[] { return false; }, [&] { ++runs; }});
+  engine.run(std::move(pieces));
+  REQUIRE(wait_until([&] { return runs > 0; }));
+  CHECK(engine.load().waiting == 0);
+  CHECK(runs == 1);
+}
+
 TEST_CASE("engine: ends while images are drawn") {
   const Model model = small_model();
   const auto job = new_job(model, 10000);

@@ -183,6 +183,11 @@ TEST_CASE("job board: the oldest finished jobs are forgotten, unfinished ones li
   }
   board.add({.images = 1}, 5);
   CHECK_THROWS_AS(board.find(first), Fault);
+  // But never the newest.
+  const auto large = board.add({.images = 3}, 5);
+  for (int i = 0; i < 3; ++i) large->finish_image(i, {side, side, std::vector<uint8_t>(pixels)});
+  board.add({.images = 1}, 5);
+  CHECK(board.find(large->id()) == large);
 }
 
 TEST_CASE("openapi.json: has every route, and no other") {
