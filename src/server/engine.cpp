@@ -153,11 +153,12 @@ void Engine::run_batches() {
 void Engine::run_pieces() {
   const Clock::time_point end = Clock::now() + kTurn;
   do {
-    std::vector<Piece> now;
+    std::vector<Piece> now, dropped;  // cancelled since admit() looked
     {
       const std::lock_guard lock(mutex_);
       while (!pieces_.empty() && std::cmp_less(now.size(), threads_.size())) {
-        now.push_back(std::move(pieces_.front()));
+        std::vector<Piece>& to = pieces_.front().cancelled() ? dropped : now;
+        to.push_back(std::move(pieces_.front()));
         pieces_.pop_front();
       }
     }
