@@ -9,7 +9,6 @@
 #include <stdexcept>
 
 #include "arrays.h"
-#include "base/thread_team.h"
 #include "busy.h"
 #include "combiner/error.h"
 #include "module.h"
@@ -57,8 +56,7 @@ class Layer {
     if (input) tensors.input = matrix_of(*input, "input");
     FloatArray out({shape_.positions(), shape_.dim});
     const Matrix<float> to(out.mutable_data(), shape_.positions(), shape_.dim);
-    // On a team's thread, matrix products start no threads of their own.
-    Watched().run([&] { ThreadTeam(1).run([&](int) { layer_->forward(tensors, to); }); });
+    Watched().run([&] { layer_->forward(tensors, to); });
     return out;
   }
 

@@ -104,7 +104,11 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
     Progress progress("images");
     progress.update(0, 0);
     OnBadImage leave_out;
-    if (options.images.skip_bad) leave_out = [&](const std::string& why) { skipped.add(why); };
+    if (options.images.skip_bad)
+      leave_out = [&](const std::string& why) {
+        progress.clear();
+        skipped.add(why);
+      };
     divergence = measure_divergence(
         model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
         {options.images.limit, options.threads, cancel_if(interrupted), leave_out, &cluster},

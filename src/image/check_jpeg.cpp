@@ -64,12 +64,7 @@ class JpegChecker {
   // anything would take minutes to decode.
   bool read_data() {
     if (setjmp(errors_.jump)) return false;
-    progress_.progress_monitor = [](j_common_ptr jpeg) {
-      constexpr int kMostScans = 200;  // encoders make about ten
-      if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number <= kMostScans) return;
-      std::snprintf(errors_of(jpeg).words, JMSG_LENGTH_MAX, "more than %d scans", kMostScans);
-      std::longjmp(errors_of(jpeg).jump, 1);
-    };
+    progress_.progress_monitor = on_progress;
     jpeg_.progress = &progress_;
     jpeg_read_coefficients(&jpeg_);
     jpeg_finish_decompress(&jpeg_);
@@ -106,6 +101,14 @@ class JpegChecker {
     // Common in photographs of some telephones, and without effect on the pixels.
     if (code == JWRN_NOT_SEQUENTIAL || code == JWRN_JFIF_MAJOR) return;
     note(jpeg);
+  }
+
+  static void on_progress(j_common_ptr jpeg) {
+    constexpr int kMostScans = 200;  // encoders make about ten
+    if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number <= kMostScans) return;
+    Errors& errors = errors_of(jpeg);
+    std::snprintf(errors.words, sizeof(errors.words), "more than %d scans", kMostScans);
+    std::longjmp(errors.jump, 1);
   }
 
   Errors errors_{};

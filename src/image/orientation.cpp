@@ -14,17 +14,6 @@ namespace {
 using namespace std::string_view_literals;
 using Bytes = std::span<const uint8_t>;
 
-enum class Order { big_endian, little_endian };
-
-// The number of `size` bytes at `at`; 0 if the bytes end before it does.
-uint32_t number(Bytes bytes, size_t at, size_t size, Order order) {
-  if (at > bytes.size() || size > bytes.size() - at) return 0;
-  uint32_t value = 0;
-  for (size_t i = 0; i < size; ++i)
-    value = value << 8 | bytes[order == Order::big_endian ? at + i : at + size - 1 - i];
-  return value;
-}
-
 bool has(Bytes bytes, size_t at, std::string_view text) {
   return at <= bytes.size() && begins_with(bytes.subspan(at), text);
 }
@@ -47,7 +36,7 @@ Bytes exif_of_jpeg(Bytes bytes) {
       continue;
     }
     if (marker == kStartOfScan) break;
-    const size_t length = number(bytes, at + 2, 2, Order::big_endian);
+    const size_t length = number(bytes, at + 2, 2);
     if (marker == kApp1 && has(bytes, at + 4, kName) && length > 2 + kName.size())
       return part(bytes, at + 4 + kName.size(), length - 2 - kName.size());
     at += 2 + length;
@@ -57,7 +46,7 @@ Bytes exif_of_jpeg(Bytes bytes) {
 
 Bytes exif_of_webp(Bytes bytes) {
   for (size_t at = 12; at + 8 <= bytes.size();) {
-    const size_t length = number(bytes, at + 4, 4, Order::little_endian);
+    const size_t length = number(bytes, at + 4, 4, ByteOrder::little_endian);
     if (has(bytes, at, "EXIF")) {
       const Bytes block = part(bytes, at + 8, length);
       return has(block, 0, "Exif\0\0"sv) ? block.subspan(6) : block;  // some writers add a name

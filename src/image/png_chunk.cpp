@@ -9,8 +9,7 @@ namespace combiner {
 std::span<const uint8_t> png_chunk(std::span<const uint8_t> bytes, std::string_view name) {
   constexpr size_t kSignature = 8, kLengthAndName = 8, kChecksum = 4;
   for (size_t at = kSignature; at + kLengthAndName + kChecksum <= bytes.size();) {
-    const size_t length = size_t{bytes[at]} << 24 | size_t{bytes[at + 1]} << 16 |
-                          size_t{bytes[at + 2]} << 8 | bytes[at + 3];
+    const size_t length = number(bytes, at, 4);
     const std::span<const uint8_t> data = bytes.subspan(at + kLengthAndName);
     if (begins_with(bytes.subspan(at + 4), name)) return data.first(std::min(length, data.size()));
     at += kLengthAndName + length + kChecksum;

@@ -17,6 +17,7 @@
 #include "base/lower_case.h"
 #include "base/read_file.h"
 #include "combiner/error.h"
+#include "image/bytes.h"
 #include "image/check_jpeg.h"
 #include "image/check_size.h"
 #include "image/imgcodecs.h"
@@ -156,10 +157,8 @@ void check_tiff(std::span<const uint8_t> bytes, const std::string& source) {
 void check_png_size(std::span<const uint8_t> bytes, const std::string& source) {
   constexpr size_t kWidth = 16, kHeight = 20;
   if (!is_png(bytes) || bytes.size() < kHeight + 4) return;
-  const auto number = [&](size_t at) {
-    return int64_t{bytes[at]} << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
-  };
-  check_size(number(kWidth), number(kHeight), source);
+  check_size(static_cast<int64_t>(number(bytes, kWidth, 4)),
+             static_cast<int64_t>(number(bytes, kHeight, 4)), source);
 }
 
 [[noreturn]] void fail_transparent(int alpha, int y, int x, const std::string& source) {

@@ -131,9 +131,11 @@ bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage cho
   job_.stop = false;
   try {
     if (!teams_) make_teams(Cancel([this] { return job_.stopped(); }));
-    teams_->draw();
   } catch (const Cancelled&) {
     return false;
+  }
+  try {
+    teams_->draw();
   } catch (...) {
     teams_.reset();  // their barriers are broken
     throw;

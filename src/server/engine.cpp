@@ -86,17 +86,11 @@ int64_t Engine::active() const {
   return sum;
 }
 
-// Drops what is cancelled, and takes as many of the images that wait as there is room for.
+// Takes as many of the images that wait as there is room for.
 std::vector<Engine::Admitted> Engine::admit() {
   std::vector<Admitted> admitted;
   std::vector<std::unique_ptr<PixelTask>> dropped;  // destroyed without the lock
-  std::vector<Piece> dropped_pieces;
   const std::lock_guard lock(mutex_);
-  std::erase_if(pieces_, [&](Piece& piece) {
-    const bool drop = piece.cancelled();
-    if (drop) dropped_pieces.push_back(std::move(piece));
-    return drop;
-  });
   for (const auto& group : groups_)
     std::erase_if(group->waiting, [&](std::unique_ptr<PixelTask>& task) {
       const bool drop = task->cancelled();
@@ -153,12 +147,16 @@ void Engine::run_batches() {
 void Engine::run_pieces() {
   const Clock::time_point end = Clock::now() + kTurn;
   do {
-    std::vector<Piece> now, dropped;  // cancelled since admit() looked
+    std::vector<Piece> now, dropped;  // destroyed without the lock
     {
       const std::lock_guard lock(mutex_);
+      std::erase_if(pieces_, [&](Piece& piece) {
+        const bool drop = piece.cancelled();
+        if (drop) dropped.push_back(std::move(piece));
+        return drop;
+      });
       while (!pieces_.empty() && std::cmp_less(now.size(), threads_.size())) {
-        std::vector<Piece>& to = pieces_.front().cancelled() ? dropped : now;
-        to.push_back(std::move(pieces_.front()));
+        now.push_back(std::move(pieces_.front()));
         pieces_.pop_front();
       }
     }

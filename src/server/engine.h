@@ -54,7 +54,7 @@ class Engine {
   void decode(const Model& model, Tasks tasks);
   // Runs each of these once.
   void run(std::vector<Piece> pieces);
-  // A task or piece is cancelled: a task leaves its batch before the next position.
+  // A task or a piece is cancelled: it leaves its batch before the next position, or the queue.
   void look_again();
 
   EngineLoad load() const;

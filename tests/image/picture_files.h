@@ -113,14 +113,18 @@ inline Bytes bmp(int width, int height, int bits, const Bytes& rows, const Bytes
 // A TIFF with one strip, uncompressed by default: 8, 16 or 32 (floating-point) bits per sample and
 // 3 samples per pixel.
 inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples,
-                      uint8_t orientation = 1, uint32_t compression = 1, uint32_t format = 0,
-                      uint32_t tile_side = 0) {
+                      uint8_t orientation = 1, uint32_t compression = 1,
+                      bool has_signed_samples = false, uint32_t tile_side = 0) {
   const auto entry = [](uint32_t tag, uint32_t type, uint32_t count, uint32_t value) {
     return join({little_endian(tag, 2), little_endian(type, 2), little_endian(count),
                  little_endian(value)});
   };
   constexpr uint32_t kShort = 3;
   constexpr uint32_t kLong = 4;
+  constexpr uint32_t kUnsigned = 1, kSigned = 2, kFloatingPoint = 3;
+  const uint32_t sample_format = has_signed_samples ? kSigned
+                                 : bits == 32       ? kFloatingPoint
+                                                    : kUnsigned;
   const uint32_t kEntries = tile_side ? 13 : 11;
   const uint32_t kAfterDirectory = 8 + 2 + 12 * kEntries + 4;
   const uint32_t kPixels = kAfterDirectory + 6;
@@ -141,10 +145,7 @@ inline Bytes rgb_tiff(int width, int height, int bits, const Bytes& samples,
                entry(279, kLong, 1, static_cast<uint32_t>(samples.size())),
                tile_side ? join({entry(322, kLong, 1, tile_side), entry(323, kLong, 1, tile_side)})
                          : Bytes(),
-               entry(339, kShort, 1,
-                     format       ? format
-                     : bits == 32 ? 3
-                                  : 1),  // floating-point or unsigned
+               entry(339, kShort, 1, sample_format),
                little_endian(0),
                bits_of_sample,
                bits_of_sample,

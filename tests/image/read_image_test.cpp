@@ -398,8 +398,9 @@ TEST_CASE("Oddities of a JPEG or PNG that do not change a pixel pass") {
 }
 
 TEST_CASE("A TIFF of signed samples, or of tiles larger than any picture, is refused") {
-  CHECK_THAT(error_of_bytes(rgb_tiff(3, 2, 8, kSamples, 1, 1, 2)), contains("has signed samples"));
-  CHECK_THAT(error_of_bytes(rgb_tiff(3, 2, 8, kSamples, 1, 1, 0, 1 << 16)),
+  CHECK_THAT(error_of_bytes(rgb_tiff(3, 2, 8, kSamples, 1, 1, true)),
+             contains("has signed samples"));
+  CHECK_THAT(error_of_bytes(rgb_tiff(3, 2, 8, kSamples, 1, 1, false, 1 << 16)),
              contains("is too large: has tiles of 65536 x 65536; expected at most"));
 }
 
