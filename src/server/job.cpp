@@ -52,20 +52,35 @@ void Job::add_row(int64_t index, std::span<const uint8_t> pixels) {
     if (has_ended()) return;
     JobImage& image = images_[static_cast<size_t>(index)];
     std::ranges::copy(pixels, std::back_inserter(image.image.pixels));
+    image_bytes_ += pixels.size();
     events_.push_back({static_cast<int32_t>(index), image.rows++});
   }
   changed_.notify_all();
 }
 
 void Job::finish_image(int64_t index, Image image, OrderedJson note) {
+  const size_t bytes = image.pixels.size();
+  finish_image(index, {.image = std::move(image), .note = std::move(note)}, bytes);
+}
+
+void Job::finish_image(int64_t index, StoredDrawing drawing, OrderedJson note) {
+  finish_image(index,
+               {.image = {drawing.width, drawing.height, {}},
+                .draw = std::move(drawing.draw),
+                .note = std::move(note)},
+               drawing.bytes);
+}
+
+void Job::finish_image(int64_t index, JobImage finished, size_t bytes) {
+  finished.rows = finished.image.height;
+  finished.finished = true;
+  const size_t note_bytes = on_one_line(finished.note).size();
   {
     const std::lock_guard lock(mutex_);
     if (has_ended()) return;
     JobImage& own = images_[static_cast<size_t>(index)];
-    own.image = std::move(image);
-    own.rows = own.image.height;
-    own.finished = true;
-    own.note = std::move(note);
+    image_bytes_ += bytes + note_bytes - own.image.pixels.size();
+    own = std::move(finished);
     events_.push_back({static_cast<int32_t>(index), Event::kFinished});
     if (++finished_ == description_.images) end(JobState::done);
   }
@@ -127,9 +142,7 @@ void Job::wait_for_end(std::chrono::milliseconds patience) const {
 
 size_t Job::bytes() const {
   const std::lock_guard lock(mutex_);
-  size_t sum = file_.size() + events_.size() * sizeof(Event);
-  for (const JobImage& image : images_) sum += image.image.pixels.size();
-  return sum;
+  return file_.size() + events_.size() * sizeof(Event) + image_bytes_;
 }
 
 OrderedJson Job::summary() const {
@@ -160,9 +173,15 @@ OrderedJson Job::to_json() const {
 }
 
 std::optional<Image> Job::image(int64_t index) const {
-  const std::lock_guard lock(mutex_);
-  const JobImage& image = images_[static_cast<size_t>(index)];
-  return image.finished ? std::optional(image.image) : std::nullopt;
+  std::function<Image()> draw;
+  {
+    const std::lock_guard lock(mutex_);
+    const JobImage& image = images_[static_cast<size_t>(index)];
+    if (!image.finished) return std::nullopt;
+    if (!image.draw) return image.image;
+    draw = image.draw;
+  }
+  return draw();  // which takes a while
 }
 
 std::vector<uint8_t> Job::file() const {

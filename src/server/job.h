@@ -33,6 +33,14 @@ struct JobDescription {
   std::function<std::vector<PngText>(int64_t index)> texts = {};
 };
 
+// A finished image that is drawn whenever it is asked for, from fewer bytes than its pixels take.
+struct StoredDrawing {
+  int width = 0;
+  int height = 0;
+  size_t bytes = 0;
+  std::function<Image()> draw = {};
+};
+
 // Those who compute it add to it; those who ask read it. What was once added does not change, so a
 // reader of events holds nothing but the number of the next, and however slow it is, it holds
 // nobody up. Thread-safe.
@@ -49,6 +57,7 @@ class Job {
   void add_row(int64_t index, std::span<const uint8_t> pixels);
   // An image is finished; `note` is shown beside it. The job is done when all are.
   void finish_image(int64_t index, Image image, nlohmann::ordered_json note = {});
+  void finish_image(int64_t index, StoredDrawing drawing, nlohmann::ordered_json note);
   // The job is done, and these bytes are its result.
   void finish(std::vector<uint8_t> file, nlohmann::ordered_json note);
   void fail(const std::string& why);
@@ -59,7 +68,7 @@ class Job {
   // ---- For those who ask.
   JobState state() const;
   bool ended() const;
-  size_t bytes() const;
+  size_t bytes() const;  // that its results take, nearly
   // Waits until it has ended, up to `patience`.
   void wait_for_end(std::chrono::milliseconds patience) const;
   nlohmann::ordered_json to_json() const;
@@ -79,7 +88,8 @@ class Job {
 
  private:
   struct JobImage {
-    Image image;
+    Image image;  // if it has a drawing, its size and no pixels
+    std::function<Image()> draw = {};
     int rows = 0;
     bool finished = false;
     nlohmann::ordered_json note = {};
@@ -92,6 +102,7 @@ class Job {
   };
 
   bool has_ended() const { return state_ >= JobState::done; }
+  void finish_image(int64_t index, JobImage finished, size_t bytes);
   void end(JobState state);
   nlohmann::ordered_json summary() const;
 
@@ -104,7 +115,8 @@ class Job {
   JobState state_ = JobState::queued;
   std::vector<JobImage> images_;
   std::vector<Event> events_;
-  int64_t finished_ = 0;  // images
+  int64_t finished_ = 0;    // images
+  size_t image_bytes_ = 0;  // of all images, finished or not
   std::vector<uint8_t> file_;
   nlohmann::ordered_json note_;
   std::string failure_;

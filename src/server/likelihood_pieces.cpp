@@ -12,8 +12,20 @@
 namespace combiner {
 namespace {
 
-void measure(const Model& model, Job& job, const SurpriseMap& map, const Image& picture,
-             int64_t index) {
+// The map of a picture, kept as what it is drawn from, which is a tenth of its pixels or less.
+StoredDrawing stored(std::shared_ptr<const SurpriseMap> map, const Image& picture,
+                     std::vector<float> bits) {
+  const Image drawn = map->draw(picture, bits);
+  return {.width = drawn.width,
+          .height = drawn.height,
+          .bytes = picture.pixels.size() + bits.size() * sizeof(float),
+          .draw = [map = std::move(map), picture, bits = std::move(bits)] {
+            return map->draw(picture, bits);
+          }};
+}
+
+void measure(const Model& model, Job& job, const std::shared_ptr<const SurpriseMap>& map,
+             const Image& picture, int64_t index) {
   try {
     job.begin();
     ImageScorer scorer(model, Cancel([&job] { return job.cancelled(); }));
@@ -25,7 +37,7 @@ void measure(const Model& model, Job& job, const SurpriseMap& map, const Image& 
     const int dims = static_cast<int>(values.size()) / 3;
     nlohmann::ordered_json channels;
     for (const double nats : likelihood.nats) channels.push_back(to_bits_per_dim(nats, dims));
-    job.finish_image(index, map.draw(picture, values),
+    job.finish_image(index, stored(map, picture, std::move(values)),
                      {{"bits_per_dim", likelihood.bits_per_dim}, {"channels", channels}});
   } catch (const Cancelled&) {
     // Nobody waits for it.
@@ -39,12 +51,12 @@ void measure(const Model& model, Job& job, const SurpriseMap& map, const Image& 
 std::vector<Piece> likelihood_pieces(const Model& model, const std::shared_ptr<Job>& job,
                                      std::vector<Image> pictures) {
   const ImageShape& shape = model.config().image;
-  const auto map = std::make_shared<SurpriseMap>(shape.width, shape.height);
+  const auto map = std::make_shared<const SurpriseMap>(shape.width, shape.height);
   std::vector<Piece> pieces;
   for (Image& picture : pictures)
     pieces.push_back({[job] { return job->cancelled(); },
                       [&model, job, map, picture = std::move(picture), index = std::ssize(pieces)] {
-                        measure(model, *job, *map, picture, index);
+                        measure(model, *job, map, picture, index);
                       }});
   return pieces;
 }

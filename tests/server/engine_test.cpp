@@ -297,8 +297,15 @@ TEST_CASE("engine: likelihoods are measured while images are drawn") {
   ImageScorer(model).nll(picture.pixels.data(), nll.data());
   double sum = 0;
   for (const float value : nll) sum += value;
-  const double bits = likelihoods->to_json()["images"][0]["bits_per_dim"];
+  const nlohmann::ordered_json measured = likelihoods->to_json()["images"][0];
+  const double bits = measured["bits_per_dim"];
   CHECK(std::abs(bits - sum / std::log(2.0) / static_cast<double>(nll.size())) < 1e-5);
+  // The map is drawn when it is asked for.
+  const std::optional<Image> map = likelihoods->image(0);
+  REQUIRE(map);
+  CHECK(map->width == measured["width"]);
+  CHECK(map->height == measured["height"]);
+  CHECK(likelihoods->bytes() < map->pixels.size() / 10);
   require_images(*job, expected(model, {.count = 40, .seed = 9}));
 }
 

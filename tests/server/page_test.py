@@ -178,6 +178,33 @@ class Page(unittest.TestCase):
             self.begin(self.server, f"seed={seed}")
             self.wait(lambda: "The seed must be a whole number" in self.by("status").text)
 
+    def test_a_link_that_can_not_be_drawn_says_why(self):
+        for hash, why in (("model=none&seed=3", "does not have the model of the link"),
+                          ("count=100000&seed=3", "Images: "), ("top_p=7&seed=3", "at most: ")):
+            self.begin(self.server, hash)
+            self.wait(lambda: why in self.by("status").text)
+            self.assertEqual(self.all("#sheet canvas"), [])
+            self.assertFalse(self.by("stop").is_enabled())
+            self.assertFalse(self.by("save").is_enabled())
+            self.assertIn(hash, self.browser.current_url)
+
+    def test_without_the_key_nothing_seems_to_be_drawn(self):
+        key = "an-unguessable-key-of-this-test"
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(key + "\n")
+            file.flush()
+            server = self.enterContext(
+                Server(PROGRAM, "--threads", "1", "--api-key-file", file.name))
+            self.begin(server, "seed=3&count=4")
+            self.wait(lambda: self.by("key").is_displayed())
+            self.browser.execute_script(DROP, encoded(b"no matter"))
+            self.wait(lambda: "If it wants a key" in self.by("status").text)
+            self.by("dice").click()
+            self.wait(lambda: "If it wants a key" in self.by("status").text)
+            self.by("key").send_keys(key, Keys.TAB)
+            self.wait(lambda: "images/s" in self.by("status").text)
+            self.assertEqual(len(self.all("#sheet canvas")), 4)
+
     def test_it_fits_a_narrow_window_in_both_colours(self):
         papers = set()
         for scheme in ("light", "dark"):
