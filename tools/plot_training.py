@@ -49,7 +49,7 @@ def draw(runs, path):
 
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 5), sharey=True, layout="constrained")
     for axis, column, title in zip(axes, (0, 1), ("images", "hours")):
-        for number, (name, rows) in enumerate(runs.items()):
+        for number, (name, rows) in enumerate(runs):
             color = f"C{number % 10}"
             axis.plot(*averaged(rows, column), color=color, linewidth=0.8, alpha=0.4)
             measured = [(row[column], row[3]) for row in rows if row[3] is not None]
@@ -70,10 +70,13 @@ def main():
     arguments = parser.parse_args()
     for output in (arguments.picture, draft_of(arguments.picture)):
         refuse_inputs(parser, output, arguments.log)
-    runs = {}
-    for path in arguments.log:
+    names = [os.path.splitext(os.path.basename(path))[0] for path in arguments.log]
+    if len(set(names)) < len(names):  # tell them apart
+        names = [os.path.splitext(path)[0] for path in arguments.log]
+    runs = []
+    for path, name in zip(arguments.log, names):
         try:
-            runs[os.path.splitext(os.path.basename(path))[0]] = read(path)
+            runs.append((name, read(path)))
         except (OSError, ValueError, KeyError, TypeError) as error:
             sys.exit(f"plot_training: {path}: {error!r}; expected a log of combiner train")
     try:

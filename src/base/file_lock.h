@@ -1,12 +1,15 @@
 // Keeps two runs from writing the same file.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
+#include <optional>
 
 namespace combiner {
 
-// A lock on a file that this process writes again and again, by OutputFile: each time it is another
-// file under the same name. The lock ends with the process, however that ends.
+// A lock on a file that this process writes again and again, by OutputFile: mostly it is then
+// another file under the same name. The lock ends with the process, however that ends.
 class FileLock {
  public:
   FileLock() = default;
@@ -18,7 +21,19 @@ class FileLock {
   // or if its file system has no locks. Throws Error if another process has locked it.
   void take(const std::filesystem::path& path);
 
+  // Throws Error if the file there now is not the one that was there when the lock was taken, so
+  // another process has written it since. There may be none.
+  void require_same(const std::filesystem::path& path) const;
+
  private:
+  struct Identity {
+    dev_t device;
+    ino_t inode;
+    bool operator==(const Identity&) const = default;
+  };
+  static std::optional<Identity> identity(const std::filesystem::path& path);
+
+  std::optional<Identity> file_;  // nullopt if there was none
   int descriptor_ = -1;
 };
 

@@ -27,6 +27,7 @@
 #include "combiner/likelihood.h"
 #include "training/checkpoint.h"
 #include "training/initialise.h"
+#include "training/log.h"
 #include "training/run.h"
 #include "training/take_over.h"
 #include "weights/weights_file.h"
@@ -119,7 +120,9 @@ void check_files_differ(const TrainOptions& options) {
                                      {"--resume", options.resume}}};
   for (NamedFile& file : files) {
     std::error_code ignored;  // if the path can't be examined, opening it fails with a message
-    file.path = fs::is_other(file.path, ignored) ? "" : fs::weakly_canonical(file.path, ignored);
+    file.path = file.path.empty() || fs::is_other(file.path, ignored)
+                    ? ""
+                    : fs::weakly_canonical(fs::absolute(file.path, ignored), ignored);
   }
   for (size_t i = 0; i < files.size(); ++i)
     for (size_t j = 0; j < i; ++j) {
@@ -160,13 +163,20 @@ void complete(TrainOptions& options) {
   }
 }
 
-// Throws Error if the run would overwrite the checkpoint of another training.
-void check_checkpoint(const TrainOptions& options) {
+// Throws Error if the run would overwrite the log or the checkpoint of another training.
+void check_other_training(const TrainOptions& options) {
+  if (options.overwrite) return;
   const fs::path& checkpoint = options.run.checkpoint;
   std::error_code ignored;  // opening a file that can't be examined fails later
-  if (options.overwrite || !fs::is_regular_file(checkpoint, ignored) ||
-      fs::equivalent(checkpoint, options.resume, ignored))
+  if (!fs::is_regular_file(checkpoint, ignored)) {
+    if (options.resume.empty() && has_rows(options.run.log))
+      throw Error(fmt::format(
+          "{}: is the log of another training, which would be lost; write elsewhere, or give "
+          "--overwrite",
+          options.run.log.string()));
     return;
+  }
+  if (fs::equivalent(checkpoint, options.resume, ignored)) return;
   int64_t step = 0;
   try {
     step = read_checkpoint_header(checkpoint).step;
@@ -225,7 +235,11 @@ void run(const TrainOptions& options, Cluster& cluster) {
   std::optional<Weights> init;
   if (!options.init.empty()) init = load_weights(options.init);
   const CheckpointHeader header = plan(options, init);
-  check_checkpoint(options);
+  FileLock lock;
+  if (cluster.rank() == 0) {
+    lock.take(options.run.checkpoint);
+    check_other_training(options);
+  }
   const std::atomic<bool>& interrupted = catch_interrupts();
   Progress progress("images");
   SkippedImages skipped;
@@ -298,7 +312,9 @@ void run(const TrainOptions& options, Cluster& cluster) {
     return !interrupted;
   };
 
-  const RunEnd end = run_training(trainer, seconds, options.run, hooks);
+  std::error_code ignored;  // a file that can't be examined can't be written either
+  const bool had_weights = fs::exists(options.run.weights, ignored);
+  const RunEnd end = run_training(trainer, seconds, options.run, hooks, lock);
   progress.clear();
   if (skipped.count() > skipped_before) skipped.say_count();
   if (end == RunEnd::interrupted)
@@ -309,6 +325,10 @@ void run(const TrainOptions& options, Cluster& cluster) {
         options.resume, plural(trainer.steps(), "step"), seconds / 60.0,
         options.run.steps ? plural(*options.run.steps, "step")
                           : fmt::format("{:g} min", *options.run.minutes));
+  if (end == RunEnd::over && had_weights) {
+    say("{}: was there already, and is left as it is\n", options.output);
+    return;
+  }
   say_traffic(cluster, trainer.steps() - steps_before);
   put("{}: {}, {}", options.output, plural(trainer.steps(), "step"),
       plural(trainer.images(), "image"));
@@ -363,7 +383,7 @@ ClusterAction train_command(CLI::App& command) {
   add_number(command, "--warmup", options->warmup_steps, {0},
              fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps));
   add_number(command, "--decay", options->decay_fraction, {0, 1},
-             fmt::format("Last part of the training, in which the rate falls to 0 [{}]",
+             fmt::format("Part of the training, at its end, over which the rate falls to 0 [{}]",
                          defaults.decay_fraction))
       ->type_name("X");
   command
@@ -382,9 +402,9 @@ ClusterAction train_command(CLI::App& command) {
   // A function, because some versions of CLI11 set what a flag is bound to even if it is not given.
   command.add_flag_function(
       "--flips,!--no-flips", [options](int64_t count) { options->flips = count > 0; },
-      "Mirror every other image left to right [on]");
+      "Mirror half of the images, drawn at random, left to right [on]");
   add_number(command, "--seed", options->seed, {0},
-             fmt::format("Of the first weights and the data's order [{}]", defaults.seed))
+             fmt::format("Seed of the first weights and the data's order [{}]", defaults.seed))
       ->type_name("S");
   command.add_flag("--resize", options->resize,
                    "Cut and resample pictures of another size to the model's");

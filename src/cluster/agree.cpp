@@ -12,7 +12,7 @@ namespace combiner {
 namespace {
 
 // What a rank says of its part: a digit, and the value's bytes or a message.
-enum class Outcome : char { done = '0', cancelled = '1', failed = '2' };
+enum class Outcome : char { done = '0', cancelled = '1', not_finite = '2', failed = '3' };
 
 std::string report(Cluster& cluster, double value, const std::exception_ptr& failure) {
   const auto say = [](Outcome outcome, const std::string& text) {
@@ -26,6 +26,8 @@ std::string report(Cluster& cluster, double value, const std::exception_ptr& fai
     return say(Outcome::cancelled, {});
   } catch (const std::bad_alloc&) {
     return say(Outcome::failed, cluster.name() + ": not enough memory");
+  } catch (const NotFinite& error) {
+    return say(Outcome::not_finite, fmt::format("{}: {}", cluster.name(), error.what()));
   } catch (const std::exception& error) {
     return say(Outcome::failed, fmt::format("{}: {}", cluster.name(), error.what()));
   }
@@ -48,6 +50,7 @@ double sum_unless_failed(Cluster& cluster, double own, const std::exception_ptr&
   const auto worst =
       std::ranges::max_element(all, {}, [](const std::string& one) { return one.front(); });
   if (worst->front() == static_cast<char>(Outcome::failed)) throw SharedError(worst->substr(1));
+  if (worst->front() == static_cast<char>(Outcome::not_finite)) throw NotFinite(worst->substr(1));
   if (worst->front() == static_cast<char>(Outcome::cancelled)) throw Cancelled();
   double sum = 0;
   for (const std::string& one : all) {

@@ -34,8 +34,8 @@ class SharedError : public Error {
 };
 
 // Collective. Returns the sum of the values, added in order of the ranks. If work failed somewhere,
-// with `failure`, all ranks throw SharedError or, if it was only cancelled, Cancelled. A process
-// alone throws what it was given.
+// with `failure`, all ranks throw SharedError, NotFinite if it was that or, if it was only
+// cancelled, Cancelled. A process alone throws what it was given.
 double sum_unless_failed(Cluster& cluster, double own, const std::exception_ptr& failure);
 
 // Collective. Throws Error unless `own`, the value of `what`, is the same on all ranks.

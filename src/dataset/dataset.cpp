@@ -139,4 +139,12 @@ std::optional<ValidationData> open_validation(const fs::path& path, const Datase
   return ValidationData{validation, open_pictures(validation, options)};
 }
 
+std::vector<fs::path> paths_read(const fs::path& path, const DatasetOptions& options) {
+  std::error_code ignored;  // what can't be examined can't be opened either
+  if (!fs::is_directory(path, ignored) || holds_cifar10(path) || holds_npz(path)) return {path};
+  const auto [train, test, validation] = split_folders(path, options);
+  if (train.empty()) return {path};
+  return validation.empty() ? std::vector{train} : std::vector{train, validation};
+}
+
 }  // namespace combiner

@@ -3,10 +3,12 @@
 #include "training/checkpoint.h"
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <charconv>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "combiner/error.h"
 #include "training/data_sample.h"
 #include "training/trainer.h"
@@ -36,7 +38,8 @@ Number number(const SafetensorsFile& file, const std::string& key) {
   if (problem != std::errc() || end != text.data() + text.size() ||
       !(value >= 0 && static_cast<double>(value) <= kMostCounted))
     throw Error(fmt::format("{}: {} in the metadata is '{}', expected a number from 0 to {:.0f}",
-                            file.path().string(), key, text, kMostCounted));
+                            file.path().string(), key, printable(text.substr(0, 100)),
+                            kMostCounted));
   return value;
 }
 
@@ -49,9 +52,15 @@ SafetensorsFile open_checkpoint(const std::filesystem::path& path, const Cancel&
                     path.string()));
   const std::string format = metadata(file, "format");
   if (format != kFormat)
-    throw Error(fmt::format("{}: checkpoint format is '{}', expected '{}'", path.string(), format,
-                            kFormat));
+    throw Error(fmt::format("{}: checkpoint format is '{}', expected '{}'", path.string(),
+                            printable(format.substr(0, 100)), kFormat));
   return file;
+}
+
+const TensorView& tensor_of(const SafetensorsFile& file, const char* name) {
+  const TensorView* tensor = file.find(name);
+  if (!tensor) throw Error(fmt::format("{}: tensor {} is missing", file.path().string(), name));
+  return *tensor;
 }
 
 CheckpointHeader read_header(const SafetensorsFile& file) {
@@ -61,19 +70,27 @@ CheckpointHeader read_header(const SafetensorsFile& file) {
     const std::string name = metadata(file, "precision");
     precision = precision_named(name);
     if (precision != Precision::f32 && precision != Precision::bf16)
-      throw Error(fmt::format("{}: precision in the metadata is '{}', expected 'f32' or 'bf16'",
-                              source, name));
+      throw Error(fmt::format("{}: precision in the metadata is {}, expected 'f32' or 'bf16'",
+                              source, typed(name)));
   }
-  return {parse_config(metadata(file, "config"), source),
-          parse_training_options(metadata(file, "training"), source),
-          number<int64_t>(file, "training_images"), number<int64_t>(file, "step"), precision};
+  CheckpointHeader header = {parse_config(metadata(file, "config"), source),
+                             parse_training_options(metadata(file, "training"), source),
+                             number<int64_t>(file, "training_images"),
+                             number<int64_t>(file, "step"), precision};
+  // Memory is taken for what the config says.
+  const auto expected = static_cast<int64_t>(Parameters(header.config).size);
+  const TensorView& weights = tensor_of(file, "weights");
+  if (weights.elements() != expected)
+    throw Error(
+        fmt::format("{}: tensor \"weights\" has {} elements, expected {}, as its config says",
+                    source, weights.elements(), expected));
+  return header;
 }
 
 void read_tensor(const SafetensorsFile& file, const char* name, Buffer<float>& values) {
-  const TensorView* tensor = file.find(name);
-  if (!tensor) throw Error(fmt::format("{}: tensor {} is missing", file.path().string(), name));
+  const TensorView& tensor = tensor_of(file, name);
   try {
-    to_floats(*tensor, values.span());
+    to_floats(tensor, values.span());
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", file.path().string(), error.what()));
   }
@@ -94,6 +111,15 @@ void Trainer::for_each_tensor(AnyTrainer& trainer, const Visit& visit) {
   visit("moment2", state.moment2);
   visit("smooth_moment1", state.smooth_moment1);
   visit("smooth_moment2", state.smooth_moment2);
+}
+
+std::string Trainer::state() const {
+  uLong sum = ::crc32(0, nullptr, 0);
+  for_each_tensor(*this, [&](const char*, const Buffer<float>& values) {
+    const auto bytes = std::as_bytes(values.span());
+    sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  });
+  return fmt::format("step {}, {}, checksum {:08x}", steps(), plural(images_, "image"), sum);
 }
 
 void Trainer::save(const std::filesystem::path& path, double seconds) const {

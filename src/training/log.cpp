@@ -4,11 +4,11 @@
 
 #include <cerrno>
 #include <charconv>
+#include <limits>
 #include <optional>
 #include <string>
 #include <system_error>
 
-#include "base/output_file.h"
 #include "base/printable.h"
 #include "combiner/error.h"
 
@@ -53,13 +53,20 @@ std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
 
 }  // namespace
 
-TrainingLog::TrainingLog(const std::filesystem::path& path, int64_t last_step) : path_(path) {
-  const std::string rows = rows_up_to(path, last_step);
-  OutputFile beginning(path);
-  beginning.write(rows);
-  beginning.commit();
-  file_.open(path, std::ios::app);
-  if (!file_) throw Error(fmt::format("{}: can't be opened for appending", path.string()));
+TrainingLog::TrainingLog(const std::filesystem::path& path, int64_t last_step)
+    : path_(path), beginning_(path) {
+  beginning_.write(rows_up_to(path, last_step));
+}
+
+void TrainingLog::begin() {
+  beginning_.commit();
+  file_.open(path_, std::ios::app);
+  if (!file_) throw Error(fmt::format("{}: can't be opened for appending", path_.string()));
+}
+
+bool has_rows(const std::filesystem::path& log) {
+  const std::string rows = rows_up_to(log, std::numeric_limits<int64_t>::max());
+  return rows.size() > rows.find('\n') + 1;
 }
 
 void TrainingLog::write(const RunReport& report) {

@@ -105,7 +105,7 @@ TrainingOptions parse_training_options(std::string_view text, std::string_view s
   validate(options, source);
   // Catches unknown fields and numbers of the wrong type, which the code above accepts.
   if (to_json(options) != text)
-    throw Error(fmt::format("{}: {}, expected {}", place, text, to_json(options)));
+    throw Error(fmt::format("{}: {}, expected {}", place, text.substr(0, 1000), to_json(options)));
   return options;
 }
 

@@ -8,7 +8,6 @@
 #include <new>
 #include <optional>
 
-#include "base/file_lock.h"
 #include "base/output_file.h"
 #include "cluster/agree.h"
 #include "combiner/error.h"
@@ -92,23 +91,22 @@ double fraction_done(const RunOptions& options, int64_t steps, double seconds) {
 }
 
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
-                    const RunHooks& hooks) {
+                    const RunHooks& hooks, FileLock& lock) {
   validate(options);
   Cluster& cluster = trainer.cluster();
+  if (cluster.size() > 1) check_same(cluster, "the state to begin with", trainer.state());
   const bool writes = cluster.rank() == 0;
   const Clock::time_point start = Clock::now();
   const auto elapsed = [&] { return seconds + seconds_since(start); };
-  double done = fraction_done(options, trainer.steps(), seconds);
+  double done = from_rank_0(cluster, fraction_done(options, trainer.steps(), seconds));
   if (done >= 1.0) {
     if (writes && !std::filesystem::exists(options.weights))
       save_weights(trainer.average(), DType::bf16, options.weights);
     return RunEnd::over;
   }
 
-  FileLock lock;
   std::optional<TrainingLog> log;
   if (writes) {
-    lock.take(options.checkpoint);
     // Opened and discarded, to check that all files can be written before any is overwritten.
     for (const std::filesystem::path& path : {options.weights, options.checkpoint})
       OutputFile{path};
@@ -117,6 +115,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   int64_t saved_step = 0;
   const auto save_checkpoint = [&] {
     if (writes) {
+      lock.require_same(options.checkpoint);
       trainer.save(options.checkpoint, elapsed());
       lock.take(options.checkpoint);
     }
@@ -124,10 +123,14 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   };
   // The weights come first: a checkpoint at the end of the budget must not exist without them.
   const auto save = [&] {
-    if (writes) save_weights(trainer.average(), DType::bf16, options.weights);
+    if (writes) {
+      lock.require_same(options.checkpoint);
+      save_weights(trainer.average(), DType::bf16, options.weights);
+    }
     save_checkpoint();
   };
   save_checkpoint();
+  if (log) log->begin();
 
   Interval checkpoint_due(options.checkpoint_minutes);
   Interval validation_due(options.validation_minutes);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 
+#include "base/file_lock.h"
 #include "model/model.h"
 #include "training/trainer.h"
 
@@ -59,14 +60,17 @@ enum class RunEnd { finished, interrupted, over };
 // If the budget is already spent, the training is over: only the weights are written, and only if
 // they are not there.
 //
+// `lock` is that of the checkpoint, taken before it was read, so that no run loses what another has
+// written since.
+//
 // On a cluster, all ranks of the trainer call this. Rank 0 writes the files, its clock counts, and
 // only its options' paths matter. All ranks return or throw when it has saved what is done; an
 // error of one rank alone, such as of writing a file, is thrown there only.
 //
-// Throws Error if a file cannot be written (detected at the start as far as possible), or if a step
-// or a validation fails. What is done is saved first, unless the weights are of no use (NotFinite,
-// Trainer::is_whole). The message names the last checkpoint.
+// Throws Error if a file cannot be written (detected at the start as far as possible), if the
+// ranks' trainers differ, or if a step or a validation fails. What is done is saved first, unless
+// the weights are of no use (NotFinite, Trainer::is_whole). The message names the last checkpoint.
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
-                    const RunHooks& hooks);
+                    const RunHooks& hooks, FileLock& lock);
 
 }  // namespace combiner

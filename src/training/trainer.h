@@ -68,6 +68,8 @@ class Trainer {
   // The moving average of the weights, which is the trained model.
   const Weights& average() const { return average_; }
 
+  // A checksum of everything that later steps depend on, and how far it is, as text.
+  std::string state() const;
   // Saves everything that later steps depend on, and `seconds`, the time spent so far. Writes the
   // file completely or not at all. Throws Error if it cannot be written.
   void save(const std::filesystem::path& path, double seconds) const;

@@ -563,7 +563,8 @@ TEST_CASE("train: --resume of a finished training succeeds and says so") {
   const std::string before = files();
   const ProgramResult over = run_combiner(place.resumed("a", steps(3)));
   CHECK(over.exit_code == 0);
-  CHECK(over.out == place.weights("a").string() + ": 3 steps, 12 images\n");
+  CHECK(over.out.empty());
+  CHECK_THAT(over.err, contains(place.weights("a").string() + ": was there already, and is left"));
   CHECK_THAT(over.err, contains("a.checkpoint: the training is over: it has made 3 steps in "));
   CHECK_THAT(over.err, contains("asked for in all: 3 steps"));
   CHECK((files() == before));
@@ -609,6 +610,44 @@ TEST_CASE("train: a new training does not overwrite an old one, unless it is mea
 
   CHECK(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
   CHECK(read_checkpoint_header(place.checkpoint("a")).step == 2);
+}
+
+TEST_CASE("train: the log of another training is not emptied without being asked") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  const std::string log = read_text(place.log("a"));
+  fs::remove(place.checkpoint("a"));
+  std::vector<std::string> words =
+      place.command("a", {"--config", place.config().string(), "--steps", "1", "--seed", "5"});
+  const ProgramResult refused = run_combiner(words);
+  CHECK(refused.exit_code == 1);
+  CHECK_THAT(refused.err, contains("a.csv: is the log of another training"));
+  CHECK(read_text(place.log("a")) == log);
+  words.push_back("--overwrite");
+  CHECK(run_combiner(words).exit_code == 0);
+  CHECK(steps_logged(place.log("a")) == 1);
+}
+
+TEST_CASE("train: data that lies in other data is refused") {
+  const Workplace place;
+  const fs::path pictures = place.folder / "pictures";
+  fs::create_directory(pictures / "more");
+  fs::copy(pictures / "00.png", pictures / "more/00.png");
+  const auto refuses = [&](const fs::path& data) {
+    const ProgramResult result =
+        run_combiner(place.fresh("a", {"--data", data.string(), "--steps", "1"}));
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.err, contains("its images are also among those of"));
+    CHECK_FALSE(fs::exists(place.checkpoint("a")));
+  };
+  refuses(pictures / "more");
+  // What a divided folder has beside its parts may be given as well.
+  fs::create_directory(pictures / "train");
+  for (int i = 0; i < kPictures; ++i)
+    fs::copy(pictures / fmt::format("{:02}.png", i), pictures / "train");
+  refuses(pictures / "train");
+  const std::vector<std::string> words = {"--data", (pictures / "more").string(), "--steps", "1"};
+  CHECK(run_combiner(place.fresh("a", words)).exit_code == 0);
 }
 
 TEST_CASE("train: two runs don't write the same files") {

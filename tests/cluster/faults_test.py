@@ -3,6 +3,7 @@
 Usage: faults_test.py PROGRAM
 """
 
+import atexit
 import glob
 import os
 import signal
@@ -30,6 +31,7 @@ class Job:
                  *map(str, command)]  # fmt: skip
         self.mpirun = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                        text=True)  # fmt: skip
+        atexit.register(self.mpirun.kill)  # if a check fails, it would go on for ever
         while not os.path.exists(f"{output}.csv") or len(ranks.losses(output)) < 3:
             assert self.mpirun.poll() is None, self.mpirun.stderr.read()
             time.sleep(0.02)
@@ -112,7 +114,9 @@ with tempfile.TemporaryDirectory() as folder:
     words = [*ranks.mpirun(2), PROGRAM, "sample", "--model", f"{output}.safetensors", "-n", "100000",
              "--threads", "1", "-o", f"{folder}/drawn/"]  # fmt: skip
     job.mpirun = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    atexit.register(job.mpirun.kill)
     while not os.path.exists(f"{folder}/drawn") or len(os.listdir(f"{folder}/drawn")) < 100:
+        assert job.mpirun.poll() is None, job.mpirun.stderr.read()
         time.sleep(0.02)
     os.kill(job.processes("combiner")[1], signal.SIGTERM)
     said = job.mpirun.communicate(timeout=LONGEST)[1]

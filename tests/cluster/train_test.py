@@ -3,6 +3,7 @@
 Usage: train_test.py PROGRAM
 """
 
+import os
 import sys
 import tempfile
 
@@ -38,6 +39,15 @@ with tempfile.TemporaryDirectory() as folder:
         for part in (ranks.log_rows, ranks.checkpoint):
             same = part(f"{folder}/of{count}") == part(f"{folder}/again")
             assert same, f"two runs on {count} ranks differ"
+    # Not from different checkpoints, which ranks on machines of their own may have.
+    train(1, "later", STEPS // 2, "--seed", 1)
+    resume = ranks.training(PROGRAM, folder, f"{folder}/mixed", "--steps", STEPS, "--resume")
+    mixed = ["sh", "-c", 'if [ $OMPI_COMM_WORLD_RANK = 1 ]; then c=later; else c=of2; fi\n'
+             'exec "$@" "$0/$c.checkpoint"', folder, *map(str, resume)]  # fmt: skip
+    refused = ranks.run(2, mixed)
+    assert refused.returncode == 1 and "the state to begin with" in refused.stderr, refused
+    assert not os.path.exists(f"{folder}/mixed.checkpoint")
+    print(refused.stderr.strip())
     # A checkpoint goes on with another number of ranks, with the same images in the same order.
     first = train(2, "resumed", STEPS // 2)
     both = train(3, "resumed", STEPS, "--resume", f"{folder}/resumed.checkpoint")

@@ -28,6 +28,7 @@ std::string row_of(int64_t step) {
 
 void write_rows(const fs::path& path, int64_t first, int64_t last) {
   TrainingLog log(path, first - 1);
+  log.begin();
   for (int64_t step = first; step <= last; ++step) log.write(report_of(step));
 }
 
@@ -35,9 +36,13 @@ TEST_CASE("training log: writes one row per step, at once") {
   const TempFolder folder;
   const fs::path path = folder / "run.csv";
   TrainingLog log(path, 0);
+  CHECK(!fs::exists(path));  // until it begins
+  log.begin();
   CHECK(read_text(path) == kHeader);
+  CHECK(!has_rows(path));
   log.write(report_of(1));
   CHECK(read_text(path) == kHeader + row_of(1));
+  CHECK(has_rows(path));
   RunReport measured = report_of(2);
   measured.validation = 4.5;
   log.write(measured);
@@ -70,11 +75,11 @@ TEST_CASE("training log: an incomplete last row is dropped") {
   const std::string last = row_of(2);
   for (size_t size = 0; size < last.size(); ++size) {
     write_text(path, whole + last.substr(0, size));
-    TrainingLog(path, 2);
+    TrainingLog(path, 2).begin();
     CHECK(read_text(path) == whole);
   }
   write_text(path, "");  // even the header may be missing
-  TrainingLog(path, 2);
+  TrainingLog(path, 2).begin();
   CHECK(read_text(path) == kHeader);
 }
 
@@ -96,9 +101,12 @@ TEST_CASE("training log: a path that can't be written is an error") {
   CHECK_THAT(error_of([&] { TrainingLog(folder / "absent/run.csv", 0); }),
              contains("can't create the file"));
   CHECK_THAT(error_of([&] { TrainingLog(folder.path(), 0); }), contains("is a folder"));
-  TrainingLog("/dev/null", 3).write(report_of(4));  // for those who want no log
+  TrainingLog none("/dev/null", 3);  // for those who want no log
+  none.begin();
+  none.write(report_of(4));
   if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
-  CHECK_THAT(error_of([] { TrainingLog("/dev/full", 0); }), contains("/dev/full: can't write"));
+  CHECK_THAT(error_of([] { TrainingLog("/dev/full", 0).begin(); }),
+             contains("/dev/full: can't write"));
 }
 
 }  // namespace

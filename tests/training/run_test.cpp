@@ -59,6 +59,14 @@ struct Recorder {
   }
 };
 
+// With a lock of its own.
+RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
+                    const RunHooks& hooks) {
+  FileLock lock;
+  lock.take(options.checkpoint);
+  return combiner::run_training(trainer, seconds, options, hooks, lock);
+}
+
 // Trains without an interrupt and returns where the results are.
 RunOptions uninterrupted_run(const TempFolder& folder, int64_t steps) {
   RunOptions options = options_in(folder, "straight", steps);
@@ -303,6 +311,27 @@ TEST_CASE("run: checks that all files can be written before it overwrites any") 
   bad.log = folder / "absent/a";
   refuses(bad);
   CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 3);  // no partial files
+}
+
+TEST_CASE("run: a checkpoint that another run has written meanwhile is left alone") {
+  const TempFolder folder;
+  RunOptions options = options_in(folder, "a", 5);
+  options.checkpoint_minutes = 0;
+  Trainer trainer = make_trainer();
+  Recorder recorder;
+  RunHooks hooks = recorder.hooks();
+  hooks.on_step = [&](const RunReport& report) {
+    if (report.step.step == 2) {
+      fs::remove(options.checkpoint);
+      write_text(options.checkpoint, "another's");
+      write_text(options.weights, "another's");
+    }
+    return true;
+  };
+  CHECK_THAT(error_of([&] { run_training(trainer, 0, options, hooks); }),
+             contains("is being written by another run"));
+  CHECK(read_text(options.checkpoint) == "another's");
+  CHECK(read_text(options.weights) == "another's");
 }
 
 TEST_CASE("run: when training diverges, the last good checkpoint remains and is named") {
