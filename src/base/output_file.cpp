@@ -79,7 +79,7 @@ OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(followed
   meanwhile_ = folder_of(target_) / meanwhile_name(target_.filename().string());
   struct stat status = {};
   const bool exists = ::stat(target_.c_str(), &status) == 0;
-  if (!exists && errno == ELOOP) fail("create");
+  if (!exists && errno != ENOENT) fail("create");  // such as a name that is too long
   if (exists && S_ISDIR(status.st_mode))
     throw Error(fmt::format("{}: is a folder; expected the name of a file", path_.string()));
   if (exists && !S_ISREG(status.st_mode)) {

@@ -6,11 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace combiner {
+#include "combiner/cancel.h"
 
-// Thrown by a barrier that a thread of the team has broken up; that thread's own exception says
-// why.
-struct BrokenBarrier {};
+namespace combiner {
 
 // Blocks each of `size` threads until all have arrived. Meant for waits that are shorter than it
 // takes to sleep and wake: threads spin, and yield if a wait takes long. A dissemination barrier

@@ -326,14 +326,17 @@ Action bench_command(CLI::App& command) {
       "f32\n"
       "where the processor has no instructions for it or multiplies bf16 faster as floats;\n"
       "`of reading` are the weights that sampling reads, a part of what all threads together read\n"
-      "of as many bytes again and again: ceilings measured just before and after the row, not "
-      "those\n"
-      "at the top; `of roofline` is the larger of the two. Memory is beyond the model as read.");
+      "when they read a block of that size repeatedly: ceilings measured just before and after "
+      "the\n"
+      "row, not those at the top; `of roofline` is the larger of the two. Memory is beyond the "
+      "model as read.");
   add_model_option(command, options->model);
   command.add_option("--config", options->config, "A JSON config, for a model of random weights")
       ->type_name("FILE")
       ->excludes("--model");
-  command.add_option("--only", options->only, "What to measure; without ceilings no fractions")
+  command
+      .add_option("--only", options->only,
+                  "What to measure; without ceilings, no percentages are shown")
       ->type_name("NAMES")
       ->delimiter(',')
       ->check(one_of({"ceilings", "sample", "eval", "train"}))

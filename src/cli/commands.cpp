@@ -14,12 +14,13 @@ std::vector<Command> commands() {
       {"eval", "Measure a model's bits/dim on images", eval_command},
       {"info", "Describe a model, packed pictures, or how a picture was made", info_command},
       {"models", "List the models that the program comes with", models_command},
-      {"nearest", "Find the training images nearest to pictures: whether a model copies",
+      {"nearest",
+       "Find the training images nearest to given pictures, to see whether a model copies",
        nearest_command},
       {"quantize", "Make a model's weights smaller, and measure what that changes",
        quantize_command},
       {"sample", "Draw images from a model", sample_command},
-      {"serve", "Let other programs, and a page in the browser, watch a model draw", serve_command},
+      {"serve", "Serve models over HTTP, with a page that shows them draw", serve_command},
       {"train", "Train a model on images", train_command},
   };
 }

@@ -18,6 +18,7 @@
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/shipped_models.h"
+#include "cli/unpacked_names.h"
 #include "combiner/completion.h"
 #include "combiner/error.h"
 #include "image/read_image.h"
@@ -121,6 +122,7 @@ void run(CompleteOptions options) {
                    .recipe = drawing_recipe("complete", path, options.drawing)};
   plan.rows = plan.count * (shape.height - rows);
   plan.inputs = options.pictures;
+  if (!options.mask.empty()) plan.inputs.push_back(options.mask);
   Recipe& recipe = plan.recipe;
   recipe.keep_rows = rows;
   for (const std::string& picture : options.pictures)
@@ -135,6 +137,16 @@ void run(CompleteOptions options) {
     return fmt::format("{:05}-{}-{}.png", picture,
                        fs::path(options.pictures[picture]).stem().string(), index % variations);
   };
+  plan.index_of = [variations, count = std::ssize(pictures)](
+                      const std::string& file) -> std::optional<int64_t> {
+    const auto picture = leading_number(file);
+    const auto variation = leading_number(std::string_view(file).substr(file.rfind('-') + 1));
+    if (!picture || !variation || *picture >= count) return std::nullopt;
+    return *picture * variations + *variation;
+  };
+  if (options.output.destination == Destination::folder)
+    for (int64_t last = variations - 1; last < plan.count; last += variations)
+      check_length(plan.file_name(last), "rename it");
   plan.own_recipe = [recipe, variations](int64_t index) {
     Recipe own = recipe;
     const int64_t picture = index / variations;

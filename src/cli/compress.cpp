@@ -223,7 +223,7 @@ ClusterAction compress_command(CLI::App& command) {
   command.parse_complete_callback([options] {
     for (const std::string& input : options->inputs)
       check_no_input("--output", options->output, input);
-    check_no_input("--output", options->output, options->coding.model);
+    check_no_input("--output", options->output, find_model(options->coding.model).string());
     // As with `-o *.png`, where the first picture becomes the output.
     std::error_code ignored;  // a file that can't be examined can't be written either
     if (fs::is_regular_file(options->output, ignored) &&

@@ -54,7 +54,7 @@ void check(const DecompressOptions& options) {
   if (options.test) return;
   unpacking_of(options.output);
   check_no_input("--output", options.output, options.file);
-  check_no_input("--output", options.output, options.coding.model);
+  check_no_input("--output", options.output, find_model(options.coding.model).string());
 }
 
 // Loads the model that the file was made with. Throws Error if the one at hand is another, or can't

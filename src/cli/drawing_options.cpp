@@ -20,9 +20,9 @@ void add_drawing_options(CLI::App& command, DrawingOptions& options) {
   ChoiceOptions& choice = options.sampling.choice;
   add_model_option(command, options.model);
   add_number(command, "--seed", options.seed, {0},
-             "Image k of a seed is always the same [a random seed, printed]")
+             "Random seed; image k of a seed is always the same [a random seed, printed]")
       ->type_name("S");
-  add_number(command, "--first", options.sampling.first_index, {0, kMostImages},
+  add_number(command, "--first", options.sampling.first_index, {0, kMostFirst},
              "Index of the first image of the seed that is drawn")
       ->type_name("K");
   add_number(command, "--temperature", choice.temperature, {0},

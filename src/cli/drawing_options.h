@@ -22,9 +22,6 @@ struct DrawingOptions {
   SampleOptions sampling;  // what run() has filled in is final; count is up to the subcommand
 };
 
-// The most images that are drawn in a run, and indices that they may have.
-inline constexpr int64_t kMostImages = int64_t{1} << 40;
-
 // Adds --model, --seed, --first, --temperature, --top-k, --top-p, --batch, --threads and
 // --precision.
 void add_drawing_options(CLI::App& command, DrawingOptions& options);

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
-#include <unordered_set>
 #include <utility>
 
 #include "base/plural.h"
@@ -36,6 +36,13 @@ Image not_drawn(const ImageShape& shape) {
 fs::path partial_sheet(fs::path sheet) {
   const fs::path extension = sheet.extension();
   return sheet.replace_extension(".partial") += extension;
+}
+
+std::optional<int64_t> leading_number(std::string_view text) {
+  int64_t number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (problem != std::errc() || number < 0) return std::nullopt;
+  return number;
 }
 
 DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
@@ -74,12 +81,15 @@ void DrawnPictures::prepare_folder() const {
   OutputFile can_be_written(folder / plan_.file_name(plan_.first));
   if (is_new) return;
 
-  std::unordered_set<std::string> names;
-  for (int64_t i = 0; i < plan_.count; ++i) names.insert(plan_.file_name(plan_.first + i));
+  const auto is_ours = [&](const std::string& name) {
+    const std::optional<int64_t> index = plan_.index_of(name);
+    return index && *index >= plan_.first && *index - plan_.first < plan_.count &&
+           plan_.file_name(*index) == name;
+  };
   std::vector<std::string> others;
   std::error_code ignored;  // what can't be examined can't be read
   for (const std::string& name : names_in(folder)) {
-    if (!names.contains(name)) {
+    if (!is_ours(name)) {
       if (name.ends_with(".png")) others.push_back(name);
       continue;
     }

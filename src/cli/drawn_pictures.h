@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/output_file.h"
@@ -35,12 +36,17 @@ struct PicturePlan {
   // recipe there.
   std::function<size_t(int64_t)> place = {};
   std::function<std::string(int64_t)> file_name = {};
+  // The index of the only image whose file may have this name, if there is one.
+  std::function<std::optional<int64_t>(const std::string&)> index_of = {};
   std::function<Recipe(int64_t)> own_recipe = {};
   // What is on the sheet besides, by place.
   std::function<void(std::vector<Image>& places)> prepare_sheet = {};
   // Files that must not be overwritten.
   std::vector<std::string> inputs = {};
 };
+
+// The number that a text begins with.
+std::optional<int64_t> leading_number(std::string_view text);
 
 class DrawnPictures {
  public:

@@ -171,16 +171,18 @@ void run(const EvalOptions& options, Cluster& cluster) {
     };
   }
 
-  const int64_t skipped_before = skipped.count();
+  int64_t bad = 0;
   std::string failure;  // of an image that was good when it was checked
   Progress progress("images");
   progress.update(0, 0);
   const auto on_bad = [&](const std::string& why) {
     progress.clear();
-    if (options.images.skip_bad)
-      skipped.add(why);
-    else
+    if (!options.images.skip_bad) {
       failure = why;
+      return;
+    }
+    ++bad;
+    skipped.add(why);
   };
   const LikelihoodOptions how = {options.images.limit, options.threads, cancel_if(interrupted),
                                  on_bad, &cluster};
@@ -198,7 +200,6 @@ void run(const EvalOptions& options, Cluster& cluster) {
     return;
   }
   const auto done = static_cast<int64_t>(likelihood.images.size());
-  const int64_t bad = skipped.count() - skipped_before;
   if (bad > 0) skipped.say_count();
   // Another rank may have been interrupted.
   if (done == 0 && (interrupted || (failure.empty() && bad < wanted)))
@@ -239,7 +240,8 @@ ClusterAction eval_command(CLI::App& command) {
   add_no_metadata_option(command, options->no_metadata);
   command.parse_complete_callback([options] {
     check_no_input("--csv", options->csv, options->images.data);
-    check_no_input("--csv", options->csv, options->model);
+    if (!options->csv.empty())
+      check_no_input("--csv", options->csv, find_model(options->model).string());
     check_maps(*options);
   });
   return [options](Cluster& cluster) { run(*options, cluster); };

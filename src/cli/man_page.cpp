@@ -17,7 +17,9 @@ constexpr std::pair<int, const char*> kExitCodes[] = {
     {0, "Success."},
     {1, "A failure, which is explained on standard error."},
     {2, "An invalid command line."},
-    {130, "An interrupt; what is finished is kept."},
+    {130,
+     "An interrupt. What is finished is kept, unless it is part of a file that would not be "
+     "whole."},
 };
 
 constexpr std::pair<const char*, const char*> kEnvironment[] = {

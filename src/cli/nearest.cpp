@@ -29,6 +29,7 @@
 #include "cli/recipe.h"
 #include "cli/say.h"
 #include "combiner/error.h"
+#include "dataset/limit.h"
 #include "image/compose.h"
 #include "image/contact_sheet.h"
 #include "image/read_image.h"
@@ -120,7 +121,8 @@ void print_table(const NearestCommandOptions& options, const NearestImages& near
 }
 
 nlohmann::ordered_json json_of(const NearestCommandOptions& options, const NearestImages& nearest,
-                               const Dataset& images, double images_per_second) {
+                               const Dataset& images, const SkippedImages& skipped,
+                               double images_per_second) {
   using Json = nlohmann::ordered_json;
   const auto list_of = [&](const std::vector<Neighbour>& neighbours) {
     Json list = Json::array();
@@ -138,6 +140,7 @@ nlohmann::ordered_json json_of(const NearestCommandOptions& options, const Neare
                         {"in_means", list_of(nearest.of_pictures[i].in_means)}});
   return {{"pictures", pictures},
           {"images", nearest.searched},
+          {"left_out", skipped.json()},
           {"images_per_second", images_per_second},
           {"threads", options.search.threads},
           {"data", options.images.data},
@@ -168,23 +171,35 @@ void run(NearestCommandOptions options) {
                   options.search.threads, interrupted, skipped);
   const std::optional<NearestSheet> sheet = plan_sheet(options, pictures, names, images->size());
 
-  int64_t total = 0;
+  int64_t bad = 0;
   Progress progress("images");
+  if (options.images.skip_bad)
+    options.search.on_bad = [&](const std::string& why) {
+      ++bad;
+      progress.clear();
+      skipped.add(why);
+    };
   progress.update(0, 0);
   const auto start = std::chrono::steady_clock::now();
   const NearestImages nearest =
       find_nearest(pictures, *images, options.search, [&](int64_t done, int64_t count) {
-        total = count;
         progress.update(done, static_cast<double>(done) / static_cast<double>(count));
         return !interrupted;
       });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.clear();
 
-  if (sheet) write_png(options.output, sheet->draw(nearest, *images), texts_of(options, names));
+  if (bad > 0) skipped.say_count();
+  const int64_t total = limited_size(*images, options.search.limit);
+  const bool is_whole = nearest.searched + bad == total;
+  if (nearest.searched == 0) {
+    if (is_whole) throw Error("none of the images can be read any more");
+    throw Interrupted("interrupted: no image was searched");
+  }
+  // The figures first: they are of use without the sheet.
   const double images_per_second = static_cast<double>(nearest.searched) / seconds.count();
   if (options.json) {
-    nlohmann::ordered_json json = json_of(options, nearest, *images, images_per_second);
+    nlohmann::ordered_json json = json_of(options, nearest, *images, skipped, images_per_second);
     json["output"] = sheet ? nlohmann::ordered_json(options.output) : nullptr;
     print_json(json);
   } else {
@@ -193,7 +208,8 @@ void run(NearestCommandOptions options) {
         plural(nearest.searched, "image"), rate_text(images_per_second),
         plural(options.search.threads, "thread"));
   }
-  if (nearest.searched < total)
+  if (sheet) write_png(options.output, sheet->draw(nearest, *images), texts_of(options, names));
+  if (!is_whole)
     throw Interrupted(fmt::format("interrupted: these are the nearest of {} of {}",
                                   nearest.searched, plural(total, "image")));
 }

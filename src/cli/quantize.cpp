@@ -98,7 +98,7 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
   cluster.barrier();  // before the others read it
 
   std::optional<Divergence> divergence;
-  const int64_t skipped_before = skipped.count();
+  int64_t bad = 0;
   const int64_t total = images ? limited_size(*images, options.images.limit) : 0;
   if (images) {
     Progress progress("images");
@@ -106,6 +106,7 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
     OnBadImage leave_out;
     if (options.images.skip_bad)
       leave_out = [&](const std::string& why) {
+        ++bad;
         progress.clear();
         skipped.add(why);
       };
@@ -124,7 +125,6 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
     print_json(json_of(path, options, divergence));
   else
     print_table(path, options, divergence);
-  const int64_t bad = skipped.count() - skipped_before;
   if (bad > 0) skipped.say_count();
   if (divergence && divergence->images + bad < total)
     throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}",

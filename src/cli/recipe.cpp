@@ -46,7 +46,6 @@ Precision precision_in(const Json& json) {
 }
 
 Recipe from_json(const Json& json) {
-  constexpr int64_t kMany = std::numeric_limits<int64_t>::max() / 2;
   constexpr int kMaxSide = 1 << 20;
   Recipe recipe;
   // The texts go into messages.
@@ -58,8 +57,8 @@ Recipe from_json(const Json& json) {
   if (!json.at("seed").is_number_unsigned())
     throw Error(fmt::format("seed is {}; expected a whole number", json.at("seed").dump()));
   recipe.seed = json.at("seed");
-  recipe.first = whole_number(json, "first", 0, kMany);
-  recipe.count = whole_number(json, "count", 1, kMany);
+  recipe.first = whole_number(json, "first", 0, kMostFirst);
+  recipe.count = whole_number(json, "count", 1, kMostImages);
   recipe.choice.temperature = json.at("temperature");
   recipe.choice.top_k = small_number(json, "top_k", 1, 256);
   recipe.choice.top_p = json.at("top_p");

@@ -13,6 +13,11 @@
 
 namespace combiner {
 
+// The most images that are drawn in a run, and the greatest index that its first may have: those of
+// completions have the picture's index in their upper half.
+inline constexpr int64_t kMostImages = int64_t{1} << 40;
+inline constexpr int64_t kMostFirst = int64_t{1} << 62;
+
 struct SheetLayout {
   int rows = 1;
   int columns = 1;

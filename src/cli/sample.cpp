@@ -190,6 +190,7 @@ void run(SampleCommandOptions options, Cluster& cluster) {
   plan.places = static_cast<size_t>(sampling.count);
   plan.place = [&](int64_t index) { return static_cast<size_t>(index - sampling.first_index); };
   plan.file_name = file_name;
+  plan.index_of = leading_number;
   plan.own_recipe = [&](int64_t index) { return own_recipe(recipe, index); };
   if (!options.like.empty()) plan.inputs = {options.like};
   DrawnPictures pictures(options.output, std::move(plan));

@@ -12,7 +12,7 @@ namespace combiner {
 
 Action shell_completion_command(CLI::App& command) {
   const auto shell = std::make_shared<std::string>();
-  command.add_option("SHELL", *shell, "The shell that shall complete combiner's command lines")
+  command.add_option("SHELL", *shell, "Shell to print a script for")
       ->option_text("{bash,zsh,fish} REQUIRED")
       ->check(one_of({"bash", "zsh", "fish"}))
       ->required();

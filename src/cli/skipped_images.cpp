@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/say.h"
 
 namespace combiner {
@@ -15,7 +16,7 @@ constexpr size_t kNamed = 5;
 void SkippedImages::add(const std::string& why) {
   if (!all_.insert(why).second || named_.size() == kNamed) return;
   named_.push_back(why);
-  say("left out: {}\n", why);
+  say("left out: {}\n", printable_lines(why));
 }
 
 void SkippedImages::say_count() const {

@@ -34,6 +34,8 @@ TileSize ImageCoder::image_size() const {
 bool ImageCoder::draw(int64_t count, const ChooseForImage& choose, const SampleEvents& events) {
   try {
     if (count != count_) {
+      drawing_.reset();  // there is memory for one
+      count_ = 0;
       drawing_ = std::make_unique<Drawing>(
           model_,
           SampleOptions{.count = count, .batch = options_.batch, .threads = options_.threads},

@@ -124,8 +124,7 @@ class Best {
   std::vector<Candidate> candidates_;
 };
 
-// One picture to find neighbours of. It is mirrored instead of the images, which comes to the same
-// and is done once.
+// One picture to find neighbours of. It is mirrored, and not the images, so that it is done once.
 struct Query {
   explicit Query(const Image& picture)
       : as_it_is(features_of(picture)), mirrored(features_of(mirrored_image(picture))) {}
@@ -149,8 +148,10 @@ class Searcher {
         image_{std::vector<uint8_t>(queries.front().as_it_is.pixels.size()), {}},
         best_(queries.size(), {Best(count), Best(count)}) {}
 
-  void operator()(int64_t index) {
-    images_.read(index, image_.pixels);
+  // Throws Error if the image can't be read.
+  void read(int64_t index) { images_.read(index, image_.pixels); }
+  // Compares the image that was read.
+  void compare(int64_t index) {
     compute_means(image_.pixels, images_.width(), images_.height(), image_.means);
     for (size_t i = 0; i < queries_.size(); ++i) {
       const auto& [as_it_is, mirrored] = queries_[i];
@@ -197,7 +198,15 @@ NearestImages find_nearest(std::span<const Image> pictures, const Dataset& image
   int64_t searched = 0;
   ThreadTeam(options.threads).for_each(count, [&](int rank, int64_t index) {
     if (stopped) return;
-    searchers[static_cast<size_t>(rank)](index);
+    Searcher& searcher = searchers[static_cast<size_t>(rank)];
+    try {
+      searcher.read(index);
+    } catch (const Error& error) {
+      if (!options.on_bad) throw;
+      const std::lock_guard lock(mutex);
+      return options.on_bad(error.what());
+    }
+    searcher.compare(index);
     const std::lock_guard lock(mutex);
     if (!on_image(++searched, count)) stopped = true;
   });

@@ -15,7 +15,7 @@ namespace combiner {
 
 struct Neighbour {
   int64_t index = 0;      // in the data set
-  bool mirrored = false;  // whether the image is nearer mirrored left-right than as it is
+  bool mirrored = false;  // whether it is nearer to the picture mirrored left-right
   // The root of the mean square difference, in levels of a sub-pixel (0 to 255). 0 means equal.
   double distance = 0;
 };
@@ -34,6 +34,9 @@ struct NearestOptions {
   int count = 5;                                // images to find for each picture and distance
   std::optional<int64_t> limit = std::nullopt;  // search only the first `limit` images
   int threads = 1;
+  // Called with why an image can't be read, by one thread at a time; the others are searched.
+  // Without it, such an image is an Error.
+  OnBadImage on_bad = {};
 };
 
 struct NearestImages {
@@ -41,11 +44,11 @@ struct NearestImages {
   int64_t searched = 0;                 // images that were compared
 };
 
-// Compares each image, as it is and mirrored, with each picture, and holds one image per thread at
+// Compares each image with each picture, as it is and mirrored, and holds one image per thread at
 // a time. The result does not depend on the number of threads. on_image is called after each image,
 // by one thread at a time, and returns whether to continue; if not, the result covers the images
 // searched so far. Finds fewer than `count` images if fewer were searched. Throws Error if the data
-// set has no images, if a picture is not as large as they are, or if an image can't be read.
+// set has no images or if a picture is not as large as they are.
 NearestImages find_nearest(std::span<const Image> pictures, const Dataset& images,
                            const NearestOptions& options,
                            const std::function<bool(int64_t done, int64_t total)>& on_image);

@@ -41,6 +41,13 @@ TEST_CASE("output file: replaces the old file only when committed") {
   CHECK(files_in(folder.path()) == 1);
 }
 
+TEST_CASE("output file: a name that is too long is an Error at once") {
+  const TempFolder folder;
+  write_file(folder / std::string(kLongestFileName, 'a'), "text");
+  CHECK_THROWS_WITH(OutputFile(folder / std::string(kLongestFileName + 1, 'a')),
+                    contains("can't create the file: File name too long"));
+}
+
 TEST_CASE("output file: without a commit nothing is left") {
   const TempFolder folder;
   const std::filesystem::path path = folder / "a.txt";

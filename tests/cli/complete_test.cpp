@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/output_file.h"
 #include "catch.h"
 #include "cli/run_program.h"
 #include "combiner/completion.h"
@@ -134,6 +135,23 @@ TEST_CASE("complete: pictures in the folder that is written to are not overwritt
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, contains("00000-first-0.png would be overwritten"));
   CHECK(read_image(out + "00000-first-0.png") == before);
+  const ProgramResult mask =
+      run_combiner({"complete", "--model", kModel, "--mask", out + "00000-first-0.png", "-n", "1",
+                    "-o", out, pictures.paths[0]});
+  CHECK(mask.exit_code == 1);
+  CHECK(read_image(out + "00000-first-0.png") == before);
+}
+
+TEST_CASE("complete: a name that no file in the folder could have is refused before drawing") {
+  const Pictures pictures;
+  const fs::path stem = pictures.folder / std::string(kLongestFileName - 4, 'a');
+  const std::string longest = stem.string() + ".png", out = (pictures.folder / "out/").string();
+  fs::copy(pictures.paths[0], longest);
+  const ProgramResult result = run_combiner({"complete", "--model", kModel, "--keep-rows", "1",
+                                             "-n", "1", "-o", out, pictures.paths[0], longest});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains("rename it"));
+  CHECK_FALSE(fs::exists(out));
 }
 
 TEST_CASE("complete: a mask keeps whole upper rows or is refused") {

@@ -670,6 +670,7 @@ TEST_CASE("sample: --like refuses what no run of combiner can have written") {
   };
   CHECK_THAT(field("count", 0), contains("count is 0; expected a whole number from 1"));
   CHECK_THAT(field("count", UINT64_MAX), contains("count is 18446744073709551615"));
+  CHECK_THAT(field("count", INT64_MAX / 2), contains("count is 4611686018427387903"));
   CHECK_THAT(field("count", 1.5), contains("count is 1.5"));
   CHECK_THAT(field("first", -1), contains("first is -1"));
   CHECK_THAT(field("seed", "x"), contains("seed is \"x\""));

@@ -183,6 +183,32 @@ TEST_CASE("nearest: reports each image and stops on request") {
   check_equal(seven.of_pictures[0].in_pixels, limited.of_pictures[0].in_pixels, 0);
 }
 
+TEST_CASE("nearest: an image that can't be read is left out, or an Error") {
+  class Damaged final : public MemoryDataset {
+   public:
+    using MemoryDataset::MemoryDataset;
+    void read(int64_t index, std::span<uint8_t> pixels) const override {
+      if (index % 2 == 1) throw Error("can't read one");
+      MemoryDataset::read(index, pixels);
+    }
+  };
+  Random random(6);
+  const Damaged images(4, 4, random.bytes(10 * 48));
+  const std::vector<Image> picture = {{4, 4, random.bytes(48)}};
+  CHECK_THAT(error_of([&] { find_nearest(picture, images, {}, go_on); }),
+             contains("can't read one"));
+  int bad = 0;
+  NearestOptions options = {.count = 10, .threads = 2};
+  options.on_bad = [&](const std::string& why) {
+    CHECK(why == "can't read one");
+    ++bad;
+  };
+  const NearestImages nearest = find_nearest(picture, images, options, go_on);
+  CHECK(bad == 5);
+  CHECK(nearest.searched == 5);
+  CHECK(nearest.of_pictures[0].in_pixels.size() == 5);
+}
+
 TEST_CASE("nearest: unfit pictures and empty data sets are Errors") {
   const auto fails = [](const Image& picture, const Dataset& images) {
     return error_of([&] { find_nearest(std::span(&picture, 1), images, {}, go_on); });

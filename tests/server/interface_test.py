@@ -11,11 +11,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
 import serving
-from serving import HEIGHT, WIDTH, Server, encoded, server_seconds
+from serving import HEIGHT, SECONDS, WIDTH, Server, encoded, server_seconds
 
 import numpy as np
 import png_numpy
@@ -208,6 +209,7 @@ class Interface(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             png = encoded(picture(folder)[1])
             large = encoded(picture(folder, 3, 20, 20)[1])
+            tiles = encoded(picture(folder, 4, 1, 1025 * WIDTH)[1])
         for body in ("", "{", "[1", '{"count": 1, "count": 2}', "\xff", "[" * 100000):
             self.refused("POST", "/v1/samples", 400, body or " ")
         for body in ([], {"count": 0}, {"count": 257}, {"count": 1.5}, {"count": "1"},
@@ -242,6 +244,8 @@ class Interface(unittest.TestCase):
         self.refused("POST", "/v1/likelihoods", 413, {"pictures": [png] * 257})
         huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff\xff\0\0\xff\xff\x08\x02\0\0\0" + b"\0" * 99
         self.refused("POST", "/v1/likelihoods", 413, {"pictures": [encoded(huge)]})
+        error = self.refused("POST", "/v1/compress", 413, {"pictures": [{"data": tiles}]})
+        self.assertIn("more than 1024 tiles", error["message"])
         for claim in claims_to_be(5000, 5000):
             error = self.refused("POST", "/v1/likelihoods", 413, {"pictures": [encoded(claim)]})
             self.assertIn("is too large", error["message"])
@@ -255,6 +259,40 @@ class Interface(unittest.TestCase):
             self.refused("POST", "/v1/samples", 403, {}, headers)
         own = f"http://127.0.0.1:{self.server.port}"
         self.server.json("GET", "/v1/models", headers={"Origin": own})
+
+    def test_clients_that_take_too_long_are_cut_off(self):
+        begin = b"POST /v1/samples HTTP/1.1\r\nHost: localhost\r\n"
+        body = b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"
+        with Server(PROGRAM, "--threads", "1") as server:
+            cut_off = {}
+            began = time.monotonic()
+
+            def drip(name, text):
+                with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
+                    client.sendall(text)
+                    client.settimeout(0.2)
+                    while name not in cut_off and time.monotonic() - began < SECONDS:
+                        try:
+                            client.sendall(b" ")
+                            while client.recv(1000):
+                                pass
+                            cut_off[name] = time.monotonic() - began
+                        except TimeoutError:
+                            pass
+                        except OSError:
+                            cut_off[name] = time.monotonic() - began
+
+            slow = [threading.Thread(target=drip, args=arguments)
+                    for arguments in (("kHeadTime", begin), ("kBodyTime", begin + body))]
+            for client in slow:
+                client.start()
+            for client in slow:
+                client.join()
+            for name, seconds in cut_off.items():
+                self.assertGreaterEqual(seconds, server_seconds(name) - 1)
+            self.assertEqual(set(cut_off), {"kHeadTime", "kBodyTime"})
+            self.assertLess(cut_off["kHeadTime"], cut_off["kBodyTime"])
+            server.json("GET", "/health")
 
     def test_others_need_the_key(self):
         key = "an-unguessable-key-of-this-test"

@@ -52,7 +52,9 @@ class Page(unittest.TestCase):
         for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        cls.browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        leftovers = cls.enterClassContext(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        service = Service(shutil.which("chromedriver"), env={**os.environ, "TMPDIR": leftovers})
+        cls.browser = webdriver.Chrome(options=options, service=service)
         cls.addClassCleanup(cls.browser.quit)
 
     def tearDown(self):
@@ -180,7 +182,7 @@ class Page(unittest.TestCase):
 
     def test_a_link_that_can_not_be_drawn_says_why(self):
         for hash, why in (("model=none&seed=3", "does not have the model of the link"),
-                          ("count=100000&seed=3", "Images: "), ("top_p=7&seed=3", "at most: ")):
+                          ("count=100000&seed=3", "Images: "), ("top_p=7&seed=3", "Top p: ")):
             self.begin(self.server, hash)
             self.wait(lambda: why in self.by("status").text)
             self.assertEqual(self.all("#sheet canvas"), [])

@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--warmup", type=int, dest="warmup_steps",
                         help="steps of rising learning rate [100]")
     parser.add_argument("--decay", type=float, dest="decay_fraction",
-                        help="last part of the training, in which the rate falls to 0 [0.2]")
+                        help="part of the training, at its end, over which the rate falls to 0 [0.2]")
     parser.add_argument("--optimizer", choices=("muon", "adamw"), help="[muon]")
     parser.add_argument("--weight-decay", type=float, help="decoupled weight decay [0.01]")
     parser.add_argument("--clip", type=float, dest="clip_norm",

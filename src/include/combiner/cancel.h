@@ -9,6 +9,10 @@ namespace combiner {
 // Thrown by work that ends early because it was asked to. Nothing is wrong, so it is no Error.
 struct Cancelled {};
 
+// Thrown where threads of a team wait for another that will not come any more. That thread's own
+// exception says why.
+struct BrokenBarrier {};
+
 // Asks whether work should end early. A default-constructed one never says so.
 class Cancel {
  public:
