@@ -248,7 +248,7 @@ SPARSE_BASELINES = {"axial", "fixed_sparse", "logsparse_sparse"}  # these do not
 ROTARY = {"axial_rowmajor", "full", *SPARSE_BASELINES}
 
 
-# ---- Bidirectional: each position attends to all, none both directly and in an abstraction -------
+# ---- Bidirectional: none is attended to both directly and in an abstraction ----------------------
 
 
 def bidirectional_axial_rowmajor(x):
@@ -256,16 +256,40 @@ def bidirectional_axial_rowmajor(x):
     return [direct(x, x.same_row), summaries(x, x.same_column & ~x.same_row)]
 
 
-def bidirectional_axial_mixture(x):
-    """My row and my column; of every other column the parts above and below me; of every other row
-    the parts to the left and to the right of my column."""
+def bidirectional_full(x):
+    """Everything."""
+    return [direct(x, x.same_row | ~x.same_row)]
+
+
+def bidirectional_axial(x):
+    """My row and my column."""
+    return [direct(x, x.same_row | x.same_column)]
+
+
+def above_and_below(x):
+    """Of every other column the parts above and below me."""
     other_columns = x.same_row & ~x.same_column
+    return [abstractions(x, x.same_column & x.above, other_columns),
+            abstractions(x, x.same_column & x.below, other_columns)]
+
+
+def left_and_right(x):
+    """Of every other row the parts to the left and to the right of my column."""
     other_rows = x.same_column & ~x.same_row
-    return [direct(x, x.same_row | x.same_column),
-            abstractions(x, x.same_column & x.above, other_columns),
-            abstractions(x, x.same_column & x.below, other_columns),
-            abstractions(x, x.same_row & x.left, other_rows),
+    return [abstractions(x, x.same_row & x.left, other_rows),
             abstractions(x, x.same_row & x.right, other_rows)]
+
+
+def bidirectional_axial_vertical(x):
+    return bidirectional_axial(x) + above_and_below(x)
+
+
+def bidirectional_axial_horizontal(x):
+    return bidirectional_axial(x) + left_and_right(x)
+
+
+def bidirectional_axial_mixture(x):
+    return bidirectional_axial(x) + above_and_below(x) + left_and_right(x)
 
 
 def bidirectional_fixed(x):
@@ -274,5 +298,12 @@ def bidirectional_fixed(x):
     return [direct(x, x.same_row), abstractions(x, x.same_row[first], ~x.same_row[:, first])]
 
 
-BIDIRECTIONAL = {"axial_rowmajor": bidirectional_axial_rowmajor,
-                 "axial_mixture": bidirectional_axial_mixture, "fixed": bidirectional_fixed}
+def bidirectional_fixed_sparse(x):
+    """My row, and the last position of each other row."""
+    return [direct(x, x.same_row | (x.column == x.column.max()))]
+
+
+BIDIRECTIONAL = {f.__name__.removeprefix("bidirectional_"): f for f in (
+    bidirectional_axial_rowmajor, bidirectional_axial_mixture, bidirectional_fixed,
+    bidirectional_full, bidirectional_axial, bidirectional_axial_vertical,
+    bidirectional_axial_horizontal, bidirectional_fixed_sparse)}

@@ -84,6 +84,8 @@ REPLACED = {
     "bench --quick": "bench --quick --only ceilings",
 }
 
+# Maps of likelihoods, whose last digits depend on the processor.
+MAPS = {"samples/surprise.png"}
 # Pictures that the tests do not draw again: of the page of `combiner serve`, or with matplotlib.
 NOT_DRAWN = {"samples/cost.png", "samples/serve.png", "samples/training.png"}
 
@@ -235,7 +237,7 @@ def pictures(folder):
 
 
 def check_pictures(folder, page, before):
-    """What is drawn in f32 is the same on all processors; maps may differ by a shade."""
+    """What is drawn in f32 is the same on all processors; MAPS may differ by a shade."""
     drawn = {name for name, time in pictures(folder).items() if time != before.get(name)}
     if page == "samples/README.md" and (left := before.keys() - drawn - NOT_DRAWN):
         raise Wrong(f"no command draws {', '.join(sorted(left))}")
@@ -247,7 +249,8 @@ def check_pictures(folder, page, before):
             if a.read() == b.read():
                 continue
         made, kept = (png_numpy.read(path).astype(int) for path in (made, kept))
-        if made.shape != kept.shape or np.mean(abs(made - kept) > 4) > 0.01:
+        shade, share = (4, 0.01) if name in MAPS else (0, 0)
+        if made.shape != kept.shape or np.mean(abs(made - kept) > shade) > share:
             raise Wrong(f"{name}: the commands make another picture")
 
 

@@ -142,6 +142,7 @@ class Scene {
   ProgramResult run(const Kind& kind, int call, const char* lasting) const {
     restore(folder.path(), before_);
     fs::remove(notes_ / "trace");
+    fs::remove(notes_ / "count");
     return RunningProgram(arguments, {}, COMBINER_PROGRAM,
                           {std::string("LD_PRELOAD=") + COMBINER_FAIL_CALLS,
                            fmt::format("FAIL_CALL={}:{}{}", kind.name, call, lasting),
@@ -153,6 +154,8 @@ class Scene {
   void try_kind(const Kind& kind, const char* lasting, int most) {
     run(kind, 0, "");
     const int calls = std::stoi(read_text(notes_ / "count"));
+    INFO(kind.name);
+    CHECK(calls > 0);  // or they are not seen
     const int tried = std::min(calls, most);
     std::map<std::string, int> outcomes;
     for (int i = 0; i < tried; ++i) {
