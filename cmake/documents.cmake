@@ -9,7 +9,7 @@ set(man_pages ${PROJECT_BINARY_DIR}/man)
 add_custom_command(OUTPUT ${man_pages}/combiner.1
                    COMMAND ${CMAKE_COMMAND} -E rm -rf ${man_pages}
                    COMMAND make_man_pages ${man_pages}
-                   COMMAND sh -c "gzip -9nk ${man_pages}/*.1"
+                   COMMAND sh -c "gzip -9nk \"$0\"/*.1" ${man_pages}
                    DEPENDS make_man_pages
                    VERBATIM)
 

@@ -14,7 +14,8 @@ from . import _check, _combiner
 
 Progress = Optional[Callable[[float], object]]
 
-_MODELS = pathlib.Path(__file__).parent / "models"
+# What was installed, which in an editable install lies elsewhere than this file.
+_MODELS = pathlib.Path(_combiner.__file__).parent / "models"
 _PRECISIONS = ("auto", "f32", "bf16", "int8")
 
 

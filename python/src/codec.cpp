@@ -11,6 +11,7 @@
 #include "codec/coded_file.h"
 #include "codec/coded_pictures.h"
 #include "combiner/error.h"
+#include "image/check_size.h"
 #include "models.h"
 #include "module.h"
 #include "watched.h"
@@ -40,6 +41,7 @@ py::bytes compress(const std::vector<ByteArray>& arrays, Models& models, const s
   std::vector<const uint8_t*> pixels;
   for (const ByteArray& array : arrays) {
     check_shape(array, "a picture", {-1, -1, 3});
+    check_size(array.shape(1), array.shape(0), "the picture");
     pictures.push_back(
         {static_cast<int>(array.shape(1)), static_cast<int>(array.shape(0)), {}, {}});
     pixels.push_back(array.data());

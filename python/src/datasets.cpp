@@ -5,6 +5,8 @@
 
 #include "arrays.h"
 #include "combiner/dataset.h"
+#include "dataset/require_apart.h"
+#include "dataset/scratch_file.h"
 #include "dataset/subset.h"
 #include "module.h"
 #include "training/data_order.h"
@@ -22,6 +24,7 @@ py::object read(const std::function<std::unique_ptr<Dataset>(const DatasetOption
   const auto poll = [&](const std::filesystem::path&, int64_t, int64_t) {
     watched.cancel().poll();
   };
+  options.scratch = scratch_folder();
   options.checking = poll;
   options.checking_pictures = poll;
   watched.run([&] { dataset = open(options); });
@@ -59,6 +62,12 @@ py::object read_validation(const std::filesystem::path& path, int height, int wi
       {.width = width, .height = height, .resize = resize, .threads = threads});
 }
 
+// Throws Error if one of the paths has images of another: see require_apart.
+void require_data_apart(const std::vector<std::filesystem::path>& paths, int height, int width,
+                        bool validation) {
+  require_apart(paths, {.width = width, .height = height}, validation);
+}
+
 // Images number `first` to `first` + `count` - 1 of a training: their indices in the data set, and
 // which are mirrored.
 py::tuple data_order(uint64_t seed, int64_t size, bool flips, int64_t first, int64_t count) {
@@ -77,6 +86,7 @@ py::tuple data_order(uint64_t seed, int64_t size, bool flips, int64_t first, int
 
 void bind_datasets(py::module_& module) {
   module.def("read_images", &read_images);
+  module.def("require_apart", &require_data_apart);
   module.def("read_validation", &read_validation);
   module.def("drawn_indices", &drawn_indices);
   module.def("data_order", &data_order);

@@ -8,8 +8,10 @@
 #include <stdexcept>
 
 #include "arrays.h"
+#include "base/plural.h"
 #include "base/thread_team.h"
 #include "combiner/completion.h"
+#include "combiner/error.h"
 #include "combiner/likelihood.h"
 #include "combiner/sampler.h"
 #include "cpu/limits.h"
@@ -157,6 +159,9 @@ FloatArray bits_map(Models& models, const ByteArray& images, py::object progress
 FloatArray logits(Models& models, const ByteArray& images, py::object progress) {
   const Model& model = models.for_work(Work::whole_images);
   const ModelConfig& config = models.config();
+  if (config.image.channels != 3)
+    throw Error(fmt::format("the model's images have {}, and pictures have 3",
+                            plural(config.image.channels, "channel")));
   const ArrayDataset dataset(images, config.image);
   FloatArray result({dataset.size(), int64_t{config.image.height}, int64_t{config.image.width},
                      int64_t{config.image.channels}, int64_t{config.vocab_size}});

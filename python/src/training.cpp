@@ -73,6 +73,7 @@ void bind_options(py::module_& module) {
 void bind_log(py::module_& module) {
   py::class_<TrainingLog>(module, "TrainingLog")
       .def(py::init<const std::filesystem::path&, int64_t>())
+      .def("begin", &TrainingLog::begin)
       .def("write", [](TrainingLog& log, int64_t step, int64_t images, double seconds,
                        double bits_per_dim, std::optional<double> validation, double rate,
                        double gradient_norm, double images_per_second) {
@@ -113,7 +114,11 @@ void write_checkpoint(const std::filesystem::path& path, const Metadata& metadat
 void bind_training(py::module_& module) {
   bind_options(module);
   bind_log(module);
-  py::class_<FileLock>(module, "FileLock").def(py::init()).def("take", &FileLock::take);
+  module.def("has_rows_after", &has_rows_after);
+  py::class_<FileLock>(module, "FileLock")
+      .def(py::init())
+      .def("take", &FileLock::take)
+      .def("require_same", &FileLock::require_same);
   // Throws Error if the file can't be written, and leaves it as it is.
   module.def("check_writable", [](const std::filesystem::path& path) { OutputFile{path}; });
   module.def("checkpoint_step",

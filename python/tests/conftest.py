@@ -13,7 +13,7 @@ import combiner
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = REPOSITORY / "tests/data/golden"
 PROGRAM = os.environ.get("COMBINER_PROGRAM", str(REPOSITORY / "build/release/combiner"))
-sys.path.insert(0, str(REPOSITORY / "tools"))
+sys.path[:0] = [str(REPOSITORY / folder) for folder in ("tools", "tools/compare", "tests")]
 
 # Small models, every attention variant among them.
 MODELS = sorted(path.name[: -len(".golden.safetensors")]

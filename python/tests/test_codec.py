@@ -53,6 +53,8 @@ def test_errors(small, shipped):
     damaged[begin] ^= 1
     with pytest.raises(combiner.Error, match="damaged"):
         combiner.decompress(bytes(damaged), small)
+    with pytest.raises(combiner.Error, match="is too large"):
+        combiner.compress(np.zeros((1, 1, 1 << 28, 3), np.uint8), small)
     with pytest.raises(TypeError, match="data is of list; expected bytes"):
         combiner.decompress([1], small)
     with pytest.raises(TypeError, match="image 0 is of int64; expected uint8"):

@@ -8,6 +8,8 @@ import pytest
 
 import combiner
 from conftest import GOLDEN, MODELS, REPOSITORY, golden
+from random_weights import write_random_weights
+from tiny_config import tiny_config
 
 
 def test_shipped_model(shipped):
@@ -15,6 +17,18 @@ def test_shipped_model(shipped):
     assert shipped.config["embed_dim"] == 160
     assert (shipped.height, shipped.width) == (32, 32)
     assert len(shipped.sha256) == 64
+
+
+def test_pictures_have_three_channels(tmp_path):
+    config = tiny_config(4, 4, tokens="subpixel", context=[], stem=None, start_token=0,
+                         image={"height": 4, "width": 4, "channels": 4})
+    (tmp_path / "four.json").write_text(json.dumps(config))
+    write_random_weights(tmp_path / "four.json", tmp_path / "four.safetensors")
+    four = combiner.load(tmp_path / "four.safetensors")
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    for measure in (four.logits, four.bits_per_dim):
+        with pytest.raises(combiner.Error, match="4 channels"):
+            measure(images)
 
 
 def test_a_file_comes_before_a_shipped_model(tmp_path, monkeypatch):

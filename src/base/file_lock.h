@@ -21,8 +21,8 @@ class FileLock {
   // or if its file system has no locks. Throws Error if another process has locked it.
   void take(const std::filesystem::path& path);
 
-  // Throws Error if the file there now is not the one that was there when the lock was taken, so
-  // another process has written it since. There may be none.
+  // Throws Error if the file there now is not the one that was there when the lock was taken. There
+  // may be none.
   void require_same(const std::filesystem::path& path) const;
 
  private:
@@ -31,8 +31,6 @@ class FileLock {
     ino_t inode;
     bool operator==(const Identity&) const = default;
   };
-  static std::optional<Identity> identity(const std::filesystem::path& path);
-
   std::optional<Identity> file_;  // nullopt if there was none
   int descriptor_ = -1;
 };

@@ -141,7 +141,8 @@ void run(CompleteOptions options) {
                       const std::string& file) -> std::optional<int64_t> {
     const auto picture = leading_number(file);
     const auto variation = leading_number(std::string_view(file).substr(file.rfind('-') + 1));
-    if (!picture || !variation || *picture >= count) return std::nullopt;
+    if (!picture || !variation || *picture >= count || *variation >= variations)
+      return std::nullopt;
     return *picture * variations + *variation;
   };
   if (options.output.destination == Destination::folder)

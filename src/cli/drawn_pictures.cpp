@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/interrupt.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
@@ -101,7 +102,8 @@ void DrawnPictures::prepare_folder() const {
   std::ranges::sort(others);
   if (!others.empty())
     say("{}: also holds {} not of this run: {}{}\n", folder.string(),
-        plural(std::ssize(others), "picture"), others.front(), others.size() > 1 ? ", ..." : "");
+        plural(std::ssize(others), "picture"), printable(others.front()),
+        others.size() > 1 ? ", ..." : "");
 }
 
 SampleEvents DrawnPictures::events() {

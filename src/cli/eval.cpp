@@ -13,6 +13,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/lies_in.h"
 #include "base/output_file.h"
 #include "base/plural.h"
 #include "cli/commands.h"

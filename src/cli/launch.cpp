@@ -14,7 +14,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "base/printable.h"
 #include "cli/say.h"
 #include "cluster/plugin.h"
 #include "combiner/error.h"
@@ -102,8 +101,6 @@ Launch::Launch(std::string program) : program_(std::move(program)), standard_err
 Launch::~Launch() = default;
 
 void Launch::fail(std::string_view message, int code) {
-  // There may be no memory for a copy.
-  if (!is_printable(message)) return fail(printable_lines(message), code);
   if (cluster().size() == 1) {
     if (!message.empty()) say("{}: {}\n", program_, message);
     return;

@@ -16,6 +16,7 @@
 
 #include "base/output_file.h"
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/nearest_sheet.h"
@@ -111,7 +112,7 @@ void print_table(const NearestCommandOptions& options, const NearestImages& near
       for (size_t rank = 0; rank < neighbours.size(); ++rank) {
         const Neighbour& neighbour = neighbours[rank];
         put("  {:3}  {:6.2f}  #{:<8}{:10}{}{}\n", rank + 1, neighbour.distance, neighbour.index,
-            neighbour.mirrored ? "mirrored" : "", images.describe(neighbour.index),
+            neighbour.mirrored ? "mirrored" : "", printable(images.describe(neighbour.index)),
             neighbour.distance == 0 ? " (identical)" : "");
       }
     };

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 
 #include "base/plural.h"
 #include "base/printable.h"
@@ -15,6 +14,7 @@
 #include "cli/say.h"
 #include "combiner/error.h"
 #include "cpu/limits.h"
+#include "dataset/scratch_file.h"
 
 namespace combiner {
 namespace {
@@ -104,7 +104,7 @@ CLI::Option* add_skip_bad_option(CLI::App& command, bool& skip_bad) {
                           "which and how many");
 }
 
-void print_notice(const std::string& line) { say("{}\n", line); }
+void print_notice(const std::string& line) { say("{}\n", printable_lines(line)); }
 
 DatasetOptions dataset_options(Split split, const ImageShape& shape, bool resize, int threads,
                                const std::atomic<bool>& interrupted) {
@@ -147,11 +147,6 @@ void add_threads_option(CLI::App& command, int& threads) {
       },
       {1, kMaxThreads},
       "Threads to compute with [one for each processor that may be used, and no more]");
-}
-
-std::filesystem::path scratch_folder() {
-  const char* const folder = std::getenv("TMPDIR");
-  return folder != nullptr && *folder != '\0' ? folder : "/var/tmp";
 }
 
 }  // namespace combiner

@@ -66,8 +66,4 @@ void add_no_metadata_option(CLI::App& command, bool& no_metadata);
 // --threads N, 1 to 1024. The default is the number of threads that the process may run at once.
 void add_threads_option(CLI::App& command, int& threads);
 
-// Folder for large temporary files: $TMPDIR or, without it, /var/tmp. Unlike /tmp, /var/tmp is
-// never held in memory.
-std::filesystem::path scratch_folder();
-
 }  // namespace combiner

@@ -7,10 +7,6 @@
 
 namespace combiner {
 
-// Whether `path`, which need not exist, is `folder` or lies in it, at any depth. Follows links.
-// `folder` may also be a file; then only the file itself lies in it.
-bool lies_in(const std::filesystem::path& path, const std::filesystem::path& folder);
-
 // Whether the name ends in .png, in capitals or not.
 bool ends_in_png(const std::string& path);
 

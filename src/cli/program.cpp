@@ -18,6 +18,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/printable.h"
 #include "cli/complaint.h"
 #include "cli/interrupt.h"
 #include "cli/launch.h"
@@ -112,11 +113,14 @@ int parse_and_run(CLI::App& app, const std::function<void()>& action, int argc, 
 }
 
 // Returns the exit code of run(). Reports an exception by fail(message, code). Allocates nothing,
-// which could fail.
+// which could fail, unless the message has characters that are not for a terminal.
 template <class Run, class Fail>
 int guarded(const Run& run, const Fail& fail) {
   const auto failed = [&](std::string_view message, int code) {
-    fail(message, code);
+    if (is_printable(message))
+      fail(message, code);
+    else
+      fail(printable_lines(message), code);
     return code;
   };
   try {

@@ -164,22 +164,13 @@ void complete(TrainOptions& options) {
 }
 
 // Throws Error if the run would overwrite the log or the checkpoint of another training.
-void check_other_training(const TrainOptions& options) {
-  if (options.overwrite) return;
+void check_other_training(const TrainOptions& options, const CheckpointHeader& header) {
   const fs::path& checkpoint = options.run.checkpoint;
   std::error_code ignored;  // opening a file that can't be examined fails later
-  if (!fs::is_regular_file(checkpoint, ignored)) {
-    if (options.resume.empty() && has_rows(options.run.log))
-      throw Error(fmt::format(
-          "{}: is the log of another training, which would be lost; write elsewhere, or give "
-          "--overwrite",
-          options.run.log.string()));
-    return;
-  }
-  if (fs::equivalent(checkpoint, options.resume, ignored)) return;
+  if (options.overwrite || fs::equivalent(checkpoint, options.resume, ignored)) return;
   int64_t step = 0;
   try {
-    step = read_checkpoint_header(checkpoint).step;
+    if (fs::is_regular_file(checkpoint, ignored)) step = read_checkpoint_header(checkpoint).step;
   } catch (const Error& error) {
     throw Error(
         fmt::format("{}\nIt would be overwritten; give --overwrite if it should be", error.what()));
@@ -189,6 +180,11 @@ void check_other_training(const TrainOptions& options) {
         "{0}: holds a training of {1}, which would be lost; go on with it with --resume {0}, "
         "write elsewhere, or give --overwrite",
         checkpoint.string(), plural(step, "step")));
+  if (has_rows_after(options.run.log, header.step))
+    throw Error(
+        fmt::format("{}: is the log of another training, of which rows would be lost; write "
+                    "elsewhere, or give --overwrite",
+                    options.run.log.string()));
 }
 
 // Restores the checkpoint, if the run goes on from one, and returns the seconds that it took to get
@@ -238,7 +234,7 @@ void run(const TrainOptions& options, Cluster& cluster) {
   FileLock lock;
   if (cluster.rank() == 0) {
     lock.take(options.run.checkpoint);
-    check_other_training(options);
+    check_other_training(options, header);
   }
   const std::atomic<bool>& interrupted = catch_interrupts();
   Progress progress("images");
@@ -358,8 +354,9 @@ ClusterAction train_command(CLI::App& command) {
                   "Weights file to write: the moving average, as BF16")
       ->type_name("FILE")
       ->required();
-  command.add_flag("--overwrite", options->overwrite,
-                   "Begin anew even if that overwrites the checkpoint of another training");
+  command.add_flag(
+      "--overwrite", options->overwrite,
+      "Begin anew even if that overwrites the checkpoint or the log of another training");
   CLI::Option* const init =
       command
           .add_option("--init", options->init,

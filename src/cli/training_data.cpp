@@ -10,12 +10,11 @@
 
 #include "base/plural.h"
 #include "cli/options.h"
-#include "cli/paths.h"
 #include "cli/say.h"
 #include "combiner/error.h"
 #include "dataset/joined.h"
 #include "dataset/next_readable.h"
-#include "dataset/paths_read.h"
+#include "dataset/require_apart.h"
 #include "dataset/subset.h"
 
 namespace combiner {
@@ -66,26 +65,13 @@ TrainingData keep_apart(std::shared_ptr<const Dataset> all, const TrainingDataOp
   return data;
 }
 
-// Data given twice would be trained on where it is kept apart for validation.
-void require_apart(const std::vector<std::string>& data, const DatasetOptions& how) {
-  for (size_t i = 0; i < data.size(); ++i)
-    for (size_t j = 0; j < data.size(); ++j) {
-      if (i == j) continue;
-      for (const std::filesystem::path& inner : paths_read(data[i], how))
-        for (const std::filesystem::path& outer : paths_read(data[j], how))
-          if (lies_in(inner, outer))
-            throw Error(
-                fmt::format("{}: its images are also among those of {}; give them to --data once",
-                            inner.string(), data[j]));
-    }
-}
-
 TrainingData open_data(const TrainingDataOptions& options, const std::atomic<bool>& interrupted) {
   DatasetOptions how =
       dataset_options(Split::train, options.image, options.resize, options.threads, interrupted);
   how.on_bad = options.on_bad;
-  require_apart(options.data, how);
   const bool may_have_own = options.hold_out_seed && options.validation_images > 0;
+  require_apart(std::vector<std::filesystem::path>(options.data.begin(), options.data.end()), how,
+                may_have_own);
   std::vector<std::shared_ptr<const Dataset>> all, own;
   std::vector<std::string> own_paths;
   for (const std::string& path : options.data) {

@@ -75,7 +75,9 @@ std::vector<fs::path> train_batches(const fs::path& folder) {
 
 fs::path test_batch(const fs::path& folder) { return folder / "test_batch.bin"; }
 
-std::vector<fs::path> batches_of(const fs::path& path, Split split) {
+}  // namespace
+
+std::vector<fs::path> cifar10_files(const fs::path& path, Split split) {
   std::error_code ignored;  // if the path can't be examined, reading it fails with a message
   if (!fs::is_directory(path, ignored)) return {path};
   if (split == Split::test) return {test_batch(path)};
@@ -85,6 +87,8 @@ std::vector<fs::path> batches_of(const fs::path& path, Split split) {
   }
   return paths;
 }
+
+namespace {
 
 class Cifar10 : public Dataset {
  public:
@@ -161,7 +165,7 @@ std::unique_ptr<Dataset> open_cifar10(const fs::path& path, const DatasetOptions
                     "use --resize to resample them",
                     path.string(), kSide, kSide, width, height));
   }
-  const std::vector<fs::path> batches = batches_of(path, options.split);
+  const std::vector<fs::path> batches = cifar10_files(path, options.split);
   auto images = std::make_unique<Cifar10>(batches, width, height);
   std::error_code ignored;
   if (options.split == Split::train && fs::is_directory(path, ignored)) {

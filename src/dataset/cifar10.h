@@ -17,6 +17,9 @@ inline constexpr const char* kCifar10Download =
 // True if the folder contains test_batch.bin or any data_batch_*.bin.
 bool holds_cifar10(const std::filesystem::path& folder);
 
+// A file itself, or those of a folder's split. Throws Error if it has no training files.
+std::vector<std::filesystem::path> cifar10_files(const std::filesystem::path& path, Split split);
+
 // Reads a single file or, from a folder, the batches of the split into memory; data_batch_*.bin are
 // sorted by number. Batches that are missing of the usual five are an options' notice. Throws Error
 // if the split has none, a file's size is not a whole number of

@@ -12,12 +12,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/lies_in.h"
 #include "combiner/error.h"
 #include "dataset/cifar10.h"
 #include "dataset/image_files.h"
 #include "dataset/no_data_set.h"
 #include "dataset/npz_images.h"
 #include "dataset/picture_list.h"
+#include "dataset/require_apart.h"
 #include "image/read_image.h"
 
 namespace combiner {
@@ -139,12 +141,38 @@ std::optional<ValidationData> open_validation(const fs::path& path, const Datase
   return ValidationData{validation, open_pictures(validation, options)};
 }
 
-std::vector<fs::path> paths_read(const fs::path& path, const DatasetOptions& options) {
+namespace {
+
+// Files of CIFAR-10 and npz files, or folders that are searched for pictures.
+std::vector<fs::path> paths_read(const fs::path& path, const DatasetOptions& options,
+                                 bool validation) {
   std::error_code ignored;  // what can't be examined can't be opened either
-  if (!fs::is_directory(path, ignored) || holds_cifar10(path) || holds_npz(path)) return {path};
-  const auto [train, test, validation] = split_folders(path, options);
-  if (train.empty()) return {path};
-  return validation.empty() ? std::vector{train} : std::vector{train, validation};
+  if (!fs::is_directory(path, ignored)) return {path};
+  if (holds_cifar10(path)) return cifar10_files(path, Split::train);
+  const auto [train, test, own] = split_folders(path, options);
+  std::vector<fs::path> paths = npz_files(path, Split::train);
+  if (paths.empty()) paths = {train.empty() ? path : train};
+  if (validation && holds_npz(path))
+    std::ranges::move(npz_files(path, Split::test), std::back_inserter(paths));
+  else if (validation && !train.empty() && !own.empty())
+    paths.push_back(own);
+  return paths;
+}
+
+}  // namespace
+
+void require_apart(std::span<const fs::path> paths, const DatasetOptions& options,
+                   bool validation) {
+  for (size_t i = 0; i < paths.size(); ++i)
+    for (size_t j = 0; j < paths.size(); ++j) {
+      if (i == j) continue;
+      for (const fs::path& inner : paths_read(paths[i], options, validation))
+        for (const fs::path& outer : paths_read(paths[j], options, validation))
+          // A search for pictures passes over other files.
+          if (fs::is_directory(inner) == fs::is_directory(outer) && lies_in(inner, outer))
+            throw Error(fmt::format("{}: its images are also among those of {}; give them once",
+                                    inner.string(), paths[j].string()));
+    }
 }
 
 }  // namespace combiner

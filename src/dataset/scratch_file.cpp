@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -13,6 +14,11 @@
 #include "combiner/error.h"
 
 namespace combiner {
+
+std::filesystem::path scratch_folder() {
+  const char* const folder = std::getenv("TMPDIR");
+  return folder != nullptr && *folder != '\0' ? folder : "/var/tmp";
+}
 
 ScratchFile::ScratchFile(std::filesystem::path folder) : folder_(std::move(folder)) {
   std::string name = (folder_ / ".combiner-XXXXXX").string();

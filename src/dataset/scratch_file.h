@@ -7,6 +7,10 @@
 
 namespace combiner {
 
+// Folder for large temporary files: $TMPDIR or, without it, /var/tmp. Unlike /tmp, /var/tmp is
+// never held in memory.
+std::filesystem::path scratch_folder();
+
 // A file without a name. It disappears with this object, however the process ends. Every failure is
 // an Error that names the folder and the system's reason.
 class ScratchFile {

@@ -33,11 +33,11 @@ struct JobDescription {
   std::function<std::vector<PngText>(int64_t index)> texts = {};
 };
 
-// A finished image that is drawn whenever it is asked for, from fewer bytes than its pixels take.
+// A finished image that is drawn whenever it is asked for.
 struct StoredDrawing {
   int width = 0;
   int height = 0;
-  size_t bytes = 0;
+  size_t bytes = 0;  // that `draw` keeps
   std::function<Image()> draw = {};
 };
 

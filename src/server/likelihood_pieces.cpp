@@ -12,7 +12,8 @@
 namespace combiner {
 namespace {
 
-// The map of a picture, kept as what it is drawn from, which is a tenth of its pixels or less.
+// The map of a picture, kept as what it is drawn from: 15 bytes a pixel, while a map of any size
+// has half a megabyte or more.
 StoredDrawing stored(std::shared_ptr<const SurpriseMap> map, const Image& picture,
                      std::vector<float> bits) {
   const Image drawn = map->draw(picture, bits);

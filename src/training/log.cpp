@@ -64,9 +64,8 @@ void TrainingLog::begin() {
   if (!file_) throw Error(fmt::format("{}: can't be opened for appending", path_.string()));
 }
 
-bool has_rows(const std::filesystem::path& log) {
-  const std::string rows = rows_up_to(log, std::numeric_limits<int64_t>::max());
-  return rows.size() > rows.find('\n') + 1;
+bool has_rows_after(const std::filesystem::path& log, int64_t step) {
+  return rows_up_to(log, std::numeric_limits<int64_t>::max()).size() > rows_up_to(log, step).size();
 }
 
 void TrainingLog::write(const RunReport& report) {

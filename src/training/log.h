@@ -29,7 +29,8 @@ class TrainingLog {
   std::ofstream file_;
 };
 
-// Whether there is a training log with rows of steps. Throws Error if there is another file.
-bool has_rows(const std::filesystem::path& log);
+// Whether there is a training log with rows of steps after this one. Throws Error if there is
+// another file.
+bool has_rows_after(const std::filesystem::path& log, int64_t step);
 
 }  // namespace combiner

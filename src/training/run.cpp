@@ -113,9 +113,15 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     log.emplace(options.log, trainer.steps());
   }
   int64_t saved_step = 0;
+  bool is_replaced = false;
+  const auto require_own = [&] {
+    is_replaced = true;
+    lock.require_same(options.checkpoint);
+    is_replaced = false;
+  };
   const auto save_checkpoint = [&] {
     if (writes) {
-      lock.require_same(options.checkpoint);
+      require_own();
       trainer.save(options.checkpoint, elapsed());
       lock.take(options.checkpoint);
     }
@@ -124,7 +130,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   // The weights come first: a checkpoint at the end of the budget must not exist without them.
   const auto save = [&] {
     if (writes) {
-      lock.require_same(options.checkpoint);
+      require_own();
       save_weights(trainer.average(), DType::bf16, options.weights);
     }
     save_checkpoint();
@@ -174,7 +180,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     } catch (const NotFinite&) {
       throw;  // nor of the weights
     } catch (const Error& error) {
-      if (trainer.is_whole() && trainer.steps() > saved_step) save();
+      if (!is_replaced && trainer.is_whole() && trainer.steps() > saved_step) save();
       // A rank that throws ends the others: let rank 0 save first.
       if (dynamic_cast<const SharedError*>(&error)) cluster.barrier();
       throw;
@@ -182,6 +188,9 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     save();
     cluster.barrier();
   } catch (const Error& error) {
+    if (is_replaced)
+      throw Error(fmt::format("{}; what this run has done since step {} is lost", error.what(),
+                              saved_step));
     throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
                             options.checkpoint.string(), saved_step));
   }

@@ -18,7 +18,7 @@ TEST_CASE("file lock: others are kept out, also after the file was replaced or w
   lock.take(path);  // there is none
   CHECK_NOTHROW(lock.require_same(path));
   write_text(path, "first");
-  CHECK_THAT(error_of([&] { lock.require_same(path); }), contains("written by another run"));
+  CHECK_THAT(error_of([&] { lock.require_same(path); }), contains("has replaced it"));
   const auto is_locked = [&] {
     lock.take(path);
     CHECK_NOTHROW(lock.require_same(path));
@@ -29,7 +29,7 @@ TEST_CASE("file lock: others are kept out, also after the file was replaced or w
   is_locked();
   OutputFile replaced(path);
   replaced.commit();
-  CHECK_THAT(error_of([&] { lock.require_same(path); }), contains("written by another run"));
+  CHECK_THAT(error_of([&] { lock.require_same(path); }), contains("has replaced it"));
   is_locked();
 }
 

@@ -360,8 +360,9 @@ TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
     CHECK(name.ends_with(".png"));
     CHECK(read_image(images / name).width == 32);
   }
-  CHECK(result.err == fmt::format("combiner: interrupted: {} of 1000 images are in {}/\n",
-                                  files.size(), images.string()));
+  // Behind lines of progress, if it took more than a minute.
+  CHECK(result.err.ends_with(fmt::format("combiner: interrupted: {} of 1000 images are in {}/\n",
+                                         files.size(), images.string())));
 }
 
 TEST_CASE("sample: an interrupt before the first row leaves no sheet") {

@@ -101,6 +101,25 @@ TEST_CASE("activate agrees with the plain functions") {
 }
 
 template <class T>
+void check_nan() {
+  for (const int64_t columns : kSizes) {
+    PaddedMatrix<T> x = inputs<T>(1, columns), y(1, columns);
+    x.at(0, columns - 1) = from_double<T>(NAN);
+    for (const Activation activation : {Activation::relu, Activation::gelu}) {
+      activate<T>(activation, x.view(), y.view());
+      CHECK(std::isnan(y(0, columns - 1)));
+    }
+  }
+}
+
+TEST_CASE("activate keeps a NaN, which says that weights are of no use") {
+  for_each_instruction_set([] {
+    check_nan<float>();
+    check_nan<bfloat16>();
+  });
+}
+
+template <class T>
 void check_slope(int64_t rows, int64_t columns) {
   const PaddedMatrix<T> x = inputs<T>(rows, columns);
   PaddedMatrix<T> relu_y(rows, columns), gelu_y(rows, columns), gelu_alone(rows, columns);

@@ -39,10 +39,11 @@ TEST_CASE("training log: writes one row per step, at once") {
   CHECK(!fs::exists(path));  // until it begins
   log.begin();
   CHECK(read_text(path) == kHeader);
-  CHECK(!has_rows(path));
+  CHECK(!has_rows_after(path, 0));
   log.write(report_of(1));
   CHECK(read_text(path) == kHeader + row_of(1));
-  CHECK(has_rows(path));
+  CHECK(has_rows_after(path, 0));
+  CHECK(!has_rows_after(path, 1));
   RunReport measured = report_of(2);
   measured.validation = 4.5;
   log.write(measured);

@@ -27,8 +27,10 @@ def read_training_data(paths: Sequence[pathlib.Path], config: Dict[str, Any], *,
     """
     image, threads = config["image"], _combiner.usable_threads()
     size = (image["height"], image["width"])
+    has_own = seed is not None and validation_images > 0
+    _combiner.require_apart(paths, *size, has_own)
     images = _joined([_combiner.read_images(path, True, *size, resize, threads) for path in paths])
-    if seed is not None and validation_images > 0:
+    if has_own:
         found = [_combiner.read_validation(path, *size, resize, threads) for path in paths]
         own = [part for part in found if part is not None]
         if own:

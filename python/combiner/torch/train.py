@@ -74,6 +74,7 @@ class _Log:
 
     def __init__(self, path: pathlib.Path, step: int, batch: int):
         self._log = _combiner.TrainingLog(path, step)
+        self.begin = self._log.begin
         self._batch = batch
         self._waiting: List[_Step] = []
         self._due = _Interval(_LOG_SECONDS)
@@ -245,17 +246,23 @@ def _check_data_differ(parser: argparse.ArgumentParser, data: List[pathlib.Path]
             parser.error(f"--data {one} and --data {other} are the same data")
 
 
-def _check_checkpoint(args: argparse.Namespace) -> None:
-    """Raises combiner.Error if the checkpoint of another training would be overwritten."""
+def _check_other_training(args: argparse.Namespace, step: int) -> None:
+    """Raises combiner.Error if the log or the checkpoint of another training would be overwritten.
+
+    step: that the training begins at
+    """
     path = args.checkpoint
     resumed = args.resume is not None and args.resume.resolve() == path.resolve()
-    if args.overwrite or resumed or not path.is_file():
+    if args.overwrite or resumed:
         return
-    step = _combiner.checkpoint_step(path)
-    if step > 0:
-        raise _combiner.Error(f"{path}: holds a training of {step} steps, which would be lost; go "
+    made = _combiner.checkpoint_step(path) if path.is_file() else 0
+    if made > 0:
+        raise _combiner.Error(f"{path}: holds a training of {made} steps, which would be lost; go "
                               f"on with it with --resume {path}, write elsewhere, or give "
                               "--overwrite")
+    if _combiner.has_rows_after(args.log, step):
+        raise _combiner.Error(f"{args.log}: is the log of another training, of which rows would be "
+                              "lost; write elsewhere, or give --overwrite")
 
 
 class _Run:
@@ -263,12 +270,11 @@ class _Run:
     written; as far as possible, that is found out here, before any is overwritten."""
 
     def __init__(self, args: argparse.Namespace, trainer: Trainer, data: TrainingData,
-                 seconds: float):
+                 seconds: float, lock: "_combiner.FileLock"):
         self.args, self.trainer, self.data = args, trainer, data
         self._seconds_before, self._start = seconds, time.monotonic()
         self._interrupt = _Interrupt()
-        self._lock = _combiner.FileLock()
-        self._lock.take(args.checkpoint)
+        self._lock = lock
         for path in (args.output, args.checkpoint):
             _combiner.check_writable(path)
         self._log = _Log(args.log, trainer.steps, trainer.options.batch)
@@ -288,6 +294,7 @@ class _Run:
         """Whether it finished, rather than was interrupted. If it fails, the steps that were made
         are kept."""
         self._save_checkpoint()
+        self._log.begin()
         try:
             finished = self._make_steps()
             self._write_log()
@@ -327,10 +334,12 @@ class _Run:
         if not self.trainer.is_finite():
             raise _combiner.Error("training broke down: the weights are not finite; go on from the "
                                   f"last checkpoint, {self.args.checkpoint}")
+        self._lock.require_same(self.args.checkpoint)
         self.trainer.save_weights(self.args.output)
         self._save_checkpoint()
 
     def _save_checkpoint(self) -> None:
+        self._lock.require_same(self.args.checkpoint)
         self.trainer.save(self.args.checkpoint, self.seconds)
         self._lock.take(self.args.checkpoint)  # a new file each time
         self._saved_step = self.trainer.steps
@@ -354,10 +363,12 @@ class _Run:
 
 
 def _train(args: argparse.Namespace) -> int:
+    lock = _combiner.FileLock()
+    lock.take(args.checkpoint)
     checkpoint = None if args.resume is None else read_checkpoint(args.resume)
     options = _options(args, checkpoint)
     config = read_config(args.config) if checkpoint is None else _config_of(args, checkpoint)
-    _check_checkpoint(args)
+    _check_other_training(args, 0 if checkpoint is None else checkpoint.step)
     data = read_training_data(args.data, config, resize=args.resize,
                               validation_images=args.validation_images,
                               seed=options.hold_out_seed)
@@ -369,7 +380,7 @@ def _train(args: argparse.Namespace) -> int:
     if checkpoint is not None:
         trainer.restore(args.resume, checkpoint)
         seconds = checkpoint.seconds
-    run = _Run(args, trainer, data, seconds)
+    run = _Run(args, trainer, data, seconds, lock)
     finished = run.run()
     print(file=sys.stderr)  # ends the line of progress
     if not finished:

@@ -43,6 +43,8 @@ class Trainer:
         self._parameters = FlatParameters(self.model, kinds)
         self._average = self._parameters.values.clone()
         self._precision, self._bf16 = precision, precision == "bf16"
+        if precision == "f32":  # by default, PyTorch rounds factors of convolutions
+            torch.backends.cudnn.allow_tf32 = False
         self._optimizer = Optimizer(self._parameters, options,
                                     torch.bfloat16 if self._bf16 else torch.float32)
         self._batches = Batches(images, options.seed, options.flips, device)

@@ -39,6 +39,7 @@ class Tiles {
     TileShapes shapes;
     for (int tile = 0; tile < 8; ++tile) shapes.set(tile, kTileRows);
     finish_stores_for_tiles();
+    shapes.finish_stores();
     _tile_loadconfig(&shapes);
   }
   COMBINER_AMX ~Tiles() { _tile_release(); }

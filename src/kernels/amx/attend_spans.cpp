@@ -35,6 +35,7 @@ COMBINER_AMX void ShapeForSpans() {
   shapes.set(2, kTileRows, kDims);
   shapes.set(3, kDimGroups, kOneColumn);
   for (int tile = 4; tile < 8; ++tile) shapes.set(tile, kTileRows, kOneColumn);
+  shapes.finish_stores();
   _tile_loadconfig(&shapes);
 }
 

@@ -190,6 +190,7 @@ COMBINER_AMX HWY_INLINE void ShapeTiles(int64_t rows) {
   for (int tile = 0; tile < 4; ++tile) shapes.set(tile, tile < 2 || lower == 0 ? upper : lower);
   shapes.set(4, upper);
   if (lower > 0) shapes.set(5, lower);
+  shapes.finish_stores();
   _tile_loadconfig(&shapes);
 }
 

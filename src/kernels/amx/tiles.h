@@ -27,6 +27,10 @@ struct alignas(64) TileShapes {
   uint16_t row_bytes[16] = {};
   uint8_t rows[16] = {};
 
+  // Must be called before _tile_loadconfig. GCC 12's says only of the first bytes that it reads
+  // them.
+  void finish_stores() const { asm volatile("" ::"m"(*this)); }
+
   constexpr void set(int tile, int64_t tile_rows, int64_t bytes = kTileBytes) {
     rows[tile] = static_cast<uint8_t>(tile_rows);
     row_bytes[tile] = static_cast<uint16_t>(bytes);

@@ -25,7 +25,8 @@ template <class T>
 struct Relu {
   template <class D, class V>
   static HWY_INLINE V Value(D d, V x) {
-    return hn::Max(x, hn::Zero(d));
+    // Max of a NaN is 0 on some processors, and would hide that weights are of no use.
+    return hn::IfThenZeroElse(hn::Le(x, hn::Zero(d)), x);
   }
   template <class D, class V>
   static HWY_INLINE V ValueAndGrad(D d, V x, V& activation_grad) {
