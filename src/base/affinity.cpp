@@ -61,6 +61,7 @@ const std::vector<int>& process_affinity() {
 
 void unbind_thread() {
 #ifdef __linux__
+  if (omp_get_num_places() == 0) return;  // nothing was bound but by the user
   // Allocates nothing: a failed allocation in a thread that begins would end the program.
   Mask inherited;
   Mask wanted;

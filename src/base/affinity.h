@@ -10,8 +10,8 @@ namespace combiner {
 // OMP_PLACES, the processors of those places. Empty where the system has no such masks.
 const std::vector<int>& process_affinity();
 
-// Lets the calling thread run on all of process_affinity(): threads inherit the mask of the thread
-// that starts them, which may be bound.
+// If an OpenMP runtime has bound threads, lets the calling one run on all of process_affinity():
+// threads inherit the mask of the thread that starts them.
 void unbind_thread();
 
 }  // namespace combiner

@@ -122,8 +122,7 @@ void print_table(const NearestCommandOptions& options, const NearestImages& near
 }
 
 nlohmann::ordered_json json_of(const NearestCommandOptions& options, const NearestImages& nearest,
-                               const Dataset& images, const SkippedImages& skipped,
-                               double images_per_second) {
+                               const Dataset& images, double images_per_second) {
   using Json = nlohmann::ordered_json;
   const auto list_of = [&](const std::vector<Neighbour>& neighbours) {
     Json list = Json::array();
@@ -141,7 +140,6 @@ nlohmann::ordered_json json_of(const NearestCommandOptions& options, const Neare
                         {"in_means", list_of(nearest.of_pictures[i].in_means)}});
   return {{"pictures", pictures},
           {"images", nearest.searched},
-          {"left_out", skipped.json()},
           {"images_per_second", images_per_second},
           {"threads", options.search.threads},
           {"data", options.images.data},
@@ -200,7 +198,8 @@ void run(NearestCommandOptions options) {
   // The figures first: they are of use without the sheet.
   const double images_per_second = static_cast<double>(nearest.searched) / seconds.count();
   if (options.json) {
-    nlohmann::ordered_json json = json_of(options, nearest, *images, skipped, images_per_second);
+    nlohmann::ordered_json json = json_of(options, nearest, *images, images_per_second);
+    if (options.images.skip_bad) json["left_out"] = skipped.json();
     json["output"] = sheet ? nlohmann::ordered_json(options.output) : nullptr;
     print_json(json);
   } else {

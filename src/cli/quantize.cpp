@@ -121,10 +121,13 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
     progress.clear();
   }
   if (cluster.rank() != 0) return;
-  if (options.json)
-    print_json(json_of(path, options, divergence));
-  else
+  if (options.json) {
+    nlohmann::ordered_json json = json_of(path, options, divergence);
+    if (options.images.skip_bad) json["left_out"] = skipped.json();
+    print_json(json);
+  } else {
     print_table(path, options, divergence);
+  }
   if (bad > 0) skipped.say_count();
   if (divergence && divergence->images + bad < total)
     throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}",
