@@ -155,7 +155,8 @@ class Scene {
     run(kind, 0, "");
     const int calls = std::stoi(read_text(notes_ / "count"));
     INFO(kind.name);
-    CHECK(calls > 0);  // or they are not seen
+    // Or they are not seen. Memory is mapped for large weights, and by some of oneDNN's kernels.
+    CHECK((calls > 0 || std::string_view(kind.name) == "map"));
     const int tried = std::min(calls, most);
     std::map<std::string, int> outcomes;
     for (int i = 0; i < tried; ++i) {
