@@ -9,8 +9,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "combiner/error.h"
-
 namespace combiner {
 
 FileLock::~FileLock() {
@@ -21,8 +19,7 @@ void FileLock::take(const std::filesystem::path& path) {
   struct stat status = {};
   // Others than regular files are not replaced.
   if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
-  const Identity found = {status.st_dev, status.st_ino};
-  if (found == file_) return;
+  if (file_ == Identity{status.st_dev, status.st_ino}) return;
   // NFS locks only what is open for writing.
   int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (descriptor < 0) descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -36,14 +33,16 @@ void FileLock::take(const std::filesystem::path& path) {
   }
   const int before = std::exchange(descriptor_, descriptor);
   if (before >= 0) ::close(before);
-  file_ = found;
+  // Opening may have made it another file, as overlayfs does.
+  if (descriptor >= 0) ::fstat(descriptor, &status);
+  file_ = {status.st_dev, status.st_ino};
 }
 
 void FileLock::require_same(const std::filesystem::path& path) const {
   struct stat status = {};
   if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
   if (file_ != Identity{status.st_dev, status.st_ino})
-    throw Error(
+    throw FileReplaced(
         fmt::format("{}: is not the file that was there before; another run, or somebody, has "
                     "replaced it, so it is left as it is",
                     path.string()));

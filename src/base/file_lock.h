@@ -6,7 +6,15 @@
 #include <filesystem>
 #include <optional>
 
+#include "combiner/error.h"
+
 namespace combiner {
+
+// Reports that a file is no longer the one that was locked.
+class FileReplaced : public Error {
+ public:
+  using Error::Error;
+};
 
 // A lock on a file that this process writes again and again, by OutputFile: mostly it is then
 // another file under the same name. The lock ends with the process, however that ends.
@@ -21,8 +29,8 @@ class FileLock {
   // or if its file system has no locks. Throws Error if another process has locked it.
   void take(const std::filesystem::path& path);
 
-  // Throws Error if the file there now is not the one that was there when the lock was taken. There
-  // may be none.
+  // Throws FileReplaced if the file there now is not the one that was there when the lock was
+  // taken. There may be none.
   void require_same(const std::filesystem::path& path) const;
 
  private:

@@ -16,38 +16,38 @@ bool is_control(char byte) {
   return static_cast<unsigned char>(byte) < ' ' || static_cast<unsigned char>(byte) == kDelete;
 }
 
-// Whether a control character of two bytes begins at `i`.
-bool is_long_control(std::string_view text, size_t i) {
+// The bytes of the control character that begins at `i`; 0 if none does.
+size_t control_at(std::string_view text, size_t i) {
   const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
-  return static_cast<unsigned char>(text[i]) == kLead && next >= 0x80 && next <= 0x9f;
+  if (static_cast<unsigned char>(text[i]) == kLead && next >= 0x80 && next <= 0x9f) return 2;
+  return is_control(text[i]) ? 1 : 0;
 }
 
-}  // namespace
-
-std::string printable(std::string_view text) {
+// Replaces control characters but for `kept`.
+std::string without_controls(std::string_view text, std::string_view kept) {
   std::string result;
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool is_long = is_long_control(text, i);
-    if (is_long || is_control(text[i])) {
-      i += is_long;
-      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i]));
-    } else {
+    const size_t size = control_at(text, i);
+    if (size == 0 || kept.find(text[i]) != kept.npos) {
       result += text[i];
+    } else {
+      i += size - 1;
+      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i]));
     }
   }
   return result;
 }
 
+}  // namespace
+
+std::string printable(std::string_view text) { return without_controls(text, ""); }
+
+std::string printable_lines(std::string_view text) { return without_controls(text, "\n"); }
+
 bool is_printable(std::string_view lines) {
   for (size_t i = 0; i < lines.size(); ++i)
-    if (is_long_control(lines, i) || (is_control(lines[i]) && lines[i] != '\n')) return false;
+    if (lines[i] != '\n' && control_at(lines, i) > 0) return false;
   return true;
-}
-
-std::string printable_lines(std::string_view text) {
-  const size_t end = text.find('\n');
-  if (end == text.npos) return printable(text);
-  return printable(text.substr(0, end)) + '\n' + printable_lines(text.substr(end + 1));
 }
 
 std::string typed(std::string_view text) {

@@ -113,15 +113,9 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
     log.emplace(options.log, trainer.steps());
   }
   int64_t saved_step = 0;
-  bool is_replaced = false;
-  const auto require_own = [&] {
-    is_replaced = true;
-    lock.require_same(options.checkpoint);
-    is_replaced = false;
-  };
   const auto save_checkpoint = [&] {
     if (writes) {
-      require_own();
+      lock.require_same(options.checkpoint);
       trainer.save(options.checkpoint, elapsed());
       lock.take(options.checkpoint);
     }
@@ -130,7 +124,7 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
   // The weights come first: a checkpoint at the end of the budget must not exist without them.
   const auto save = [&] {
     if (writes) {
-      require_own();
+      lock.require_same(options.checkpoint);
       save_weights(trainer.average(), DType::bf16, options.weights);
     }
     save_checkpoint();
@@ -179,18 +173,20 @@ RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
       go_on = false;  // nothing is left of the step
     } catch (const NotFinite&) {
       throw;  // nor of the weights
+    } catch (const FileReplaced&) {
+      throw;  // it can't be saved
     } catch (const Error& error) {
-      if (!is_replaced && trainer.is_whole() && trainer.steps() > saved_step) save();
+      if (trainer.is_whole() && trainer.steps() > saved_step) save();
       // A rank that throws ends the others: let rank 0 save first.
       if (dynamic_cast<const SharedError*>(&error)) cluster.barrier();
       throw;
     }
     save();
     cluster.barrier();
+  } catch (const FileReplaced& error) {
+    throw Error(
+        fmt::format("{}; what this run has done since step {} is lost", error.what(), saved_step));
   } catch (const Error& error) {
-    if (is_replaced)
-      throw Error(fmt::format("{}; what this run has done since step {} is lost", error.what(),
-                              saved_step));
     throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
                             options.checkpoint.string(), saved_step));
   }

@@ -17,6 +17,15 @@ TEST_CASE("printable: control characters are escaped, all others are as they wer
   CHECK(printable("\xc2") == "\xc2");  // a character cut short
 }
 
+TEST_CASE("printable_lines: keeps lines, however many, and nothing else that moves a cursor") {
+  const std::string lines(1 << 20, '\n');
+  CHECK(printable_lines(lines) == lines);
+  CHECK(is_printable(lines));
+  CHECK(printable_lines("a\x1b[2J\nb\tc\xc2\x9b\n") == "a\\x1b[2J\nb\\x09c\\x9b\n");
+  for (const char* text : {"\x1b", "a\r", "\x7f", "\xc2\x85"}) CHECK_FALSE(is_printable(text));
+  CHECK(is_printable("\xc3\xa9\xc2\xa0, \xc2"));
+}
+
 TEST_CASE("typed: what is not one short word is quoted") {
   CHECK(typed("3x") == "3x");
   CHECK(typed("\u00e9") == "\u00e9");
