@@ -18,7 +18,6 @@
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/shipped_models.h"
-#include "cli/unpacked_names.h"
 #include "combiner/completion.h"
 #include "combiner/error.h"
 #include "image/read_image.h"

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <utility>
 
@@ -37,13 +36,6 @@ Image not_drawn(const ImageShape& shape) {
 fs::path partial_sheet(fs::path sheet) {
   const fs::path extension = sheet.extension();
   return sheet.replace_extension(".partial") += extension;
-}
-
-std::optional<int64_t> leading_number(std::string_view text) {
-  int64_t number = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (problem != std::errc() || number < 0) return std::nullopt;
-  return number;
 }
 
 DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)

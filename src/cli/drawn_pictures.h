@@ -8,7 +8,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/output_file.h"
@@ -44,9 +43,6 @@ struct PicturePlan {
   // Files that must not be overwritten.
   std::vector<std::string> inputs = {};
 };
-
-// The number that a text begins with.
-std::optional<int64_t> leading_number(std::string_view text);
 
 class DrawnPictures {
  public:

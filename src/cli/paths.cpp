@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <system_error>
 
 #include "base/lies_in.h"
+#include "base/output_file.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -30,6 +33,23 @@ std::vector<std::string> names_in(const fs::path& folder) {
   if (error)
     throw Error(fmt::format("{}: can't list the folder: {}", folder.string(), error.message()));
   return names;
+}
+
+std::optional<int64_t> leading_number(std::string_view name) {
+  int64_t number = 0;
+  const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (problem != std::errc() || number < 0) return std::nullopt;
+  return number;
+}
+
+void check_length(const std::string& name, const std::string& hint) {
+  const auto is_too_long = [](const std::filesystem::path& part) {
+    return part.native().size() > kLongestFileName;
+  };
+  if (std::ranges::any_of(std::filesystem::path(name), is_too_long))
+    throw Error(
+        fmt::format("{} is too long for a file's name; expected at most {} bytes with .png; {}",
+                    name, kLongestFileName, hint));
 }
 
 std::string last_name(const fs::path& path) {

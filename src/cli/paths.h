@@ -1,8 +1,11 @@
 // Questions about the paths on the command line.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace combiner {
@@ -16,6 +19,12 @@ bool make_folder(const std::filesystem::path& folder);
 
 // The names of a folder's entries. Throws Error if they can't be read.
 std::vector<std::string> names_in(const std::filesystem::path& folder);
+
+// The number, 0 or more, that a name begins with; nullopt if it begins with something else.
+std::optional<int64_t> leading_number(std::string_view name);
+
+// Throws Error, which ends in `hint`, if no file can have the name.
+void check_length(const std::string& name, const std::string& hint);
 
 // The last name of a path: cifar-10 for data/cifar-10, data/cifar-10/ and, there, for "."
 std::string last_name(const std::filesystem::path& path);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,10 +35,7 @@ constexpr int kGap = 12;
 std::optional<int64_t> index_in(std::string_view map_name) {
   if (!map_name.starts_with(kMapPrefix)) return std::nullopt;
   map_name.remove_prefix(kMapPrefix.size());
-  int64_t index = 0;
-  const auto [end, error] =
-      std::from_chars(map_name.data(), map_name.data() + map_name.size(), index);
-  return error == std::errc() ? std::optional(index) : std::nullopt;
+  return leading_number(map_name);
 }
 
 // A row of images with a heading.

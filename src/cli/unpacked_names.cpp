@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <unordered_set>
 
-#include "base/output_file.h"
 #include "cli/paths.h"
 #include "combiner/error.h"
 
@@ -30,16 +29,6 @@ std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures) 
             fmt::format("{} would be unpacked as a file and as a folder, for {}; rename one",
                         name.substr(0, slash), name));
   return names;
-}
-
-void check_length(const std::string& name, const std::string& hint) {
-  const auto is_too_long = [](const std::filesystem::path& part) {
-    return part.native().size() > kLongestFileName;
-  };
-  if (std::ranges::any_of(std::filesystem::path(name), is_too_long))
-    throw Error(
-        fmt::format("{} is too long for a file's name; expected at most {} bytes with .png; {}",
-                    name, kLongestFileName, hint));
 }
 
 }  // namespace combiner

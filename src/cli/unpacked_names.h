@@ -14,7 +14,4 @@ namespace combiner {
 // folder of another.
 std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures);
 
-// Throws Error, which ends in `hint`, if no file can have the name.
-void check_length(const std::string& name, const std::string& hint);
-
 }  // namespace combiner

@@ -75,21 +75,6 @@ std::vector<fs::path> train_batches(const fs::path& folder) {
 
 fs::path test_batch(const fs::path& folder) { return folder / "test_batch.bin"; }
 
-}  // namespace
-
-std::vector<fs::path> cifar10_files(const fs::path& path, Split split) {
-  std::error_code ignored;  // if the path can't be examined, reading it fails with a message
-  if (!fs::is_directory(path, ignored)) return {path};
-  if (split == Split::test) return {test_batch(path)};
-  std::vector<fs::path> paths = train_batches(path);
-  if (paths.empty()) {
-    throw Error(fmt::format("{}: has no train split; expected data_batch_*.bin", path.string()));
-  }
-  return paths;
-}
-
-namespace {
-
 class Cifar10 : public Dataset {
  public:
   Cifar10(const std::vector<fs::path>& paths, int width, int height)
@@ -154,6 +139,17 @@ class Cifar10 : public Dataset {
 bool holds_cifar10(const fs::path& folder) {
   std::error_code ignored;
   return fs::exists(test_batch(folder), ignored) || !train_batches(folder).empty();
+}
+
+std::vector<fs::path> cifar10_files(const fs::path& path, Split split) {
+  std::error_code ignored;  // if the path can't be examined, reading it fails with a message
+  if (!fs::is_directory(path, ignored)) return {path};
+  if (split == Split::test) return {test_batch(path)};
+  std::vector<fs::path> paths = train_batches(path);
+  if (paths.empty()) {
+    throw Error(fmt::format("{}: has no train split; expected data_batch_*.bin", path.string()));
+  }
+  return paths;
 }
 
 std::unique_ptr<Dataset> open_cifar10(const fs::path& path, const DatasetOptions& options) {

@@ -123,26 +123,6 @@ std::unique_ptr<Dataset> open_any(const fs::path& path, const DatasetOptions& op
   throw no_data_set(path);
 }
 
-}  // namespace
-
-std::unique_ptr<Dataset> open_dataset(const fs::path& path, const DatasetOptions& options) {
-  std::unique_ptr<Dataset> images = open_any(path, options);
-  if (images->size() == 0) throw Error(fmt::format("{}: has no images", path.string()));
-  return images;
-}
-
-std::optional<ValidationData> open_validation(const fs::path& path, const DatasetOptions& options) {
-  std::error_code ignored;  // if the path can't be examined, opening the training images fails
-  if (!fs::is_directory(path, ignored) || holds_cifar10(path)) return std::nullopt;
-  if (const std::vector<fs::path> files = npz_files(path, Split::test); !files.empty())
-    return ValidationData{files.front(), open_npz(files.front(), options)};
-  const auto [train, test, validation] = split_folders(path, options);
-  if (train.empty() || validation.empty()) return std::nullopt;
-  return ValidationData{validation, open_pictures(validation, options)};
-}
-
-namespace {
-
 // Files of CIFAR-10 and npz files, or folders that are searched for pictures.
 std::vector<fs::path> paths_read(const fs::path& path, const DatasetOptions& options,
                                  bool validation) {
@@ -161,13 +141,31 @@ std::vector<fs::path> paths_read(const fs::path& path, const DatasetOptions& opt
 
 }  // namespace
 
+std::unique_ptr<Dataset> open_dataset(const fs::path& path, const DatasetOptions& options) {
+  std::unique_ptr<Dataset> images = open_any(path, options);
+  if (images->size() == 0) throw Error(fmt::format("{}: has no images", path.string()));
+  return images;
+}
+
+std::optional<ValidationData> open_validation(const fs::path& path, const DatasetOptions& options) {
+  std::error_code ignored;  // if the path can't be examined, opening the training images fails
+  if (!fs::is_directory(path, ignored) || holds_cifar10(path)) return std::nullopt;
+  if (const std::vector<fs::path> files = npz_files(path, Split::test); !files.empty())
+    return ValidationData{files.front(), open_npz(files.front(), options)};
+  const auto [train, test, validation] = split_folders(path, options);
+  if (train.empty() || validation.empty()) return std::nullopt;
+  return ValidationData{validation, open_pictures(validation, options)};
+}
+
 void require_apart(std::span<const fs::path> paths, const DatasetOptions& options,
                    bool validation) {
+  std::vector<std::vector<fs::path>> read;
+  for (const fs::path& path : paths) read.push_back(paths_read(path, options, validation));
   for (size_t i = 0; i < paths.size(); ++i)
     for (size_t j = 0; j < paths.size(); ++j) {
       if (i == j) continue;
-      for (const fs::path& inner : paths_read(paths[i], options, validation))
-        for (const fs::path& outer : paths_read(paths[j], options, validation))
+      for (const fs::path& inner : read[i])
+        for (const fs::path& outer : read[j])
           // A search for pictures passes over other files.
           if (fs::is_directory(inner) == fs::is_directory(outer) && lies_in(inner, outer))
             throw Error(fmt::format("{}: its images are also among those of {}; give them once",

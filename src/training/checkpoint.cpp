@@ -3,7 +3,6 @@
 #include "training/checkpoint.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <charconv>
 
@@ -12,6 +11,7 @@
 #include "combiner/error.h"
 #include "training/data_sample.h"
 #include "training/trainer.h"
+#include "weights/checksum.h"
 #include "weights/safetensors.h"
 
 namespace combiner {
@@ -114,12 +114,12 @@ void Trainer::for_each_tensor(AnyTrainer& trainer, const Visit& visit) {
 }
 
 std::string Trainer::state() const {
-  uLong sum = ::crc32(0, nullptr, 0);
+  std::vector<std::span<const std::byte>> parts;
   for_each_tensor(*this, [&](const char*, const Buffer<float>& values) {
-    const auto bytes = std::as_bytes(values.span());
-    sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+    parts.push_back(std::as_bytes(values.span()));
   });
-  return fmt::format("step {}, {}, checksum {:08x}", steps(), plural(images_, "image"), sum);
+  return fmt::format("step {}, {}, checksum {}", steps(), plural(images_, "image"),
+                     checksum(parts));
 }
 
 void Trainer::save(const std::filesystem::path& path, double seconds) const {

@@ -18,18 +18,6 @@ constexpr std::string_view kZeros = "00000000";
 // What stands before the digits. JSON escapes quotes, so this can't be part of another text.
 constexpr std::string_view kBefore = "\"combiner_checksum\":\"crc32:";
 
-std::string checksum(std::span<const std::span<const std::byte>> parts, const Cancel& cancel = {}) {
-  constexpr int64_t kAtOnce = int64_t{16} << 20;
-  uLong sum = 0;
-  for (const std::span<const std::byte> part : parts)  // maybe empty: zlib must not see null
-    for_each_band(std::ssize(part), kAtOnce, [&](int64_t first, int64_t size) {
-      cancel.poll();
-      sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(part.data() + first),
-                      static_cast<z_size_t>(size));
-    });
-  return fmt::format("{:08x}", sum);
-}
-
 // The position of the digits; npos if they are not there.
 size_t find_digits(std::string_view header) {
   const size_t before = header.find(kBefore);
@@ -48,6 +36,18 @@ bool has_checksum(const Metadata& metadata) {
 }
 
 }  // namespace
+
+std::string checksum(std::span<const std::span<const std::byte>> parts, const Cancel& cancel) {
+  constexpr int64_t kAtOnce = int64_t{16} << 20;
+  uLong sum = 0;
+  for (const std::span<const std::byte> part : parts)  // maybe empty: zlib must not see null
+    for_each_band(std::ssize(part), kAtOnce, [&](int64_t first, int64_t size) {
+      cancel.poll();
+      sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(part.data() + first),
+                      static_cast<z_size_t>(size));
+    });
+  return fmt::format("{:08x}", sum);
+}
 
 void add_checksum(Metadata& metadata) { metadata[kKey] = fmt::format("{}{}", kKind, kZeros); }
 

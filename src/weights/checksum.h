@@ -16,6 +16,9 @@ namespace combiner {
 
 using Metadata = std::map<std::string, std::string>;
 
+// The digits of these bytes' CRC-32. Throws Cancelled soon after it is asked to end.
+std::string checksum(std::span<const std::span<const std::byte>> parts, const Cancel& cancel = {});
+
 // Adds a checksum of zeros, for fill_in_checksum.
 void add_checksum(Metadata& metadata);
 

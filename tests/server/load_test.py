@@ -65,16 +65,18 @@ class Load(unittest.TestCase):
 
     def test_slow_readers_block_nobody(self):
         with Server(PROGRAM, "--threads", "2", height=32, width=32) as server:
-            def one_beside_many():
-                many = server.start("/v1/samples", {"count": 64, "seed": 1})
-                began = time.monotonic()
-                yield many
-                server.wait(server.start("/v1/samples", {"seed": 2}))
-                yield time.monotonic() - began
+            def start_many():
+                return server.start("/v1/samples", {"count": 64, "seed": 1})
 
-            undisturbed = list(one_beside_many())[1]
-            steps = one_beside_many()
-            job = next(steps)
+            def time_of_one():
+                began = time.monotonic()
+                server.wait(server.start("/v1/samples", {"seed": 2}))
+                return time.monotonic() - began
+
+            job = start_many()
+            undisturbed = time_of_one()
+            server.wait(job)
+            job = start_many()
             began = time.monotonic()
             slow = []
             for _ in range(100):
@@ -86,7 +88,7 @@ class Load(unittest.TestCase):
                 reader.sendall(f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
                                .encode())
                 slow.append(reader)
-            took = next(steps)
+            took = time_of_one()
             print(f"with 100 readers that do not read, an image takes {took:.2f} s, without them "
                   f"{undisturbed:.2f} s")
             # Whoever waited for such a reader would have waited until it is cut off.

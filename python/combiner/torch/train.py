@@ -74,10 +74,13 @@ class _Log:
 
     def __init__(self, path: pathlib.Path, step: int, batch: int):
         self._log = _combiner.TrainingLog(path, step)
-        self.begin = self._log.begin
         self._batch = batch
         self._waiting: List[_Step] = []
         self._due = _Interval(_LOG_SECONDS)
+
+    def begin(self) -> None:
+        """Drops the rows of later steps, or begins a new file."""
+        self._log.begin()
 
     def add(self, step: _Step) -> None:
         self._waiting.append(step)
