@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "base/lower_case.h"
 
 namespace combiner {
 namespace {
@@ -57,10 +58,9 @@ bool in(char c, int low, int high) {
 
 bool is_space(char c) { return c == ' ' || in(c, '\t', '\r'); }
 
-bool starts_with_word(std::string_view text, std::string_view lower_case) {
-  return text.size() >= lower_case.size() &&
-         std::ranges::equal(text.substr(0, lower_case.size()), lower_case, {},
-                            [](char c) { return in(c, 'A', 'Z') ? static_cast<char>(c + 32) : c; });
+// `word` is in lower case; the text may have it in any.
+bool starts_with_word(std::string_view text, std::string_view word) {
+  return lower_case(text.substr(0, word.size())) == word;
 }
 
 bool holds(std::string_view start, std::string_view part) { return start.find(part) != start.npos; }

@@ -1,7 +1,10 @@
 // Strict JSON parsing for the files that describe a model.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +21,16 @@ Json parse_json(std::string_view text, std::string_view source);
 template <class AnyJson>  // Json, or nlohmann::ordered_json
 std::string on_one_line(const AnyJson& value) {
   return value.dump(-1, ' ', /*ensure_ascii=*/false, AnyJson::error_handler_t::replace);
+}
+
+// The value if it is a whole number from -2^63 to 2^63 - 1. JSON's numbers above that are unsigned,
+// and get<int64_t>() would wrap them around.
+template <class AnyJson>
+std::optional<int64_t> whole_number(const AnyJson& value) {
+  constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && value.template get<uint64_t>() > kMost) return std::nullopt;
+  return value.template get<int64_t>();
 }
 
 // The value as JSON text for a message: on one line, and truncated if it is long.

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/parse_number.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -19,16 +20,14 @@ namespace fs = std::filesystem;
 
 constexpr mode_t kDefaultMode = 0666;  // less what the process's umask takes away
 
-// Where a chain of links leads, also if there is nothing yet.
-fs::path followed(fs::path path) {
-  constexpr int kMostLinks = 40;  // as many as Linux follows
-  std::error_code error;
-  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(path, error)); ++i) {
-    const fs::path target = fs::read_symlink(path, error);
-    if (error) break;  // then opening it fails with a message
-    path = target.is_absolute() ? target : path.parent_path() / target;
-  }
-  return path;
+// The number in /proc/self/fd/N, also under its other names, such as /dev/stdout: N itself, and -1
+// for all other paths. Such a link leads to what is open and not to a name: a file of that name may
+// be another or gone, and a pipe has none.
+int descriptor_named(const fs::path& path) {
+  std::error_code ignored;  // a folder that can't be examined is not that one
+  const fs::path folder = fs::canonical(path.parent_path(), ignored);
+  if (folder != fmt::format("/proc/{}/fd", ::getpid())) return -1;
+  return parse_number<int>(path.filename().string()).value_or(-1);
 }
 
 fs::path folder_of(const fs::path& path) {
@@ -46,6 +45,15 @@ bool is_mounted(const fs::path& path) {
   struct statx status = {};
   return ::statx(AT_FDCWD, path.c_str(), 0, 0, &status) == 0 &&
          (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Whether this process may not rename onto the file, because its folder is like /tmp, where only a
+// file's owner may replace it.
+bool is_another_users(const fs::path& path, const struct stat& file) {
+  struct stat folder = {};
+  const uid_t user = ::geteuid();
+  return user != 0 && file.st_uid != user && ::stat(folder_of(path).c_str(), &folder) == 0 &&
+         (folder.st_mode & S_ISVTX) != 0 && folder.st_uid != user;
 }
 
 // A nameless file gets its name through here.
@@ -73,9 +81,39 @@ bool is_forbidden(int error) { return error == EACCES || error == EPERM || error
 
 }  // namespace
 
-OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(followed(path_)) {
+fs::path follow_links(fs::path path) {
+  constexpr int kMostLinks = 40;  // as many as Linux follows
+  std::error_code error;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(path, error)) &&
+                  descriptor_named(path) < 0;
+       ++i) {
+    const fs::path target = fs::read_symlink(path, error);
+    if (error) break;  // then opening it fails with a message
+    path = target.is_absolute() ? target : path.parent_path() / target;
+  }
+  return path;
+}
+
+void flush_to_disk(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool reaches =
+      descriptor >= 0 && reaches_disk(descriptor) && folder_reaches_disk(folder_of(path));
+  const int error = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  if (!reaches)
+    throw Error(fmt::format("{}: can't write the file: {}", path.string(),
+                            std::generic_category().message(error)));
+}
+
+OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(follow_links(path_)) {
   if (!path_.has_filename())
     throw Error(fmt::format("\"{}\" is not the name of a file", path_.string()));
+  if (const int open = descriptor_named(target_); open >= 0) {
+    way_ = Way::in_place;
+    descriptor_ = ::fcntl(open, F_DUPFD_CLOEXEC, 0);
+    if (descriptor_ < 0) fail("open");
+    return;
+  }
   meanwhile_ = folder_of(target_) / meanwhile_name(target_.filename().string());
   struct stat status = {};
   const bool exists = ::stat(target_.c_str(), &status) == 0;
@@ -88,7 +126,8 @@ OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(followed
     if (descriptor_ < 0) fail("open");
     return;
   }
-  if (!exists || !is_mounted(target_)) {
+  if (exists && ::faccessat(AT_FDCWD, target_.c_str(), W_OK, AT_EACCESS) != 0) fail("open");
+  if (!exists || !(is_mounted(target_) || is_another_users(target_, status))) {
     open_to_replace(exists ? status.st_mode : kDefaultMode);
     if (descriptor_ >= 0) return;
     if (!exists || !is_forbidden(errno)) fail("create");

@@ -20,8 +20,10 @@ inline constexpr size_t kLongestFileName = 255;
 // one has left. A link is followed, and the mode of an existing file kept. commit() returns when
 // file and name are on the disk, so that a power cut loses neither.
 //
-// Two kinds of files are written in place: what is no regular file (a device, a pipe), as it comes;
-// and what can't be replaced, because it is mounted or its folder can't be written to, at the end.
+// Two kinds of files are written in place: what is not a regular file (a device, a pipe, one of
+// this process's open files such as /dev/stdout), as it comes; and what can't be replaced, because
+// it is mounted or its folder does not let this process, at the end. A file without the permission
+// to write it is left alone.
 //
 // Every failure throws an Error with the path and the system's reason.
 class OutputFile {
@@ -53,5 +55,11 @@ class OutputFile {
   int descriptor_ = -1;
   std::vector<std::byte> collected_;  // what is written at the end
 };
+
+// Where a chain of links leads, also if there is nothing yet. Ends at what this process has open.
+std::filesystem::path follow_links(std::filesystem::path path);
+
+// Returns when a file that a library has written, and its name, are on the disk. Throws Error.
+void flush_to_disk(const std::filesystem::path& path);
 
 }  // namespace combiner

@@ -59,7 +59,7 @@ void Gathering::receive_all() {
 
 bool Gathering::go_on() {
   receive_all();
-  if (cancelled_()) stop();
+  if (cancelled()) stop();
   return !stopped_;
 }
 

@@ -14,7 +14,7 @@ namespace combiner {
 class Gathering {
  public:
   // take(rank, result) is called on rank 0, during the calls below. `cancelled`, which any thread
-  // may call, says that this rank was asked to stop; all ranks then stop.
+  // may call, says that this rank was asked to stop; all ranks then stop. An empty one never does.
   Gathering(Cluster& cluster, std::function<void(int rank, std::string result)> take,
             std::function<bool()> cancelled);
 
@@ -24,11 +24,12 @@ class Gathering {
   // Ends the work on all ranks.
   void stop();
   // Whether the work should end early, as far as is known here. Any thread may ask.
-  bool stopped() const { return stopped_ || cancelled_(); }
+  bool stopped() const { return stopped_ || cancelled(); }
   // Waits until all ranks have finished. Returns false if the work was stopped.
   bool finish();
 
  private:
+  bool cancelled() const { return cancelled_ && cancelled_(); }
   void receive_all();
   void tell_others(char kind);
 

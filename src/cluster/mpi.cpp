@@ -229,7 +229,7 @@ class MpiCluster final : public Cluster {
     return values.subspan(begin, ends[i] - begin);
   }
 
-  // All parts go round the ring once: each rank has part `own` + rank, and then all of them.
+  // All parts go round the ring once. This rank begins with part `own`.
   int64_t pass_round(MPI_Comm comm, std::span<float> values, std::span<const size_t> ends,
                      int own) {
     int64_t bytes = 0;

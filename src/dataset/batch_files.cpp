@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "base/parse_number.h"
 #include "combiner/error.h"
 
 namespace combiner {
@@ -24,11 +24,8 @@ std::optional<int> number_of(const fs::path& path, std::string_view prefix,
   if (!path.native().ends_with(extension)) return std::nullopt;
   const std::string stem = path.stem().string();
   if (path.extension() != extension || !stem.starts_with(prefix)) return std::nullopt;
-  const std::string_view digits = std::string_view(stem).substr(prefix.size());
-  int number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  const bool whole = error == std::errc() && end == digits.data() + digits.size();
-  return whole && number >= 0 ? std::optional(number) : std::nullopt;
+  const std::optional<int> number = parse_number<int>(std::string_view(stem).substr(prefix.size()));
+  return number && *number >= 0 ? number : std::nullopt;
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ Batch read_batch(const fs::path& path) {
   // A label is at most 9, so files of other kinds begin with something else.
   const std::string kind = file_kind(std::as_bytes(std::span(batch.records)));
   if (batch.records.front() >= kLabels && !kind.empty())
-    throw Error(fmt::format("{}: is no CIFAR-10 batch; it is {}; {}", path.string(), kind,
+    throw Error(fmt::format("{}: is not a CIFAR-10 batch; it is {}; {}", path.string(), kind,
                             kCifar10Download));
   const size_t remainder = batch.records.size() % kRecordBytes;
   if (remainder != 0) {
@@ -166,7 +166,7 @@ std::unique_ptr<Dataset> open_cifar10(const fs::path& path, const DatasetOptions
   std::error_code ignored;
   if (options.split == Split::train && fs::is_directory(path, ignored)) {
     const auto missing = missing_files(batches, kPrefix, kExtension, kTrainBatches);
-    if (!missing.empty())
+    if (!missing.empty() && options.notice)
       options.notice(fmt::format("{}: {}; CIFAR-10 has more: {} missing", path.string(),
                                  plural(images->size(), "image"), fmt::join(missing, ", ")));
   }

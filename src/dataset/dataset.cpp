@@ -61,6 +61,7 @@ bool is_split(const std::string& name) {
 // Says what lies beside the folders of the splits and might be thought to be read: class folders
 // and pictures.
 void notice_others(const fs::path& folder, const fs::path& read, const DatasetOptions& options) {
+  if (!options.notice) return;
   std::set<std::string> others;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
@@ -96,7 +97,7 @@ fs::path split_folder(const fs::path& folder, const DatasetOptions& options) {
 
 std::unique_ptr<Dataset> open_pictures(const fs::path& folder, const DatasetOptions& options) {
   PictureList list = list_pictures(folder);
-  if (list.ignored > 0) options.notice(summary(folder, list));
+  if (list.ignored > 0 && options.notice) options.notice(summary(folder, list));
   if (list.names.empty()) throw no_data_set(folder);
   return open_image_files(folder, std::move(list.names), options);
 }
@@ -107,12 +108,23 @@ std::unique_ptr<Dataset> open_folder(const fs::path& path, const DatasetOptions&
   return open_pictures(split_folder(path, options), options);
 }
 
-std::unique_ptr<Dataset> open_any(const fs::path& path, const DatasetOptions& options) {
+// Throws Error if there is nothing at `path`.
+fs::file_status status_of(const fs::path& path) {
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) {
+  fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status))
     throw Error(fmt::format("{}: can't open the data set: {}", path.string(), error.message()));
-  }
+  return status;
+}
+
+// Throws Error if there are no images.
+std::unique_ptr<Dataset> require_images(std::unique_ptr<Dataset> images, const fs::path& path) {
+  if (images->size() == 0) throw Error(fmt::format("{}: has no images", path.string()));
+  return images;
+}
+
+std::unique_ptr<Dataset> open_any(const fs::path& path, const DatasetOptions& options) {
+  const fs::file_status status = status_of(path);
   if (fs::is_directory(status)) return open_folder(path, options);
   if (!fs::is_regular_file(status))  // to open a pipe would wait for a writer
     throw Error(fmt::format("{}: is neither a file nor a folder", path.string()));
@@ -142,16 +154,14 @@ std::vector<fs::path> paths_read(const fs::path& path, const DatasetOptions& opt
 }  // namespace
 
 std::unique_ptr<Dataset> open_dataset(const fs::path& path, const DatasetOptions& options) {
-  std::unique_ptr<Dataset> images = open_any(path, options);
-  if (images->size() == 0) throw Error(fmt::format("{}: has no images", path.string()));
-  return images;
+  return require_images(open_any(path, options), path);
 }
 
 std::optional<ValidationData> open_validation(const fs::path& path, const DatasetOptions& options) {
-  std::error_code ignored;  // if the path can't be examined, opening the training images fails
-  if (!fs::is_directory(path, ignored) || holds_cifar10(path)) return std::nullopt;
+  if (!fs::is_directory(status_of(path)) || holds_cifar10(path)) return std::nullopt;
   if (const std::vector<fs::path> files = npz_files(path, Split::test); !files.empty())
-    return ValidationData{files.front(), open_npz(files.front(), options)};
+    return ValidationData{files.front(),
+                          require_images(open_npz(files.front(), options), files.front())};
   const auto [train, test, validation] = split_folders(path, options);
   if (train.empty() || validation.empty()) return std::nullopt;
   return ValidationData{validation, open_pictures(validation, options)};

@@ -75,9 +75,18 @@ std::string about_folder(const fs::path& folder) {
   return {};
 }
 
+// Whether a file belongs to a model, as one that is called cifar10.safetensors may.
+bool is_of_model(const fs::path& path) {
+  const std::string kind = kind_of(path);
+  return kind.starts_with("a safetensors file") || kind.starts_with("a model's config");
+}
+
 std::string about_file(const fs::path& path) {
   const std::string kind = kind_of(path);
-  return kind.empty() ? kind : fmt::format("it is {}", kind);
+  if (kind.empty()) return kind;
+  return fmt::format(
+      "it is {}{}", kind,
+      is_of_model(path) ? "; weights are named with --model, configs with --config" : "");
 }
 
 }  // namespace
@@ -88,7 +97,8 @@ Error no_data_set(const fs::path& path) {
   std::string text = fmt::format("{}: isn't a data set of a known kind", path.string());
   const std::string about = is_folder ? about_folder(path) : about_file(path);
   if (!about.empty()) text += "; " + about;
-  if (!is_folder && is_of_cifar(path)) return Error(fmt::format("{}; {}", text, kCifar10Download));
+  if (!is_folder && is_of_cifar(path) && !is_of_model(path))
+    return Error(fmt::format("{}; {}", text, kCifar10Download));
   return Error(is_folder && !about.empty() ? text : fmt::format("{}; {}", text, kKinds));
 }
 

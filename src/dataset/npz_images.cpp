@@ -242,7 +242,7 @@ std::unique_ptr<Dataset> open_npz(const fs::path& path, const DatasetOptions& op
   auto images = std::make_unique<NpzImages>(files, options);
   const auto missing = options.split == Split::train ? missing_files(files, kPrefix, kExtension, 0)
                                                      : std::vector<std::string>();
-  if (!missing.empty())
+  if (!missing.empty() && options.notice)
     options.notice(fmt::format("{}: {}; {} missing", path.string(), plural(images->size(), "image"),
                                fmt::join(missing, ", ")));
   return images;

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/output_file.h"
 #include "combiner/error.h"
 #include "dataset/npy_header.h"
 #include "dataset/planes.h"
@@ -89,7 +90,7 @@ zip_source_t* source_of(zip* archive, const ScratchFile& file) {
 }  // namespace
 
 NpzWriter::NpzWriter(fs::path path, int size, NpzCompression compression)
-    : path_(std::move(path)),
+    : path_(follow_links(std::move(path))),
       compression_(compression),
       data_(path_.parent_path()),
       planes_(size_t{3} * size * size) {}
@@ -116,7 +117,9 @@ bool NpzWriter::finish(const std::function<bool()>& cancelled) {
   };
   zip_register_cancel_callback_with_state(archive.get(), ask, nullptr,
                                           const_cast<std::function<bool()>*>(&cancelled));
-  return archive.write();
+  if (!archive.write()) return false;
+  flush_to_disk(path_);
+  return true;
 }
 
 }  // namespace combiner

@@ -28,8 +28,9 @@ class NpzWriter {
 
   // Writes the file: data.npy of bytes [records, 3 size size] and labels.npy of 64-bit integers
   // [records]. Writes under a temporary name and then renames, so no partial file is ever left
-  // behind. Polls `cancelled` from time to time; once it returns true, `finish` writes nothing and
-  // returns false. Call it once, as the last call.
+  // behind; a link is followed. Returns when the file is on the disk. Polls `cancelled` from time
+  // to time; once it returns true, `finish` writes nothing and returns false. Call it once, as the
+  // last call.
   bool finish(const std::function<bool()>& cancelled);
 
  private:

@@ -1,4 +1,4 @@
-// Some of the images of another data set, such as those kept apart for validation.
+// Some of the images of another data set, such as those held out for validation.
 #pragma once
 
 #include <cstdint>

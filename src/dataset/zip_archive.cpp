@@ -39,7 +39,7 @@ ZipArchive open_zip(const fs::path& path) {
   ZipArchive archive(::zip_open(path.c_str(), ZIP_RDONLY, &code));
   const std::string kind = archive ? "" : file_kind(read_start(path));
   if (code == ZIP_ER_NOZIP && !kind.empty() && !kind.starts_with("a NumPy archive"))
-    throw Error(fmt::format("{}: is no NumPy archive (.npz); it is {}", path.string(), kind));
+    throw Error(fmt::format("{}: is not a NumPy archive (.npz); it is {}", path.string(), kind));
   if (!archive)
     throw Error(
         fmt::format("{}: can't be read as a zip archive: {}; it is truncated, damaged or "

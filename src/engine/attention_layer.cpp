@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <stdexcept>
 
 #include "combiner/attention.h"
 #include "combiner/config.h"
@@ -16,6 +17,12 @@ void check_shape(const AttentionShape& shape) {
     throw Error(fmt::format(
         "attention over {} x {} positions with {} features in {} heads: expected at least one each",
         shape.rows, shape.columns, shape.dim, shape.heads));
+  // Far more than any memory holds, so that no size that is computed from these overflows.
+  constexpr int64_t kMostValues = int64_t{1} << 48;
+  if (shape.rows > kMostValues / shape.columns || shape.positions() > kMostValues / shape.dim)
+    throw Error(
+        fmt::format("attention over {} x {} positions with {} features: expected at most {} values",
+                    shape.rows, shape.columns, shape.dim, kMostValues));
   if (!(std::isfinite(shape.norm_epsilon) && shape.norm_epsilon > 0))
     throw Error(fmt::format("attention with a norm_epsilon of {}: expected a finite number above 0",
                             shape.norm_epsilon));
@@ -51,6 +58,7 @@ struct AttentionLayer::State {
   AttentionShape shape;
   Direction direction;
   SummaryWeights summary;
+  bool forward_done = false;
   Buffer<float> state;
   PartsActivations<float> activations;
   OwnedMatrix<float> attended, lse;
@@ -103,6 +111,7 @@ void AttentionLayer::State::forward(const AttentionTensors& tensors, Matrix<floa
   else
     attend_bidirectional<float>(attention, shape, positions, &summary, attended.view(), out,
                                 lse.view(), state.data(), activations, worker);
+  forward_done = true;
 }
 
 void AttentionLayer::State::backward(const AttentionTensors& tensors, Matrix<const float> d_out,
@@ -110,6 +119,7 @@ void AttentionLayer::State::backward(const AttentionTensors& tensors, Matrix<con
   const int64_t n = shape.positions();
   if (direction != Direction::causal)
     throw Error("attention that looks both ways has no backward pass");
+  if (!forward_done) throw std::logic_error("AttentionLayer::backward: there was no forward pass");
   check(tensors);
   check_matrix("output gradient", d_out, n, shape.dim);
   check_matrix("query gradient", gradients.query, n, shape.dim);

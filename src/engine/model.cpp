@@ -32,7 +32,7 @@ struct Model::State {
 
 Model::Model(Weights weights, Precision precision, int threads)
     : state_(new State{std::make_shared<const Weights>(std::move(weights)), precision, threads}) {}
-Model::Model(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Model::Model(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Model::~Model() = default;
 Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
@@ -42,7 +42,8 @@ Model Model::load(const std::filesystem::path& path, Precision precision, int th
 }
 
 Model Model::at(Precision precision) const {
-  return Model(std::unique_ptr<State>(new State{state_->weights, precision, state_->threads}));
+  if (precision == state_->precision) return Model(state_);
+  return Model(std::shared_ptr<State>(new State{state_->weights, precision, state_->threads}));
 }
 
 const ModelConfig& Model::config() const { return state_->weights->config; }
@@ -73,11 +74,12 @@ AnyPass make_pass(const Model& model, Cancel cancel) {
 }  // namespace
 
 struct ImageScorer::State {
+  Model model;  // holds the weights
   AnyPass pass;
 };
 
 ImageScorer::ImageScorer(const Model& model, Cancel cancel)
-    : state_(new State{make_pass(model, std::move(cancel))}) {}
+    : state_(new State{model.at(model.precision()), make_pass(model, std::move(cancel))}) {}
 ImageScorer::~ImageScorer() = default;
 ImageScorer::ImageScorer(ImageScorer&&) noexcept = default;
 ImageScorer& ImageScorer::operator=(ImageScorer&&) noexcept = default;

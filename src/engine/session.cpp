@@ -20,12 +20,16 @@ AnyDecoder make_decoder(const Model& model, int64_t batch, int team) {
 }  // namespace
 
 struct Session::State {
-  const Model& model;
+  Model model;  // holds the weights
+  int team;
   AnyDecoder decoder;
 };
 
-Session::Session(const Model& model, int64_t batch, int team)
-    : state_(new State{model, make_decoder(model, batch, team)}) {}
+Session::Session(const Model& model, int64_t batch, int team) {
+  if (batch < 1 || team < 1)
+    throw std::invalid_argument("Session: a batch of no images or a team of no threads");
+  state_.reset(new State{model.at(model.precision()), team, make_decoder(model, batch, team)});
+}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -46,6 +50,10 @@ void Session::step(std::span<ImageState* const> images, const ChooseValue& choos
 void Session::prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows,
                       const Cancel& cancel) {
   const ModelConfig& config = state_->model.config();
+  if (state_->team != 1)
+    throw std::invalid_argument("Session::prefill: only for a team of one thread");
+  if (rows < 0 || rows > config.rows())
+    throw std::invalid_argument("Session::prefill: more rows than an image has, or less than none");
   bool fit = known.size() == images.size();
   for (size_t i = 0; fit && i < images.size(); ++i)
     fit = images[i]->position == images[0]->position && known[i].width == config.image.width &&

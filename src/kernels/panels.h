@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "base/round_up.h"
 #include "combiner/matrix.h"
 #include "kernels/activation.h"
 #include "kernels/scratch.h"
@@ -82,7 +83,7 @@ class PanelWeights {
 
   int64_t out() const;
   int64_t in() const;
-  int64_t panel_count() const { return (out() + kPanelWidth - 1) / kPanelWidth; }
+  int64_t panel_count() const { return ceil_div(out(), kPanelWidth); }
 
   struct Panels;
   const Panels& panels() const { return *panels_; }

@@ -84,6 +84,7 @@ class Comparer {
 
 Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,
                               const LikelihoodOptions& options, const OnImage& on_image) {
+  validate(options);
   check_fit(reference.config(), images);
   check_fit(model.config(), images);
   if (reference.config().vocab_size != model.config().vocab_size)

@@ -22,11 +22,15 @@
 
 namespace combiner {
 
+// Throws Error if the limit is negative or there are no threads.
+void validate(const LikelihoodOptions& options);
+
 // Creates one function per thread with make() and calls them with the index and the pixels of the
 // images that `options` ask for, divided among the ranks and the threads. Returns the results in
 // order of index, without those of images that can't be read (see options.on_bad) and of images
-// that were not done when on_image or options.cancel stopped the work. on_image receives the mean
-// of the results' member `figure`. What one rank throws is thrown on all (sum_unless_failed).
+// that were not done when on_image or options.cancel stopped the work. on_image, if there is one,
+// receives the mean of the results' member `figure`. What one rank throws is thrown on all
+// (sum_unless_failed).
 template <class Result, class Make>
 std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& options,
                                double Result::*figure, const OnImage& on_image, Make&& make) {
@@ -69,7 +73,7 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
     results[static_cast<size_t>(given.index)] = given.result;
     sum += given.result.*figure;
     ++done;
-    if (!on_image(done, total, sum / static_cast<double>(done))) stopped = true;
+    if (on_image && !on_image(done, total, sum / static_cast<double>(done))) stopped = true;
   };
   const auto cancelled = [&] {
     if (!stopped && options.cancel.asked()) stopped = true;

@@ -63,6 +63,13 @@ Likelihood summarise(std::vector<ImageLikelihood> images, int dims, double secon
 
 }  // namespace
 
+void validate(const LikelihoodOptions& options) {
+  if (options.limit && *options.limit < 0)
+    throw Error(fmt::format("the limit is {} images; expected 0 or more", *options.limit));
+  if (options.threads < 1)
+    throw Error(fmt::format("the number of threads is {}; expected 1 or more", options.threads));
+}
+
 ImageLikelihood image_likelihood(int64_t index, std::span<const float> nats,
                                  const std::string& where) {
   ImageLikelihood image{.index = index};
@@ -79,6 +86,7 @@ ImageLikelihood image_likelihood(int64_t index, std::span<const float> nats,
 
 Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
                     const OnImage& on_image, const OnNats& on_nats) {
+  validate(options);
   check_fit(model.config(), images);
   model.for_images();  // so that packing is not timed
 

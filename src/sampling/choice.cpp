@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/counter_random.h"
+#include "base/round_up.h"
 #include "combiner/error.h"
 #include "kernels/cross_entropy.h"
 
@@ -77,7 +78,7 @@ uint8_t choose_value(std::span<const float> logits, const ChoiceOptions& options
   // Sums of small groups are independent of each other, so their additions can overlap.
   constexpr size_t kGroupSize = 16;
   std::array<double, kMaxValues / kGroupSize> sums;
-  const size_t groups = (weights.size() + kGroupSize - 1) / kGroupSize;
+  const size_t groups = ceil_div(weights.size(), kGroupSize);
   for (size_t group = 0; group < groups; ++group) {
     const size_t first = group * kGroupSize;
     const std::span<float> members =

@@ -12,7 +12,15 @@
 namespace combiner {
 namespace {
 
-void check(const ImageShape& shape, std::span<const Image> images, int rows) {
+void check(const ModelConfig& config, std::span<const Image> images, int rows,
+           const SampleOptions& options) {
+  validate(config, options);
+  constexpr int64_t kMostStreams = variation_stream(1, 0);  // of one of several images
+  if (images.size() > 1 && options.first_index > kMostStreams - options.count)
+    throw Error(
+        fmt::format("{} variations of several images from index {} on; expected all to be below {}",
+                    options.count, options.first_index, kMostStreams));
+  const ImageShape& shape = config.image;
   if (rows < 0 || rows >= shape.height)
     throw Error(fmt::format("rows to keep: {}; expected 0 to {}, the model's images have {}", rows,
                             shape.height - 1, shape.height));
@@ -30,8 +38,7 @@ bool draw_completions(const Model& model, std::span<const Image> images, int row
   const int64_t variations = options.count;
   // Prefilled images are kept while their variations are drawn. There are no more of them than of
   // variations drawn at once, so they at most double the memory.
-  const int64_t together =
-      int64_t{options.batch} * options.threads / std::max<int64_t>(variations, 1);
+  const int64_t together = int64_t{options.batch} * options.threads / variations;
   std::optional<Drawing> drawing;
   int64_t drawing_count = 0;
   for (int64_t first = 0; first < total;) {
@@ -61,7 +68,7 @@ bool draw_completions(const Model& model, std::span<const Image> images, int row
 
 bool complete(const Model& model, std::span<const Image> images, int rows,
               const SampleOptions& options, const SampleEvents& events) {
-  check(model.config().image, images, rows);
+  check(model.config(), images, rows, options);
   try {
     return draw_completions(model, images, rows, options, events);
   } catch (const Cancelled&) {

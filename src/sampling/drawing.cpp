@@ -16,6 +16,38 @@ namespace combiner {
 namespace {
 
 const SampleOptions& checked(const ModelConfig& config, const SampleOptions& options) {
+  validate(config, options);
+  return options;
+}
+
+// What a call gives to a job until it returns: its callbacks may refer to what the caller then
+// destroys.
+class Loan {
+ public:
+  Loan(DrawingJob& job, const SampleEvents& events, ChooseForImage choose = {},
+       std::function<ImageToDraw(int64_t)> image = {})
+      : job_(job) {
+    job_.events = events;
+    job_.choose = std::move(choose);
+    job_.image = std::move(image);
+    job_.next_batch = 0;
+    job_.stop = false;
+  }
+  ~Loan() {
+    job_.events = {};
+    job_.choose = {};
+    job_.image = {};
+  }
+  Loan(const Loan&) = delete;
+  Loan& operator=(const Loan&) = delete;
+
+ private:
+  DrawingJob& job_;
+};
+
+}  // namespace
+
+void validate(const ModelConfig& config, const SampleOptions& options) {
   validate(options.choice);
   const auto require_in = [](const char* name, int64_t value, int64_t low, int64_t high) {
     if (value < low || value > high)
@@ -29,10 +61,7 @@ const SampleOptions& checked(const ModelConfig& config, const SampleOptions& opt
   if (config.image.channels != 3)
     throw Error(fmt::format("the model's images have {} channels; only images of 3 can be sampled",
                             config.image.channels));
-  return options;
 }
-
-}  // namespace
 
 void ImagePool::reserve(int64_t count, const Cancel& cancel) {
   if (std::cmp_greater_equal(images_.size(), count)) return;
@@ -104,11 +133,11 @@ class Drawing::Teams {
 };
 
 Drawing::Drawing(const Model& model, const SampleOptions& options, const Cancel& cancel)
-    : model_(model),
-      job_{checked(model.config(), options)},
+    : model_(model.at(model.precision())),
+      job_{checked(model_.config(), options)},
       threads_(options.threads),
-      pool_(model),
-      known_(model) {
+      pool_(model_),
+      known_(model_) {
   make_teams(cancel);
 }
 Drawing::~Drawing() = default;
@@ -124,11 +153,7 @@ bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, const SampleEvents
 
 bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage choose,
                    const SampleEvents& events) {
-  job_.image = std::move(image);
-  job_.choose = std::move(choose);
-  job_.events = events;
-  job_.next_batch = 0;
-  job_.stop = false;
+  const Loan loan(job_, events, std::move(choose), std::move(image));
   try {
     if (!teams_) make_teams(Cancel([this] { return job_.stopped(); }));
   } catch (const Cancelled&) {
@@ -146,8 +171,7 @@ bool Drawing::draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage cho
 std::span<ImageState* const> Drawing::prefill(std::span<const Image> images, int rows,
                                               const SampleEvents& events) {
   const auto count = static_cast<int64_t>(images.size());
-  job_.events = events;
-  job_.stop = false;
+  const Loan loan(job_, events);
   const Cancel cancel([this] { return job_.stopped(); });
   known_.reserve(count, cancel);
   const std::span<ImageState* const> states = known_.all().first(images.size());

@@ -13,6 +13,9 @@
 
 namespace combiner {
 
+// Throws Error if an option is out of range or if the model's images do not have three channels.
+void validate(const ModelConfig& config, const SampleOptions& options);
+
 // The images that a drawing decodes. All plans use the same ones, so that their memory is allocated
 // only once.
 class ImagePool {
@@ -31,8 +34,7 @@ class ImagePool {
 // Draws options.count images at a time. The memory for them is kept from one draw() to the next.
 class Drawing {
  public:
-  // Throws Error if an option is out of range or if the model's images do not have three channels,
-  // and Cancelled soon after it is asked to end. `model` must outlive the drawing.
+  // Throws Error as validate() does, and Cancelled soon after it is asked to end.
   Drawing(const Model& model, const SampleOptions& options, const Cancel& cancel);
   ~Drawing();
 
@@ -54,7 +56,7 @@ class Drawing {
 
   void make_teams(const Cancel& cancel);
 
-  const Model& model_;
+  const Model model_;  // shares the caller's weights
   DrawingJob job_;
   ThreadTeam threads_;
   ImagePool pool_, known_;

@@ -1,11 +1,16 @@
 #include "base/output_file.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <iterator>
 
 #include "catch.h"
+#include "error_of.h"
 #include "file_text.h"
 #include "temp_folder.h"
 
@@ -76,6 +81,48 @@ TEST_CASE("output file: devices are written in place") {
   CHECK(std::filesystem::is_character_file("/dev/null"));
   OutputFile full("/dev/full");
   CHECK_THROWS_WITH(full.write("text"), contains("/dev/full: can't write the file: No space left"));
+}
+
+TEST_CASE("output file: what this process has open is written where it is") {
+  const TempFolder folder;
+  const fs::path path = folder / "all.txt";
+  write_text(path, "before, ");
+  const int log = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  REQUIRE(log >= 0);
+  write_file(fmt::format("/dev/fd/{}", log), "after");
+  ::close(log);
+  CHECK(read_text(path) == "before, after");
+  CHECK(files_in(folder.path()) == 1);
+
+  std::array<int, 2> ends;
+  REQUIRE(::pipe(ends.data()) == 0);
+  write_file(fmt::format("/proc/self/fd/{}", ends[1]), "text");
+  ::close(ends[1]);
+  std::array<char, 10> text;
+  CHECK(::read(ends[0], text.data(), text.size()) == 4);
+  ::close(ends[0]);
+  CHECK_THROWS_WITH(OutputFile("/proc/self/fd/1000000"), contains("can't open the file"));
+}
+
+TEST_CASE("output file: another user's files are replaced only where they may be") {
+  if (::geteuid() != 0) SKIP_TEST("only root can become another user");
+  const TempFolder folder;
+  fs::create_directory(folder / "shared");
+  // That user stays in root's group.
+  fs::permissions(folder.path(), fs::perms::group_exec, fs::perm_options::add);
+  fs::permissions(folder / "shared", fs::perms::all | fs::perms::sticky_bit);
+  const fs::path open = folder / "shared/open.txt", shut = folder / "shared/shut.txt";
+  for (const fs::path& path : {open, shut}) write_file(path, "before");
+  fs::permissions(open, fs::perms::group_write, fs::perm_options::add);
+  constexpr uid_t kNobody = 65534;
+  REQUIRE(::seteuid(kNobody) == 0);
+  const std::string written = error_of([&] { write_file(open, "after"); });
+  const std::string refused = error_of([&] { write_file(shut, "after"); });
+  REQUIRE(::seteuid(0) == 0);
+  CHECK(written == "no Error was thrown");
+  CHECK(read_text(open) == "after");
+  CHECK_THAT(refused, contains("shut.txt: can't open the file: Permission denied"));
+  CHECK(read_text(shut) == "before");
 }
 
 TEST_CASE("output file: until it is committed there is nothing beside it") {

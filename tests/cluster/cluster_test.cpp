@@ -81,9 +81,8 @@ TEST_CASE("cluster: rank 0 takes what all ranks give, work after work") {
   std::atomic<int> sum = 0;
   const auto thrown = on_ranks(kRanks, [&](Cluster& cluster) {
     for (int work = 0; work < 20; ++work) {
-      Gathering gathering(
-          cluster, [&](int, const std::string& result) { sum += std::stoi(result); },
-          [] { return false; });
+      Gathering gathering(cluster,
+                          [&](int, const std::string& result) { sum += std::stoi(result); }, {});
       for (int i = 0; i < 5; ++i) gathering.give(std::to_string(work));
       if (!gathering.finish()) throw Error("stopped");
     }

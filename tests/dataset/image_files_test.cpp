@@ -126,12 +126,14 @@ TEST_CASE("A damaged picture is an Error, also if it is damaged later") {
   write_square(folder / "a.png", 2, 10);
   const auto dataset = open_dataset(folder.path(), kTest);
   write_half(folder / "a.png");
-  CHECK_THAT(error_of([&] { first_byte(*dataset, 0); }), contains("a.png: is damaged"));
-  CHECK_THAT(error_of([&] { open_dataset(folder.path(), kTest); }), contains("a.png: is damaged"));
+  CHECK_THAT(error_of([&] { first_byte(*dataset, 0); }),
+             contains("a.png: is a PNG picture that is damaged"));
+  CHECK_THAT(error_of([&] { open_dataset(folder.path(), kTest); }),
+             contains("a.png: is a PNG picture that is damaged"));
   // A file named on its own is meant to be a picture if it is called one.
   write_text(folder / "c.png", "no picture");
   CHECK_THAT(error_of([&] { open_dataset(folder / "c.png", kTest); }),
-             contains("c.png: is no picture that can be read; it is text"));
+             contains("c.png: is not a picture that can be read; it is text"));
 }
 
 TEST_CASE("Pictures that can't be used are left out and told, if that is wanted") {
@@ -157,9 +159,9 @@ TEST_CASE("Pictures that can't be used are left out and told, if that is wanted"
   CHECK(first_byte(*dataset, 0) == 20);
   CHECK(first_byte(*dataset, 1) == 40);
   REQUIRE(bad.size() == 3);
-  CHECK_THAT(bad[0], contains("a.png: is damaged"));
+  CHECK_THAT(bad[0], contains("a.png: is a PNG picture that is damaged"));
   CHECK_THAT(bad[1], contains("c.png: has 3x3 pixels"));
-  CHECK_THAT(bad[2], contains("e.png: is damaged"));
+  CHECK_THAT(bad[2], contains("e.png: is a PNG picture that is damaged"));
 
   // No more are looked at than are wanted and can be used.
   options.checking_pictures = {};
@@ -215,6 +217,7 @@ TEST_CASE("Files by the pictures that are none are noticed, also if there is no 
              contains("isn't a data set of a known kind"));
   write_square(folder / "b.png", 2, 1);
   CHECK(open_dataset(folder.path(), options)->size() == 1);
+  CHECK(open_dataset(folder.path(), kTest)->size() == 1);  // nobody to be told
   const std::string path = folder.path().string();
   CHECK(notices == std::vector<std::string>{path + ": 0 images, 1 ignored (not pictures: a.txt)",
                                             path + ": 1 image, 1 ignored (not pictures: a.txt)"});
@@ -237,6 +240,7 @@ TEST_CASE("Folders and pictures beside the folders of the splits are noticed") {
   CHECK(notices == std::vector<std::string>{folder.path().string() +
                                             ": images of train/ only, 2 ignored (beside it: bus/, "
                                             "stray.png)"});
+  CHECK(open_dataset(folder.path(), kTrain)->size() == 1);  // nobody to be told
 }
 
 TEST_CASE("Pictures kept for validation are found where a divided folder has them") {
@@ -261,6 +265,8 @@ TEST_CASE("Pictures kept for validation are found where a divided folder has the
   CHECK(open_validation(folder.path(), kTrain)->path == folder / "valid");
   CHECK_FALSE(open_validation(folder / "train", kTrain));
   CHECK_FALSE(open_validation(folder / "train/a.png", kTrain));
+  CHECK_THAT(error_of([&] { open_validation(folder / "none", kTrain); }),
+             contains("none: can't open the data set: No such file"));
 }
 
 TEST_CASE("An unknown kind of path is an Error that lists the known kinds") {

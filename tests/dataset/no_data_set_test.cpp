@@ -58,6 +58,19 @@ TEST_CASE("no data set: CIFAR-10 in another version or packed names the download
   }
 }
 
+TEST_CASE("no data set: a model's files are told, whatever their names") {
+  const TempFolder folder;
+  write_text(folder / "cifar10.safetensors", "\x40\0\0\0\0\0\0\0{\"a\":{}}"s);
+  write_text(folder / "cifar10.json", "{\"format\": \"combiner-1\"}");
+  CHECK_THAT(error(folder / "cifar10.safetensors"),
+             contains("it is a safetensors file; weights are named with --model") &&
+                 !contains("https://"));
+  CHECK_THAT(error(folder / "cifar10.json"),
+             contains("it is a model's config, not its weights; weights are named with --model, "
+                      "configs with --config") &&
+                 !contains("https://"));
+}
+
 TEST_CASE("no data set: a folder with such files, or around the data set, is explained") {
   const TempFolder folder;
   const fs::path python = folder / "up/cifar-10-batches-py";
@@ -77,7 +90,7 @@ TEST_CASE("no data set: files named .npz or like pictures are told by their cont
   for (const char* const name : {"a.npz", "a.png"}) {
     write_text(folder / name, kPointer);
     CHECK_THAT(error(folder / name),
-               contains(name + ": is no "s) && contains("; it is a Git LFS pointer, not the file"));
+               contains(name + ": is not a "s) && contains("; it is a Git LFS pointer, not the file"));
   }
   write_text(folder / "notes.txt", "Some text");
   CHECK_THAT(error(folder / "notes.txt"),

@@ -253,6 +253,13 @@ TEST_CASE("Missing npz files and images for validation") {
   REQUIRE(own);
   CHECK(own->path == folder / "val_data.npz");
   CHECK(own->images->size() == 1);
+
+  train.notice = {};
+  CHECK(open_dataset(folder.path(), train)->size() == 3);
+  write_text(folder / "val_data.npz",
+             stored_zip({{"data.npy", npy(header("|u1", "(0, 12)"), "")}}));
+  CHECK(error_of([&] { open_validation(folder.path(), train); }) ==
+        (folder / "val_data.npz").string() + ": has no images");
 }
 
 TEST_CASE("A file that isn't a zip archive is refused") {
@@ -261,7 +268,7 @@ TEST_CASE("A file that isn't a zip archive is refused") {
     return error_of([&] { open_npz(path, options(8, folder.path())); });
   };
   CHECK_THAT(error(write_text(folder / "text.npz", "no archive")),
-             contains("text.npz: is no NumPy archive (.npz); it is text"));
+             contains("text.npz: is not a NumPy archive (.npz); it is text"));
   CHECK_THAT(error(write_text(folder / "empty.npz", "")), contains("empty.npz: "));
   CHECK_THAT(error(folder / "none.npz"), contains("none.npz: can't open the file: No such file"));
   CHECK_THAT(error("/dev/null"), contains("/dev/null: is a folder, device, pipe or socket"));

@@ -61,6 +61,16 @@ TEST_CASE("The same images make the same npz file") {
   }
 }
 
+TEST_CASE("An npz is written where a link leads") {
+  const TempFolder folder;
+  fs::create_directory(folder / "real");
+  fs::create_symlink("real/a.npz", folder / "link.npz");
+  const auto images = some_images(4, 2);
+  REQUIRE(write(folder / "link.npz", NpzCompression::stored, 4, images));
+  CHECK(fs::is_symlink(folder / "link.npz"));
+  CHECK(open_npz(folder / "real/a.npz", {.width = 4, .height = 4})->size() == 2);
+}
+
 TEST_CASE("Cancelling or not finishing an npz leaves the existing file unchanged") {
   const TempFolder folder;
   const fs::path path = write_text(folder / "images.npz", "older");

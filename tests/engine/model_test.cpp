@@ -25,4 +25,15 @@ TEST_CASE("Model::at: the same weights, at another precision") {
   CHECK(nats(model) == nats(other.at(Precision::f32)));
 }
 
+TEST_CASE("ImageScorer: goes on when its model is gone") {
+  const auto path = golden_folder() / "pixel_rowmajor_all.safetensors";
+  const Model model = Model::load(path);
+  const std::vector<uint8_t> pixels(static_cast<size_t>(model.config().dims()), 100);
+  std::vector<float> expected(pixels.size()), nats(pixels.size());
+  ImageScorer(model).nll(pixels.data(), expected.data());
+  ImageScorer scorer(Model::load(path));
+  scorer.nll(pixels.data(), nats.data());
+  CHECK(nats == expected);
+}
+
 }  // namespace combiner

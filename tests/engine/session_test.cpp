@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
+#include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
@@ -132,9 +135,67 @@ TEST_CASE("session: a prefill with what does not fit is refused") {
                   std::invalid_argument);
   const std::vector<Image> turned(2, Image{shape.height, shape.width, known[0].pixels});
   CHECK_THROWS_AS(session.prefill(images, turned, 1), std::invalid_argument);
+  for (const int rows : {-1, shape.height + 1})
+    CHECK_THROWS_AS(session.prefill(images, known, rows), std::invalid_argument);
+  CHECK(first->position == 0);
   session.prefill({}, {}, 1);
   session.prefill({images, 1}, {known.data(), 1}, 1);
   CHECK_THROWS_AS(session.prefill(images, known, 2), std::invalid_argument);
+  session.prefill({images, 1}, {known.data(), 1}, shape.height);
+  CHECK(first->position == weights.config.positions());
+
+  Session team(model, 1, 2);
+  CHECK_THROWS_AS(team.prefill({images, 1}, {known.data(), 1}, 1), std::invalid_argument);
+}
+
+TEST_CASE("session: a batch of no images and a team of no threads are refused") {
+  const Model model = model_of(small_weights());
+  for (const auto& [batch, team] : {std::pair(0, 1), std::pair(-1, 1), std::pair(1, 0)})
+    CHECK_THROWS_AS(Session(model, batch, team), std::invalid_argument);
+}
+
+TEST_CASE("session: goes on when its model is moved or gone") {
+  for (const Precision precision : kPrecisions) {
+    const Weights weights = small_weights();
+    Random random(3);
+    const std::vector<uint8_t> pixels = random_pixels(weights.config, random);
+    std::optional<Model> model = model_of(weights, precision);
+    Session session(*model, 1);
+    const Model moved = std::move(*model);
+    model.reset();
+    CHECK(&moved.at(precision).for_positions() == &moved.for_positions());
+    const std::unique_ptr<ImageState> image = session.new_image();
+    ImageState* const images[] = {image.get()};
+    std::vector<std::vector<float>> logits(1);
+    while (image->position < weights.config.positions())
+      session.step(images, forced(std::span(&pixels, 1), logits));
+    CHECK(logits[0] == alone(weights, pixels, precision));
+    CHECK(Session(model_of(weights, precision), 1).new_image()->position == 0);
+  }
+}
+
+TEST_CASE("session: a step whose choice throws may be repeated") {
+  for (const Attention attention : kAttentions) {
+    const Weights weights = small_weights(attention);
+    const Model model = model_of(weights);
+    Random random(3);
+    const std::vector<uint8_t> pixels = random_pixels(weights.config, random);
+    Session session(model, 1);
+    const std::unique_ptr<ImageState> image = session.new_image();
+    ImageState* const images[] = {image.get()};
+    const auto refuse_blue = [](size_t, int64_t subpixel, std::span<const float>) -> uint8_t {
+      if (subpixel % 3 == 2) throw std::runtime_error("no");
+      return 7;
+    };
+    std::vector<std::vector<float>> logits(1);
+    while (image->position < weights.config.positions()) {
+      const int64_t position = image->position;
+      CHECK_THROWS_AS(session.step(images, refuse_blue), std::runtime_error);
+      CHECK(image->position == position);
+      session.step(images, forced(std::span(&pixels, 1), logits));
+    }
+    CHECK(logits[0] == alone(weights, pixels, Precision::f32));
+  }
 }
 
 TEST_CASE("model: threads that ask for packed weights at the same time share them") {

@@ -146,6 +146,31 @@ TEST_CASE("likelihood: a limit takes the first images, or all if there are fewer
   CHECK(std::isnan(one.standard_error));
 }
 
+TEST_CASE("likelihood: needs no options and no callbacks") {
+  const Case c = random_case(3);
+  const Likelihood likelihood = evaluate(model_of(c.weights), c.images);
+  CHECK(likelihood.images.size() == 3);
+  CHECK(likelihood.bits_per_dim == evaluate_all(c, {}).bits_per_dim);
+}
+
+TEST_CASE("likelihood: options out of range are Errors") {
+  const Case c = random_case(1);
+  const auto error = [&](const LikelihoodOptions& options) {
+    return error_of([&] { evaluate_all(c, options); });
+  };
+  CHECK(error({.limit = -1}) == "the limit is -1 images; expected 0 or more");
+  CHECK(error({.threads = 0}) == "the number of threads is 0; expected 1 or more");
+}
+
+TEST_CASE("likelihood: of no images, the means are no numbers") {
+  const Likelihood none = evaluate_all(random_case(1), {.limit = 0});
+  CHECK(none.images.empty());
+  CHECK(std::isnan(none.bits_per_dim));
+  CHECK(std::isnan(none.standard_error));
+  CHECK(std::isnan(none.channel_bits_per_dim[0]));
+  CHECK(none.images_per_second == 0);
+}
+
 TEST_CASE("likelihood: reports each image and stops on request") {
   const Case c = random_case(50);
   std::vector<int64_t> reports;

@@ -200,6 +200,12 @@ TEST_CASE("The attention layer refuses mismatched arguments") {
         "attention with 5 features in 2 heads: expected a multiple of the heads");
   CHECK(make(Attention::full, {0, 3, 4, 2}, Direction::causal).find("at least one") !=
         std::string::npos);
+  constexpr int64_t kLarge = int64_t{1} << 31;
+  for (const AttentionShape& large :
+       {AttentionShape{kLarge * kLarge, 4, 4, 2}, AttentionShape{kLarge, kLarge, 4, 2},
+        AttentionShape{kLarge, 1, kLarge, 2}})
+    CHECK(make(Attention::full, large, Direction::causal).find("expected at most") !=
+          std::string::npos);
   AttentionShape negative = shape;
   negative.norm_epsilon = -1;
   CHECK(make(Attention::full, negative, Direction::causal) ==
@@ -222,6 +228,16 @@ TEST_CASE("The attention layer refuses mismatched arguments") {
   CHECK(error_of([&] {
           layer.backward({in, in, in}, in, {});
         }) == "attention that looks both ways has no backward pass");
+
+  AttentionLayer causal(Attention::fixed, shape, Direction::causal);
+  std::vector<float> d_query(24), d_key(24), d_value(24);
+  const auto backward = [&] {
+    causal.backward({in, in, in}, in,
+                    {{d_query.data(), 6, 4}, {d_key.data(), 6, 4}, {d_value.data(), 6, 4}, {}, {}});
+  };
+  CHECK_THROWS_AS(backward(), std::logic_error);
+  causal.forward({in, in, in}, {out.data(), 6, 4});
+  backward();
 }
 
 }  // namespace

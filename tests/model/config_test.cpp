@@ -316,7 +316,7 @@ TEST_CASE("config: a file that is something else is named as what it is") {
     INFO(text);
     CHECK_THROWS_WITH(
         read_config(write_text(folder / "config.json", text)),
-        contains("config.json: is no config, a JSON object; it is ") && contains(kind));
+        contains("config.json: is not a config, a JSON object; it is ") && contains(kind));
   }
 }
 

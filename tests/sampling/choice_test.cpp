@@ -112,7 +112,7 @@ TEST_CASE("choice: a value of probability zero is never drawn") {
   CHECK(choose_value(last, {1, 2, 1}, kBelowOne) == 1);
 }
 
-TEST_CASE("choice: temperature 0 and top_k 1 take the likeliest value, the lower one of equals") {
+TEST_CASE("choice: temperature 0 and top_k 1 take the most likely value, the lower one of equals") {
   Random random(4);
   for (int i = 0; i < 20; ++i) {
     const std::vector<float> logits = random.normals(256);

@@ -147,6 +147,23 @@ TEST_CASE("completion: what can't be completed is an Error") {
   CHECK_THAT(error(images[0], 1, 0), contains("the number of images is 0"));
   CHECK_THAT(error({3, 4, std::vector<uint8_t>(36)}, 1, 1), contains("3x4 pixels; expected 4x3"));
   CHECK_THAT(error({4, 3, std::vector<uint8_t>(35)}, 1, 1), contains("4x3"));
+  CHECK_THAT(error_of([&] { complete(model, {}, 1, {.batch = 0}, {}); }),
+             contains("the batch is 0"));
+  CHECK(complete(model, {}, 1, {}, {}));
+}
+
+TEST_CASE("completion: variations of several images whose random numbers would be others' too") {
+  const Model model = model_of(small_model(Tokens::pixel, Attention::axial_rowmajor));
+  const std::vector<Image> images = random_images(2);
+  constexpr int64_t kEnd = variation_stream(1, 0);
+  const auto error = [&](const SampleOptions& options) {
+    return error_of([&] { complete(model, images, 1, options, {}); });
+  };
+  CHECK_THAT(error({.count = 2, .first_index = kEnd - 1}),
+             contains("2 variations of several images from index 4294967295 on"));
+  CHECK_THAT(error({.count = kEnd + 1}), contains("expected all to be below 4294967296"));
+  CHECK(completed(model, images, 1, {.count = 2, .first_index = kEnd - 2}).size() == 4);
+  CHECK(completed(model, {images.data(), 1}, 1, {.count = 2, .first_index = kEnd - 1}).size() == 2);
 }
 
 }  // namespace combiner

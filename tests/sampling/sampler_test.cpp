@@ -4,6 +4,8 @@
 #include <atomic>
 #include <limits>
 #include <map>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -103,7 +105,7 @@ TEST_CASE("sampler: values have the model's probabilities") {
   CHECK(chi_square_excess(counts, std::vector<double>(256, 1.0 / 256)) > 20);
 }
 
-TEST_CASE("sampler: temperature 0 takes the likeliest value everywhere") {
+TEST_CASE("sampler: temperature 0 takes the most likely value everywhere") {
   const Weights weights = small_model();
   const auto images = draw(weights, {.count = 3, .choice = {.temperature = 0}});
   const Image& image = images.at(0);
@@ -165,6 +167,51 @@ TEST_CASE("sampler: draws the same images again, however the previous run ended"
   events.row_done = [](int64_t, int, std::span<const uint8_t>) { throw std::runtime_error("no"); };
   CHECK_THROWS_AS(sampler.draw(events), std::runtime_error);
   check_draws_all();
+}
+
+TEST_CASE("sampler: refuses to draw from its own callbacks, and goes on") {
+  const Model model = model_of(small_model());
+  const SampleOptions options{.count = 3, .seed = 5};
+  Sampler sampler(model, options);
+  std::map<int64_t, Image> images;
+  SampleEvents events;
+  events.image_done = [&](int64_t index, Image image) {
+    CHECK_THROWS_AS(sampler.draw({}), std::logic_error);
+    images.emplace(index, std::move(image));
+  };
+  CHECK(sampler.draw(events));
+  CHECK(images == draw(small_model(), options));
+  CHECK(sampler.draw({}));
+}
+
+TEST_CASE("sampler: keeps no callback after a draw") {
+  const Model model = model_of(small_model());
+  Sampler sampler(model, {.count = 1});
+  const auto held = std::make_shared<bool>(false);
+  SampleEvents events;
+  events.cancelled = [held] { return *held; };
+  const auto owners = held.use_count();
+  CHECK(sampler.draw(events));
+  CHECK(held.use_count() == owners);
+  *held = true;
+  CHECK_FALSE(sampler.draw(events));
+  CHECK(held.use_count() == owners);
+}
+
+TEST_CASE("sampler: goes on when its model is moved or gone") {
+  const SampleOptions options{.count = 3, .seed = 5, .batch = 2, .threads = 2};
+  std::optional<Model> model = model_of(small_model());
+  Sampler sampler(*model, options);
+  { const Model moved = std::move(*model); }
+  model.reset();
+  std::map<int64_t, Image> images;
+  SampleEvents events;
+  events.row_done = [](int64_t, int, std::span<const uint8_t>) { throw std::runtime_error("no"); };
+  CHECK_THROWS_AS(sampler.draw(events), std::runtime_error);  // so the next makes new teams
+  events = {};
+  events.image_done = [&](int64_t index, Image image) { images.emplace(index, std::move(image)); };
+  CHECK(sampler.draw(events));
+  CHECK(images == draw(small_model(), options));
 }
 
 TEST_CASE("sampler: runs without event handlers") {

@@ -73,13 +73,15 @@ struct AttentionTensorGradients {
   SummaryTensorGradients summary = {};
 };
 
-// The attention layer. It holds O(L D) memory. Not thread-safe: use one layer per thread.
+// The attention layer. It holds O(L D) memory. Not thread-safe: use one layer per thread. What a
+// call writes must not overlap what it reads: neither `out` a tensor, nor a gradient a tensor or
+// d_out.
 class AttentionLayer {
  public:
-  // Throws Error if the shape is invalid, if the variant does not support the direction, if
-  // axial_rowmajor lacks its summary weights, or if another variant is given some. The layer reads
-  // the weights in place: they must outlive it, and may change between a backward pass and the next
-  // forward pass.
+  // Throws Error if the shape is invalid or too large for any memory, if the variant does not
+  // support the direction, if axial_rowmajor lacks its summary weights, or if another variant is
+  // given some. The layer reads the weights in place: they must outlive it, and may change between
+  // a backward pass and the next forward pass.
   AttentionLayer(Attention attention, const AttentionShape& shape, Direction direction,
                  const SummaryTensors& summary = {});
   ~AttentionLayer();
@@ -93,7 +95,7 @@ class AttentionLayer {
   // The backward pass of the last forward() call, which must have had the same tensors. From d_out
   // [L, D], the gradient of its output, overwrites the gradients of query, key, value and input,
   // and adds to those of the summary weights. Throws Error if the layer is bidirectional or a
-  // matrix has the wrong shape.
+  // matrix has the wrong shape, and std::logic_error if there was no forward() call.
   void backward(const AttentionTensors& tensors, Matrix<const float> d_out,
                 const AttentionTensorGradients& gradients);
 

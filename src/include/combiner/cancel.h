@@ -6,7 +6,7 @@
 
 namespace combiner {
 
-// Thrown by work that ends early because it was asked to. Nothing is wrong, so it is no Error.
+// Thrown by work that ends early because it was asked to. Nothing is wrong, so it is not an Error.
 struct Cancelled {};
 
 // Thrown where threads of a team wait for another that will not come any more. That thread's own

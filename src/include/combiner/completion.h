@@ -11,7 +11,8 @@
 namespace combiner {
 
 // Which image of a seed lends its random numbers to a variation of images[i]. They differ from
-// image to image, because with the same numbers the same shapes would appear in all.
+// image to image, because with the same numbers the same shapes would appear in all. For that,
+// variations of several images must be below 2^32.
 constexpr int64_t variation_stream(int64_t i, int64_t variation) { return (i << 32) + variation; }
 
 // Keeps the first `rows` rows of each image, which must have the model's size, and draws the rows
@@ -21,7 +22,9 @@ constexpr int64_t variation_stream(int64_t i, int64_t variation) { return (i << 
 // the list and on nothing else there, and without known rows it is that image. The rows of an image
 // are decoded once, not for each variation. row_done is called for drawn rows only. Returns true
 // once all are done, false if cancelled. Throws Error if an option is out of range, an image has
-// another size, or `rows` is not 0 to the height - 1: there is always something to draw.
+// another size, `rows` is not 0 to the height - 1 (there is always something to draw), or there are
+// several images and options.first_index + options.count is above 2^32. The first variation of a
+// single image may have any index, so that variation_stream() of a list's image draws it again.
 bool complete(const Model& model, std::span<const Image> images, int rows,
               const SampleOptions& options, const SampleEvents& events);
 

@@ -39,6 +39,9 @@ enum class Split { train, test };
 using CheckingFile =
     std::function<void(const std::filesystem::path& file, int64_t bytes, int64_t total)>;
 
+// Called now and then while the pictures of a folder are decoded to check them: with the folder,
+// the pictures done and those in all. Called by the threads that decode, by one at a time. What it
+// throws ends the opening of the data set.
 using CheckingPictures =
     std::function<void(const std::filesystem::path& folder, int64_t pictures, int64_t total)>;
 
@@ -50,13 +53,12 @@ struct DatasetOptions {
   Split split = Split::test;
   int width = 0;  // the size needed, such as a model's; 0 for that of CIFAR-10 or of an npz
   int height = 0;
-  // Whether to crop and resample images of other sizes (resize_to) rather than refuse them.
+  // Whether to cut the largest centred part of the right proportions out of images of other sizes
+  // and to resample it, rather than to refuse them.
   bool resize = false;
   // The folder for data that must be decompressed before it can be read (npz).
   std::filesystem::path scratch = "/var/tmp";
   CheckingFile checking = {};
-  // Called now and then while the pictures of a folder are decoded to check them: with the folder,
-  // the pictures done and those in all. What it throws ends the opening of the data set.
   CheckingPictures checking_pictures = {};
   int threads = 1;  // that check pictures
   // How many usable pictures are enough; without it, all are checked.
@@ -65,7 +67,7 @@ struct DatasetOptions {
   // it, such a picture is an Error.
   OnBadImage on_bad = {};
   // Called with a line of text for what is unusual but no error, such as files that are ignored.
-  std::function<void(const std::string& line)> notice = [](const std::string&) {};
+  std::function<void(const std::string& line)> notice = {};
 };
 
 // Opens one of:
@@ -96,7 +98,8 @@ struct ValidationData {
 // Opens the images that data to train on has for measuring on meanwhile: of the folders above, the
 // first that exists of valid/, val/, valid_64x64/ (if that is the requested size) and test/, or
 // val_data.npz. nullopt if there is none; CIFAR-10 has none, because its test images are for the
-// end. Ignores options.split. Throws Error as open_dataset does.
+// end. Ignores options.split. Throws Error if there is nothing at `path`, or if the images are
+// damaged or none of them can be used.
 std::optional<ValidationData> open_validation(const std::filesystem::path& path,
                                               const DatasetOptions& options);
 

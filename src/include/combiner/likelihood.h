@@ -23,8 +23,8 @@ class Cluster;
 using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
 
 // Receives an image's index in the data set, its pixels [height, width, 3] and the nats, -log p, of
-// each of its sub-pixels [height, width, 3], when the image has been evaluated. Called by several
-// threads at once.
+// each of its sub-pixels [height, width, 3], when the image has been evaluated. The spans are valid
+// during the call only. Called by several threads at once.
 using OnNats = std::function<void(int64_t index, std::span<const uint8_t> pixels,
                                   std::span<const float> nats)>;
 
@@ -43,8 +43,8 @@ struct Likelihood {
 };
 
 struct LikelihoodOptions {
-  std::optional<int64_t> limit = std::nullopt;  // evaluate only the first `limit` images
-  int threads = 1;                              // each evaluates whole images
+  std::optional<int64_t> limit = std::nullopt;  // evaluate only the first `limit` images, 0 or more
+  int threads = 1;                              // at least 1; each evaluates whole images
   // Asked often. An image that is not done when it says so is dropped.
   Cancel cancel = {};
   // Called with why an image can't be read; the figures are those of the others. Without it, such
@@ -55,14 +55,15 @@ struct LikelihoodOptions {
   Cluster* cluster = nullptr;
 };
 
-// Evaluates the images. The results are bit-identical for any number of threads. on_image receives
-// the mean bits/dim; if it stops the evaluation, or options.cancel does, the result covers the
-// images done so far, possibly none (then every figure is NaN). on_nats, if there is one, receives
-// exactly the images of the result, each before on_image counts it. What it throws ends the
-// evaluation. Throws Error if the images are not the model's size or if one cannot be read, and
-// NotFinite if its likelihood is not finite.
-Likelihood evaluate(const Model& model, const Dataset& images, const LikelihoodOptions& options,
-                    const OnImage& on_image, const OnNats& on_nats = {});
+// Evaluates the images. The results are bit-identical for any number of threads. on_image, if there
+// is one, receives the mean bits/dim; if it stops the evaluation, or options.cancel does, the
+// result covers the images done so far, possibly none (then its means are NaN). on_nats, if there
+// is one, receives exactly the images of the result, each before on_image counts it. What it throws
+// ends the evaluation. Throws Error if an option is out of range, if the images are not the model's
+// size or if one cannot be read, and NotFinite if its likelihood is not finite.
+Likelihood evaluate(const Model& model, const Dataset& images,
+                    const LikelihoodOptions& options = {}, const OnImage& on_image = {},
+                    const OnNats& on_nats = {});
 
 // ---- Comparing a model with a reference, to decide whether smaller weights are acceptable.
 
@@ -75,11 +76,12 @@ struct Divergence {
 };
 
 // Compares the two models' predictions of every sub-pixel given the true sub-pixels before it. The
-// results are bit-identical for any number of threads. on_image receives the mean divergence; if it
-// stops the measurement, or options.cancel does, the result covers the images done so far. Throws
-// Error if the images are not the models' size, if the models' vocabularies differ or if an image
-// cannot be read, and NotFinite if its figures are not finite.
+// results are bit-identical for any number of threads. on_image, if there is one, receives the mean
+// divergence; if it stops the measurement, or options.cancel does, the result covers the images
+// done so far. Throws Error if an option is out of range, if the images are not the models' size,
+// if the models' vocabularies differ or if an image cannot be read, and NotFinite if its figures
+// are not finite.
 Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,
-                              const LikelihoodOptions& options, const OnImage& on_image);
+                              const LikelihoodOptions& options = {}, const OnImage& on_image = {});
 
 }  // namespace combiner

@@ -25,7 +25,8 @@ class Model {
                     int threads = 1);
 
   Model(Weights weights, Precision precision, int threads);
-  // A model with the same weights, which the two share, at another precision.
+  // The model at `precision`. The two share the weights and, if that is this one's precision, their
+  // packed forms.
   Model at(Precision precision) const;
   ~Model();
   Model(Model&&) noexcept;
@@ -41,15 +42,15 @@ class Model {
 
  private:
   struct State;
-  explicit Model(std::unique_ptr<State> state);
+  explicit Model(std::shared_ptr<State> state);
 
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 // Per-thread scorer of given images, one at a time.
 class ImageScorer {
  public:
-  // `model` must outlive the scorer.
+  // Shares the model's weights, so `model` may be moved and need not outlive the scorer.
   explicit ImageScorer(const Model& model, Cancel cancel = {});
   ~ImageScorer();
   ImageScorer(ImageScorer&&) noexcept;

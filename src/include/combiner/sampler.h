@@ -38,28 +38,30 @@ struct SampleOptions {
 // Callbacks; any of them may be empty. row_done and image_done are called one at a time, from the
 // sampling threads. An exception from any callback stops sampling and is rethrown by draw().
 struct SampleEvents {
-  // One row of image `index` is done: pixels [width, 3].
+  // One row of image `index` is done: pixels [width, 3], valid during the call only.
   std::function<void(int64_t index, int row, std::span<const uint8_t> pixels)> row_done = {};
   std::function<void(int64_t index, Image image)> image_done = {};
-  // Called before each position of each batch, possibly by several threads at once. Returning true
-  // stops sampling.
+  // Called before each position of each batch, possibly by several threads at once, and by sample()
+  // and complete() also while they prepare. Returning true stops sampling.
   std::function<bool()> cancelled = {};
 };
 
 // Draws images in batches. One thread decodes each batch or, where a short trial finds it faster, a
 // team of threads. Batches are smaller than `batch` allows where that keeps all threads busy. The
-// memory for the images is kept from one draw() to the next.
+// memory for the images is kept from one draw() to the next. Not thread-safe.
 class Sampler {
  public:
   // Throws Error if an option is out of range or if the model's images do not have three channels,
-  // and Cancelled soon after it is asked to end. `model` must outlive the sampler.
+  // and Cancelled soon after it is asked to end. Shares the model's weights, so `model` may be
+  // moved and need not outlive the sampler.
   Sampler(const Model& model, const SampleOptions& options, const Cancel& cancel = {});
   ~Sampler();
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
 
   // Draws the images. Returns true once all are done, false if cancelled. May be called again
-  // whatever the outcome of the previous call.
+  // whatever the outcome of the previous call, but not before that has returned, such as from a
+  // callback: then it throws std::logic_error.
   bool draw(const SampleEvents& events);
 
  private:

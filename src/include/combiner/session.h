@@ -23,12 +23,15 @@ struct ImageState {
   // new memory.
   virtual void assign(const ImageState& other) = 0;
 
-  int64_t position = 0;         // the next position; setting it to 0 begins a new image
-  std::vector<uint8_t> pixels;  // [height, width, channels]; valid before `position`
+  // The next position: of a pixel or, where those are the model's tokens, of a sub-pixel. Setting
+  // it to 0 begins a new image.
+  int64_t position = 0;
+  std::vector<uint8_t> pixels;  // [height, width, channels]; valid for the positions before
 };
 
 // Receives the logits [vocab_size] of a sub-pixel of images[image] and returns its value, drawn
-// from them or already known. Sub-pixels are numbered in raster order, channels interleaved.
+// from them or already known. Sub-pixels are numbered in raster order, channels interleaved. The
+// logits are valid during the call only.
 using ChooseValue =
     std::function<uint8_t(size_t image, int64_t subpixel, std::span<const float> logits)>;
 
@@ -38,8 +41,9 @@ using ChooseValue =
 // team has. A session serves one team of threads.
 class Session {
  public:
-  // Prepares for up to `batch` images per step and a team of `team` threads. `model` must outlive
-  // the session.
+  // Prepares for up to `batch` images per step and a team of `team` threads. Shares the model's
+  // weights, so `model` may be moved and need not outlive the session. Throws
+  // std::invalid_argument unless both numbers are at least 1.
   Session(const Model& model, int64_t batch, int team = 1);
   ~Session();
   Session(Session&&) noexcept;
@@ -52,14 +56,16 @@ class Session {
   // Every thread of the team must call this with its own rank, 0 .. team - 1, and otherwise the
   // same arguments; all return when the position is done. The threads call `choose` concurrently,
   // for different images. Throws std::invalid_argument if there are more than `batch` images or an
-  // image is already complete.
+  // image is already complete. If `choose` throws in a team of one thread, the images are still at
+  // this position and the step may be repeated; in a larger team, see abandon().
   void step(std::span<ImageState* const> images, const ChooseValue& choose, int rank = 0);
 
   // Decodes images whose pixels are known, up to and including row `rows` - 1, from where they are.
   // known[i] has the pixels of images[i]. It works step by step: the parallel pass sums in a
-  // different order, which would give the KV cache different bits. Only for a team of one thread.
-  // Polls `cancel` before each position. Throws std::invalid_argument if the images are not all at
-  // the same position, or if `known` has not as many images of the model's size.
+  // different order, which would give the KV cache different bits. Polls `cancel` before each
+  // position. Before the first, throws std::invalid_argument if the team has several threads, if
+  // the images are not all at the same position, if `known` has not as many images of the model's
+  // size, or if `rows` is not 0 to the height.
   void prefill(std::span<ImageState* const> images, std::span<const Image> known, int rows,
                const Cancel& cancel = {});
 

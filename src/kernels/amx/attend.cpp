@@ -252,7 +252,7 @@ COMBINER_AMX void Attend(const AttentionTile<bfloat16>& tile,
   const int64_t width = tile.head_dim;
   const int64_t padded = round_up(width, kDepth);
   const int64_t chunks = padded / kDepth;
-  const int64_t blocks = (tile.queries + kRows - 1) / kRows;
+  const int64_t blocks = ceil_div(tile.queries, kRows);
 
   Pieces pieces(scratch.reserve<std::byte>(static_cast<size_t>(
       3 * Pieces::size<bfloat16>(columns * padded) + Pieces::size<bfloat16>(kRows * padded) +

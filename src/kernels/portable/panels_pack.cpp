@@ -168,7 +168,7 @@ struct PackedSizes {
 template <class Weight>
 PackedSizes packed_sizes(const PanelWeights::Panels& panels) {
   const int64_t outs = panels.padded_out();
-  const int64_t blocks = (panels.in + kPanelDepthAtOnce - 1) / kPanelDepthAtOnce;
+  const int64_t blocks = ceil_div(panels.in, kPanelDepthAtOnce);
   return {static_cast<size_t>(outs * panels.depth()),
           static_cast<size_t>(std::is_same_v<Weight, int8_t> ? outs : 0),
           static_cast<size_t>(panels.kernel->has_offsets ? outs * blocks : 0)};
