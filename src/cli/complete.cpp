@@ -52,8 +52,11 @@ void check(CompleteOptions& options) {
     check_no_input("--preview", options.output.preview, input);
     check_no_input("--output", partial_sheet(options.output.output).string(), input);
   }
-  if (options.keep_rows.has_value() == !options.mask.empty())
-    throw CLI::ValidationError("either --keep-rows or --mask says what to keep");
+  if (options.keep_rows && !options.mask.empty())
+    throw CLI::ValidationError("--keep-rows and --mask can't both be given");
+  if (!options.keep_rows && options.mask.empty())
+    throw CLI::ValidationError(
+        "nothing says what to keep of the pictures; give --keep-rows or --mask");
   if (options.output.destination == Destination::folder && options.output.scale)
     throw CLI::ValidationError(
         fmt::format("--scale is for a sheet; {} is a folder", options.output.output));
@@ -71,7 +74,7 @@ Image read_picture(const std::string& path, const ImageShape& shape, bool resize
 }
 
 // The number of whole upper rows that a mask keeps: those that are black. Throws Error if it keeps
-// anything else.
+// anything else, or nothing, as a picture does that is given in its place.
 int rows_of_mask(const std::string& path, const ImageShape& shape) {
   constexpr const char* kReason =
       "what is black is kept, and the model draws from the top, row by row, each pixel from those "
@@ -95,6 +98,11 @@ int rows_of_mask(const std::string& path, const ImageShape& shape) {
                               kReason));
     rows += kept != 0;
   }
+  if (rows == 0)
+    throw Error(
+        fmt::format("{}: has no black row, so nothing would be kept; {}; --keep-rows 0 "
+                    "keeps nothing",
+                    path, kReason));
   return rows;
 }
 
@@ -119,7 +127,6 @@ void run(CompleteOptions options) {
                    .count = std::ssize(pictures) * variations,
                    .places = pictures.size() * static_cast<size_t>(columns),
                    .recipe = drawing_recipe("complete", path, options.drawing)};
-  plan.rows = plan.count * (shape.height - rows);
   plan.inputs = options.pictures;
   if (!options.mask.empty()) plan.inputs.push_back(options.mask);
   Recipe& recipe = plan.recipe;
@@ -167,7 +174,9 @@ void run(CompleteOptions options) {
     }
   };
   DrawnPictures drawn(options.output, std::move(plan));
-  drawn.finish(complete(model, pictures, rows, sampling, drawn.events()));
+  drawn.draw([&](const SampleEvents& events) {
+    return complete(model, pictures, rows, sampling, events);
+  });
   drawn.report(
       fmt::format("{} of {} kept of {}, {}", rows, plural(shape.height, "row"),
                   plural(std::ssize(pictures), "picture"), plural(variations, "variation")),
@@ -192,7 +201,7 @@ Action complete_command(CLI::App& command) {
   add_number(command, "-n,--count", options->drawing.sampling.count, {1, kMostVariations},
              "Variations of each picture");
   command.add_flag("--resize", options->resize,
-                   "Cut and resample pictures of another size to the model's");
+                   "Centre-crop and resample pictures of another size to the model's");
   add_drawing_options(command, options->drawing);
   add_output_options(command, options->output);
   command.parse_complete_callback([options] { check(*options); });

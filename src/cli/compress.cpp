@@ -2,6 +2,7 @@
 // says.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/output_file.h"
@@ -43,6 +45,8 @@ namespace combiner {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kStandardOutput = "-";
 
 struct CompressOptions {
   std::vector<std::string> inputs;
@@ -163,14 +167,32 @@ void report(const CompressOptions& options, const CodedHeader& header, const Tot
                        {"precision", name(header.precision)},
                        {"kernels", header.kernels},
                        {"threads", options.coding.threads}});
-  put("{}: {}, {} bytes, {:.4f} bits/dim, {} images/s ({}; {})\n", options.output,
-      plural(totals.pictures, "picture"), bytes, bits, rate_text(images_per_second),
-      name(options.precision), instructions_in_use());
+  const std::string line =
+      fmt::format("{}: {}, {} bytes, {:.4f} bits/dim, {} images/s ({}; {})\n", options.output,
+                  plural(totals.pictures, "picture"), bytes, bits, rate_text(images_per_second),
+                  name(options.precision), instructions_in_use());
+  if (options.output == kStandardOutput)
+    say("{}", line);  // the file is there
+  else
+    put("{}", line);
+}
+
+// Throws CLI::ValidationError if the file can't go there.
+void check_standard_output(bool json) {
+  if (json) throw CLI::ValidationError("--json and --output - both write to standard output");
+  if (isatty(STDOUT_FILENO) == 1)
+    throw CLI::ValidationError("--output",
+                               "- writes a file that is nothing for a terminal; redirect it to a "
+                               "file");
 }
 
 void run(const CompressOptions& options, Cluster& cluster) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const fs::path path = find_model(options.coding.model);
+  // Before what takes long, so that a bad path is reported at once.
+  std::optional<OutputFile> file;
+  const bool is_first = cluster.rank() == 0;
+  if (is_first && options.output != kStandardOutput) file.emplace(options.output);
   const Model model(load_weights(path), options.precision, options.coding.threads);
   const CodedHeader header = header_for(model, path.filename().string(), sha256_of_file(path));
   const PictureInputs inputs(options.inputs, interrupted);
@@ -179,21 +201,24 @@ void run(const CompressOptions& options, Cluster& cluster) {
   const Totals totals = count(inputs.pictures(), header);
   say_tiles(totals, header);
 
-  std::optional<OutputFile> file;
-  if (cluster.rank() == 0) file.emplace(options.output);
   int64_t bytes = 0;
   CodedFileWriter writer(header, [&](std::span<const uint8_t> more) {
-    if (file) file->write(std::as_bytes(more));
+    if (file)
+      file->write(std::as_bytes(more));
+    else if (is_first)
+      write_output(std::as_bytes(more));
     bytes += std::ssize(more);
   });
   ImageCoder coder(model, coding_options(options.coding, model));
   const auto start = std::chrono::steady_clock::now();
   if (!encode(inputs, totals, coder, writer, interrupted, cluster))
-    throw Interrupted(fmt::format("interrupted: {} is not written", options.output));
+    throw Interrupted(options.output == kStandardOutput
+                          ? "interrupted: what was written is cut off"
+                          : fmt::format("interrupted: {} is not written", options.output));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  if (!file) return;
+  if (!is_first) return;
   writer.finish(inputs.pictures());
-  file->commit();
+  if (file) file->commit();
   report(options, header, totals, bytes, seconds.count());
 }
 
@@ -207,20 +232,21 @@ ClusterAction compress_command(CLI::App& command) {
                   "labels are kept")
       ->type_name("")
       ->required();
-  command.add_option("-o,--output", options->output, "The file to write")
+  command.add_option("-o,--output", options->output, "The file to write, or - for standard output")
       ->type_name("FILE.cmb")
       ->required();
   command
       .add_option_function<std::string>(
           "--precision",
           [options](const std::string& name) { options->precision = *precision_named(name); },
-          "What matrix products are made with; a file in bf16 or int8 can only be decompressed "
+          "Precision of the matrix products; a file in bf16 or int8 can only be decompressed "
           "where the same kernels are used")
       ->check(one_of({"f32", "bf16", "int8"}))
       ->default_str("f32");
   add_coding_options(command, options->coding);
   command.add_flag("--json", options->json, "Print JSON");
   command.parse_complete_callback([options] {
+    if (options->output == kStandardOutput) return check_standard_output(options->json);
     for (const std::string& input : options->inputs)
       check_no_input("--output", options->output, input);
     check_no_input("--output", options->output, find_model(options->coding.model).string());
@@ -229,9 +255,10 @@ ClusterAction compress_command(CLI::App& command) {
     if (fs::is_regular_file(options->output, ignored) &&
         fs::file_size(options->output, ignored) > 0 && !is_coded_file(options->output))
       throw CLI::ValidationError(
-          "--output", fmt::format("{} is there already and is no file that compress made; choose "
-                                  "another name",
-                                  printable(options->output)));
+          "--output",
+          fmt::format("{} is there already and is not a file that compress made; choose "
+                      "another name",
+                      printable(options->output)));
   });
   return [options](Cluster& cluster) { run(*options, cluster); };
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/coding_options.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -49,20 +50,32 @@ struct DecompressOptions {
 
 // Throws CLI::ValidationError if the options contradict each other or an input would be replaced.
 void check(const DecompressOptions& options) {
-  if (options.test == !options.output.empty())
-    throw CLI::ValidationError("either --output or --test says what to do");
+  if (options.test && !options.output.empty())
+    throw CLI::ValidationError("--output and --test can't both be given");
   if (options.test) return;
+  if (options.output.empty())
+    throw CLI::ValidationError(
+        "nothing says where the pictures go; give --output, or --test to only try");
   unpacking_of(options.output);
   check_no_input("--output", options.output, options.file);
   check_no_input("--output", options.output, find_model(options.coding.model).string());
 }
 
-// Loads the model that the file was made with. Throws Error if the one at hand is another, or can't
-// compute here what it computed there.
+// Loads the model that the file was made with: the one that was named or else any that is shipped.
+// Throws Error if that is another, or can't compute here what it computed there.
 Model load_model_of(const CodedFile& file, const CodingCommandOptions& options) {
-  const fs::path path = find_model(options.model);
-  check_model(file, path.string(), sha256_of_file(path),
-              "name the model that it was made with by --model");
+  fs::path path = find_model(options.model);
+  std::string sha256 = sha256_of_file(path);
+  if (options.model.empty() && sha256 != file.header().sha256)
+    for (const fs::path& shipped : shipped_models())
+      if (sha256_of_file(shipped) == file.header().sha256) {
+        say("{}: was made with the shipped model {}, so that is used\n", file.source(),
+            printable(shipped.stem().string()));
+        path = shipped;
+        sha256 = file.header().sha256;
+        break;
+      }
+  check_model(file, path.string(), sha256, "name the model that it was made with by --model");
   return Model(load_weights(path), file.header().precision, options.threads);
 }
 
@@ -164,7 +177,8 @@ void run(const DecompressOptions& options) {
   Decompression decompression(file, wanted(file, options.only), options.keep_going);
   const Model model = load_model_of(file, options.coding);
   std::unique_ptr<UnpackedPictures> to;
-  if (!options.test) to = unpack_to(options.output, file.pictures(), decompression.whole());
+  if (!options.test)
+    to = unpack_to(options.output, file.pictures(), decompression.whole(), interrupted);
 
   ImageCoder coder(model, coding_options(options.coding, model));
   const auto start = std::chrono::steady_clock::now();
@@ -205,19 +219,23 @@ Action decompress_command(CLI::App& command) {
   command.add_option("FILE", options->file, "A file that combiner compress made")
       ->type_name("")
       ->required();
-  command
-      .add_option(
-          "-o,--output", options->output,
-          "A folder (ending in / or there already) or a .tar for a PNG of each picture, or a "
-          ".bin (CIFAR-10) or .npz for records with labels")
-      ->type_name("DIR/|FILE");
+  CLI::Option* const output =
+      command
+          .add_option(
+              "-o,--output", options->output,
+              "A folder (ending in / or there already) or a .tar for a PNG of each picture, or a "
+              ".bin (CIFAR-10) or .npz for records with labels")
+          ->type_name("DIR/|FILE");
   command.add_flag("--test", options->test, "Decompress everything and write nothing");
   add_number(command, "--only", options->only, {0}, "Only picture K, counted from 0")
       ->type_name("K");
   command.add_flag("--keep-going", options->keep_going,
                    "Leave damaged pictures out, rather than stop at them");
   add_coding_options(command, options->coding);
-  command.parse_complete_callback([options] { check(*options); });
+  command.parse_complete_callback([options, output] {
+    if (output->count() > 0 && options->output.empty()) return;  // check_values() says so
+    check(*options);
+  });
   return [options] { run(*options); };
 }
 

@@ -26,13 +26,13 @@ void add_drawing_options(CLI::App& command, DrawingOptions& options) {
              "Index of the first image of the seed that is drawn")
       ->type_name("K");
   add_number(command, "--temperature", choice.temperature, {0},
-             "Divides the logits; 0 takes the likeliest value of each sub-pixel")
+             "Divides the logits; 0 takes the most likely value of each sub-pixel")
       ->type_name("T");
   add_number(command, "--top-k", choice.top_k, {1, 256},
-             "Draw among the K likeliest values only, 1 to 256")
+             "Draw among the K most likely values only, 1 to 256")
       ->type_name("K");
   add_number(command, "--top-p", choice.top_p, {0, 1, true},
-             "Draw among the fewest likeliest values that together have probability P")
+             "Draw among the fewest most likely values that together have probability P")
       ->type_name("P");
   add_number(command, "--batch", options.batch, {1},
              fmt::format("Most images that a thread draws at once [{}, or as many as fit in a "

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <exception>
 #include <filesystem>
+#include <new>
 #include <utility>
 
 #include "base/plural.h"
-#include "base/printable.h"
 #include "cli/interrupt.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
@@ -42,8 +44,7 @@ DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
     : interrupted_(catch_interrupts()),
       options_(options),
       plan_(std::move(plan)),
-      progress_("images"),
-      start_(std::chrono::steady_clock::now()) {
+      progress_("images") {
   const bool to_folder = options.destination == Destination::folder;
   if (!to_folder || Preview::wanted(options)) {
     const SheetLayout& sheet = plan_.recipe.sheet;
@@ -60,7 +61,10 @@ DrawnPictures::DrawnPictures(const OutputOptions& options, PicturePlan plan)
     if (plan_.prepare_sheet) plan_.prepare_sheet(places_);
   }
   if (to_folder) prepare_folder();
-  if (options.destination == Destination::sheet) sheet_file_.emplace(options.output);
+  if (options.destination == Destination::sheet) {
+    sheet_file_.emplace(options.output);
+    unfinished_sheet_ = place_of_unfinished();
+  }
   preview_.emplace(
       options, [this](bool magnified) { return layout(magnified ? plan_.recipe.sheet.scale : 1); },
       [this] { return texts(plan_.recipe, images_done_ == plan_.count); });
@@ -79,27 +83,57 @@ void DrawnPictures::prepare_folder() const {
     return index && *index >= plan_.first && *index - plan_.first < plan_.count &&
            plan_.file_name(*index) == name;
   };
-  std::vector<std::string> others;
   std::error_code ignored;  // what can't be examined can't be read
   for (const std::string& name : names_in(folder)) {
-    if (!is_ours(name)) {
-      if (name.ends_with(".png")) others.push_back(name);
-      continue;
-    }
+    if (!is_ours(name)) continue;
     for (const std::string& input : plan_.inputs)
       if (fs::equivalent(folder / name, input, ignored))
         throw Error(fmt::format("{} would be overwritten, but is read as {}; choose another folder",
                                 (folder / name).string(), input));
   }
-  std::ranges::sort(others);
-  if (!others.empty())
-    say("{}: also holds {} not of this run: {}{}\n", folder.string(),
-        plural(std::ssize(others), "picture"), printable(others.front()),
-        others.size() > 1 ? ", ..." : "");
+  say_others(folder, is_ours);
+}
+
+// Beside the sheet or, where that can't be written, on the sheet itself unless that would cost an
+// older one.
+fs::path DrawnPictures::place_of_unfinished() const {
+  const fs::path partial = partial_sheet(options_.output);
+  try {
+    OutputFile can_be_written(partial);
+    return partial;
+  } catch (const Error& error) {
+    std::error_code ignored;  // what can't be examined is no older sheet
+    if (fs::is_regular_file(options_.output, ignored) && !fs::is_empty(options_.output, ignored))
+      throw Error(
+          fmt::format("{}; a run that is interrupted leaves its sheet there, so as to keep "
+                      "the older one; choose another --output",
+                      error.what()));
+    return options_.output;
+  }
+}
+
+void DrawnPictures::draw(const std::function<bool(const SampleEvents& events)>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  bool finished = false;
+  try {
+    finished = work(events());
+  } catch (const std::bad_alloc&) {
+    fail("not enough memory");
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
+  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  progress_.clear();
+  std::string kept;
+  if (!finished)
+    kept = keep_unfinished();
+  else if (options_.destination != Destination::folder)
+    write_sheet(finished);
+  preview_->refresh(progress_);
+  if (!finished) throw Interrupted("interrupted: " + (kept.empty() ? "no sheet is written" : kept));
 }
 
 SampleEvents DrawnPictures::events() {
-  start_ = std::chrono::steady_clock::now();
   SampleEvents events;
   events.cancelled = [this] { return interrupted_.load(); };
   events.row_done = [this](int64_t index, int row, std::span<const uint8_t> pixels) {
@@ -120,28 +154,38 @@ SampleEvents DrawnPictures::events() {
   return events;
 }
 
-void DrawnPictures::finish(bool finished) {
-  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  progress_.clear();
-  const bool to_sheet = options_.destination == Destination::sheet;
-  std::string where = options_.output;
-  if (options_.destination != Destination::folder && finished) write_sheet();
-  if (to_sheet && !finished && rows_done_ > 0) {
-    where = partial_sheet(options_.output).string();
-    write_png(where, layout(plan_.recipe.sheet.scale), texts(plan_.recipe, false));
+// Throws what was caught, with what is kept of the images.
+void DrawnPictures::fail(const std::string& why) {
+  std::string kept;
+  try {
+    progress_.clear();
+    kept = keep_unfinished();
+    preview_->refresh(progress_);
+  } catch (const std::exception&) {
+    // What ended the drawing says more, and may be the cause of this.
   }
-  preview_->refresh(progress_);
-  if (finished) return;
-  if (options_.destination == Destination::standard_output || (to_sheet && rows_done_ == 0))
-    throw Interrupted("interrupted: no sheet is written");
-  throw Interrupted(fmt::format("interrupted: {} of {} {} {} {}", images_done_,
-                                plural(plan_.count, "image"), plan_.count == 1 ? "is" : "are",
-                                to_sheet ? "finished on" : "in", where));
+  if (kept.empty()) throw;
+  throw Error(fmt::format("{}; {}", why, kept));
 }
 
-void DrawnPictures::write_sheet() {
+// Writes what is drawn to the sheet, if there is one. Says where the finished images are; empty if
+// they are lost.
+std::string DrawnPictures::keep_unfinished() {
+  const bool to_sheet = options_.destination == Destination::sheet;
+  if (options_.destination == Destination::standard_output || (to_sheet && rows_done_ == 0))
+    return {};
+  if (to_sheet && unfinished_sheet_ == options_.output)
+    write_sheet(false);
+  else if (to_sheet)
+    write_png(unfinished_sheet_, layout(plan_.recipe.sheet.scale), texts(plan_.recipe, false));
+  return fmt::format("{} of {} {} {} {}", images_done_, plural(plan_.count, "image"),
+                     plan_.count == 1 ? "is" : "are", to_sheet ? "finished on" : "in",
+                     to_sheet ? unfinished_sheet_.string() : options_.output);
+}
+
+void DrawnPictures::write_sheet(bool finished) {
   sheet_ = layout(plan_.recipe.sheet.scale);
-  const std::vector<std::byte> png = encode_png(sheet_, texts(plan_.recipe, true));
+  const std::vector<std::byte> png = encode_png(sheet_, texts(plan_.recipe, finished));
   if (sheet_file_) {
     sheet_file_->write(png);
     sheet_file_->commit();
@@ -182,7 +226,8 @@ std::vector<PngText> DrawnPictures::texts(Recipe recipe, bool finished) const {
 }
 
 void DrawnPictures::update_progress() {
-  progress_.update(images_done_, static_cast<double>(rows_done_) / static_cast<double>(plan_.rows));
+  const int64_t rows = plan_.count * (plan_.shape.height - plan_.recipe.keep_rows);
+  progress_.update(images_done_, static_cast<double>(rows_done_) / static_cast<double>(rows));
 }
 
 }  // namespace combiner

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -28,7 +27,6 @@ struct PicturePlan {
   ImageShape shape;
   int64_t first = 0;  // index of the first image to draw
   int64_t count = 0;  // images to draw
-  int64_t rows = 0;   // to draw, of all images together
   size_t places = 0;  // that are used on the sheet
   Recipe recipe;      // of the sheet
   // An image by its index in events: its place on the sheet, its file's name in a folder, and its
@@ -52,12 +50,10 @@ class DrawnPictures {
   DrawnPictures(const DrawnPictures&) = delete;
   DrawnPictures& operator=(const DrawnPictures&) = delete;
 
-  // To be drawn with; stops when the program is interrupted.
-  SampleEvents events();
-
-  // Writes the sheet, if there is one, and the last preview. Call it when drawing has ended. If it
-  // ended before all images were finished, the sheet is written beside its place, and Error thrown.
-  void finish(bool finished);
+  // Draws with `work`, which returns false if it was interrupted, and writes the images, the sheet
+  // and the last preview. If the work is interrupted or fails, what is drawn so far is kept, a
+  // sheet beside its place; then throws Interrupted or Error, which says where it is.
+  void draw(const std::function<bool(const SampleEvents& events)>& work);
 
   // The sheet as it was written.
   const Image& sheet() const { return sheet_; }
@@ -69,7 +65,11 @@ class DrawnPictures {
   Image layout(int scale) const;
   std::vector<PngText> texts(Recipe recipe, bool finished) const;
   void prepare_folder() const;
-  void write_sheet();
+  std::filesystem::path place_of_unfinished() const;
+  SampleEvents events();
+  [[noreturn]] void fail(const std::string& why);
+  std::string keep_unfinished();
+  void write_sheet(bool finished);
   void update_progress();
 
   const std::atomic<bool>& interrupted_;
@@ -78,10 +78,10 @@ class DrawnPictures {
   std::vector<Image> places_;  // empty if neither a sheet nor a preview is asked for
   Image sheet_;
   std::optional<OutputFile> sheet_file_;
+  std::filesystem::path unfinished_sheet_;
   std::optional<Preview> preview_;
   int64_t rows_done_ = 0, images_done_ = 0;
   Progress progress_;
-  std::chrono::steady_clock::time_point start_;
   double seconds_ = 0;
 };
 

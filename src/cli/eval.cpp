@@ -18,6 +18,7 @@
 #include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/measured_images.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
@@ -64,8 +65,9 @@ void write_csv(OutputFile& file, const Likelihood& likelihood, const Dataset& im
   file.commit();
 }
 
-nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& options,
-                               const Likelihood& likelihood, const SkippedImages& skipped) {
+nlohmann::ordered_json json_of(const std::string& model, const std::string& sha256,
+                               const EvalOptions& options, const Likelihood& likelihood,
+                               const SkippedImages& skipped) {
   // One image has no standard error; JSON writes its NaN as null.
   nlohmann::ordered_json json = {
       {"bits_per_dim", likelihood.bits_per_dim},
@@ -77,7 +79,7 @@ nlohmann::ordered_json json_of(const std::string& model, const EvalOptions& opti
       {"instructions", instructions_in_use()},
       {"threads", options.threads},
       {"model", model},
-      {"sha256", sha256_of_file(model)},
+      {"sha256", sha256},
       {"data", options.images.data},
       {"split", name(options.images.split)},
   };
@@ -118,14 +120,14 @@ void check_maps(const EvalOptions& options) {
 }
 
 // What the maps say of how they were made. `images` must outlive the result.
-SurpriseFolder::Texts texts_of_maps(const std::string& model, const EvalOptions& options,
-                                    const Dataset& images) {
+SurpriseFolder::Texts texts_of_maps(const std::string& model, const std::string& sha256,
+                                    const EvalOptions& options, const Dataset& images) {
   if (options.no_metadata) return [](std::optional<int64_t>) { return std::vector<PngText>(); };
   const nlohmann::ordered_json all = {
       {"program", program_name()},
       {"command", "eval"},
       {"model", std::filesystem::path(model).filename().string()},
-      {"sha256", sha256_of_file(model)},
+      {"sha256", sha256},
       {"precision", name(options.precision)},
       {"kernels", kernels_in_use(options.precision)},
   };
@@ -151,48 +153,39 @@ void mention_other_maps(const SurpriseFolder& maps, const EvalOptions& options, 
 void run(const EvalOptions& options, Cluster& cluster) {
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
+  const std::string sha256 = sha256_of_file(path);  // now: the file may be replaced meanwhile
   const std::atomic<bool>& interrupted = catch_interrupts();
   SkippedImages skipped;
-  const std::unique_ptr<Dataset> images =
-      open_images(options.images, model.config().image, options.threads, interrupted, skipped);
-  const int64_t wanted = limited_size(*images, options.images.limit);
-  // Open the file before the long computation, so that a bad path is reported at once.
+  // Open the file before what takes long, so that a bad path is reported at once.
   std::optional<OutputFile> csv;
   const bool is_first = cluster.rank() == 0;
   if (!options.csv.empty() && is_first) csv.emplace(options.csv);
+  const std::unique_ptr<Dataset> images =
+      open_images(options.images, model.config().image, options.threads, interrupted, skipped);
+  const int64_t wanted = limited_size(*images, options.images.limit);
 
   std::optional<SurpriseFolder> maps;
   OnNats on_nats;
   if (!options.maps.empty()) {
     maps.emplace(options.maps, images->width(), images->height(),
-                 texts_of_maps(path, options, *images));
+                 texts_of_maps(path, sha256, options, *images));
     mention_other_maps(*maps, options, images->size());
     on_nats = [&](int64_t index, std::span<const uint8_t> pixels, std::span<const float> nats) {
       maps->write(index, pixels, nats);
     };
   }
 
-  int64_t bad = 0;
-  std::string failure;  // of an image that was good when it was checked
   Progress progress("images");
   progress.update(0, 0);
-  const auto on_bad = [&](const std::string& why) {
-    progress.clear();
-    if (!options.images.skip_bad) {
-      failure = why;
-      return;
-    }
-    ++bad;
-    skipped.add(why);
-  };
+  MeasuredImages measured(wanted, options.images.skip_bad, skipped, progress, interrupted);
   const LikelihoodOptions how = {options.images.limit, options.threads, cancel_if(interrupted),
-                                 on_bad, &cluster};
+                                 measured.on_bad(), &cluster};
   const Likelihood likelihood = evaluate(
       model, *images, how,
       [&](int64_t done, int64_t count, double bits_per_dim) {
         progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                         fmt::format("{:.4f} bits/dim", bits_per_dim));
-        return !interrupted && failure.empty();
+        return measured.go_on();
       },
       on_nats);
   progress.clear();
@@ -201,24 +194,14 @@ void run(const EvalOptions& options, Cluster& cluster) {
     return;
   }
   const auto done = static_cast<int64_t>(likelihood.images.size());
-  if (bad > 0) skipped.say_count();
-  // Another rank may have been interrupted.
-  if (done == 0 && (interrupted || (failure.empty() && bad < wanted)))
-    throw Interrupted("interrupted: no image is finished");
-  if (done == 0) throw Error(failure.empty() ? "none of the images can be read any more" : failure);
-
+  measured.require_any(done);
   if (options.json)
-    print_json(json_of(path, options, likelihood, skipped));
+    print_json(json_of(path, sha256, options, likelihood, skipped));
   else
     print_table(options, likelihood, skipped);
   if (csv) write_csv(*csv, likelihood, *images);
   if (maps) maps->finish(likelihood, *images);
-  if (!failure.empty())
-    throw Error(fmt::format("{}\nThe figures are those of {} of {}", failure, done,
-                            plural(wanted, "image")));
-  if (done + bad < wanted)
-    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}", done,
-                                  plural(wanted, "image")));
+  measured.require_all(done);
 }
 
 }  // namespace

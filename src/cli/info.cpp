@@ -1,5 +1,5 @@
-// combiner info: describes the contents of a weights file or of packed pictures, or how a picture
-// was made.
+// combiner info: describes the contents of a weights file, a checkpoint, a config or of packed
+// pictures, or how a picture was made.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,10 +10,13 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <system_error>
 
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "base/plural.h"
 #include "base/printable.h"
+#include "base/read_file.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print_json.h"
@@ -22,20 +25,26 @@
 #include "cli/sha256.h"
 #include "cli/shipped_models.h"
 #include "codec/coded_file.h"
+#include "combiner/error.h"
 #include "model/model.h"
 #include "sampling/memory.h"
+#include "training/checkpoint.h"
 #include "weights/mapped_file.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 struct ParameterCounts {
   size_t embedding = 0, blocks = 0, head = 0;  // the final LayerNorm counts towards the head
   size_t total() const { return embedding + blocks + head; }
 };
+
+constexpr const char* kDescribed =
+    "a model's weights, checkpoint or config (.json), or a PNG or packed file that combiner made";
 
 ParameterCounts count_parameters(const Parameters& parameters) {
   ParameterCounts counts;
@@ -82,6 +91,13 @@ Info inspect(const std::filesystem::path& path) {
   return info;
 }
 
+Json json_of(const ParameterCounts& counts) {
+  return {{"embedding", counts.embedding},
+          {"blocks", counts.blocks},
+          {"head", counts.head},
+          {"total", counts.total()}};
+}
+
 Json json_of(const Info& info) {
   const auto memory = [&](const SamplingMemory& m) {
     return Json{{"batch_1", info.at_batch(m, 1)}, {"batch_64", info.at_batch(m, 64)}};
@@ -90,11 +106,7 @@ Json json_of(const Info& info) {
       {"model", info.path},
       {"config", Json::parse(to_json(info.config))},
       {"positions", info.config.positions()},
-      {"parameters",
-       {{"embedding", info.parameters.embedding},
-        {"blocks", info.parameters.blocks},
-        {"head", info.parameters.head},
-        {"total", info.parameters.total()}}},
+      {"parameters", json_of(info.parameters)},
       {"product_operations_per_image", product_operations(info.config)},
       {"dtypes", info.dtypes},
       {"file_bytes", info.file_bytes},
@@ -104,8 +116,18 @@ Json json_of(const Info& info) {
   };
 }
 
+void print_size(const ModelConfig& config, const ParameterCounts& counts) {
+  put("parameters   {}\n", counts.total());
+  put("  embedding  {}\n", counts.embedding);
+  put("  blocks     {}\n", counts.blocks);
+  put("  head       {}\n", counts.head);
+  put("positions    {} an image ({} rows x {} columns)\n", config.positions(), config.rows(),
+      config.columns());
+  put("products     {:.2f} GFLOP an image, forward\n",
+      static_cast<double>(product_operations(config)) / 1e9);
+}
+
 void print_table(const Info& info) {
-  const ModelConfig& config = info.config;
   const auto megabytes = [](int64_t bytes) {
     return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
   };
@@ -113,20 +135,13 @@ void print_table(const Info& info) {
   put("size         {}\n", plural(info.file_bytes, "byte"));
   put("sha256       {}\n", info.sha256);
   put("dtype        {}\n", fmt::join(info.dtypes, ", "));
-  put("parameters   {}\n", info.parameters.total());
-  put("  embedding  {}\n", info.parameters.embedding);
-  put("  blocks     {}\n", info.parameters.blocks);
-  put("  head       {}\n", info.parameters.head);
-  put("positions    {} an image ({} rows x {} columns)\n", config.positions(), config.rows(),
-      config.columns());
-  put("products     {:.2f} GFLOP an image, forward\n",
-      static_cast<double>(product_operations(config)) / 1e9);
+  print_size(info.config, info.parameters);
   put("memory to sample: weights and KV cache, without work buffers\n");
   for (const int64_t batch : {1, 64})
     put("  batch {:<4} {} in f32, {} in bf16, {} in int8\n", batch,
         megabytes(info.at_batch(info.f32, batch)), megabytes(info.at_batch(info.bf16, batch)),
         megabytes(info.at_batch(info.int8, batch)));
-  put("config       {}\n", to_json(config));
+  put("config       {}\n", to_json(info.config));
 }
 
 void print_fields(const Json& fields) {
@@ -175,9 +190,51 @@ void describe_packed(const std::string& path, bool json) {
   json ? print_json(all) : print_fields(all);
 }
 
-void describe_model(const std::string& path, bool json) {
-  const Info info = inspect(find_model(path));
+void describe_config(const std::string& path, bool json) {
+  const ModelConfig config = read_config(path);
+  const ParameterCounts counts = count_parameters(Parameters(config));
+  if (json)
+    return print_json({{"file", path},
+                       {"config", Json::parse(to_json(config))},
+                       {"positions", config.positions()},
+                       {"parameters", json_of(counts)},
+                       {"product_operations_per_image", product_operations(config)}});
+  put("file         {}\n", path);
+  print_size(config, counts);
+  put("config       {}\n", to_json(config));
+}
+
+void describe_checkpoint(const std::string& path, bool json) {
+  const CheckpointHeader header = read_checkpoint_header(path);
+  const Json all = {
+      {"file", path},
+      {"step", header.step},
+      {"images", header.training_images},
+      {"precision", header.precision ? Json(name(*header.precision)) : Json()},
+      {"options", Json::parse(to_json(header.options))},
+      {"config", Json::parse(to_json(header.config))},
+  };
+  json ? print_json(all) : print_fields(all);
+}
+
+void describe_model(const std::string& model, bool json) {
+  const Info info = inspect(find_model(model));
   json ? print_json(json_of(info)) : print_table(info);
+}
+
+// Throws Error unless the file may be one of the kinds that are described.
+void describe_file(const std::string& path, bool json) {
+  const fs::path extension = fs::path(path).extension();
+  std::error_code ignored;  // what can't be examined can't be read, which fails with a message
+  if (is_png(path)) return describe_picture(path, json);
+  if (is_coded_file(path)) return describe_packed(path, json);
+  if (extension == ".json") return describe_config(path, json);
+  if (extension == ".checkpoint") return describe_checkpoint(path, json);
+  if (fs::is_regular_file(path, ignored))
+    if (const std::string kind = file_kind(read_start(path));
+        !kind.empty() && !kind.starts_with("a safetensors file"))
+      throw Error(fmt::format("{}: is {}; expected {}", path, kind, kDescribed));
+  describe_model(path, json);
 }
 
 }  // namespace
@@ -191,14 +248,16 @@ Action info_command(CLI::App& command) {
   CLI::Option* const model = add_model_option(command, options->model);
   command
       .add_option("FILE", options->file,
-                  "A weights file, or a PNG or packed file that combiner made [cifar10]")
+                  "A model's weights, checkpoint or config, or a PNG or packed file that combiner "
+                  "made [cifar10]")
       ->type_name("")
       ->excludes(model);
   command.add_flag("--json", options->json, "Print JSON");
   return [options] {
-    if (is_png(options->file)) return describe_picture(options->file, options->json);
-    if (is_coded_file(options->file)) return describe_packed(options->file, options->json);
-    describe_model(options->file.empty() ? options->model : options->file, options->json);
+    if (options->file.empty())
+      describe_model(options->model, options->json);
+    else
+      describe_file(options->file, options->json);
   };
 }
 

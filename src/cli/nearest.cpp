@@ -19,6 +19,7 @@
 #include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/measured_images.h"
 #include "cli/nearest_sheet.h"
 #include "cli/number_option.h"
 #include "cli/options.h"
@@ -89,7 +90,8 @@ std::optional<NearestSheet> plan_sheet(const NearestCommandOptions& options,
                                        std::span<const Image> pictures,
                                        std::span<const std::string> names, int64_t images) {
   const auto& [width, height, pixels] = pictures.front();
-  const int scale = options.scale.value_or(scale_to(kShownSide, width, height));
+  const int scale =
+      options.scale.value_or(std::min(scale_to(kShownSide, width, height), kMostScale));
   const NearestSheet sheet(pictures, names, options.search.count,
                            std::min(images, options.search.limit.value_or(images)), scale);
   if (sheet.fits()) {
@@ -146,6 +148,23 @@ nlohmann::ordered_json json_of(const NearestCommandOptions& options, const Neare
           {"split", name(options.images.split)}};
 }
 
+// `drawn` is whether there will be a sheet.
+void print(const NearestCommandOptions& options, const NearestImages& nearest,
+           const Dataset& images, double seconds, const SkippedImages& skipped, bool drawn) {
+  const double images_per_second = static_cast<double>(nearest.searched) / seconds;
+  if (options.json) {
+    nlohmann::ordered_json json = json_of(options, nearest, images, images_per_second);
+    if (options.images.skip_bad) json["left_out"] = skipped.json();
+    json["output"] = drawn ? nlohmann::ordered_json(options.output) : nullptr;
+    print_json(json);
+    return;
+  }
+  print_table(options, nearest, images);
+  put("{}the nearest of {}, {} images/s ({})\n", drawn ? options.output + ": " : "",
+      plural(nearest.searched, "image"), rate_text(images_per_second),
+      plural(options.search.threads, "thread"));
+}
+
 // What the sheet says of how it was made.
 std::vector<PngText> texts_of(const NearestCommandOptions& options,
                               const std::vector<std::string>& names) {
@@ -170,48 +189,32 @@ void run(NearestCommandOptions options) {
                   options.search.threads, interrupted, skipped);
   const std::optional<NearestSheet> sheet = plan_sheet(options, pictures, names, images->size());
 
-  int64_t bad = 0;
   Progress progress("images");
-  if (options.images.skip_bad)
-    options.search.on_bad = [&](const std::string& why) {
-      ++bad;
-      progress.clear();
-      skipped.add(why);
-    };
+  MeasuredImages measured(limited_size(*images, options.search.limit), options.images.skip_bad,
+                          skipped, progress, interrupted);
+  options.search.on_bad = measured.on_bad();
   progress.update(0, 0);
   const auto start = std::chrono::steady_clock::now();
   const NearestImages nearest =
       find_nearest(pictures, *images, options.search, [&](int64_t done, int64_t count) {
         progress.update(done, static_cast<double>(done) / static_cast<double>(count));
-        return !interrupted;
+        return measured.go_on();
       });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.clear();
 
-  if (bad > 0) skipped.say_count();
-  const int64_t total = limited_size(*images, options.search.limit);
-  const bool is_whole = nearest.searched + bad == total;
-  if (nearest.searched == 0) {
-    if (is_whole) throw Error("none of the images can be read any more");
-    throw Interrupted("interrupted: no image was searched");
+  measured.require_any(nearest.searched);
+  const auto draw_sheet = [&] {
+    if (sheet) write_png(options.output, sheet->draw(nearest, *images), texts_of(options, names));
+  };
+  try {  // the figures first: they are of use without the sheet
+    print(options, nearest, *images, seconds.count(), skipped, sheet.has_value());
+  } catch (const Error&) {  // nobody reads them
+    draw_sheet();
+    throw;
   }
-  // The figures first: they are of use without the sheet.
-  const double images_per_second = static_cast<double>(nearest.searched) / seconds.count();
-  if (options.json) {
-    nlohmann::ordered_json json = json_of(options, nearest, *images, images_per_second);
-    if (options.images.skip_bad) json["left_out"] = skipped.json();
-    json["output"] = sheet ? nlohmann::ordered_json(options.output) : nullptr;
-    print_json(json);
-  } else {
-    print_table(options, nearest, *images);
-    put("{}the nearest of {}, {} images/s ({})\n", sheet ? options.output + ": " : "",
-        plural(nearest.searched, "image"), rate_text(images_per_second),
-        plural(options.search.threads, "thread"));
-  }
-  if (sheet) write_png(options.output, sheet->draw(nearest, *images), texts_of(options, names));
-  if (!is_whole)
-    throw Interrupted(fmt::format("interrupted: these are the nearest of {} of {}",
-                                  nearest.searched, plural(total, "image")));
+  draw_sheet();
+  measured.require_all(nearest.searched);
 }
 
 }  // namespace

@@ -4,37 +4,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <type_traits>
 
+#include "base/parse_number.h"
 #include "base/printable.h"
 
 namespace combiner {
-
-// Reads the number that the whole text is, in decimal notation. Returns invalid_argument if it is
-// none, result_out_of_range if it is none that Number can hold. CLI11's own conversion takes 010
-// for 8 and, depending on its version, nothing for 0 and a number that is too large for the
-// largest.
-template <class Number>
-std::errc read_number(std::string_view text, Number& number) {
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  return stop == end ? error : std::errc::invalid_argument;
-}
-
-// The same number; nullopt if it can't be read.
-template <class Number>
-std::optional<Number> parse_number(std::string_view text) {
-  Number number{};
-  if (read_number(text, number) != std::errc()) return std::nullopt;
-  return number;
-}
 
 // The numbers from `low` to `high`, maybe without `low` itself.
 template <class Number>
@@ -73,7 +53,8 @@ struct Held<std::optional<T>> {
 
 // Adds an option with a number, which `set` receives. Anything but a number in the range is a usage
 // error that names the option, what was given and what is expected. All options with numbers are
-// added here.
+// added here: CLI11's own conversion takes 010 for 8 and, depending on its version, nothing for 0
+// and a number that is too large for the largest.
 template <class Number>
 CLI::Option* add_number_function(CLI::App& command, const std::string& names,
                                  const std::function<void(Number)>& set,

@@ -22,7 +22,7 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 constexpr const char* kPrecisionHelp =
-    "What matrix products are made with; auto is bf16 or f32, whichever is faster here";
+    "Precision of the matrix products; auto is bf16 or f32, whichever is faster here";
 
 }  // namespace
 
@@ -92,7 +92,7 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split
   add_number(command, "--limit", options.limit, {1}, "Only the first N images")->needs(data);
   command
       .add_flag("--resize", options.resize,
-                "Cut and resample images of another size to the one needed")
+                "Centre-crop and resample images of another size to the one needed")
       ->needs(data);
   add_skip_bad_option(command, options.skip_bad)->needs(data);
   return data;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/printable.h"
 #include "cli/number_option.h"
 #include "cli/options.h"
 #include "cli/paths.h"
@@ -25,7 +26,8 @@ Destination destination_of(const std::string& output) {
   if (output == "-") return Destination::standard_output;
   if (ends_in_png(output)) return Destination::sheet;
   throw CLI::ValidationError(
-      "--output", fmt::format("{} neither ends in .png (a sheet) nor in / (a folder)", output));
+      "--output",
+      fmt::format("{} neither ends in .png (a sheet) nor in / (a folder)", typed(output)));
 }
 
 // Where a file or a folder is or will be.

@@ -8,13 +8,17 @@
 #include <system_error>
 
 #include "base/lies_in.h"
+#include "base/lower_case.h"
 #include "base/output_file.h"
+#include "base/plural.h"
+#include "base/printable.h"
+#include "cli/say.h"
 #include "combiner/error.h"
 
 namespace combiner {
 namespace fs = std::filesystem;
 
-bool ends_in_png(const std::string& path) { return CLI::detail::to_lower(path).ends_with(".png"); }
+bool ends_in_png(const std::string& path) { return lower_case(path).ends_with(".png"); }
 
 bool make_folder(const fs::path& folder) {
   std::error_code error;
@@ -33,6 +37,17 @@ std::vector<std::string> names_in(const fs::path& folder) {
   if (error)
     throw Error(fmt::format("{}: can't list the folder: {}", folder.string(), error.message()));
   return names;
+}
+
+void say_others(const fs::path& folder,
+                const std::function<bool(const std::string& name)>& is_own) {
+  std::vector<std::string> others;
+  for (const std::string& name : names_in(folder))
+    if (name.ends_with(".png") && !is_own(name)) others.push_back(name);
+  if (others.empty()) return;
+  say("{}: also holds {} not of this run: {}{}\n", printable(folder.string()),
+      plural(std::ssize(others), "picture"), printable(*std::ranges::min_element(others)),
+      others.size() > 1 ? ", ..." : "");
 }
 
 std::optional<int64_t> leading_number(std::string_view name) {

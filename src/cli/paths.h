@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,11 @@ bool make_folder(const std::filesystem::path& folder);
 
 // The names of a folder's entries. Throws Error if they can't be read.
 std::vector<std::string> names_in(const std::filesystem::path& folder);
+
+// Says how many .png files are in a folder besides a run's own, and names one, so that nobody takes
+// them for the run's. Throws Error if the folder can't be read.
+void say_others(const std::filesystem::path& folder,
+                const std::function<bool(const std::string& name)>& is_own);
 
 // The number, 0 or more, that a name begins with; nullopt if it begins with something else.
 std::optional<int64_t> leading_number(std::string_view name);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <string_view>
 #include <utility>
 
 #include "cli/checking.h"
@@ -44,13 +46,15 @@ PictureInputs::PictureInputs(const std::vector<std::string>& paths,
   }
   if (pictures_.empty()) throw Error("there are no pictures to compress");
   drop_what_some_lack();
+  require_different_names();
 }
 
 void PictureInputs::add_files(const std::string& folder, std::vector<std::string> names,
                               const std::atomic<bool>& interrupted) {
   Progress progress("pictures");
   for (size_t i = 0; i < names.size(); ++i) {
-    if (interrupted) throw Interrupted("interrupted while the pictures were looked at");
+    if (interrupted)
+      throw Interrupted("interrupted while the pictures were looked at: nothing is written");
     progress.update(static_cast<int64_t>(i),
                     static_cast<double>(i) / static_cast<double>(names.size()), "looking at them");
     const std::string path = (fs::path(folder) / names[i]).string();
@@ -82,6 +86,17 @@ void PictureInputs::drop_what_some_lack() {
   if (lacking([](const CodedPicture& picture) { return picture.label.has_value(); })) {
     say("labels are left out, because not all of the pictures have one\n");
     for (CodedPicture& picture : pictures_) picture.label.reset();
+  }
+}
+
+// check_pictures() would find these, too, but doesn't know the paths.
+void PictureInputs::require_different_names() const {
+  std::map<std::string_view, size_t> known;
+  for (size_t i = 0; i < pictures_.size(); ++i) {
+    if (pictures_[i].name.empty()) return;
+    if (const auto [first, is_new] = known.emplace(pictures_[i].name, i); !is_new)
+      throw Error(fmt::format("{} and {} would both be called {}; rename one, or pack them apart",
+                              sources_[first->second].path, sources_[i].path, pictures_[i].name));
   }
 }
 

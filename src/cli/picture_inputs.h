@@ -16,9 +16,10 @@ namespace combiner {
 // Pictures, folders of pictures, CIFAR-10's .bin files and npz files, one after the other.
 class PictureInputs {
  public:
-  // Reads all pictures once to learn their sizes. Throws Error if one can't be read, and
-  // Interrupted once `interrupted`. Names are relative to the folder that was named; a single
-  // picture has its own. If some pictures have no name or label, none keeps it, which is said.
+  // Reads all pictures once to learn their sizes. Throws Error if one can't be read or two have one
+  // name, and Interrupted once `interrupted`. Names are relative to the folder that was named; a
+  // single picture has its own. If some pictures have no name or label, none keeps it, which is
+  // said.
   PictureInputs(const std::vector<std::string>& paths, const std::atomic<bool>& interrupted);
 
   const std::vector<CodedPicture>& pictures() const { return pictures_; }
@@ -31,6 +32,7 @@ class PictureInputs {
                  const std::atomic<bool>& interrupted);
   void add_images(std::unique_ptr<Dataset> images);
   void drop_what_some_lack();
+  void require_different_names() const;
 
   // Where a picture comes from: a file, or an image of a data set.
   struct Source {

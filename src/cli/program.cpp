@@ -138,8 +138,30 @@ int guarded(const Run& run, const Fail& fail) {
   }
 }
 
+// Reading a mapped file where there is nothing any more is a signal, not an error.
+void on_lost_page(int signal, siginfo_t* info, void*) {
+  constexpr std::string_view kMessage =
+      "combiner: a file was cut short, or can't be read any more, while it was in use; files must "
+      "be replaced by renaming\n";
+  // Anything else kills the program when it happens again at once.
+  if (info->si_code != BUS_ADRERR) {
+    std::signal(signal, SIG_DFL);
+    return;
+  }
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  ::_exit(kFailure);
+}
+
+void report_lost_pages() {
+  struct sigaction action = {};
+  action.sa_sigaction = on_lost_page;
+  action.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGBUS, &action, nullptr);
+}
+
 void prepare_process() {
   occupy_standard_streams();
+  report_lost_pages();
   // A closed pipe or a limit on files is then an error of the write, after which what is finished
   // can be kept.
   std::signal(SIGPIPE, SIG_IGN);

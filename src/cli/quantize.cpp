@@ -12,6 +12,7 @@
 #include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/measured_images.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/print_json.h"
@@ -49,7 +50,6 @@ nlohmann::ordered_json json_of(const fs::path& model, const QuantizeOptions& opt
       {"output", options.output},
       {"output_bytes", bytes_of(options.output)},
   };
-  // The figures of zero images are NaN, which JSON writes as null.
   if (divergence)
     json.update({
         {"bits_per_dim_f32", divergence->reference_bits_per_dim},
@@ -67,7 +67,7 @@ void print_table(const fs::path& model, const QuantizeOptions& options,
                  const std::optional<Divergence>& divergence) {
   put("{}: {}, from {}\n", options.output, plural(bytes_of(options.output), "byte"),
       bytes_of(model));
-  if (!divergence || divergence->images == 0) return;
+  if (!divergence) return;
   put("bits/dim     {:.4f} in f32\n"
       "             {:.4f} in int8\n"
       "difference   {:+.5f}\n"
@@ -78,6 +78,14 @@ void print_table(const fs::path& model, const QuantizeOptions& options,
       divergence->images);
 }
 
+void report(const fs::path& model, const QuantizeOptions& options,
+            const std::optional<Divergence>& divergence, const SkippedImages& skipped) {
+  if (!options.json) return print_table(model, options, divergence);
+  nlohmann::ordered_json json = json_of(model, options, divergence);
+  if (options.images.skip_bad) json["left_out"] = skipped.json();
+  print_json(json);
+}
+
 void run(const QuantizeOptions& options, Cluster& cluster) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const fs::path path = find_model(options.model);
@@ -85,6 +93,7 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
   if (fs::equivalent(path, options.output, ignored))
     throw Error(fmt::format("{}: is the model itself; write the smaller one to another file",
                             options.output));
+  if (cluster.rank() == 0) holds_weights(options.output);  // throws if it is something else
   const Model model(load_weights(path), Precision::f32, options.threads);
   // Open the data before the long computation, so that unusable data is reported at once.
   std::unique_ptr<Dataset> images;
@@ -97,41 +106,27 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
                  SafetensorsFile::open(path).metadata());
   cluster.barrier();  // before the others read it
 
-  std::optional<Divergence> divergence;
-  int64_t bad = 0;
-  const int64_t total = images ? limited_size(*images, options.images.limit) : 0;
-  if (images) {
-    Progress progress("images");
-    progress.update(0, 0);
-    OnBadImage leave_out;
-    if (options.images.skip_bad)
-      leave_out = [&](const std::string& why) {
-        ++bad;
-        progress.clear();
-        skipped.add(why);
-      };
-    divergence = measure_divergence(
-        model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
-        {options.images.limit, options.threads, cancel_if(interrupted), leave_out, &cluster},
-        [&](int64_t done, int64_t count, double mean) {
-          progress.update(done, static_cast<double>(done) / static_cast<double>(count),
-                          fmt::format("divergence {:.6f}", mean));
-          return !interrupted;
-        });
-    progress.clear();
+  if (!images) {
+    if (cluster.rank() == 0) report(path, options, std::nullopt, skipped);
+    return;
   }
+  Progress progress("images");
+  progress.update(0, 0);
+  MeasuredImages measured(limited_size(*images, options.images.limit), options.images.skip_bad,
+                          skipped, progress, interrupted);
+  const Divergence divergence = measure_divergence(
+      model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
+      {options.images.limit, options.threads, cancel_if(interrupted), measured.on_bad(), &cluster},
+      [&](int64_t done, int64_t count, double mean) {
+        progress.update(done, static_cast<double>(done) / static_cast<double>(count),
+                        fmt::format("divergence {:.6f}", mean));
+        return measured.go_on();
+      });
+  progress.clear();
   if (cluster.rank() != 0) return;
-  if (options.json) {
-    nlohmann::ordered_json json = json_of(path, options, divergence);
-    if (options.images.skip_bad) json["left_out"] = skipped.json();
-    print_json(json);
-  } else {
-    print_table(path, options, divergence);
-  }
-  if (bad > 0) skipped.say_count();
-  if (divergence && divergence->images + bad < total)
-    throw Interrupted(fmt::format("interrupted: the figures are those of {} of {}",
-                                  divergence->images, plural(total, "image")));
+  measured.require_any(divergence.images);
+  report(path, options, divergence, skipped);
+  measured.require_all(divergence.images);
 }
 
 }  // namespace

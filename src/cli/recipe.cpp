@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 
+#include "base/json.h"
 #include "base/json_reason.h"
 #include "base/printable.h"
 #include "combiner/error.h"
@@ -14,7 +15,7 @@
 namespace combiner {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr const char* kKeyword = "combiner";
 
@@ -23,29 +24,26 @@ Error malformed(const std::filesystem::path& path, const std::string& reason) {
                            printable(reason)));
 }
 
-int64_t whole_number(const Json& json, const char* key, int64_t least, int64_t most) {
-  const Json& value = json.at(key);
-  // JSON's numbers above 2^63 - 1 are unsigned, and would wrap around.
-  const bool fits = value.is_number_integer() &&
-                    (!value.is_number_unsigned() ||
-                     value.get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()});
-  if (!fits || value.get<int64_t>() < least || value.get<int64_t>() > most)
+int64_t number_in(const OrderedJson& json, const char* key, int64_t least, int64_t most) {
+  const OrderedJson& value = json.at(key);
+  const std::optional<int64_t> number = whole_number(value);
+  if (!number || *number < least || *number > most)
     throw Error(fmt::format("{} is {}; expected a whole number from {} to {}", key, value.dump(),
                             least, most));
-  return value.get<int64_t>();
+  return *number;
 }
 
-int small_number(const Json& json, const char* key, int least, int most) {
-  return static_cast<int>(whole_number(json, key, least, most));
+int small_number(const OrderedJson& json, const char* key, int least, int most) {
+  return static_cast<int>(number_in(json, key, least, most));
 }
 
-Precision precision_in(const Json& json) {
+Precision precision_in(const OrderedJson& json) {
   const auto name = json.at("precision").get<std::string>();
   if (const auto precision = precision_named(name)) return *precision;
   throw Error(fmt::format("precision is \"{}\"; expected f32, bf16 or int8", name));
 }
 
-Recipe from_json(const Json& json) {
+Recipe from_json(const OrderedJson& json) {
   constexpr int kMaxSide = 1 << 20;
   Recipe recipe;
   // The texts go into messages.
@@ -57,15 +55,15 @@ Recipe from_json(const Json& json) {
   if (!json.at("seed").is_number_unsigned())
     throw Error(fmt::format("seed is {}; expected a whole number", json.at("seed").dump()));
   recipe.seed = json.at("seed");
-  recipe.first = whole_number(json, "first", 0, kMostFirst);
-  recipe.count = whole_number(json, "count", 1, kMostImages);
+  recipe.first = number_in(json, "first", 0, kMostFirst);
+  recipe.count = number_in(json, "count", 1, kMostImages);
   recipe.choice.temperature = json.at("temperature");
   recipe.choice.top_k = small_number(json, "top_k", 1, 256);
   recipe.choice.top_p = json.at("top_p");
   validate(recipe.choice);
   recipe.precision = precision_in(json);
   recipe.kernels = text("kernels");
-  const Json& sheet = json.at("sheet");
+  const OrderedJson& sheet = json.at("sheet");
   recipe.sheet = {
       small_number(sheet, "rows", 1, kMaxSide), small_number(sheet, "columns", 1, kMaxSide),
       small_number(sheet, "gap", 0, kMaxSide), small_number(sheet, "scale", 1, kMostScale)};
@@ -79,8 +77,8 @@ Recipe from_json(const Json& json) {
 
 }  // namespace
 
-Json to_json(const Recipe& recipe) {
-  Json json = {
+OrderedJson to_json(const Recipe& recipe) {
+  OrderedJson json = {
       {"program", recipe.program},
       {"command", recipe.command},
       {"model", recipe.model},
@@ -107,14 +105,14 @@ Json to_json(const Recipe& recipe) {
   return json;
 }
 
-std::vector<PngText> made_by_texts(const Json& made_by) {
+std::vector<PngText> made_by_texts(const OrderedJson& made_by) {
   // PNG's plain text is not UTF-8, so what is not ASCII in names is escaped.
   constexpr int kOnOneLine = -1;
   return {{"Software", made_by.at("program")},
-          {kKeyword, made_by.dump(kOnOneLine, ' ', true, Json::error_handler_t::replace)}};
+          {kKeyword, made_by.dump(kOnOneLine, ' ', true, OrderedJson::error_handler_t::replace)}};
 }
 
-Json read_made_by(const std::filesystem::path& path) {
+OrderedJson read_made_by(const std::filesystem::path& path) {
   const std::vector<PngText> texts = read_png_texts(path);
   const auto found = std::ranges::find(texts, kKeyword, &PngText::keyword);
   if (found == texts.end())
@@ -125,19 +123,19 @@ Json read_made_by(const std::filesystem::path& path) {
   constexpr auto kNoExceptions = false;
   // Printing goes down into what is nested, and a million levels would not fit on the stack.
   constexpr int kMostLevels = 16;
-  const auto is_shallow = [](int level, Json::parse_event_t, const Json&) {
+  const auto is_shallow = [](int level, OrderedJson::parse_event_t, const OrderedJson&) {
     return level < kMostLevels;
   };
-  Json json = Json::parse(found->text, is_shallow, kNoExceptions);
+  OrderedJson json = OrderedJson::parse(found->text, is_shallow, kNoExceptions);
   if (!json.is_object()) throw malformed(path, "it is not a JSON object");
   return json;
 }
 
 Recipe read_recipe(const std::filesystem::path& path) {
-  const Json json = read_made_by(path);
+  const OrderedJson json = read_made_by(path);
   try {
     return from_json(json);
-  } catch (const Json::exception& error) {
+  } catch (const OrderedJson::exception& error) {
     throw malformed(path, reason(error));
   } catch (const Error& error) {
     throw malformed(path, error.what());

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "base/parse_number.h"
 #include "base/plural.h"
 #include "base/printable.h"
 #include "base/round_up.h"
@@ -186,7 +187,6 @@ void run(SampleCommandOptions options, Cluster& cluster) {
                    .first = sampling.first_index,
                    .count = sampling.count,
                    .recipe = recipe};
-  plan.rows = sampling.count * plan.shape.height;
   plan.places = static_cast<size_t>(sampling.count);
   plan.place = [&](int64_t index) { return static_cast<size_t>(index - sampling.first_index); };
   plan.file_name = file_name;
@@ -194,7 +194,9 @@ void run(SampleCommandOptions options, Cluster& cluster) {
   plan.own_recipe = [&](int64_t index) { return own_recipe(recipe, index); };
   if (!options.like.empty()) plan.inputs = {options.like};
   DrawnPictures pictures(options.output, std::move(plan));
-  pictures.finish(sample_on_ranks(cluster, model, sampling, pictures.events()));
+  pictures.draw([&](const SampleEvents& events) {
+    return sample_on_ranks(cluster, model, sampling, events);
+  });
   pictures.report(plural(sampling.count, "image"), sampling.threads);
   if (!options.like_recipe) return;
   if (options.output.destination != Destination::folder)

@@ -65,7 +65,7 @@ std::string read_key(const std::string& path) {
   const bool printable = std::ranges::all_of(key, [](char c) { return c > ' ' && c <= '~'; });
   if (key.size() < kFewest || !printable)
     throw Error(
-        fmt::format("{}: its first line is no key; expected {} or more characters of "
+        fmt::format("{}: its first line is not a key; expected {} or more characters of "
                     "printable ASCII without spaces, such as openssl rand -hex 32 makes",
                     path, kFewest));
   return key;

@@ -53,10 +53,12 @@ fs::path find_model(const std::string& model) {
     throw Error(
         fmt::format("there is no shipped model: neither {1}/{0} nor {2}/{0}; name one with --model",
                     std::string(kDefault) + kEnding, places()[0].string(), places()[1].string()));
-  throw Error(
-      fmt::format("{}: there is no such file and no shipped model of this name{}; "
-                  "combiner models lists those that there are",
-                  printable(model), did_you_mean(model, names)));
+  throw Error(fmt::format(
+      "{}: {} no shipped model of this name{}; combiner models lists those that "
+      "there are",
+      printable(model),
+      fs::is_directory(model, ignored) ? "is a folder, and there is" : "there is no such file and",
+      did_you_mean(model, names)));
 }
 
 }  // namespace combiner

@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "base/output_file.h"
+#include "base/printable.h"
 #include "cli/paths.h"
+#include "cli/say.h"
+#include "cli/terminal.h"
 #include "combiner/error.h"
 #include "combiner/image.h"
 #include "dataset/npy_header.h"
@@ -84,9 +87,12 @@ void SurpriseFolder::write(int64_t index, std::span<const uint8_t> pixels,
   if (failed()) return;
   try {
     write_files(index, pixels, nats);
-  } catch (...) {
+  } catch (const std::exception& error) {
     const std::lock_guard lock(mutex_);
-    if (!failure_) failure_ = std::current_exception();
+    if (failure_) return;
+    failure_ = std::current_exception();
+    // At once, because finish() may come hours later. The progress may have a line of its own.
+    say("{}no more maps: {}\n", on_terminal() ? "\n" : "", printable_lines(error.what()));
   }
 }
 

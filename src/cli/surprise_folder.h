@@ -33,8 +33,8 @@ class SurpriseFolder {
 
   // Writes image `index` beside its map (SurpriseMap) to map-00007.png, and the bits (-log2 p) of
   // each sub-pixel, float32 [height, width, 3], to bits-00007.npy. Takes what evaluate() hands to
-  // OnNats. After a failure nothing more is written, so that the evaluation can go on; finish()
-  // throws it. Thread-safe.
+  // OnNats. A failure is said at once, and after it nothing more is written, so that the evaluation
+  // can go on; finish() throws it. Thread-safe.
   void write(int64_t index, std::span<const uint8_t> pixels, std::span<const float> nats);
 
   // Throws the first failure of write(), if there was one. Otherwise writes extremes.png: the

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -133,7 +134,7 @@ void check_files_differ(const TrainOptions& options) {
     }
 }
 
-// Data given twice would be trained on where it is kept apart for validation.
+// Data given twice would be trained on where it is held out for validation.
 void check_data_differ(const std::vector<std::string>& data) {
   std::error_code ignored;  // what can't be examined can't be opened either
   for (size_t i = 0; i < data.size(); ++i)
@@ -163,9 +164,11 @@ void complete(TrainOptions& options) {
   }
 }
 
-// Throws Error if the run would overwrite the log or the checkpoint of another training.
+// Throws Error if the run would overwrite the weights, the log or the checkpoint of another
+// training.
 void check_other_training(const TrainOptions& options, const CheckpointHeader& header) {
   const fs::path& checkpoint = options.run.checkpoint;
+  const bool weights = holds_weights(options.run.weights);
   std::error_code ignored;  // opening a file that can't be examined fails later
   if (options.overwrite || fs::equivalent(checkpoint, options.resume, ignored)) return;
   int64_t step = 0;
@@ -185,6 +188,11 @@ void check_other_training(const TrainOptions& options, const CheckpointHeader& h
         fmt::format("{}: is the log of another training, of which rows would be lost; write "
                     "elsewhere, or give --overwrite",
                     options.run.log.string()));
+  if (weights)
+    throw Error(
+        fmt::format("{}: holds weights, which would be lost; go on from them with --init, write "
+                    "elsewhere, or give --overwrite",
+                    options.output));
 }
 
 // Restores the checkpoint, if the run goes on from one, and returns the seconds that it took to get
@@ -227,6 +235,60 @@ void say_traffic(const Cluster& cluster, int64_t steps) {
       megabytes(traffic.bytes_gathered));
 }
 
+// Measures weights on the images that are held out.
+class Validation {
+ public:
+  // `on_bad` may be empty. All must outlive the object.
+  Validation(const Dataset& images, Precision precision, int threads,
+             const std::atomic<bool>& interrupted, const OnBadImage& on_bad, Cluster& cluster)
+      : images_(images),
+        precision_(precision),
+        threads_(threads),
+        interrupted_(interrupted),
+        on_bad_(on_bad),
+        cluster_(cluster) {}
+
+  // The bits/dim; nullopt if there are no images or it was interrupted.
+  std::optional<double> operator()(const Weights& weights) {
+    if (images_.size() == 0) return std::nullopt;
+    Progress progress("validation images");
+    progress.update(0, 0);
+    OnBadImage leave_out;
+    int64_t left_out = 0;
+    if (on_bad_)
+      leave_out = [&](const std::string& why) {
+        ++left_out;
+        progress.clear();
+        on_bad_(why);
+      };
+    const Likelihood likelihood =
+        evaluate(Model(weights.clone(), precision_, threads_), images_,
+                 {std::nullopt, threads_, cancel_if(interrupted_), leave_out, &cluster_},
+                 [&](int64_t done, int64_t count, double mean) {
+                   progress.update(done, static_cast<double>(done) / static_cast<double>(count),
+                                   fmt::format("{:.4f} bits/dim", mean));
+                   return !interrupted_;
+                 });
+    // Another rank may have been interrupted.
+    const int64_t seen = std::ssize(likelihood.images) + left_out;
+    if (interrupted_ || likelihood.images.empty() || seen < images_.size()) return std::nullopt;
+    last_ = likelihood.bits_per_dim;
+    return last_;
+  }
+
+  // What was measured last.
+  const std::optional<double>& last() const { return last_; }
+
+ private:
+  const Dataset& images_;
+  Precision precision_;
+  int threads_;
+  const std::atomic<bool>& interrupted_;
+  const OnBadImage& on_bad_;
+  Cluster& cluster_;
+  std::optional<double> last_;
+};
+
 void run(const TrainOptions& options, Cluster& cluster) {
   std::optional<Weights> init;
   if (!options.init.empty()) init = load_weights(options.init);
@@ -264,40 +326,17 @@ void run(const TrainOptions& options, Cluster& cluster) {
                           "on some of them"
                         : "");
 
-  std::optional<double> last_validation, final_validation;
+  std::optional<double> final_validation;
+  Validation validation(*data.validation, precision, options.threads, interrupted, on_bad, cluster);
   progress.update(trainer.images(), fraction_done(options.run, trainer.steps(), seconds));
   RunHooks hooks;
-  hooks.validate = [&](const Weights& weights) -> std::optional<double> {
-    if (data.validation->size() == 0) return std::nullopt;
+  hooks.validate = [&](const Weights& weights) {
     progress.clear();
-    Progress validating("validation images");
-    validating.update(0, 0);
-    OnBadImage bad;
-    int64_t left_out = 0;
-    if (on_bad)
-      bad = [&](const std::string& why) {
-        ++left_out;
-        validating.clear();
-        on_bad(why);
-      };
-    const Likelihood likelihood =
-        evaluate(Model(weights.clone(), precision, options.threads), *data.validation,
-                 {std::nullopt, options.threads, cancel_if(interrupted), bad, &cluster},
-                 [&](int64_t done, int64_t count, double mean) {
-                   validating.update(done, static_cast<double>(done) / static_cast<double>(count),
-                                     fmt::format("{:.4f} bits/dim", mean));
-                   return !interrupted;
-                 });
-    // Another rank may have been interrupted.
-    const int64_t seen = std::ssize(likelihood.images) + left_out;
-    if (interrupted || likelihood.images.empty() || seen < data.validation->size())
-      return std::nullopt;
-    last_validation = likelihood.bits_per_dim;
-    return last_validation;
+    return validation(weights);
   };
   hooks.on_step = [&](const RunReport& report) {
     std::string figure = fmt::format("{:.3f} bits/dim", report.step.bits_per_dim);
-    if (last_validation) figure += fmt::format(", validation {:.4f}", *last_validation);
+    if (validation.last()) figure += fmt::format(", validation {:.4f}", *validation.last());
     progress.update(report.step.images, report.fraction_done, figure);
     final_validation = report.validation;
     if (report.validation) {
@@ -330,6 +369,8 @@ void run(const TrainOptions& options, Cluster& cluster) {
       plural(trainer.images(), "image"));
   if (final_validation) put(", validation {:.4f} bits/dim", *final_validation);
   put("\n");
+  if (interrupted && end == RunEnd::finished && !final_validation && data.validation->size() > 0)
+    throw Interrupted("interrupted: the training is finished, but not measured");
 }
 
 }  // namespace
@@ -354,9 +395,9 @@ ClusterAction train_command(CLI::App& command) {
                   "Weights file to write: the moving average, as BF16")
       ->type_name("FILE")
       ->required();
-  command.add_flag(
-      "--overwrite", options->overwrite,
-      "Begin anew even if that overwrites the checkpoint or the log of another training");
+  command.add_flag("--overwrite", options->overwrite,
+                   "Begin anew even if that overwrites the weights, the checkpoint or the log of "
+                   "another training");
   CLI::Option* const init =
       command
           .add_option("--init", options->init,
@@ -373,12 +414,13 @@ ClusterAction train_command(CLI::App& command) {
       ->excludes(steps);
 
   add_number(command, "--batch", options->batch, {1, kMostImagesPerStep},
-             fmt::format("Images a step [{}]", defaults.batch));
+             fmt::format("Images per step [{}]", defaults.batch));
   add_number(command, "--lr", options->learning_rate, {.low = 0, .above_low = true},
              fmt::format("Learning rate [{}]", defaults.learning_rate))
       ->type_name("X");
-  add_number(command, "--warmup", options->warmup_steps, {0},
-             fmt::format("Steps of rising learning rate [{}]", defaults.warmup_steps));
+  add_number(
+      command, "--warmup", options->warmup_steps, {0},
+      fmt::format("Warm-up steps, over which the learning rate rises [{}]", defaults.warmup_steps));
   add_number(command, "--decay", options->decay_fraction, {0, 1},
              fmt::format("Part of the training, at its end, over which the rate falls to 0 [{}]",
                          defaults.decay_fraction))
@@ -399,17 +441,17 @@ ClusterAction train_command(CLI::App& command) {
   // A function, because some versions of CLI11 set what a flag is bound to even if it is not given.
   command.add_flag_function(
       "--flips,!--no-flips", [options](int64_t count) { options->flips = count > 0; },
-      "Mirror half of the images, drawn at random, left to right [on]");
+      "Flip half of the images, drawn at random, left to right [on]");
   add_number(command, "--seed", options->seed, {0},
              fmt::format("Seed of the first weights and the data's order [{}]", defaults.seed))
       ->type_name("S");
   command.add_flag("--resize", options->resize,
-                   "Cut and resample pictures of another size to the model's");
+                   "Centre-crop and resample pictures of another size to the model's");
   add_skip_bad_option(command, options->skip_bad);
 
   add_number(command, "--validation-images", options->validation_images, {0},
              "Images to measure on: of the data's valid/, val/ or test/, if it has one; else drawn "
-             "from the training images and kept apart");
+             "from the training images and held out");
   add_number(command, "--validation-minutes", options->run.validation_minutes, {0, kMostMinutes},
              "Time between measurements");
   command

@@ -52,7 +52,7 @@ TrainingData keep_apart(std::shared_ptr<const Dataset> all, const TrainingDataOp
   const int64_t wanted = options.validation_images;
   if (size <= wanted)
     throw Error(
-        fmt::format("{}: has {}, and {} to keep apart for validation; set --validation-images "
+        fmt::format("{}: has {}, and {} to hold out for validation; set --validation-images "
                     "below what it has",
                     paths, plural(size, "image"), wanted));
   const std::optional<uint64_t> seed = options.hold_out_seed;

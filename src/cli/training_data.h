@@ -36,7 +36,7 @@ struct TrainingData {
 
 // Opens the data. The images to measure on are those that the data sets have for validation
 // (open_validation), or a draw of them if there are more than wanted. Where no data set has any,
-// they are drawn from the training images and kept apart. Says on standard error how many images of
+// they are drawn from the training images and held out. Says on standard error how many images of
 // which kind there are. Throws Error if the data can't be used or no image would be left to train
 // on.
 TrainingData open_training_data(const TrainingDataOptions& options,

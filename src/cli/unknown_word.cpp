@@ -67,7 +67,7 @@ std::optional<std::string> complaint_about_unknown_word(const CLI::App& app) {
   const CLI::App* const chosen = chosen_subcommand(app);
   const std::vector<std::string> subcommands = subcommand_names(app);
   if (chosen == nullptr && !subcommands.empty())
-    return fmt::format("{} is no subcommand{}", *word, did_you_mean(*word, subcommands));
+    return fmt::format("{} is not a subcommand{}", *word, did_you_mean(*word, subcommands));
   return fmt::format("{} is not an argument of {}", *word, (chosen ? chosen : &app)->get_name());
 }
 

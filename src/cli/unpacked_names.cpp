@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <string_view>
 #include <unordered_set>
 
 #include "cli/paths.h"
@@ -21,13 +21,17 @@ std::vector<std::string> unpacked_names(std::span<const CodedPicture> pictures) 
       throw Error(fmt::format("two pictures would be unpacked as {}; rename one", name));
     names.push_back(std::move(name));
   }
-  for (const std::string& name : names)
-    for (size_t slash = name.find('/'); slash != std::string::npos;
-         slash = name.find('/', slash + 1))
-      if (known.contains(name.substr(0, slash)))
-        throw Error(
-            fmt::format("{} would be unpacked as a file and as a folder, for {}; rename one",
-                        name.substr(0, slash), name));
+  // With the slash before all other characters, what is in a folder follows its name.
+  std::vector<std::string_view> sorted(names.begin(), names.end());
+  std::ranges::sort(sorted, [](std::string_view a, std::string_view b) {
+    const auto rank = [](char c) { return c == '/' ? 0 : 1 + static_cast<unsigned char>(c); };
+    return std::ranges::lexicographical_compare(a, b, {}, rank, rank);
+  });
+  for (size_t i = 1; i < sorted.size(); ++i)
+    if (const std::string_view file = sorted[i - 1], next = sorted[i];
+        next.starts_with(file) && next[file.size()] == '/')
+      throw Error(fmt::format("{} would be unpacked as a file and as a folder, for {}; rename one",
+                              file, next));
   return names;
 }
 

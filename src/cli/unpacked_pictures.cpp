@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <array>
+#include <atomic>
 #include <filesystem>
 #include <set>
 #include <system_error>
 
 #include "base/output_file.h"
-#include "base/plural.h"
+#include "cli/interrupt.h"
 #include "cli/paths.h"
 #include "cli/say.h"
 #include "cli/tar.h"
@@ -28,6 +27,8 @@ namespace fs = std::filesystem;
 
 constexpr int kCifarSide = 32;
 constexpr int64_t kCifarLabels = 10;
+// Bytes: Linux has room for a few more, but a file has a longer name until it is finished.
+constexpr size_t kLongestPath = 4080;
 
 void require_size(const std::string& output, std::span<const CodedPicture> pictures,
                   const std::vector<size_t>& indices, int width, int height) {
@@ -49,18 +50,19 @@ class Folder : public UnpackedPictures {
   Folder(const std::string& output, std::span<const CodedPicture> pictures,
          const std::vector<size_t>& indices)
       : folder_(output), names_(unpacked_names(pictures)) {
-    for (const size_t index : indices)
-      check_length(names_[index], "unpack to a .npz, or the others with --only");
+    for (const size_t index : indices) {
+      constexpr const char* kHint = "unpack to a .npz, or the others with --only";
+      check_length(names_[index], kHint);
+      if (const size_t size = (folder_ / names_[index]).native().size(); size > kLongestPath)
+        throw Error(fmt::format("picture {}: its path in {} has {} bytes; expected at most {}; {}",
+                                index, output, size, kLongestPath, kHint));
+    }
     const bool is_new = make_folder(folder_);
     OutputFile can_be_written(folder_ / ".combiner");
     if (is_new) return;
-    std::set<std::string> own, others;
+    std::set<std::string> own;
     for (const size_t index : indices) own.insert(names_[index]);
-    for (const std::string& name : names_in(folder_))
-      if (name.ends_with(".png") && !own.contains(name)) others.insert(name);
-    if (!others.empty())
-      say("{}: also holds {} not of this run: {}{}\n", output,
-          plural(std::ssize(others), "picture"), *others.begin(), others.size() > 1 ? ", ..." : "");
+    say_others(folder_, [&](const std::string& name) { return own.contains(name); });
   }
 
   void add(size_t index, const Image& picture) override {
@@ -106,8 +108,9 @@ class Cifar10File : public UnpackedPictures {
 class NpzFile : public UnpackedPictures {
  public:
   NpzFile(const std::string& output, std::span<const CodedPicture> pictures,
-          const std::vector<size_t>& indices)
+          const std::vector<size_t>& indices, const std::atomic<bool>& interrupted)
       : pictures_(pictures),
+        interrupted_(interrupted),
         writer_(output, side_of(output, pictures, indices), NpzCompression::stored) {
     say_missing_labels(output, pictures[indices.front()]);
   }
@@ -116,7 +119,8 @@ class NpzFile : public UnpackedPictures {
     writer_.add(picture.pixels, pictures_[index].label.value_or(0));
   }
   void finish() override {
-    writer_.finish([] { return false; });
+    if (!writer_.finish([this] { return interrupted_.load(); }))
+      throw Interrupted("interrupted: nothing is written");
   }
 
  private:
@@ -129,6 +133,7 @@ class NpzFile : public UnpackedPictures {
   }
 
   std::span<const CodedPicture> pictures_;
+  const std::atomic<bool>& interrupted_;
   NpzWriter writer_;
 };
 
@@ -170,19 +175,21 @@ Unpacking unpacking_of(const std::string& output) {
   if (extension == ".tar") return Unpacking::tar;
   throw CLI::ValidationError(
       "--output",
-      fmt::format("{} is no folder, ending in /, and ends in none of .bin, .npz and .tar", output));
+      fmt::format("{} is not a folder, ending in /, and ends in none of .bin, .npz and .tar",
+                  output));
 }
 
 std::unique_ptr<UnpackedPictures> unpack_to(const std::string& output,
                                             std::span<const CodedPicture> pictures,
-                                            const std::vector<size_t>& indices) {
+                                            const std::vector<size_t>& indices,
+                                            const std::atomic<bool>& interrupted) {
   switch (unpacking_of(output)) {
     case Unpacking::folder:
       return std::make_unique<Folder>(output, pictures, indices);
     case Unpacking::cifar10:
       return std::make_unique<Cifar10File>(output, pictures, indices);
     case Unpacking::npz:
-      return std::make_unique<NpzFile>(output, pictures, indices);
+      return std::make_unique<NpzFile>(output, pictures, indices, interrupted);
     case Unpacking::tar:
       break;
   }

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <fstream>
+#include <cstddef>
+#include <cstring>
 #include <limits>
 #include <set>
 #include <string_view>
@@ -13,6 +13,7 @@
 #include "base/file_kind.h"
 #include "base/json.h"
 #include "base/printable.h"
+#include "base/read_file.h"
 #include "base/round_up.h"
 #include "codec/crc32c.h"
 #include "codec/numbers.h"
@@ -32,6 +33,7 @@ constexpr std::string_view kMagic =
 constexpr std::string_view kEnd = "CMB\n";
 constexpr int kVersion = 1;
 constexpr size_t kMostHeader = 1 << 16;  // bytes
+constexpr size_t kMostName = 4096;       // bytes, as Linux takes for a path
 // Of the tables' size, their checksum and kEnd.
 constexpr size_t kFooterSize = 8 + 4 + kEnd.size();
 
@@ -70,19 +72,17 @@ int64_t streams_of(const CodedPicture& picture, const CodedHeader& header) {
 }
 
 std::string fault_of_name(const std::string& name) {
-  for (size_t i = 0; i < name.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(name[i]);
-    // U+0080 to U+009F are C2 80 to C2 9F.
-    const bool after_c2 = i > 0 && name[i - 1] == '\xC2';
-    if (byte < 0x20 || byte == 0x7F || (after_c2 && byte >= 0x80 && byte <= 0x9F))
-      return fmt::format("the name '{}' has control characters", printable(name));
-  }
+  if (name.size() > kMostName)
+    return fmt::format("the name '{}...' has {} bytes; expected at most {}",
+                       printable(std::string_view(name).substr(0, 40)), name.size(), kMostName);
+  if (const std::string shown = printable(name); shown != name)
+    return fmt::format("the name '{}' has control characters", shown);
   size_t begin = 0;
   while (begin <= name.size()) {
     const size_t end = std::min(name.find('/', begin), name.size());
     const std::string_view part = std::string_view(name).substr(begin, end - begin);
     if (part.empty() || part == "." || part == "..")
-      return fmt::format("'{}' is no name of a picture inside a folder", name);
+      return fmt::format("'{}' is not a name of a picture inside a folder", name);
     begin = end + 1;
   }
   return {};
@@ -109,9 +109,9 @@ void check_pictures(std::span<const CodedPicture> pictures) {
 }
 
 bool is_coded_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::array<char, kMagic.size()> magic = {};
-  return in.read(magic.data(), magic.size()) && std::ranges::equal(magic, kMagic);
+  const std::vector<std::byte> start = read_start(path);
+  return start.size() >= kMagic.size() &&
+         std::memcmp(start.data(), kMagic.data(), kMagic.size()) == 0;
 }
 
 CodedFileWriter::CodedFileWriter(const CodedHeader& header, Write write)
@@ -189,7 +189,7 @@ size_t CodedFile::read_header() {
   ByteReader reader(bytes_);
   if (!std::ranges::equal(reader.take(kMagic.size()), bytes_of(kMagic))) {
     const std::string kind = file_kind(std::as_bytes(bytes_));
-    fail("is no file of combiner compress" + (kind.empty() ? "" : "; it is " + kind));
+    fail("is not a file of combiner compress" + (kind.empty() ? "" : "; it is " + kind));
   }
   const auto size = reader.number<uint32_t>();
   if (size > kMostHeader) fail("damaged: the header's length makes no sense");

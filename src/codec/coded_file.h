@@ -37,7 +37,7 @@ struct CodedPicture {
 int64_t streams_of(const CodedPicture& picture, const CodedHeader& header);
 
 // Returns why a name can't be in a file; empty if it can: names must stay inside the folder that
-// they are unpacked to.
+// they are unpacked to, and be no longer than a path can be.
 std::string fault_of_name(const std::string& name);
 
 // Throws Error if the pictures can't be in one file: a name has a fault or occurs twice, or only

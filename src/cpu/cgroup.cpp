@@ -1,12 +1,13 @@
 #include "cpu/cgroup.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/parse_number.h"
 
 namespace combiner {
 namespace fs = std::filesystem;
@@ -22,10 +23,8 @@ std::vector<std::string> words_of(const fs::path& path) {
 
 // A whole number of 1 or more. "max" and -1 are no limit.
 std::optional<int64_t> positive(const std::string& text) {
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && number > 0 ? std::optional(number) : std::nullopt;
+  const std::optional<int64_t> number = parse_number<int64_t>(text);
+  return number && *number > 0 ? number : std::nullopt;
 }
 
 std::optional<int64_t> number_in(const fs::path& path) {

@@ -8,7 +8,6 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <new>
 #include <stdexcept>
@@ -132,9 +131,8 @@ std::vector<std::byte> encode_png(const Image& image, std::span<const PngText> t
 }
 
 bool is_png(const std::filesystem::path& path) {
-  std::array<uint8_t, kSignatureBytes> start = {};
-  std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(start.data()), start.size());
-  return is_png(start);
+  const std::vector<std::byte> start = read_start(path);
+  return is_png({reinterpret_cast<const uint8_t*>(start.data()), start.size()});
 }
 
 std::vector<PngText> read_png_texts(const std::filesystem::path& path) {

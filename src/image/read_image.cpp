@@ -83,6 +83,16 @@ class TiffWarnings {
   logging::LogLevel before_;
 };
 
+// What may be wrong with a picture that OpenCV doesn't decode.
+std::string why_undecodable(std::span<const uint8_t> bytes) {
+  if (is_png(bytes)) return "is a PNG picture that is damaged or truncated";
+  if (is_jpeg(bytes)) return "is a JPEG picture that is damaged or truncated";
+  const char* const format = is_tiff(bytes) ? "TIFF" : is_webp(bytes) ? "WebP" : "BMP";
+  return fmt::format(
+      "is a {} picture that is damaged, truncated, too large or of a kind that OpenCV doesn't read",
+      format);
+}
+
 cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const std::string& source) {
   // JPEGs are converted to colour because some are not RGB; they have neither alpha nor 16-bit
   // samples. All other formats are decoded unchanged, so that the checks below can see both.
@@ -104,10 +114,7 @@ cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const std::string& s
     }
   });
   warnings.reset();
-  if (decoded.empty())
-    throw Error(
-        fmt::format("{}: is damaged, truncated, too large or of a kind that OpenCV doesn't read{}",
-                    source, reason));
+  if (decoded.empty()) throw Error(fmt::format("{}: {}{}", source, why_undecodable(bytes), reason));
   if (!is_jpeg(bytes)) require_no_warning(printed, source);  // check_jpeg hears more
   return decoded;
 }
@@ -115,7 +122,7 @@ cv::Mat decode_by_opencv(const std::vector<uint8_t>& bytes, const std::string& s
 void require_picture(std::span<const uint8_t> bytes, const std::string& source) {
   if (is_picture(bytes)) return;
   const std::string kind = file_kind(std::as_bytes(bytes));
-  throw Error(fmt::format("{}: is no picture that can be read; {}", source,
+  throw Error(fmt::format("{}: is not a picture that can be read; {}", source,
                           kind.empty() ? "expected PNG, JPEG, WebP, TIFF, BMP, PBM, PGM, "
                                          "PPM or PAM"
                                        : "it is " + kind));

@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/round_up.h"
 #include "combiner/error.h"
 #include "image/bytes.h"
 #include "image/check_size.h"
@@ -119,7 +120,7 @@ class PnmReader {
   void check_raster() const {
     if (width_ == 0 || height_ == 0) fail("has no pixels");
     const bool packed = kind_ == '4';
-    const int64_t row_bytes = packed ? (width_ + 7) / 8 : width_ * channels_;
+    const int64_t row_bytes = packed ? ceil_div(width_, int64_t{8}) : width_ * channels_;
     const auto present = static_cast<int64_t>(bytes_.size() - at_);
     if (present < row_bytes * height_)
       fail(fmt::format("is truncated: {} bytes after its header; expected at least {}", present,
@@ -134,7 +135,7 @@ class PnmReader {
         const bool black = kind_ == '4' ? bytes_[at_ + x / 8] >> (7 - x % 8) & 1 : digit() == 1;
         row[x] = black ? 0 : 255;
       }
-      if (kind_ == '4') at_ += static_cast<size_t>(samples.cols + 7) / 8;
+      if (kind_ == '4') at_ += static_cast<size_t>(ceil_div(samples.cols, 8));
     }
   }
 

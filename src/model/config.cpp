@@ -267,7 +267,7 @@ ModelConfig read_config(const std::filesystem::path& path) {
   const std::string kind = file_kind(std::as_bytes(std::span(bytes)));
   const bool may_be_config = text.substr(first).starts_with('{') && !is_weights_index(text);
   if (!may_be_config && !kind.empty())
-    throw Error(fmt::format("{}: is no config, a JSON object; it is {}", path.string(), kind));
+    throw Error(fmt::format("{}: is not a config, a JSON object; it is {}", path.string(), kind));
   return parse_config(text, path.string());
 }
 

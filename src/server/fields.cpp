@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "combiner/error.h"
@@ -46,7 +45,8 @@ Fields::Fields(const Json& object, std::initializer_list<std::string_view> known
     : object_(object), where_(std::move(where)) {
   if (!object.is_object())
     throw invalid(fmt::format("{} is {}; expected an object",
-                              where_.empty() ? "the request" : where_, shown(object)));
+                              where_.empty() ? "the request" : where_.substr(0, where_.size() - 1),
+                              shown(object)));
   for (const auto& [name, value] : object.items())
     if (std::ranges::find(known, name) == known.end())
       throw invalid(fmt::format("there is no field {}{}; the fields are {}", where_,
@@ -70,12 +70,10 @@ void Fields::refuse(const char* name, const Json& value, const std::string& expe
 std::optional<int64_t> Fields::integer(const char* name, int64_t low, int64_t high) const {
   const Json* const value = find(name);
   if (!value) return std::nullopt;
-  const bool fits = value->is_number_integer() &&
-                    (!value->is_number_unsigned() ||
-                     value->get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()});
-  if (!fits || value->get<int64_t>() < low || value->get<int64_t>() > high)
+  const std::optional<int64_t> number = whole_number(*value);
+  if (!number || *number < low || *number > high)
     refuse(name, *value, fmt::format("a whole number from {} to {}", low, high));
-  return value->get<int64_t>();
+  return number;
 }
 
 std::optional<uint64_t> Fields::seed(const char* name) const {

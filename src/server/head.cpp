@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <system_error>
 
+#include "base/lower_case.h"
+#include "base/parse_number.h"
 #include "server/fault.h"
 #include "server/limits.h"
 
@@ -21,13 +22,6 @@ constexpr std::array<std::string_view, 8> kUsed = {
 
 Fault malformed(const std::string& what) {
   return Fault(400, "bad_request", "the request is malformed: " + what, "send HTTP/1.1");
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& letter : out)
-    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
-  return out;
 }
 
 bool is_token(std::string_view text) {
@@ -70,7 +64,7 @@ void read_request_line(std::string_view line, RequestHead& head) {
                 fmt::format("the target has {} bytes; expected at most {}", target->size(),
                             kMaxTargetBytes));
   if (!target->starts_with('/') || !is_printable(*target))
-    throw malformed("its target is no path of printable ASCII");
+    throw malformed("its target is not a path of printable ASCII");
   head.method = *method;
   head.target = *target;
 }
@@ -78,12 +72,12 @@ void read_request_line(std::string_view line, RequestHead& head) {
 void read_header(std::string_view line, RequestHead& head) {
   const auto name = take(line, ":");
   if (!name || !is_token(*name)) throw malformed("a line is not NAME: VALUE");
-  const std::string key = lower(*name);
+  const std::string key = lower_case(*name);
   const std::string_view value = trimmed(line);
   if (key == "transfer-encoding")
     throw Fault(411, "length_required", "the body has no Content-Length",
                 "send the body in one piece, with its length");
-  if (key == "content-encoding" && lower(value) != "identity")
+  if (key == "content-encoding" && lower_case(value) != "identity")
     throw Fault(415, "bad_type", "the body is compressed", "send JSON as it is");
   if (std::ranges::find(kUsed, key) == kUsed.end()) return;
   if (!is_printable(value)) throw malformed(fmt::format("header {} is not printable ASCII", key));
@@ -95,10 +89,8 @@ size_t body_length(const RequestHead& head) {
   const std::string_view text = head.header("content-length");
   if (text.empty()) return 0;
   size_t length = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, length);
-  if (stop != end || error == std::errc::invalid_argument)
-    throw malformed("Content-Length is no number");
+  const std::errc error = read_number(text, length);
+  if (error == std::errc::invalid_argument) throw malformed("Content-Length is not a number");
   if (error == std::errc::result_out_of_range || length > kMaxBodyBytes)
     throw Fault(413, "too_large",
                 fmt::format("the body has {} bytes; expected at most {}", text, kMaxBodyBytes),
@@ -133,11 +125,11 @@ RequestHead parse_head(std::string_view text) {
   if (head.body > 0) {
     if (head.method != "POST") throw malformed("only POST has a body");
     const std::string_view type = head.header("content-type");
-    if (lower(trimmed(type.substr(0, type.find(';')))) != "application/json")
+    if (lower_case(trimmed(type.substr(0, type.find(';')))) != "application/json")
       throw Fault(415, "bad_type", "the body is not said to be JSON",
                   "send Content-Type: application/json");
   }
-  head.keeps_alive = lower(head.header("connection")) != "close";
+  head.keeps_alive = lower_case(head.header("connection")) != "close";
   return head;
 }
 

@@ -13,6 +13,8 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <regex>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -113,19 +115,29 @@ class HttpServer::Listener final : public httplib::Server {
     for (const Route& route : routes(service, followers_)) {
       const std::string pattern = pattern_of(route.path);
       if (route.open) open_.push_back(route.path);
+      addresses_.emplace_back(route.method, pattern);
       if (route.method == "GET") Get(pattern, route.handle);
       if (route.method == "POST") Post(pattern, route.handle);
       if (route.method == "DELETE") Delete(pattern, route.handle);
     }
-    set_error_handler(Handler([](const httplib::Request&, httplib::Response& response) {
+    set_error_handler(Handler([this](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
       const bool missing = response.status == 404;
-      response.set_content(
-          error_json(Fault(response.status, missing ? "not_found" : "bad_request",
-                           missing ? "there is nothing at this address for this method"
-                                   : "the request can't be read",
-                           "/openapi.json lists all addresses")),
-          "application/json");
+      if (const std::string methods = missing ? methods_at(request.path) : ""; !methods.empty()) {
+        response.status = 405;
+        response.set_header("Allow", methods);
+        response.set_content(
+            error_json(Fault(405, "bad_method",
+                             fmt::format("this address doesn't take {}", request.method),
+                             fmt::format("use {}", methods))),
+            "application/json");
+        return;
+      }
+      response.set_content(error_json(Fault(response.status, missing ? "not_found" : "bad_request",
+                                            missing ? "there is nothing at this address"
+                                                    : "the request can't be read",
+                                            "/openapi.json lists all addresses")),
+                           "application/json");
     }));
     set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
       response.set_header("X-Content-Type-Options", "nosniff");
@@ -210,6 +222,14 @@ class HttpServer::Listener final : public httplib::Server {
     return std::ranges::find(open_, head.target.substr(0, head.target.find('?'))) != open_.end();
   }
 
+  // The methods of an address, as a header lists them; empty if there is nothing.
+  std::string methods_at(const std::string& path) const {
+    std::string methods;
+    for (const auto& [method, pattern] : addresses_)
+      if (std::regex_match(path, pattern)) methods += (methods.empty() ? "" : ", ") + method;
+    return methods;
+  }
+
   // The library's versions differ in what this takes.
   template <class Self>
   static bool process(Self& self, httplib::Stream& stream, bool last, bool& closed) {
@@ -222,6 +242,7 @@ class HttpServer::Listener final : public httplib::Server {
   const Guard guard_;
   const std::shared_ptr<std::atomic<int>> followers_ = std::make_shared<std::atomic<int>>(0);
   std::vector<std::string> open_;
+  std::vector<std::pair<std::string, std::regex>> addresses_;  // by method
   std::thread::id accepting_;
   std::atomic<bool> closing_ = false, served_ = false;
 };

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <chrono>
 #include <random>
 #include <string_view>
 #include <utility>
 
 #include "base/json.h"
+#include "base/parse_number.h"
 #include "server/embedded.h"
 #include "server/limits.h"
 
@@ -36,11 +36,7 @@ void accept(Response& response, const Job& job) {
   answer(response, job.to_json(), 202);
 }
 
-int64_t number(std::string_view text) {
-  int64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
+int64_t number(std::string_view text) { return parse_number<int64_t>(text).value_or(0); }
 
 std::shared_ptr<Job> job_of(Service& service, const Request& request) {
   return service.job(request.matches[1]);

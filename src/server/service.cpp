@@ -95,7 +95,7 @@ DrawingParameters Service::drawing_parameters(const Fields& fields, int64_t defa
 // One at a time, so that however many requests come, the memory is that of one large picture.
 Image Service::decode(const std::vector<uint8_t>& bytes, const std::string& source) const {
   if (!is_picture(bytes))
-    throw Fault(422, "no_picture", fmt::format("{}: is no picture", source),
+    throw Fault(422, "no_picture", fmt::format("{}: is not a picture", source),
                 "send a file such as a PNG or JPEG, in base64");
   const std::lock_guard lock(decoding_);
   require_running();
@@ -103,6 +103,9 @@ Image Service::decode(const std::vector<uint8_t>& bytes, const std::string& sour
     return decode_image(bytes, source);
   } catch (const TooLarge& error) {
     throw Fault(413, "too_large", error.what(), "make it smaller first");
+  } catch (const Error& error) {
+    throw Fault(422, "no_picture", error.what(),
+                "send a whole file of 8 bits a sample, without transparency");
   }
 }
 
@@ -116,7 +119,7 @@ Image Service::decode_to_fit(const std::vector<uint8_t>& bytes, const std::strin
   throw Fault(422, "wrong_size",
               fmt::format("{}: is {}x{} pixels; expected {}x{}, the model's size", source,
                           image.width, image.height, width, height),
-              "with \"resize\": true, pictures are cut and resampled");
+              "with \"resize\": true, pictures are centre-crop and resampled");
 }
 
 // An estimate of the time until an image that waits is done.

@@ -4,8 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
+#include "base/parse_number.h"
 #include "base/plural.h"
 #include "base/printable.h"
 #include "combiner/error.h"
@@ -33,14 +32,12 @@ constexpr double kMostCounted = 1e15;
 template <class Number>
 Number number(const SafetensorsFile& file, const std::string& key) {
   const std::string text = metadata(file, key);
-  Number value{};
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size() ||
-      !(value >= 0 && static_cast<double>(value) <= kMostCounted))
+  const std::optional<Number> value = parse_number<Number>(text);
+  if (!value || !(*value >= 0 && static_cast<double>(*value) <= kMostCounted))
     throw Error(fmt::format("{}: {} in the metadata is '{}', expected a number from 0 to {:.0f}",
                             file.path().string(), key, printable(text.substr(0, 100)),
                             kMostCounted));
-  return value;
+  return *value;
 }
 
 SafetensorsFile open_checkpoint(const std::filesystem::path& path, const Cancel& cancel = {}) {
@@ -149,7 +146,7 @@ double Trainer::restore(const std::filesystem::path& path) {
   const CheckpointHeader header = read_header(file);
   require(header.config == weights_.config, "the checkpoint is of a model with another config");
   require(header.options.optimizer.kind == options_.optimizer.kind,
-          "the checkpoint holds the memory of another optimiser; go on with the same");
+          "the checkpoint holds the state of another optimiser; go on with the same");
   // Images may have been taken out or added since. Old checkpoints have no sample.
   const auto sample = file.metadata().find("data_sample");
   require(header.training_images != data_->size() || sample == file.metadata().end() ||

@@ -22,7 +22,7 @@ struct TrainingOptions {
   double average_decay = 0.999;  // of the moving average of the weights
   bool flips = true;
   uint64_t seed = 1;
-  // Of the draw of the images kept apart for validation; it stays when a run is resumed with
+  // Of the draw of the images held out for validation; it stays when a run is resumed with
   // another seed. Without it, as in checkpoints from before there was a draw, they are the last.
   std::optional<uint64_t> hold_out_seed;
 };

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <new>
 #include <optional>
+#include <string>
 
 #include "base/output_file.h"
 #include "cluster/agree.h"
@@ -69,6 +70,156 @@ struct ByClock {
   bool validation_due, checkpoint_due;
 };
 
+class Run {
+ public:
+  // As run_training's.
+  Run(Trainer& trainer, double seconds, const RunOptions& options, const RunHooks& hooks,
+      FileLock& lock)
+      : trainer_(trainer),
+        cluster_(trainer.cluster()),
+        writes_(cluster_.rank() == 0),
+        options_(options),
+        hooks_(hooks),
+        lock_(lock),
+        seconds_before_(seconds),
+        first_step_(trainer.steps()),
+        saved_step_(first_step_),
+        checkpoint_due_(options.checkpoint_minutes),
+        validation_due_(options.validation_minutes) {}
+
+  RunEnd run() {
+    done_ = from_rank_0(cluster_, fraction_done(options_, first_step_, seconds_before_));
+    if (done_ >= 1.0) {
+      if (writes_ && !std::filesystem::exists(options_.weights)) save_average();
+      return RunEnd::over;
+    }
+    begin_files();
+    try {
+      make_all_steps();
+      save();
+      cluster_.barrier();
+    } catch (const FileReplaced& error) {
+      throw Error(fmt::format("{}; {}", error.what(), set_aside()));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
+                              options_.checkpoint.string(), saved_step_));
+    }
+    return done_ >= 1.0 ? RunEnd::finished : RunEnd::interrupted;
+  }
+
+ private:
+  double elapsed() const { return seconds_before_ + seconds_since(start_); }
+
+  void begin_files() {
+    if (writes_) {
+      // Opened and discarded, to check that all files can be written before any is overwritten.
+      for (const std::filesystem::path& path : {options_.weights, options_.checkpoint})
+        OutputFile{path};
+      log_.emplace(options_.log, first_step_);
+    }
+    save_checkpoint();
+    if (log_) log_->begin();
+  }
+
+  // Steps until the budget is spent or the run is to end. If that fails, the steps made are saved.
+  void make_all_steps() {
+    try {
+      errors_of_memory_too([&] {
+        while (goes_on_ && done_ < 1.0) make_step();
+      });
+    } catch (const Cancelled&) {
+      goes_on_ = false;  // nothing is left of the step
+    } catch (const NotFinite&) {
+      throw;  // nor of the weights
+    } catch (const FileReplaced&) {
+      throw;  // it can't be saved there
+    } catch (const Error& error) {
+      if (trainer_.is_whole() && trainer_.steps() > saved_step_) save();
+      // A rank that throws ends the others: let rank 0 save first.
+      if (dynamic_cast<const SharedError*>(&error)) cluster_.barrier();
+      throw;
+    }
+  }
+
+  void make_step() {
+    RunReport report;
+    const Clock::time_point step_start = Clock::now();
+    report.step = trainer_.step(done_);
+    report.images_per_second =
+        rate_.add(static_cast<double>(trainer_.options().batch), seconds_since(step_start));
+    const ByClock now =
+        from_rank_0(cluster_, ByClock{fraction_done(options_, trainer_.steps(), elapsed()),
+                                      validation_due_.passed(), checkpoint_due_.passed()});
+    done_ = now.done;
+    report.fraction_done = std::min(1.0, done_);
+    try {
+      if (now.validation_due || done_ >= 1.0) {
+        report.validation = hooks_.validate(trainer_.average());
+        validation_due_ = Interval(options_.validation_minutes);  // which may be shorter than it
+      }
+    } catch (...) {
+      write_log(report);  // the step itself was made
+      throw;
+    }
+    write_log(report);
+    goes_on_ = on_all(cluster_, hooks_.on_step(report));
+    if (goes_on_ && done_ < 1.0 && now.checkpoint_due) save();
+  }
+
+  void write_log(RunReport& report) {
+    report.seconds = elapsed();
+    if (log_) log_->write(report);
+  }
+
+  // The weights come first: a checkpoint at the end of the budget must not exist without them.
+  void save() {
+    if (writes_) lock_.require_same(options_.checkpoint);
+    // A run without a step has no weights that are worth more than those that may be there.
+    if (writes_ && trainer_.steps() > first_step_) save_average();
+    save_checkpoint();
+  }
+
+  void save_average() const { save_weights(trainer_.average(), DType::bf16, options_.weights); }
+
+  void save_checkpoint() {
+    if (writes_) {
+      lock_.require_same(options_.checkpoint);
+      trainer_.save(options_.checkpoint, elapsed());
+      lock_.take(options_.checkpoint);
+    }
+    saved_step_ = trainer_.steps();
+  }
+
+  // Saves what is done under a name of its own, since another run has taken the checkpoint's.
+  // Returns what to say of it.
+  std::string set_aside() const {
+    std::filesystem::path aside = options_.checkpoint;
+    aside.replace_extension(
+        fmt::format(".step-{}{}", trainer_.steps(), options_.checkpoint.extension().string()));
+    if (!trainer_.is_whole() || std::filesystem::exists(aside))
+      return fmt::format("what this run has done since step {} is lost", saved_step_);
+    trainer_.save(aside, elapsed());
+    return fmt::format("what this run has done is in {}, to go on from with --resume",
+                       aside.string());
+  }
+
+  Trainer& trainer_;
+  Cluster& cluster_;
+  const bool writes_;  // this rank writes the files
+  const RunOptions& options_;
+  const RunHooks& hooks_;
+  FileLock& lock_;
+  const double seconds_before_;
+  const Clock::time_point start_ = Clock::now();
+  const int64_t first_step_;
+  int64_t saved_step_;
+  std::optional<TrainingLog> log_;
+  Interval checkpoint_due_, validation_due_;
+  Rate rate_;
+  double done_ = 0;
+  bool goes_on_ = true;
+};
+
 }  // namespace
 
 void validate(const RunOptions& options) {
@@ -93,104 +244,9 @@ double fraction_done(const RunOptions& options, int64_t steps, double seconds) {
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     const RunHooks& hooks, FileLock& lock) {
   validate(options);
-  Cluster& cluster = trainer.cluster();
-  if (cluster.size() > 1) check_same(cluster, "the state to begin with", trainer.state());
-  const bool writes = cluster.rank() == 0;
-  const Clock::time_point start = Clock::now();
-  const auto elapsed = [&] { return seconds + seconds_since(start); };
-  double done = from_rank_0(cluster, fraction_done(options, trainer.steps(), seconds));
-  if (done >= 1.0) {
-    if (writes && !std::filesystem::exists(options.weights))
-      save_weights(trainer.average(), DType::bf16, options.weights);
-    return RunEnd::over;
-  }
-
-  std::optional<TrainingLog> log;
-  if (writes) {
-    // Opened and discarded, to check that all files can be written before any is overwritten.
-    for (const std::filesystem::path& path : {options.weights, options.checkpoint})
-      OutputFile{path};
-    log.emplace(options.log, trainer.steps());
-  }
-  int64_t saved_step = 0;
-  const auto save_checkpoint = [&] {
-    if (writes) {
-      lock.require_same(options.checkpoint);
-      trainer.save(options.checkpoint, elapsed());
-      lock.take(options.checkpoint);
-    }
-    saved_step = trainer.steps();
-  };
-  // The weights come first: a checkpoint at the end of the budget must not exist without them.
-  const auto save = [&] {
-    if (writes) {
-      lock.require_same(options.checkpoint);
-      save_weights(trainer.average(), DType::bf16, options.weights);
-    }
-    save_checkpoint();
-  };
-  save_checkpoint();
-  if (log) log->begin();
-
-  Interval checkpoint_due(options.checkpoint_minutes);
-  Interval validation_due(options.validation_minutes);
-  Rate rate;
-  bool go_on = true;
-  const auto make_steps = [&] {
-    while (go_on && done < 1.0) {
-      RunReport report;
-      const Clock::time_point step_start = Clock::now();
-      report.step = trainer.step(done);
-      report.images_per_second =
-          rate.add(static_cast<double>(trainer.options().batch), seconds_since(step_start));
-      const ByClock now =
-          from_rank_0(cluster, ByClock{fraction_done(options, trainer.steps(), elapsed()),
-                                       validation_due.passed(), checkpoint_due.passed()});
-      done = now.done;
-      report.fraction_done = std::min(1.0, done);
-      const auto write_log = [&] {
-        report.seconds = elapsed();
-        if (log) log->write(report);
-      };
-      try {
-        if (now.validation_due || done >= 1.0) {
-          report.validation = hooks.validate(trainer.average());
-          validation_due = Interval(options.validation_minutes);  // which may be shorter than it
-        }
-      } catch (...) {
-        write_log();  // the step itself was made
-        throw;
-      }
-      write_log();
-      go_on = on_all(cluster, hooks.on_step(report));
-      if (go_on && done < 1.0 && now.checkpoint_due) save();
-    }
-  };
-  try {
-    try {
-      errors_of_memory_too(make_steps);
-    } catch (const Cancelled&) {
-      go_on = false;  // nothing is left of the step
-    } catch (const NotFinite&) {
-      throw;  // nor of the weights
-    } catch (const FileReplaced&) {
-      throw;  // it can't be saved
-    } catch (const Error& error) {
-      if (trainer.is_whole() && trainer.steps() > saved_step) save();
-      // A rank that throws ends the others: let rank 0 save first.
-      if (dynamic_cast<const SharedError*>(&error)) cluster.barrier();
-      throw;
-    }
-    save();
-    cluster.barrier();
-  } catch (const FileReplaced& error) {
-    throw Error(
-        fmt::format("{}; what this run has done since step {} is lost", error.what(), saved_step));
-  } catch (const Error& error) {
-    throw Error(fmt::format("{}\nThe last checkpoint, {}, is of step {}.", error.what(),
-                            options.checkpoint.string(), saved_step));
-  }
-  return done >= 1.0 ? RunEnd::finished : RunEnd::interrupted;
+  if (trainer.cluster().size() > 1)
+    check_same(trainer.cluster(), "the state to begin with", trainer.state());
+  return Run(trainer, seconds, options, hooks, lock).run();
 }
 
 }  // namespace combiner

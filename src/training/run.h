@@ -53,8 +53,8 @@ struct RunHooks {
 enum class RunEnd { finished, interrupted, over };
 
 // Trains from the trainer's state, which took `seconds` to reach. Writes the checkpoint at the
-// start, every checkpoint_minutes and at the end, and the weights at the same times but not at the
-// start. A file is written completely or not at all. The log continues after the row of the
+// start, every checkpoint_minutes and at the end, and the weights at the same times once it has
+// made a step. A file is written completely or not at all. The log continues after the row of the
 // trainer's step; rows of later steps, from a run that was lost, are dropped.
 //
 // If the budget is already spent, the training is over: only the weights are written, and only if
@@ -70,6 +70,7 @@ enum class RunEnd { finished, interrupted, over };
 // Throws Error if a file cannot be written (detected at the start as far as possible), if the
 // ranks' trainers differ, or if a step or a validation fails. What is done is saved first, unless
 // the weights are of no use (NotFinite, Trainer::is_whole). The message names the last checkpoint.
+// If something else has replaced the checkpoint, what is done goes to a file beside it.
 RunEnd run_training(Trainer& trainer, double seconds, const RunOptions& options,
                     const RunHooks& hooks, FileLock& lock);
 

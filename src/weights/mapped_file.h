@@ -9,7 +9,8 @@
 namespace combiner {
 
 // Read-only; the system loads pages when they are first touched. The file must not be truncated
-// while it is mapped, so files must be replaced by renaming, as OutputFile does.
+// while it is mapped, so files must be replaced by renaming, as OutputFile does; reading what is no
+// longer there raises SIGBUS.
 class MappedFile {
  public:
   // Throws Error if the path is not a readable regular file.

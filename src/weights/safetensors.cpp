@@ -124,7 +124,7 @@ class EntryReader {
   std::vector<int64_t> whole_numbers(std::string_view key) const {
     const Json& list = value_[key];
     if (!list.is_array()) {
-      fail("has a \"{}\" that is no list of whole numbers: {}", key, shown(list));
+      fail("has a \"{}\" that is not a list of whole numbers: {}", key, shown(list));
     }
     std::vector<int64_t> numbers;
     for (const Json& number : list) {
@@ -170,14 +170,15 @@ void refuse_other_kinds(std::span<const std::byte> file, std::string_view source
     if (length <= kMaxHeaderSize) return;
   }
   const std::string kind = file_kind(file);
-  if (!kind.empty()) throw Error(fmt::format("{}: is no safetensors file; it is {}", source, kind));
+  if (!kind.empty())
+    throw Error(fmt::format("{}: is not a safetensors file; it is {}", source, kind));
 }
 
 // The text of the JSON header.
 std::string_view find_header(std::span<const std::byte> file, std::string_view source) {
   if (file.size() < kLengthSize) {
     throw Error(
-        fmt::format("{}: is no safetensors file: {} bytes long, too short for the {} bytes "
+        fmt::format("{}: is not a safetensors file: {} bytes long, too short for the {} bytes "
                     "of the header's length",
                     source, file.size(), kLengthSize));
   }
@@ -185,7 +186,7 @@ std::string_view find_header(std::span<const std::byte> file, std::string_view s
   std::memcpy(&length, file.data(), kLengthSize);
   if (length > kMaxHeaderSize) {
     throw Error(
-        fmt::format("{}: is no safetensors file: a header length of {} bytes, more than "
+        fmt::format("{}: is not a safetensors file: a header length of {} bytes, more than "
                     "the {} allowed",
                     source, length, kMaxHeaderSize));
   }
@@ -269,7 +270,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path, const C
   // The format requires the brace, so neither a byte order mark nor a space may precede it.
   if (!text.starts_with('{')) {
     throw Error(
-        fmt::format("{}: the header is no JSON object: it does not begin with '{{'", source));
+        fmt::format("{}: the header is not a JSON object: it does not begin with '{{'", source));
   }
   const Json header = parse_json(text, fmt::format("{}: the header", source));
 

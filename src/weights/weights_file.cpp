@@ -139,9 +139,13 @@ void check_stem(const std::filesystem::path& path, const ModelConfig& config,
 bool is_bfloat16(float value) { return to_float(to_bfloat16(value)) == value; }
 
 // A checkpoint has a config, too, but other tensors.
-void refuse_checkpoint(const SafetensorsFile& file) {
+bool is_checkpoint(const SafetensorsFile& file) {
   const auto format = file.metadata().find(kFormatKey);
-  if (format == file.metadata().end() || !format->second.starts_with("combiner-checkpoint")) return;
+  return format != file.metadata().end() && format->second.starts_with("combiner-checkpoint");
+}
+
+void refuse_checkpoint(const SafetensorsFile& file) {
+  if (!is_checkpoint(file)) return;
   std::filesystem::path weights = file.path();
   weights.replace_extension(".safetensors");
   throw Error(
@@ -228,6 +232,21 @@ Weights load_weights(const std::filesystem::path& path) {
       check_stem(path, config, values);
   }
   return weights;
+}
+
+bool holds_weights(const std::filesystem::path& path) {
+  constexpr const char* kWouldBeLost = "it would be overwritten; choose another name";
+  std::error_code ignored;  // a file that can't be examined can't be written either
+  if (!std::filesystem::is_regular_file(path, ignored) ||
+      std::filesystem::file_size(path, ignored) == 0)
+    return false;
+  try {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    if (file.metadata().contains(kConfigKey) && !is_checkpoint(file)) return true;
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}; {}", error.what(), kWouldBeLost));
+  }
+  throw Error(fmt::format("{}: is not a model's weights; {}", path.string(), kWouldBeLost));
 }
 
 void save_weights(const Weights& weights, DType dtype, const std::filesystem::path& path,

@@ -17,6 +17,10 @@ namespace combiner {
 // that would see the predicted pixel.
 Weights load_weights(const std::filesystem::path& path);
 
+// Whether weights are there that save_weights() would overwrite. False if there is nothing to lose: no
+// file, an empty one or a device. Throws Error if there is anything else, or it can't be read.
+bool holds_weights(const std::filesystem::path& path);
+
 // Writes all tensors as F32 or BF16. With DType::i8, writes each quantizable weight row by row as
 // quantize_row makes it, and every other tensor unchanged: as BF16 if that is exact, else as F32.
 // Writes the whole file or nothing; throws Error if it can't be written.

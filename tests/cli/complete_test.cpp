@@ -165,7 +165,6 @@ TEST_CASE("complete: a mask keeps whole upper rows or is refused") {
     write_png(mask, image);
     return pictures.complete({"--mask", mask, "-n", "1", "-o", sheet});
   };
-  CHECK_THAT(with_mask({}).out, contains("0 of 3 rows kept"));
   CHECK_THAT(with_mask({0, 1, 2, 3, 4, 5}).out, contains("1 of 3 rows kept"));
   fs::remove(sheet);
   const auto refused = [&](std::vector<int> kept_pixels, const std::string& complaint) {
@@ -174,6 +173,7 @@ TEST_CASE("complete: a mask keeps whole upper rows or is refused") {
     CHECK_THAT(result.err, contains(complaint));
     CHECK_FALSE(fs::exists(sheet));
   };
+  refused({}, "mask.png: has no black row, so nothing would be kept; what is black is kept");
   refused({0, 1, 2, 3, 4}, "mask.png: row 0 is kept in part");
   refused({0, 1, 2, 3, 4, 5, 8}, "row 1 is kept in part");
   refused({6, 7, 8, 9, 10, 11}, "row 1 is kept below row 0, which is not");
@@ -198,8 +198,11 @@ TEST_CASE("complete: what can't be completed is refused and nothing is written")
     CHECK_THAT(result.err, contains(complaint));
     CHECK_FALSE(fs::exists(sheet));
   };
-  refused({"-o", sheet}, 2, "either --keep-rows or --mask");
-  refused({"-o", sheet, "--keep-rows", "1", "--mask", large}, 2, "either --keep-rows or --mask");
+  refused({"-o", sheet}, 2,
+          "nothing says what to keep of the pictures; give --keep-rows or --mask");
+  refused({"-o", sheet, "--keep-rows", "1", "--mask", large}, 2,
+          "--keep-rows and --mask can't both be given");
+  refused({"-o", "", "--keep-rows", "1"}, 2, "--output: \"\" neither ends in .png");
   refused({"-o", sheet, "--keep-rows", "-1"}, 2, "--keep-rows");
   refused({"-o", sheet, "--keep-rows", "3"}, 1, "nothing to draw");
   refused({"-o", sheet, "--keep-rows", "1", large}, 1, "large.png: is 12x6 pixels; expected 6x3");

@@ -452,7 +452,8 @@ TEST_CASE(
   const std::vector<std::string> said = lines_of(rest.err);
   REQUIRE(said.size() == 6);
   CHECK(said[0].starts_with("left out: " + golden.data + "/a large one.png: has 8x8 pixels"));
-  CHECK(said[1].starts_with("left out: " + golden.data + "/cut 0.png: is damaged"));
+  CHECK(said[1].starts_with("left out: " + golden.data +
+                            "/cut 0.png: is a PNG picture that is damaged"));
   CHECK(said[5] == "7 images left out in all");
   CHECK_THAT(eval({"--skip-bad"}).out, contains("images     2 (7 left out)\n"));
   // The first ones that can be used.

@@ -9,6 +9,7 @@
 #include "image/write_png.h"
 #include "model/attention/attention.h"
 #include "temp_folder.h"
+#include "training/tiny_training.h"
 #include "weights/weights_file.h"
 
 namespace combiner {
@@ -71,13 +72,47 @@ TEST_CASE("info: a file that is not a model is refused") {
   for (const auto& [path, complaint] :
        {std::pair((folder / "absent.safetensors").string(), "No such file"),
         std::pair((folder / "notes.txt").string(),
-                  "is no safetensors file; it is text that begins with")}) {
+                  "is not a safetensors file; it is text that begins with")}) {
     const ProgramResult result = run_combiner({"info", "--model", path});
     CHECK(result.exit_code == 1);
     CHECK(result.out.empty());
     CHECK(result.err.starts_with("combiner: " + path));
     CHECK_THAT(result.err, contains(complaint));
   }
+}
+
+TEST_CASE("info: describes configs and checkpoints, and names what it describes") {
+  const TempFolder folder;
+  const std::string config = write_text(folder / "tiny.json", to_json(tiny_config())).string();
+  const ProgramResult of_config = run_combiner({"info", config});
+  CHECK(of_config.exit_code == 0);
+  const size_t parameters = Weights(tiny_config()).parameters.size;
+  CHECK_THAT(of_config.out,
+             contains(fmt::format("parameters   {}\n", parameters)) && contains("config       {"));
+  CHECK(Json::parse(run_combiner({"info", config, "--json"}).out)["parameters"]["total"] ==
+        parameters);
+
+  std::filesystem::create_directory(folder / "pictures");
+  const ImageShape shape = tiny_config().image;
+  for (const char* name : {"0.png", "1.png"})
+    write_png(folder / "pictures" / name,
+              {shape.width, shape.height,
+               std::vector<uint8_t>(size_t{3} * shape.width * shape.height, 9)});
+  REQUIRE(run_combiner({"train", "--config", config, "--data", (folder / "pictures").string(),
+                        "--validation-images", "1", "--batch", "1", "--steps", "1", "-o",
+                        (folder / "tiny.safetensors").string()})
+              .exit_code == 0);
+  const std::string checkpoint = (folder / "tiny.checkpoint").string();
+  const ProgramResult of_checkpoint = run_combiner({"info", checkpoint});
+  CHECK(of_checkpoint.exit_code == 0);
+  CHECK_THAT(of_checkpoint.out, contains("step         1\n") && contains("images       1\n") &&
+                                    contains("options      {") && contains("config       {"));
+  CHECK(Json::parse(run_combiner({"info", checkpoint, "--json"}).out)["step"] == 1);
+
+  const std::string notes = write_text(folder / "notes.txt", "No weights.").string();
+  CHECK_THAT(run_combiner({"info", notes}).err,
+             contains("notes.txt: is text that begins with \"No weights.\"; expected a model's "
+                      "weights, checkpoint or config (.json), or a PNG"));
 }
 
 TEST_CASE("info: a picture's text can't control the terminal") {

@@ -9,6 +9,7 @@
 #include "catch.h"
 #include "cli/run_program.h"
 #include "data_folders.h"
+#include "image/write_png.h"
 #include "temp_folder.h"
 #include "weights/weights_file.h"
 
@@ -72,9 +73,9 @@ TEST_CASE("program: a wrong command line exits with 2 and an explanation") {
   };
   const std::vector<WrongUse> wrong = {
       {{}, "A subcommand is required", "See combiner --help."},
-      {{"paint"}, "paint is no subcommand", "See combiner --help."},
-      {{"smaple"}, "smaple is no subcommand; did you mean sample?\n", "See combiner --help."},
-      {{"--", "paint"}, "paint is no subcommand\n", "See combiner --help."},
+      {{"paint"}, "paint is not a subcommand", "See combiner --help."},
+      {{"smaple"}, "smaple is not a subcommand; did you mean sample?\n", "See combiner --help."},
+      {{"--", "paint"}, "paint is not a subcommand\n", "See combiner --help."},
       {{"--depth"}, "--depth is not an option of combiner\n", "See combiner --help."},
       {{"eval"}, "--data is required", "See combiner eval --help."},
       {{"eval", "x"}, "x is not an argument of eval\n", "See combiner eval --help."},
@@ -233,6 +234,16 @@ TEST_CASE("program: lists the shipped models, and finds them by name") {
   CHECK_THAT(run({"models"}).out, !contains("3.250"));
 
   CHECK_THAT(run({"info", "--model", "small"}).out, contains(second.string()));
+  // What another of them has packed is unpacked by that.
+  const std::string picture = (folder / "x.png").string(), packed = (folder / "x.cmb").string();
+  write_png(picture, {3, 2, std::vector<uint8_t>(18, 7)});
+  CHECK(run({"compress", "--model", "small", picture, "-o", packed}).exit_code == 0);
+  const ProgramResult unpacked = run({"decompress", packed, "--test"});
+  CHECK(unpacked.exit_code == 0);
+  CHECK(unpacked.err == packed + ": was made with the shipped model small, so that is used\n");
+  CHECK_THAT(run({"decompress", "--model", "cifar10", packed, "--test"}).err,
+             contains("was made with small.safetensors, SHA-256 "));
+
   // Neither another program's models nor a folder of that name hides it.
   fs::create_directory(folder / "models");
   fs::copy(second, folder / "models/foreign.safetensors");
@@ -240,14 +251,22 @@ TEST_CASE("program: lists the shipped models, and finds them by name") {
   const fs::path there = write_script(
       folder / "there",
       fmt::format("cd {} && exec {} \"$@\"", folder.path().string(), program.string()));
-  CHECK_THAT(RunningProgram({"info", "--model", "small"}, "", there.string()).wait().out,
-             contains(second.string()));
+  const auto run_in_folder = [&](const std::vector<std::string>& arguments) {
+    return RunningProgram(arguments, "", there.string()).wait();
+  };
+  CHECK_THAT(run_in_folder({"info", "--model", "small"}).out, contains(second.string()));
   // A training doesn't write over the shipped model that it begins with.
   const ProgramResult same = run({"train", "--init", "small", "--data", folder.path().string(),
                                   "-o", second.string(), "--steps", "1"});
   CHECK(same.exit_code == 2);
   CHECK_THAT(same.err, contains("--output and --init are the same file"));
 
+  for (const std::vector<std::string>& named :
+       {std::vector<std::string>{"models"}, std::vector<std::string>{"--model", "models"}}) {
+    std::vector<std::string> arguments = {"info"};
+    arguments.insert(arguments.end(), named.begin(), named.end());
+    CHECK_THAT(run_in_folder(arguments).err, contains("combiner: models: is a folder"));
+  }
   const ProgramResult unknown = run({"info", "--model", "smal"});
   CHECK(unknown.exit_code == 1);
   CHECK(unknown.err ==

@@ -365,6 +365,18 @@ TEST_CASE("sample: an interrupt keeps the finished images of a folder") {
                                          files.size(), images.string())));
 }
 
+TEST_CASE("sample: an image that can't be written costs none of those before it") {
+  const TempFolder folder;
+  const std::string images = (folder / "images/").string();
+  fs::create_directories(images + "00002.png");
+  const ProgramResult result =
+      run_sample({"-n", "3", "--seed", "1", "--batch", "1", "--threads", "1", "-o", images});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, contains("00002.png: is a folder") &&
+                             contains("; 2 of 3 images are in " + images + "\n"));
+  CHECK(fs::exists(images + "00001.png"));
+}
+
 TEST_CASE("sample: an interrupt before the first row leaves no sheet") {
   const TempFolder folder;
   const std::string slow = save_slow_model(folder.path(), {4, 1024, 3}).string();

@@ -8,6 +8,7 @@
 #include "file_text.h"
 #include "image/label.h"
 #include "image/read_image.h"
+#include "image/stderr_of.h"
 #include "memory_dataset.h"
 #include "temp_folder.h"
 
@@ -98,10 +99,14 @@ TEST_CASE("surprise folder: counts the maps from an index on") {
 TEST_CASE("surprise folder: after a failure nothing more is written, and finish() throws it") {
   const TempFolder folder;
   SurpriseFolder maps(folder.path(), 1, 1, no_texts);
-  fs::create_directory(folder / "map-00001.png");
-  for (const int64_t index : {0, 1, 2}) maps.write(index, kPixels, kNats);
+  for (const char* name : {"map-00001.png", "map-00002.png"}) fs::create_directory(folder / name);
+  maps.write(0, kPixels, kNats);
+  // Once, and at once.
+  CHECK_THAT(stderr_of([&] { maps.write(1, kPixels, kNats); }),
+             contains("no more maps: " + (folder / "map-00001.png").string()));
+  CHECK(stderr_of([&] { maps.write(2, kPixels, kNats); }).empty());
   CHECK(fs::exists(folder / "map-00000.png"));
-  for (const char* name : {"bits-00001.npy", "map-00002.png", "bits-00002.npy"})
+  for (const char* name : {"bits-00001.npy", "bits-00002.npy"})
     CHECK_FALSE(fs::exists(folder / name));
   CHECK_THAT(error_of([&] { maps.finish(shuffled(3), levels(3)); }), contains("map-00001.png"));
   CHECK_FALSE(fs::exists(folder / "extremes.png"));

@@ -628,6 +628,37 @@ TEST_CASE("train: the log of another training is not emptied without being asked
   CHECK(steps_logged(place.log("a")) == 1);
 }
 
+TEST_CASE("train: other weights are not overwritten without being asked") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  fs::remove(place.checkpoint("a"));
+  fs::remove(place.log("a"));
+  const std::string weights = read_text(place.weights("a"));
+  const ProgramResult refused = run_combiner(place.first("a", steps(1)));
+  CHECK(refused.exit_code == 1);
+  CHECK_THAT(refused.err, contains("a.safetensors: holds weights, which would be lost"));
+  CHECK((read_text(place.weights("a")) == weights));
+  CHECK_FALSE(fs::exists(place.checkpoint("a")));
+  CHECK(run_combiner(place.fresh("a", steps(1))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) != weights));
+}
+
+TEST_CASE("train: the weights never replace a file of another kind") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  for (const fs::path& file : {place.checkpoint("a"), place.log("a"), place.config()}) {
+    const std::string text = read_text(file);
+    std::vector<std::string> words = place.fresh("b", steps(1));
+    std::ranges::replace(words, std::string("--config"), std::string("--init"));
+    std::ranges::replace(words, place.config().string(), place.weights("a").string());
+    std::ranges::replace(words, place.weights("b").string(), file.string());
+    const ProgramResult result = run_combiner(words);
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.err, contains("it would be overwritten; choose another name"));
+    CHECK((read_text(file) == text));
+  }
+}
+
 TEST_CASE("train: data that lies in other data is refused") {
   const Workplace place;
   const fs::path pictures = place.folder / "pictures";
@@ -748,7 +779,7 @@ TEST_CASE("train: a bad picture ends it before it begins, or is left out") {
   cut(place.folder / "pictures/03.png");
   const ProgramResult refused = run_combiner(place.first("a", steps(3)));
   CHECK(refused.exit_code == 1);
-  CHECK_THAT(refused.err, contains("pictures/03.png: is damaged"));
+  CHECK_THAT(refused.err, contains("pictures/03.png: is a PNG picture that is damaged"));
   for (const fs::path& file : {place.weights("a"), place.checkpoint("a"), place.log("a")})
     CHECK_FALSE(fs::exists(file));
 

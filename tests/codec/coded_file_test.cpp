@@ -130,10 +130,10 @@ TEST_CASE("Coded file: a damaged group costs its streams only") {
 
 TEST_CASE("Coded file: what is no such file") {
   CHECK_THAT(error_of([] { CodedFile({}, "x.cmb"); }),
-             contains("x.cmb: is no file of combiner compress; it is empty"));
+             contains("x.cmb: is not a file of combiner compress; it is empty"));
   const Bytes text = {'t', 'e', 'x', 't'};
   CHECK_THAT(error_of([&] { CodedFile(text, "x.cmb"); }),
-             contains("x.cmb: is no file of combiner compress; it is text"));
+             contains("x.cmb: is not a file of combiner compress; it is text"));
 }
 
 TEST_CASE("Coded file: more pictures than are wanted") {
@@ -181,12 +181,15 @@ TEST_CASE("Coded file: names stay inside the folder") {
   for (const char* name :
        {"", "/a", "a/", "a//b", "..", "../a", "a/../b", ".", "./a", "a\nb", "\x7f", "a\xC2\x9B"})
     CHECK_FALSE(fault_of_name(name).empty());
+  CHECK(fault_of_name(std::string(4096, 'n')).empty());
+  CHECK_THAT(fault_of_name(std::string(4097, 'n')),
+             contains("nn...' has 4097 bytes; expected at most 4096"));
   Contents contents = some_contents(3, true, true, false);
   contents.pictures[2].name = contents.pictures[0].name;
   CHECK_THAT(error_of([&] { file_of(contents); }),
              contains("two pictures are called class 0/0.png"));
   contents.pictures[2].name = "../x";
-  CHECK_THAT(error_of([&] { file_of(contents); }), contains("'../x' is no name"));
+  CHECK_THAT(error_of([&] { file_of(contents); }), contains("'../x' is not a name"));
   contents.pictures[2].name.clear();
   CHECK_THAT(error_of([&] { file_of(contents); }), contains("2 of 3 pictures have a name"));
   contents.pictures[2].name = "x";

@@ -192,7 +192,7 @@ TEST_CASE("What names a picture in memory is not looked for as a file") {
   CHECK_THAT(error_of([&] {
                decode_image({0x80, 0, 1, 2}, path.string());
              }),
-             contains("whole.png: is no picture that can be read; expected PNG, JPEG"));
+             contains("whole.png: is not a picture that can be read; expected PNG, JPEG"));
 }
 
 // OpenCV decodes some formats from a copy in a temporary file, and leaves that behind if the
@@ -220,7 +220,7 @@ TEST_CASE("Pictures of other formats are refused by the format's name") {
     return error_of([&] { decode_image(bytes_of(start), "x"); });
   };
   CHECK(error("GIF89a....") ==
-        "x: is no picture that can be read; it is a GIF picture: convert it to PNG first");
+        "x: is not a picture that can be read; it is a GIF picture: convert it to PNG first");
   CHECK_THAT(error("\xFF\x4F\xFF\x51"), contains("it is a JPEG 2000 picture: "));
   CHECK_THAT(error("....ftypavif"), contains("it is an AVIF picture: "));
   CHECK_THAT(error("Pf\n1 1\n"), contains("it is a PFM picture, of floating-point samples; "));
@@ -237,12 +237,12 @@ TEST_CASE("A path that isn't a picture is refused by name") {
   CHECK_THAT(error_of([&] { read_image("/dev/zero"); }), contains("/dev/zero: is a device"));
   CHECK_THAT(error_of_bytes({}), contains("picture: is empty"));
   CHECK_THAT(error_of_bytes(bytes_of("These words aren't a picture.")),
-             contains("picture: is no picture that can be read; it is text"));
+             contains("picture: is not a picture that can be read; it is text"));
 }
 
 TEST_CASE("A picture that claims an enormous size is refused") {
   const std::string message = error_of_bytes(bmp(2'000'000, 2'000'000, 24, kBmpRows));
-  CHECK_THAT(message, contains("picture: is damaged, truncated, too large"));
+  CHECK_THAT(message, contains("picture: is a BMP picture that is damaged, truncated, too large"));
   CHECK_THAT(message, contains("OpenCV: "));
   // Within OpenCV's limits but beyond ours. Most of the file is a hole.
   const TempFolder folder;

@@ -208,6 +208,7 @@ class Interface(unittest.TestCase):
     def test_errors_by_their_status(self):
         with tempfile.TemporaryDirectory() as folder:
             png = encoded(picture(folder)[1])
+            cut = encoded(picture(folder)[1][:-30])
             large = encoded(picture(folder, 3, 20, 20)[1])
             tiles = encoded(picture(folder, 4, 1, 1025 * WIDTH)[1])
         for body in ("", "{", "[1", '{"count": 1, "count": 2}', "\xff", "[" * 100000):
@@ -226,19 +227,28 @@ class Interface(unittest.TestCase):
         for wrong, found in ("?", '"?"'), (None, "null"), ({"data": png}, '{"data":'):
             error = self.refused("POST", "/v1/likelihoods", 422, {"pictures": [png, wrong]})
             self.assertIn(f"pictures[1] is {found}", error["message"])
+        error = self.refused("POST", "/v1/compress", 422, {"pictures": ["x"]})
+        self.assertEqual(error["message"], 'pictures[0] is "x"; expected an object')
+        error = self.refused("POST", "/v1/likelihoods", 422, {"pictures": [cut]})
+        self.assertIn("damaged", error["message"])
+        self.assertIn("send a whole file", error["hint"])
         for body in ({}, {"pictures": []}, {"pictures": [{"data": png, "name": "../x"}]},
                      {"pictures": [{"data": png, "name": "x"}] * 2}):
             self.refused("POST", "/v1/compress", 422, body)
         self.refused("POST", "/v1/decompress", 422, {"file": encoded(b"no such file")})
         self.refused("POST", "/v1/samples", 404, {"model": "/etc/passwd"})
-        for path in ("/v1/jobs/" + "0" * 32, "/v1/jobs/../models", "/etc/passwd", "/v1/samples",
+        for path in ("/v1/jobs/" + "0" * 32, "/v1/jobs/../models", "/etc/passwd",
                      "/%2e%2e/%2e%2e/etc/passwd", f"/v1/jobs/{'0' * 32}/images/0.png"):
             self.refused("GET", path, 404)
         job = self.server.start("/v1/samples", {})
         self.server.wait(job)
         self.refused("GET", f"/v1/jobs/{job}/images/1.png", 404)
         self.refused("GET", f"/v1/jobs/{job}/file", 409)
-        self.refused("PUT", "/v1/samples", 405)
+        for method, path in ("PUT", "/v1/samples"), ("GET", "/v1/samples"), ("POST", "/health"):
+            self.refused(method, path, 405)
+        error = self.refused("GET", "/v1/samples", 405)
+        self.assertEqual(error["message"], "this address doesn't take GET")
+        self.assertEqual(error["hint"], "use POST")
         self.refused("POST", "/v1/samples", 415, "{}", {"Content-Type": "text/plain"})
         self.refused("POST", "/v1/samples", 413, b"x" * ((16 << 20) + 1))
         self.refused("POST", "/v1/likelihoods", 413, {"pictures": [png] * 257})

@@ -60,7 +60,7 @@ TEST_CASE("training options: the JSON text reads back to the same options") {
   CHECK(read.hold_out_seed == 5);
 }
 
-TEST_CASE("training options: older checkpoints have no seed of the images kept apart") {
+TEST_CASE("training options: older checkpoints have no seed of the images held out") {
   const std::string json = to_json(TrainingOptions());
   CHECK(json.find("hold_out") == std::string::npos);
   CHECK_FALSE(parse_training_options(json, "test").hold_out_seed);

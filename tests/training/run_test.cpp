@@ -15,6 +15,7 @@
 #include "error_of.h"
 #include "file_text.h"
 #include "temp_folder.h"
+#include "training/checkpoint.h"
 #include "training/log_rows.h"
 #include "training/tiny_training.h"
 #include "weights/weights_file.h"
@@ -313,7 +314,8 @@ TEST_CASE("run: checks that all files can be written before it overwrites any") 
   CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 3);  // no partial files
 }
 
-TEST_CASE("run: a checkpoint that another run has written meanwhile is left alone") {
+TEST_CASE(
+    "run: a checkpoint that another run has written meanwhile is left alone, and nothing lost") {
   const TempFolder folder;
   RunOptions options = options_in(folder, "a", 5);
   options.checkpoint_minutes = 0;
@@ -329,9 +331,28 @@ TEST_CASE("run: a checkpoint that another run has written meanwhile is left alon
     return true;
   };
   const std::string error = error_of([&] { run_training(trainer, 0, options, hooks); });
-  CHECK_THAT(error, contains("has replaced it") && contains("what this run has done since"));
+  CHECK_THAT(error, contains("has replaced it") && contains("what this run has done is in "));
   CHECK(read_text(options.checkpoint) == "another's");
   CHECK(read_text(options.weights) == "another's");
+
+  const fs::path aside = folder / "a.step-2.checkpoint";
+  CHECK_THAT(error, contains(fmt::format("what this run has done is in {}", aside.string())));
+  Trainer resumed = make_trainer();
+  resumed.restore(aside);
+  CHECK(resumed.steps() == 2);
+}
+
+TEST_CASE("run: one that ends before its first step leaves the weights alone") {
+  const TempFolder folder;
+  const RunOptions options = options_in(folder, "a", 5);
+  write_text(options.weights, "another's");
+  TrainingOptions how = tiny_options();
+  Trainer trainer(tiny_config(), how, tiny_pictures(13), Precision::f32, 1,
+                  Cancel([] { return true; }));
+  CHECK(run_training(trainer, 0, options, Recorder().hooks()) == RunEnd::interrupted);
+  CHECK(trainer.steps() == 0);
+  CHECK(read_text(options.weights) == "another's");
+  CHECK(read_checkpoint_header(options.checkpoint).step == 0);
 }
 
 TEST_CASE("run: when training diverges, the last good checkpoint remains and is named") {

@@ -242,11 +242,11 @@ TEST_CASE("safetensors: wrong JSON types are refused") {
   CHECK_THAT(open_error(R"({"a":{"dtype":1,"shape":[],"data_offsets":[0,0]}})", 0),
              contains("tensor \"a\" has an unknown dtype 1; the known dtypes are F64, F32"));
   CHECK_THAT(open_error(R"({"a":{"dtype":"U8","shape":1,"data_offsets":[0,0]}})", 0),
-             contains("\"shape\" that is no list of whole numbers: 1"));
+             contains("\"shape\" that is not a list of whole numbers: 1"));
   CHECK_THAT(open_error(R"({"a":{"dtype":"U8","shape":["1"],"data_offsets":[0,0]}})", 0),
              contains("bad number in \"shape\": \"1\""));
   CHECK_THAT(open_error(R"({"a":{"dtype":"U8","shape":[],"data_offsets":{}}})", 0),
-             contains("\"data_offsets\" that is no list"));
+             contains("\"data_offsets\" that is not a list"));
   CHECK_THAT(open_error(R"({"a":{"dtype":"U8","shape":[],"data_offsets":[0,1,2]}})", 0),
              contains("has 3 numbers in \"data_offsets\"; expected 2"));
   CHECK_THAT(open_error(R"({"a":{"dtype":"U8","shape":[],"data_offsets":[null,1]}})", 0),
@@ -384,9 +384,9 @@ TEST_CASE("safetensors: what is copied from a file to another gets a checksum of
   CHECK(SafetensorsFile::open(folder / "b").metadata() == file.metadata());
 }
 
-TEST_CASE("safetensors: what is no safetensors file is named") {
+TEST_CASE("safetensors: what is not a safetensors file is named") {
   const auto is = [](const std::string& text, const std::string& kind) {
-    CHECK_THAT(open_error(text), contains("is no safetensors file; it is " + kind));
+    CHECK_THAT(open_error(text), contains("is not a safetensors file; it is " + kind));
   };
   is("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3649864\n",
      "a Git LFS pointer, not the file: run git lfs pull");
