@@ -15,7 +15,10 @@ import math
 import re
 import sys
 
-import numpy as np
+try:
+    import numpy as np
+except ModuleNotFoundError:
+    sys.exit("import_flax.py: needs NumPy (apt-get install python3-numpy)")
 
 import safetensors_numpy
 from flax_checkpoint import read_parameters

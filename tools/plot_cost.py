@@ -69,11 +69,17 @@ def main():
     for output in (arguments.picture, draft_of(arguments.picture)):
         refuse_inputs(parser, output, [arguments.measurements])
     try:
-        draw(measurements(arguments.measurements), arguments.picture)
+        found = measurements(arguments.measurements)
+    except OSError as error:
+        sys.exit(f"plot_cost: {arguments.measurements}: {error.strerror}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        sys.exit(f"plot_cost: {arguments.measurements}: {error!r}; expected bench/attention's JSON")
+    try:
+        draw(found, arguments.picture)
     except ImportError:
         sys.exit("plot_cost: needs matplotlib (apt-get install python3-matplotlib)")
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"plot_cost: {arguments.measurements}: {error!r}; expected bench/attention's JSON")
+    except OSError as error:
+        sys.exit(f"plot_cost: {arguments.picture}: {error.strerror or error}")
 
 
 if __name__ == "__main__":

@@ -77,14 +77,16 @@ def main():
     for path, name in zip(arguments.log, names):
         try:
             runs.append((name, read(path)))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            sys.exit(f"plot_training: {path}: {error.strerror}")
+        except (ValueError, KeyError, TypeError) as error:
             sys.exit(f"plot_training: {path}: {error!r}; expected a log of combiner train")
     try:
         draw(runs, arguments.picture)
     except ImportError:
         sys.exit("plot_training: needs matplotlib (apt-get install python3-matplotlib)")
     except OSError as error:
-        sys.exit(f"plot_training: {error}")
+        sys.exit(f"plot_training: {arguments.picture}: {error.strerror or error}")
 
 
 if __name__ == "__main__":

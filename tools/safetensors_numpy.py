@@ -5,9 +5,11 @@ shape and byte range, then the bytes. What is written here carries the checksum 
 for (src/weights/checksum.h).
 """
 
+import itertools
 import json
 import math
 import os
+import stat
 import struct
 import zlib
 
@@ -56,7 +58,7 @@ def read(path):
 
 
 def write(path, tensors, metadata, float_dtype="F32"):
-    """Writes under a new name and renames. Stores floats as `float_dtype`, F32 or BF16."""
+    """Writes the file, completely or not at all. Stores floats as `float_dtype`, F32 or BF16."""
     encoded = []
     for name, array in tensors.items():
         if array.dtype.kind == "f":
@@ -81,17 +83,39 @@ def write(path, tensors, metadata, float_dtype="F32"):
     before, after = f'"{CHECKSUM}":"{NO_CHECKSUM}"', f'"{CHECKSUM}":"crc32:{checksum:08x}"'
     start = start.replace(before.encode(), after.encode())
 
-    temporary = f"{path}.{os.getpid()}.tmp"
+    write_file(path, itertools.chain([start], (array.tobytes() for _, _, array in encoded)))
+
+
+def write_file(path, parts):
+    """Writes under a new name and renames, as combiner does (src/base/output_file.h): follows links,
+    keeps an existing file's mode, and returns when the file is on the disk. What is no regular file
+    is written in place."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        with open(path, "wb") as file:
+            file.writelines(parts)
+        return
+    target = os.path.realpath(path)
+    temporary = f"{target}.{os.getpid()}.tmp"
     with open(temporary, "xb") as file:  # not over anything that is there
         try:
-            file.write(start)
-            for _, _, array in encoded:
-                file.write(array.tobytes())
+            if mode is not None:
+                os.chmod(temporary, stat.S_IMODE(mode))
+            file.writelines(parts)
             file.flush()
-            os.replace(temporary, path)
+            os.fsync(file.fileno())
+            os.replace(temporary, target)
         except BaseException:
             os.remove(temporary)
             raise
+    folder = os.open(os.path.dirname(target), os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def bfloat16_bits(array):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import secrets
 from typing import Any, Optional, Sequence
@@ -34,25 +35,55 @@ def images(value: Any, height: int, width: int) -> np.ndarray:
                  f"[n, {height}, {width}, 3]")
 
 
-def count(value: Any, what: str, least: int = 1) -> int:
-    """A whole number of at least `least`."""
+INT_MAX = 2**31 - 1  # the most that the library's sizes can be
+_COUNT_MAX = 2**63 - 1
+
+
+def _whole(value: Any, what: str) -> int:
     try:
-        number = operator.index(value)
+        return operator.index(value)
     except TypeError:
         raise TypeError(f"{what} is {value!r}; expected a whole number") from None
-    if number < least:
-        raise ValueError(f"{what} is {number}; expected {least} or more")
-    return number
+
+
+def count(value: Any, what: str, least: int = 1, most: int = _COUNT_MAX) -> int:
+    """A whole number from `least` to `most`. Raises ValueError for another."""
+    value = _whole(value, what)
+    if value < least and most >= INT_MAX:
+        raise ValueError(f"{what} is {value}; expected {least} or more")
+    if not least <= value <= most:
+        raise ValueError(f"{what} is {value}; expected {least} to {most}")
+    return value
+
+
+def option(value: Any, what: str, least: int, most: int = INT_MAX) -> int:
+    """As count(), but raises combiner.Error, as the library does for its options."""
+    value = _whole(value, what)
+    if not least <= value <= most:
+        raise _combiner.Error(f"{what} is {value}; expected {least} to {most}")
+    return value
+
+
+def number(value: Any, what: str) -> float:
+    """A number, whose range the library checks."""
+    try:
+        if isinstance(value, (str, bytes, bytearray)):  # which float() would read
+            raise TypeError
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is {value!r}; expected a number") from None
 
 
 def seed(value: Optional[int]) -> int:
     """A seed of 64 bits; None is a random one."""
     if value is None:
         return secrets.randbits(32)
-    number = count(value, "seed", 0)
-    if number >= 2**64:
-        raise ValueError(f"seed is {number}; expected less than 2**64")
-    return number
+    value = _whole(value, "seed")
+    if not 0 <= value < 2**64:
+        raise ValueError(f"seed is {value}; expected 0 to 2**64 - 1")
+    return value
 
 
 def threads(value: Optional[int]) -> int:

@@ -8,6 +8,7 @@
 #include "dataset/require_apart.h"
 #include "dataset/scratch_file.h"
 #include "dataset/subset.h"
+#include "gil.h"
 #include "module.h"
 #include "training/data_order.h"
 #include "watched.h"
@@ -65,7 +66,7 @@ py::object read_validation(const std::filesystem::path& path, int height, int wi
 // Throws Error if one of the paths has images of another: see require_apart.
 void require_data_apart(const std::vector<std::filesystem::path>& paths, int height, int width,
                         bool validation) {
-  require_apart(paths, {.width = width, .height = height}, validation);
+  without_gil([&] { require_apart(paths, {.width = width, .height = height}, validation); });
 }
 
 // Images number `first` to `first` + `count` - 1 of a training: their indices in the data set, and

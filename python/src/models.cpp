@@ -15,6 +15,7 @@
 #include "combiner/likelihood.h"
 #include "combiner/sampler.h"
 #include "cpu/limits.h"
+#include "gil.h"
 #include "likelihood/image_likelihood.h"
 #include "module.h"
 #include "sampling/memory.h"
@@ -30,6 +31,8 @@ Models::Models(const std::filesystem::path& path, std::optional<Precision> preci
 
 const Model& Models::at(Precision precision) {
   if (precision == first_.precision()) return first_;
+  const WithoutGil without_gil;  // before the lock: who has that never waits for the GIL
+  const std::lock_guard lock(mutex_);
   const auto found = others_.find(precision);
   return found != others_.end() ? found->second
                                 : others_.emplace(precision, first_.at(precision)).first->second;
@@ -47,12 +50,11 @@ Precision precision_called(const std::string& name) {
 
 namespace {
 
-Models load(const std::filesystem::path& path, const std::optional<std::string>& precision,
-            int threads) {
+std::unique_ptr<Models> load(const std::filesystem::path& path,
+                             const std::optional<std::string>& precision, int threads) {
   std::optional<Precision> wanted;
   if (precision) wanted = precision_called(*precision);
-  const py::gil_scoped_release without_gil;
-  return Models(path, wanted, threads);
+  return without_gil([&] { return std::make_unique<Models>(path, wanted, threads); });
 }
 
 // How images are drawn, as Python passes it.

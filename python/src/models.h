@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -10,8 +11,8 @@
 
 namespace combiner {
 
-// All its models share the weights. Not thread-safe: call the member functions with the GIL. What
-// they return stays where it is.
+// All its models share the weights. Call the member functions with the GIL. What they return stays
+// where it is.
 class Models {
  public:
   // Without a precision, each kind of work gets the one that is fastest here.
@@ -27,7 +28,8 @@ class Models {
   std::optional<Precision> precision_;
   int threads_;
   Model first_;
-  std::map<Precision, Model> others_;
+  std::mutex mutex_;
+  std::map<Precision, Model> others_;  // guarded by `mutex_`
 };
 
 // The most images that a thread decodes at once, as the program chooses it.

@@ -4,6 +4,7 @@
 #include <pybind11/stl/filesystem.h>
 
 #include "arrays.h"
+#include "gil.h"
 #include "image/contact_sheet.h"
 #include "image/png.h"
 #include "image/surprise_map.h"
@@ -27,7 +28,8 @@ ImageShape shape_of(const ByteArray& images) {
 
 // images [n, height, width, 3]
 ByteArray sheet(const ByteArray& images, int rows, int columns, int gap, int scale) {
-  return array_of(contact_sheet(images_of(images, shape_of(images)), rows, columns, gap, scale));
+  const std::vector<Image> pictures = images_of(images, shape_of(images));
+  return array_of(without_gil([&] { return contact_sheet(pictures, rows, columns, gap, scale); }));
 }
 
 // An image [height, width, 3] beside a map of its bits [height, width, 3].
@@ -35,9 +37,9 @@ ByteArray surprise(const ByteArray& image, const FloatArray& bits) {
   check_shape(image, "image", {-1, -1, 3});
   check_shape(bits, "bits", {image.shape(0), image.shape(1), 3});
   const auto height = static_cast<int>(image.shape(0)), width = static_cast<int>(image.shape(1));
-  return array_of(SurpriseMap(width, height)
-                      .draw(image_of(image.data(), width, height),
-                            {bits.data(), static_cast<size_t>(bits.size())}));
+  const std::span from(bits.data(), static_cast<size_t>(bits.size()));
+  const Image picture = image_of(image.data(), width, height);
+  return array_of(without_gil([&] { return SurpriseMap(width, height).draw(picture, from); }));
 }
 
 // picture [height, width, 3]
@@ -48,7 +50,8 @@ Image picture_of(const ByteArray& picture) {
 }
 
 py::bytes png(const ByteArray& picture) {
-  const std::vector<std::byte> bytes = encode_png(picture_of(picture));
+  const Image image = picture_of(picture);
+  const std::vector<std::byte> bytes = without_gil([&] { return encode_png(image); });
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -59,7 +62,8 @@ void bind_pictures(py::module_& module) {
   module.def("surprise", &surprise);
   module.def("png", &png);
   module.def("write_png", [](const std::filesystem::path& path, const ByteArray& picture) {
-    write_png(path, picture_of(picture));
+    const Image image = picture_of(picture);
+    without_gil([&] { write_png(path, image); });
   });
 }
 

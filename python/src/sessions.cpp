@@ -8,6 +8,7 @@
 #include "arrays.h"
 #include "busy.h"
 #include "combiner/session.h"
+#include "gil.h"
 #include "models.h"
 #include "module.h"
 #include "watched.h"
@@ -30,8 +31,7 @@ uint8_t value_of(const py::object& chosen) {
 // Images that are decoded together, all at the same position.
 class Pictures {
  public:
-  Pictures(Models& models, int64_t count)
-      : config_(models.config()), session_(models.for_work(Work::decoding), count) {
+  Pictures(const Model& model, int64_t count) : config_(model.config()), session_(model, count) {
     for (int64_t i = 0; i < count; ++i) images_.push_back(session_.new_image());
   }
 
@@ -39,12 +39,12 @@ class Pictures {
 
   void step(const py::function& choose) {
     const InUse in_use(busy_, "the session");
-    const py::gil_scoped_release without_gil;
+    const WithoutGil without_gil;
     session_.step(states(), [&](size_t image, int64_t subpixel, std::span<const float> logits) {
-      const py::gil_scoped_acquire with_gil;
+      const WithGil with_gil(without_gil);
       // A copy: the logits are overwritten by the next ones.
       const FloatArray copy(std::ssize(logits), logits.data());
-      return value_of(choose(image, subpixel, copy));
+      return value_of(call_python(choose, py::make_tuple(image, subpixel, copy)));
     });
   }
 
@@ -61,14 +61,15 @@ class Pictures {
     if (from.size() != images_.size())
       throw std::invalid_argument(
           fmt::format("{} indices; expected {}, one for each image", from.size(), images_.size()));
-    std::vector<std::unique_ptr<ImageState>> selected;
-    for (const int64_t i : from) {
+    for (const int64_t i : from)
       if (i < 0 || i >= std::ssize(images_))
         throw std::invalid_argument(
             fmt::format("index {}; expected 0 to {}", i, images_.size() - 1));
-      selected.push_back(images_[static_cast<size_t>(i)]->clone());
-    }
-    images_ = std::move(selected);
+    std::vector<std::unique_ptr<ImageState>> selected;
+    without_gil([&] {
+      for (const int64_t i : from) selected.push_back(images_[static_cast<size_t>(i)]->clone());
+    });
+    images_ = std::move(selected);  // with the GIL, because other threads may ask for the position
   }
 
   // [n, height, width, 3]; zeros from the position on.
@@ -105,7 +106,11 @@ class Pictures {
 
 void bind_sessions(py::module_& module) {
   py::class_<Pictures>(module, "Session")
-      .def(py::init<Models&, int64_t>(), py::keep_alive<1, 2>())
+      .def(py::init([](Models& models, int64_t count) {
+             const Model& model = models.for_work(Work::decoding);
+             return without_gil([&] { return std::make_unique<Pictures>(model, count); });
+           }),
+           py::keep_alive<1, 2>())
       .def_property_readonly("position", &Pictures::position)
       .def("step", &Pictures::step)
       .def("prefill", &Pictures::prefill)

@@ -9,12 +9,14 @@
 #include "base/file_lock.h"
 #include "base/output_file.h"
 #include "combiner/error.h"
+#include "gil.h"
 #include "module.h"
 #include "training/checkpoint.h"
 #include "training/data_sample.h"
 #include "training/log.h"
 #include "training/options.h"
 #include "weights/safetensors.h"
+#include "weights/weights_file.h"
 
 namespace combiner {
 namespace py = pybind11;
@@ -86,12 +88,15 @@ void bind_log(py::module_& module) {
 
 // (metadata, arrays by name)
 py::tuple read_checkpoint(const std::filesystem::path& path) {
-  read_checkpoint_header(path);  // throws if it is none
-  const SafetensorsFile file = SafetensorsFile::open(path);
+  const SafetensorsFile file = without_gil([&] {
+    read_checkpoint_header(path);  // throws if it is none
+    return SafetensorsFile::open(path);
+  });
   py::dict arrays;
   for (const TensorView& tensor : file.tensors()) {
     FloatArray array(tensor.shape);
-    to_floats(tensor, {array.mutable_data(), static_cast<size_t>(array.size())});
+    const std::span to(array.mutable_data(), static_cast<size_t>(array.size()));
+    without_gil([&] { to_floats(tensor, to); });
     arrays[py::str(tensor.name)] = array;
   }
   return py::make_tuple(file.metadata(), arrays);
@@ -105,8 +110,7 @@ void write_checkpoint(const std::filesystem::path& path, const Metadata& metadat
                        DType::f32,
                        {array.size()},
                        std::as_bytes(std::span(array.data(), static_cast<size_t>(array.size())))});
-  const py::gil_scoped_release without_gil;
-  write_safetensors(path, metadata, tensors);
+  without_gil([&] { write_safetensors(path, metadata, tensors); });
 }
 
 }  // namespace
@@ -121,14 +125,16 @@ void bind_training(py::module_& module) {
       .def("require_same", &FileLock::require_same);
   // Throws Error if the file can't be written, and leaves it as it is.
   module.def("check_writable", [](const std::filesystem::path& path) { OutputFile{path}; });
+  module.def("holds_weights", &holds_weights);
   module.def("checkpoint_step",
              [](const std::filesystem::path& path) { return read_checkpoint_header(path).step; });
   module.def("read_checkpoint", &read_checkpoint);
   module.def("write_checkpoint", &write_checkpoint);
   module.def("data_sample", [](const ByteArray& images) {
     check_shape(images, "images", {-1, -1, -1, 3});
-    return data_sample(ArrayDataset(
-        images, {static_cast<int>(images.shape(1)), static_cast<int>(images.shape(2)), 3}));
+    const ArrayDataset dataset(
+        images, {static_cast<int>(images.shape(1)), static_cast<int>(images.shape(2)), 3});
+    return without_gil([&] { return data_sample(dataset); });
   });
   module.def("alike", [](const std::string& sample, const std::string& other) {
     return alike(sample, other);

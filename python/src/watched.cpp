@@ -10,19 +10,56 @@
 namespace combiner {
 namespace py = pybind11;
 
+namespace {
+
+// The work under way. Never destroyed, because work may outlive all else.
+class UnderWay {
+ public:
+  static UnderWay& all() {
+    static UnderWay* const all = new UnderWay;
+    return *all;
+  }
+
+  void begin() {
+    const std::lock_guard lock(mutex_);
+    ++number_;
+  }
+  void end() {
+    const std::lock_guard lock(mutex_);
+    if (--number_ == 0) none_.notify_all();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    none_.wait_for(lock, std::chrono::seconds(1), [&] { return number_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable none_;
+  int number_ = 0;  // guarded by `mutex_`
+};
+
+}  // namespace
+
+void wait_for_work_at_end() {
+  Py_AtExit([] { UnderWay::all().wait(); });
+}
+
 void Watched::run(const std::function<void()>& work) {
   std::mutex mutex;
   std::condition_variable ended;
   bool has_ended = false;                 // guarded by `mutex`
   std::exception_ptr failure, in_python;  // of the work, of Python code
   {
-    const py::gil_scoped_release without_gil;
+    const WithoutGil without_gil;
     std::jthread worker([&] {
+      UnderWay::all().begin();
       try {
         work();
       } catch (...) {
         failure = std::current_exception();
       }
+      UnderWay::all().end();
       const std::lock_guard lock(mutex);
       has_ended = true;
       ended.notify_one();
@@ -30,10 +67,10 @@ void Watched::run(const std::function<void()>& work) {
     constexpr std::chrono::milliseconds kInterval(50);
     std::unique_lock lock(mutex);
     while (!ended.wait_for(lock, kInterval, [&] { return has_ended; })) {
-      if (in_python) continue;
+      if (cancelled()) continue;
       lock.unlock();
       try {
-        const py::gil_scoped_acquire with_gil;
+        const WithGil with_gil(without_gil);
         look_after_python();
       } catch (...) {
         in_python = std::current_exception();
@@ -55,7 +92,7 @@ void Watched::look_after_python() {
 void Watched::report(double done) {
   if (progress_.is_none() || done == reported_) return;
   reported_ = done;
-  progress_(done);
+  call_python(progress_, py::make_tuple(done));
 }
 
 }  // namespace combiner

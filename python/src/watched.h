@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "combiner/cancel.h"
+#include "gil.h"
 
 namespace combiner {
 
@@ -21,8 +22,10 @@ class Watched {
   explicit Watched(pybind11::object progress = pybind11::none(), int64_t total = 1)
       : progress_(std::move(progress)), total_(total) {}
 
-  // For the work, on any thread.
-  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  // For the work, on any thread. When Python ends, so does the work, unless it is part of that.
+  bool cancelled() const {
+    return cancelled_.load(std::memory_order_relaxed) || (!made_at_end_ && python_ends());
+  }
   Cancel cancel() const {
     return Cancel([this] { return cancelled(); });
   }
@@ -41,7 +44,12 @@ class Watched {
   int64_t total_;
   std::atomic<int64_t> done_ = 0;
   std::atomic<bool> cancelled_ = false;
+  const bool made_at_end_ = python_ends();  // if so, by the thread that ends it
   double reported_ = -1;
 };
+
+// Lets the end of Python wait for work that is under way, for a second at most: after it, the
+// process takes down what the work uses. Called once.
+void wait_for_work_at_end();
 
 }  // namespace combiner

@@ -8,6 +8,7 @@
 
 #include "arrays.h"
 #include "combiner/error.h"
+#include "gil.h"
 #include "module.h"
 #include "training/initialise.h"
 #include "weights/weights_file.h"
@@ -42,7 +43,7 @@ std::string_view name(ParameterKind kind) {
 
 // (config, arrays by name)
 py::tuple load(const std::filesystem::path& path) {
-  const Weights weights = load_weights(path);
+  const Weights weights = without_gil([&] { return load_weights(path); });
   return py::make_tuple(to_json(weights.config), arrays_of(weights));
 }
 
@@ -59,8 +60,7 @@ void save(const std::filesystem::path& path, const std::string& config,
     if (std::ranges::find(weights.parameters.list, name, &Parameter::name) ==
         weights.parameters.list.end())
       throw Error(fmt::format("tensor {} is unknown to a model of this config", name));
-  const py::gil_scoped_release without_gil;
-  save_weights(weights, bf16 ? DType::bf16 : DType::f32, path);
+  without_gil([&] { save_weights(weights, bf16 ? DType::bf16 : DType::f32, path); });
 }
 
 // The kinds of a model's parameters by name, in the order of the library.
@@ -78,7 +78,8 @@ void bind_weights(py::module_& module) {
   module.def("save_weights", &save);
   module.def("parameter_kinds", &parameter_kinds);
   module.def("initial_weights", [](const std::string& config, uint64_t seed) {
-    return arrays_of(initial_weights(parse_config(config, "config"), seed));
+    return arrays_of(
+        without_gil([&] { return initial_weights(parse_config(config, "config"), seed); }));
   });
   module.def("parse_config", [](const std::string& json, const std::string& source) {
     return to_json(parse_config(json, source));

@@ -41,6 +41,13 @@ def test_errors():
         combiner.attention("diagonal", 2, 2, 8, 2)
     with pytest.raises(combiner.Error, match="expected a multiple of the heads"):
         combiner.attention("full", 2, 2, 8, 3)
+    for rows in (0, 2**31):
+        with pytest.raises(combiner.Error, match=f"rows is {rows}; expected 1 to"):
+            combiner.attention("full", rows, 2, 8, 2)
+    with pytest.raises(TypeError, match="dim is 8.0; expected a whole number"):
+        combiner.attention("full", 2, 2, 8.0, 2)
+    with pytest.raises(TypeError, match="norm_epsilon is None; expected a number"):
+        combiner.attention("full", 2, 2, 8, 2, norm_epsilon=None)
     with pytest.raises(combiner.Error, match="only looks at what is before"):
         combiner.attention("logsparse", 2, 2, 8, 2, bidirectional=True)
     with pytest.raises(combiner.Error):

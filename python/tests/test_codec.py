@@ -43,7 +43,7 @@ def test_errors(small, shipped):
     data = combiner.compress(images, small)
     with pytest.raises(combiner.Error, match="was made with pixel_mixed.safetensors, SHA-256"):
         combiner.decompress(data, shipped)
-    with pytest.raises(combiner.Error, match="is no file of combiner compress"):
+    with pytest.raises(combiner.Error, match="is not a file of combiner compress"):
         combiner.decompress(b"something else", small)
     with pytest.raises(combiner.Error):
         combiner.decompress(data[:-1], small)

@@ -57,6 +57,17 @@ def test_errors(small, tmp_path):
         combiner.sheet(np.zeros((1, 2, 2, 3), bool))
     with pytest.raises(ValueError, match="at least one image"):
         combiner.sheet(np.zeros((0, 2, 2, 3), np.uint8))
+    sheet = np.zeros((1, 2, 2, 3), np.uint8)
+    with pytest.raises(TypeError, match="gap is 2.5; expected a whole number"):
+        combiner.sheet(sheet, gap=2.5)
+    for name, least in (("gap", 0), ("scale", 1)):
+        for value in (least - 1, 2**31):
+            with pytest.raises(combiner.Error, match=f"{name} is {value}; expected {least} to"):
+                combiner.sheet(sheet, **{name: value})
+    with pytest.raises(ValueError, match=f"columns is {2**31}; expected 1 to {2**31 - 1}"):
+        combiner.sheet(sheet, columns=2**31)
+    with pytest.raises(ValueError, match=f"the height of size is {2**31}; expected 1 to"):
+        combiner.read_images(REPOSITORY / "samples/images", size=(2**31, 32))
     with pytest.raises(ValueError, match=r"bits has the shape \[1, 1, 3\]; expected \[3, 6, 3\]"):
         combiner.surprise(small.sample(1, seed=1)[0], np.zeros((1, 1, 3), np.float32))
     with pytest.raises(combiner.Error):

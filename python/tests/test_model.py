@@ -1,12 +1,17 @@
+import ctypes
+import hashlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import combiner
+from combiner import _model
 from conftest import GOLDEN, MODELS, REPOSITORY, golden
 from random_weights import write_random_weights
 from tiny_config import tiny_config
@@ -144,8 +149,85 @@ def test_errors(small, tmp_path):
         small.sample(0)
     with pytest.raises(combiner.Error, match="temperature"):
         small.sample(1, temperature=-1)
-    with pytest.raises(combiner.Error, match="rows to keep: 3; expected 0 to 2"):
-        small.complete(small.sample(1, seed=1), 3)
+    for rows in (-1, 3, 2**31, 2**64):
+        with pytest.raises(combiner.Error, match=f"keep_rows is {rows}; expected 0 to 2"):
+            small.complete(small.sample(1, seed=1), rows)
+
+
+@pytest.mark.parametrize("name, value, error, expected", [
+    ("n", 2**63, ValueError, f"expected 1 to {2**63 - 1}"),
+    ("n", 1.0, TypeError, "expected a whole number"),
+    ("first", 2**63, ValueError, f"expected 0 to {2**63 - 1}"),
+    ("first", 2**63 - 1, combiner.Error, f"expected 0 to {2**63 - 2}"),
+    ("seed", -1, ValueError, "expected 0 to"),
+    ("seed", 2**64, ValueError, "expected 0 to"),
+    ("top_k", 0, combiner.Error, "expected 1 to 256"),
+    ("top_k", 2**31, combiner.Error, "expected 1 to 256"),
+    ("top_k", 50.0, TypeError, "expected a whole number"),
+    ("temperature", None, TypeError, "expected a number"),
+    ("temperature", "1", TypeError, "expected a number"),
+    ("temperature", 10**400, combiner.Error, "expected 0 or a finite number"),
+    ("top_p", [0.5], TypeError, "expected a number"),
+    ("top_p", -(10**400), combiner.Error, "expected above 0"),
+])
+def test_numbers_out_of_range(small, name, value, error, expected):
+    called = "the first image's index" if (name, error) == ("first", combiner.Error) else name
+    with pytest.raises(error) as raised:
+        small.sample(**{name: value})
+    assert str(raised.value).startswith(f"{called} is ") and expected in str(raised.value)
+
+
+def test_numbers_of_any_kind(small):
+    plain = small.sample(2, seed=1, temperature=1, top_k=50, top_p=0.5)
+    assert np.array_equal(plain, small.sample(np.int8(2), seed=np.uint64(1), top_k=np.int64(50),
+                                              temperature=np.float32(1), top_p=np.float64(0.5)))
+
+
+def test_the_checksum_is_of_what_was_loaded(tmp_path, monkeypatch):
+    path, other = tmp_path / "model.safetensors", GOLDEN / "pixel_rowmajor_all.safetensors"
+    path.write_bytes((GOLDEN / "pixel_mixed.safetensors").read_bytes())
+    load = _model._combiner.Model
+    replaced = []
+
+    def load_and_replace(*arguments):
+        model = load(*arguments)
+        if not replaced:
+            replaced.append((tmp_path / "new").write_bytes(other.read_bytes()))
+            (tmp_path / "new").replace(path)
+        return model
+
+    monkeypatch.setattr(_model._combiner, "Model", load_and_replace)
+    model = combiner.load(path, "f32")
+    assert (model.height, model.width) == (5, 7)
+    assert model.sha256 == hashlib.sha256(other.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("work", [
+    "model.sample(100_000, seed=1)",
+    "model.sample(100_000, seed=1, progress=lambda part: sum(range(10_000)))",
+    "model.bits_per_dim(numpy.zeros((1000, 32, 32, 3), numpy.uint8))",
+    "combiner.load('cifar10', 'f32', 1), model.sample(100_000)",
+    "session.done or session.step(lambda *_: sum(range(10_000)) % 256)",
+])
+def test_python_ends_while_another_thread_computes(work):
+    program = f"""
+import threading, time
+import numpy
+import combiner
+model = combiner.load("cifar10", "f32", threads=1)
+session = combiner.Session(model, 2)
+began = threading.Event()
+def work():
+    began.set()
+    while True:
+        {work}
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+time.sleep(0.2)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                           timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_progress_ends_at_one_and_may_raise(shipped):
@@ -207,6 +289,13 @@ def test_other_threads_run_meanwhile(shipped):
     ended.set()
     thread.join()
     assert after - before > 5
+
+
+def test_the_library_hides_its_symbols():
+    extension = ctypes.CDLL(_model._combiner.__file__)
+    assert hasattr(extension, "PyInit__combiner")
+    # combiner::ThreadTeam::stop(), which would get in the way of another copy of the library.
+    assert not hasattr(extension, "_ZN8combiner10ThreadTeam4stopEv")
 
 
 def resident():

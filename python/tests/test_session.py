@@ -64,9 +64,20 @@ def test_errors(small):
     assert np.array_equal(finish(session), small.sample(2, temperature=0))
     with pytest.raises(ValueError, match="done"):
         session.step(likeliest)
-    with pytest.raises(ValueError, match="index 2; expected 0 to 1"):
+    with pytest.raises(ValueError, match="index 1 is 2; expected 0 to 1"):
         session.select([0, 2])
+    with pytest.raises(ValueError, match=f"index 0 is {2**63}; expected 0 to 1"):
+        session.select([2**63, 0])
+    with pytest.raises(TypeError, match="index 0 is 0.9; expected a whole number"):
+        session.select([0.9, 1.9])
     with pytest.raises(ValueError, match="1 indices; expected 2"):
         session.select([0])
     with pytest.raises(ValueError, match="n is 0"):
         combiner.Session(small, 0)
+    with pytest.raises(ValueError, match=f"n is {2**63}"):
+        combiner.Session(small, 2**63)
+    known = small.sample(2, seed=1)
+    with pytest.raises(ValueError, match="rows is 4; expected 0 to 3"):
+        session.prefill(known, 4)
+    with pytest.raises(TypeError, match="rows is 1.5; expected a whole number"):
+        session.prefill(known, 1.5)

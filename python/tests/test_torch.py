@@ -72,6 +72,30 @@ def test_what_is_saved_is_what_was_loaded(name, tmp_path):
         assert a == b and torch.equal(x, y)
 
 
+@pytest.mark.parametrize("dtype, value", [("f32", float("nan")), ("bf16", float("-inf")),
+                                          ("bf16", 3.4e38)])
+def test_what_no_reader_takes_is_not_saved(tmp_path, dtype, value):
+    path = tmp_path / "model.safetensors"
+    path.write_text("what was there")
+    model = ct.load_model(golden("pixel_mixed")[0])
+    model.norm.weight.data[1] = value
+    with pytest.raises(combiner.Error, match=f"norm.weight holds values .* not finite in {dtype}"):
+        ct.save_model(model, path, dtype)
+    assert path.read_text() == "what was there"
+
+
+def test_images_of_another_kind():
+    model = ct.load_model(golden("pixel_mixed")[0])  # of 3x6 pixels
+    images = torch.zeros(1, 3, 6, 3)
+    for compute in (model, model.nats):
+        with pytest.raises(TypeError, match=r"float32; expected an integer type \[B, 3, 6, 3\]"):
+            compute(images)
+        with pytest.raises(ValueError, match=r"shape \[1, 3, 6, 1\]; expected \[B, 3, 6, 3\]"):
+            compute(images[..., :1].byte())
+    with torch.no_grad():
+        assert torch.equal(model(images.byte()), model(images.long()))
+
+
 @pytest.fixture
 def config(tmp_path):
     """A small config, in a file."""
@@ -140,6 +164,21 @@ def test_goes_on_from_checkpoints_of_both(run_program, config, tmp_path):
                 "f32")
     assert train_here("--resume", checkpoint, "--steps", 12, "-o", parts) == 0
     assert [int(row["step"]) for row in rows(tmp_path / "parts.csv")] == list(range(1, 13))
+
+
+def test_a_training_that_is_over_writes_only_weights_that_are_absent(config, tmp_path, capsys):
+    path, checkpoint = tmp_path / "model.safetensors", tmp_path / "model.checkpoint"
+    assert train_here("--config", config, "--steps", 2, "-o", path) == 0
+    before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    stamps = {file: file.stat().st_mtime_ns for file in before}
+    for budget in (["--steps", 2], ["--steps", 1], ["--minutes", 1e-9]):
+        assert train_here("--resume", checkpoint, *budget, "-o", path) == 0
+        assert f"{path}: was there already, and is left as it is" in capsys.readouterr().err
+        assert stamps == {file: file.stat().st_mtime_ns for file in before}
+    path.unlink()
+    assert train_here("--resume", checkpoint, "--steps", 2, "-o", path) == 0
+    assert "the training is over: it has made 2 steps" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in before} == before
 
 
 def test_train_refuses(config, tmp_path, capsys):

@@ -24,6 +24,21 @@ def test_log(tmp_path):
     assert path.read_text().splitlines() == rows[:2]
 
 
+def test_weights_there(tmp_path):
+    weights = tmp_path / "a.safetensors"
+    assert not _combiner.holds_weights(weights)
+    weights.write_text("")
+    assert not _combiner.holds_weights(weights)
+    weights.write_text("a letter")
+    with pytest.raises(combiner.Error, match="would be overwritten"):
+        _combiner.holds_weights(weights)
+    _combiner.write_checkpoint(weights, {"config": "{}", "format": "combiner-checkpoint-1"}, {})
+    with pytest.raises(combiner.Error, match="is not a model's weights"):
+        _combiner.holds_weights(weights)
+    _combiner.write_checkpoint(weights, {"config": "{}"}, {})
+    assert _combiner.holds_weights(weights)
+
+
 def test_lock(tmp_path):
     path = tmp_path / "a.checkpoint"
     path.write_text("one")

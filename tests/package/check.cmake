@@ -18,6 +18,12 @@ execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}
                         -D CMAKE_CXX_COMPILER=${compiler} -D "CMAKE_CXX_FLAGS=${flags}"
                 COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${work}/build COMMAND_ERROR_IS_FATAL ANY)
+# A project of which the sources are a part.
+execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/parent -B ${work}/parent
+                        -G ${generator} -D combiner=${CMAKE_CURRENT_LIST_DIR}/../..
+                        -D "CMAKE_PREFIX_PATH=${prefix_path}"
+                        -D CMAKE_CXX_COMPILER=${compiler} -D "CMAKE_CXX_FLAGS=${flags}"
+                COMMAND_ERROR_IS_FATAL ANY)
 set(model ${prefix}/share/combiner/models/cifar10.safetensors)
 execute_process(COMMAND ${work}/build/consumer ${model} COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${work}/build/samples/attention COMMAND_ERROR_IS_FATAL ANY)

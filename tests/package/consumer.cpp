@@ -2,8 +2,15 @@
 // draws an image and evaluates its likelihood under the model.
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 
 #include "all_headers.h"  // written by CMakeLists.txt
+
+#ifdef EXPECTED_VERSION
+static_assert(std::string_view(COMBINER_VERSION_STRING) == EXPECTED_VERSION);
+#endif
+static_assert(COMBINER_VERSION_MAJOR >= 0 && COMBINER_VERSION_MINOR >= 0 &&
+              COMBINER_VERSION_PATCH >= 0);
 
 int main(int argc, char** argv) {
   try {

@@ -209,8 +209,10 @@ class Model(nn.Module):
         """The logits of each sub-pixel given all before it: [B, H, W, K, 256].
 
         images: [B, H, W, K] of whole numbers, 0 to 255, of any integer type.
+
+        Raises TypeError for another type and ValueError for another shape.
         """
-        images = images.long()
+        images = self._whole(images)
         x = self.embed(images)
         for block in self.blocks:
             x = block(x)
@@ -225,3 +227,14 @@ class Model(nn.Module):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         losses = F.cross_entropy(logits.flatten(0, -2), images.long().flatten(), reduction="none")
         return losses.view(images.shape)
+
+    def _whole(self, images: Tensor) -> Tensor:
+        """Images of this model's size as indices."""
+        image = self.config["image"]
+        shape = (image["height"], image["width"], image["channels"])
+        names = f"[B, {', '.join(map(str, shape))}]"
+        if images.is_floating_point() or images.is_complex() or images.dtype == torch.bool:
+            raise TypeError(f"images is of {images.dtype}; expected an integer type {names}")
+        if images.dim() != 4 or tuple(images.shape[1:]) != shape:
+            raise ValueError(f"images has the shape {list(images.shape)}; expected {names}")
+        return images.long()

@@ -147,16 +147,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=path, required=True, help="weights file to write")
     parser.add_argument("--resume", type=path, help="go on from this checkpoint")
     parser.add_argument("--overwrite", action="store_true",
-                        help="begin anew even if that overwrites another training's checkpoint")
+                        help="begin anew even if that overwrites another training")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--steps", type=_number(int, 1),
                         help="steps, those before --resume included")
     budget.add_argument("--minutes", type=_number(float, 0, _MOST_MINUTES, above_low=True),
                         help="minutes, those before --resume included")
-    parser.add_argument("--batch", type=int, help="images a step [4; a GPU wants many more]")
+    parser.add_argument("--batch", type=_number(int, 1, 2**31 - 1),
+                        help="images per step [4; a GPU wants many more]")
     parser.add_argument("--lr", type=float, dest="learning_rate", help="learning rate [0.002]")
-    parser.add_argument("--warmup", type=int, dest="warmup_steps",
-                        help="steps of rising learning rate [100]")
+    parser.add_argument("--warmup", type=_number(int, 0, 2**31 - 1), dest="warmup_steps",
+                        help="warm-up steps, over which the learning rate rises [100]")
     parser.add_argument("--decay", type=float, dest="decay_fraction",
                         help="part of the training, at its end, over which the rate falls to 0 [0.2]")
     parser.add_argument("--optimizer", choices=("muon", "adamw"), help="[muon]")
@@ -170,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=_number(int, 0, 2**64 - 1),
                         help="of the first weights and the data's order [1]")
     parser.add_argument("--resize", action="store_true",
-                        help="cut and resample pictures of another size")
+                        help="centre-crop and resample pictures of another size")
     minutes = _number(float, 0, _MOST_MINUTES)
     parser.add_argument("--validation-images", type=_number(int, 0), default=500,
                         help="[500]")
@@ -243,18 +244,20 @@ def _is_device(path: pathlib.Path) -> bool:
 
 
 def _check_data_differ(parser: argparse.ArgumentParser, data: List[pathlib.Path]) -> None:
-    """Data given twice would be trained on where it is kept apart for validation."""
+    """Data given twice would be trained on where it is held out for validation."""
     for one, other in itertools.combinations(data, 2):
         if one.exists() and other.exists() and one.samefile(other):
             parser.error(f"--data {one} and --data {other} are the same data")
 
 
 def _check_other_training(args: argparse.Namespace, step: int) -> None:
-    """Raises combiner.Error if the log or the checkpoint of another training would be overwritten.
+    """Raises combiner.Error if another training's weights, log or checkpoint would be overwritten,
+    or any other file.
 
     step: that the training begins at
     """
     path = args.checkpoint
+    weights = _combiner.holds_weights(args.output)
     resumed = args.resume is not None and args.resume.resolve() == path.resolve()
     if args.overwrite or resumed:
         return
@@ -266,6 +269,15 @@ def _check_other_training(args: argparse.Namespace, step: int) -> None:
     if _combiner.has_rows_after(args.log, step):
         raise _combiner.Error(f"{args.log}: is the log of another training, of which rows would be "
                               "lost; write elsewhere, or give --overwrite")
+    if weights:
+        raise _combiner.Error(f"{args.output}: holds weights, which would be lost; write elsewhere, "
+                              "or give --overwrite")
+
+
+def _fraction_done(args: argparse.Namespace, steps: int, seconds: float) -> float:
+    if args.steps is not None:
+        return steps / args.steps
+    return seconds / (60 * args.minutes)
 
 
 class _Run:
@@ -281,7 +293,7 @@ class _Run:
         for path in (args.output, args.checkpoint):
             _combiner.check_writable(path)
         self._log = _Log(args.log, trainer.steps, trainer.options.batch)
-        self._saved_step = 0
+        self._first_step = self._saved_step = trainer.steps
         self.validation: Optional[float] = None
 
     @property
@@ -289,9 +301,7 @@ class _Run:
         return self._seconds_before + time.monotonic() - self._start
 
     def fraction_done(self) -> float:
-        if self.args.steps is not None:
-            return self.trainer.steps / self.args.steps
-        return self.seconds / (60 * self.args.minutes)
+        return _fraction_done(self.args, self.trainer.steps, self.seconds)
 
     def run(self) -> bool:
         """Whether it finished, rather than was interrupted. If it fails, the steps that were made
@@ -338,7 +348,9 @@ class _Run:
             raise _combiner.Error("training broke down: the weights are not finite; go on from the "
                                   f"last checkpoint, {self.args.checkpoint}")
         self._lock.require_same(self.args.checkpoint)
-        self.trainer.save_weights(self.args.output)
+        # A run without a step has no weights that are worth more than those that may be there.
+        if self.trainer.steps > self._first_step:
+            self.trainer.save_weights(self.args.output)
         self._save_checkpoint()
 
     def _save_checkpoint(self) -> None:
@@ -383,6 +395,8 @@ def _train(args: argparse.Namespace) -> int:
     if checkpoint is not None:
         trainer.restore(args.resume, checkpoint)
         seconds = checkpoint.seconds
+    if _fraction_done(args, trainer.steps, seconds) >= 1:
+        return _end(args, trainer, seconds)
     run = _Run(args, trainer, data, seconds, lock)
     finished = run.run()
     print(file=sys.stderr)  # ends the line of progress
@@ -392,6 +406,19 @@ def _train(args: argparse.Namespace) -> int:
         return 130
     validation = "" if run.validation is None else f", validation {run.validation:.4f} bits/dim"
     print(f"{args.output}: {trainer.steps} steps, {trainer.images} images{validation}")
+    return 0
+
+
+def _end(args: argparse.Namespace, trainer: Trainer, seconds: float) -> int:
+    """Of a training whose budget is spent: writes nothing but weights that are not there."""
+    asked = f"{args.steps} steps" if args.steps is not None else f"{args.minutes:g} min"
+    print(f"{args.resume}: the training is over: it has made {trainer.steps} steps in "
+          f"{seconds / 60:.1f} minutes; asked for in all: {asked}", file=sys.stderr)
+    if args.output.exists():
+        print(f"{args.output}: was there already, and is left as it is", file=sys.stderr)
+        return 0
+    trainer.save_weights(args.output)
+    print(f"{args.output}: {trainer.steps} steps, {trainer.images} images")
     return 0
 
 

@@ -126,7 +126,7 @@ class Trainer:
     def restore(self, path: pathlib.Path, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint, which was read from this path, of a model with this config."""
         if checkpoint.options.optimizer != self.options.optimizer:
-            raise _combiner.Error(f"{path}: the checkpoint holds the memory of another optimiser; "
+            raise _combiner.Error(f"{path}: the checkpoint holds the state of another optimiser; "
                                   "go on with the same")
         same_number = checkpoint.training_images == self._training_images
         sample = checkpoint.data_sample or self._data_sample

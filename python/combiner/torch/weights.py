@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _combiner
+from .. import _check, _combiner
 from .model import Model
 
 Path = Union[str, os.PathLike]
@@ -45,7 +45,7 @@ def new_model(config: Dict[str, Any], seed: int = 1) -> Model:
 
     Raises combiner.Error if the config has a fault.
     """
-    return _filled(config, _combiner.initial_weights(json.dumps(config), seed))
+    return _filled(config, _combiner.initial_weights(json.dumps(config), _check.seed(seed)))
 
 
 def save_model(model: Model, path: Path, dtype: str = "bf16") -> None:
@@ -53,7 +53,8 @@ def save_model(model: Model, path: Path, dtype: str = "bf16") -> None:
 
     dtype: "bf16", as `combiner train` writes them, or "f32".
 
-    Raises combiner.Error if the file can't be written.
+    Raises combiner.Error, and leaves the file as it is, if a weight is not finite in that dtype or
+    the file can't be written.
     """
     if dtype not in ("bf16", "f32"):
         raise ValueError(f"dtype is {dtype!r}; expected 'bf16' or 'f32'")
@@ -62,6 +63,11 @@ def save_model(model: Model, path: Path, dtype: str = "bf16") -> None:
     if model.embed.stem is not None:
         stem = model.embed.stem
         arrays["embed.stem.weight"] = to_numpy(stem.weight * stem.earlier)
+    stored = torch.bfloat16 if dtype == "bf16" else torch.float32
+    for name, array in arrays.items():
+        if not torch.from_numpy(array).to(stored).isfinite().all():
+            raise _combiner.Error(f"{path}: tensor {name} holds values that are not finite in "
+                                  f"{dtype}; nothing is written")
     _combiner.save_weights(pathlib.Path(path), json.dumps(model.config), arrays, dtype == "bf16")
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 
@@ -46,6 +46,29 @@ def _find(model: Union[str, os.PathLike]) -> pathlib.Path:
     return shipped if is_name and not is_file and shipped.is_file() else path
 
 
+def _load(path: pathlib.Path, precision: Optional[str],
+          threads: int) -> Tuple["_combiner.Model", str]:
+    """The model and the SHA-256 of its file."""
+    while True:
+        before = _version(path)
+        model = _combiner.Model(path, precision, threads)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _combiner.Error(f"{path}: can't be read: {error.strerror}") from error
+        if _version(path) == before:  # or else what was read may be another file
+            return model, hashlib.sha256(content).hexdigest()
+
+
+def _version(path: pathlib.Path) -> Optional[Tuple[int, ...]]:
+    """What changes whenever a file is replaced or written to."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 class Model:
     """A model; made by load(). Threads may share one.
 
@@ -63,10 +86,9 @@ class Model:
     threads: int
 
     def __init__(self, path: pathlib.Path, precision: str, threads: int):
-        self._model = _combiner.Model(path, None if precision == "auto" else precision, threads)
+        self._model, self.sha256 = _load(path, None if precision == "auto" else precision, threads)
         self.config = json.loads(self._model.config)
         self.name = path.name
-        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         self.precision = precision
         self.threads = threads
 
@@ -95,9 +117,9 @@ class Model:
         it is the same on every processor with fused multiply-add, in bf16 and int8 where the same
         instructions are in use. Without a seed, a random one is taken.
 
-        temperature: divides the logits; 0 always takes the likeliest value.
-        top_k: draw among this many of the likeliest values only, 1 to 256.
-        top_p: draw among the fewest likeliest values that together have this probability.
+        temperature: divides the logits; 0 always takes the most likely value.
+        top_k: draw among this many of the most likely values only, 1 to 256.
+        top_p: draw among the fewest most likely values that together have this probability.
 
         Raises combiner.Error if one of these is out of range.
         """
@@ -117,7 +139,7 @@ class Model:
         """
         known = _check.images(images, self.height, self.width)
         drawn = _drawn(n, first, seed, temperature, top_k, top_p)
-        rows = _check.count(keep_rows, "keep_rows", 0)
+        rows = _check.option(keep_rows, "keep_rows", 0, self.height - 1)
         return self._model.complete(known, rows, drawn, _check.progress(progress))
 
     # ---- Measuring
@@ -164,4 +186,5 @@ class Model:
 def _drawn(n: int, first: int, seed: Optional[int], temperature: float, top_k: int,
            top_p: float) -> "_combiner.Drawn":
     return _combiner.Drawn(_check.count(n, "n"), _check.count(first, "first", 0),
-                           _check.seed(seed), temperature, top_k, top_p)
+                           _check.seed(seed), _check.number(temperature, "temperature"),
+                           _check.option(top_k, "top_k", 1, 256), _check.number(top_p, "top_p"))

@@ -7,7 +7,7 @@ from typing import Any, List, Sequence, Union
 import numpy as np
 
 from . import _check, _combiner
-from .model import Model, Progress
+from ._model import Model, Progress
 
 
 def compress(images: Union[np.ndarray, Sequence[np.ndarray]], model: Model, *,

@@ -7,7 +7,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from . import _check, _combiner
-from .model import Model
+from ._model import Model
 
 Choose = Callable[[int, int, np.ndarray], int]
 
@@ -35,7 +35,8 @@ class Session:
     def __init__(self, model: Model, n: int = 1):
         """n: how many images. Each has memory of its own for what the model needs of its pixels."""
         self._model = model
-        self._session = _combiner.Session(model._model, _check.count(n, "n"))
+        self._n = _check.count(n, "n")
+        self._session = _combiner.Session(model._model, self._n)
         self._positions = model.height * model.width
         if model.config["tokens"] == "subpixel":
             self._positions *= model.config["image"]["channels"]
@@ -76,13 +77,12 @@ class Session:
         images: uint8 [n, height, width, 3], with as many images as the session has.
         """
         known = _check.images(images, self._model.height, self._model.width)
-        if not 0 <= rows <= self._model.height:
-            raise ValueError(f"rows is {rows}; expected 0 to {self._model.height}")
-        self._session.prefill(known, rows)
+        self._session.prefill(known, _check.count(rows, "rows", 0, self._model.height))
 
     def select(self, indices: Sequence[int]) -> None:
         """Image i becomes a copy of what image indices[i] is, for searches and resampling.
 
         indices: one for each image, 0 to n - 1; it may name an image more than once.
         """
-        self._session.select([int(i) for i in indices])
+        self._session.select([_check.count(index, f"index {i}", 0, self._n - 1)
+                              for i, index in enumerate(indices)])

@@ -43,9 +43,12 @@ class Attention:
         if variant not in ATTENTION_VARIANTS:
             raise ValueError(
                 f"variant is {variant!r}; expected one of {', '.join(ATTENTION_VARIANTS)}")
+        rows, columns = _check.option(rows, "rows", 1), _check.option(columns, "columns", 1)
+        dim, heads = _check.option(dim, "dim", 1), _check.option(heads, "heads", 1)
         self._shape = (rows * columns, dim)
         self._layer = _combiner.Attention(variant, rows, columns, dim, heads, bidirectional,
-                                          norm_epsilon, _summary(summary, dim))
+                                          _check.number(norm_epsilon, "norm_epsilon"),
+                                          _summary(summary, dim))
 
     def __call__(self, query: Any, key: Any, value: Any, input: Any = None) -> np.ndarray:
         """Each position's softmax-weighted mean of the values that it attends to: float32 [L, D],

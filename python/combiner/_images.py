@@ -39,7 +39,8 @@ def _size(size: Optional[Tuple[int, int]]) -> Tuple[int, int]:
         height, width = size
     except (TypeError, ValueError):
         raise ValueError(f"size is {size!r}; expected (height, width)") from None
-    return _check.count(height, "the height of size"), _check.count(width, "the width of size")
+    return (_check.count(height, "the height of size", 1, _check.INT_MAX),
+            _check.count(width, "the width of size", 1, _check.INT_MAX))
 
 
 class Picture:
@@ -80,10 +81,12 @@ def sheet(images: Any, *, columns: Optional[int] = None, gap: int = 2,
         raise ValueError(f"images have the shape {list(array.shape)}; expected at least one image")
     if columns is None:
         columns = math.ceil(math.sqrt(len(array)))
-    columns = _check.count(columns, "columns")
+    columns = _check.count(columns, "columns", 1, _check.INT_MAX)
     if scale is None:
         scale = max(1, 64 // array.shape[2])
-    return Picture(_combiner.sheet(array, -(-len(array) // columns), columns, gap, scale))
+    return Picture(_combiner.sheet(array, -(-len(array) // columns), columns,
+                                   _check.option(gap, "gap", 0),
+                                   _check.option(scale, "scale", 1)))
 
 
 def surprise(image: Any, bits: Any) -> Picture:
