@@ -69,7 +69,7 @@ def read_msgpack(content):
     try:
         tree = msgpack.unpackb(content, ext_hook=extension, raw=False, strict_map_key=False)
         if not isinstance(tree, dict):
-            raise ValueError("its content is no dictionary")
+            raise ValueError("its content is not a dictionary")
         return leaves_of(tree)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError,
             msgpack.UnpackException) as error:

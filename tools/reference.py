@@ -266,7 +266,7 @@ def evaluate(model_path, data_path, last, limit):
     shape = tuple(config["image"][k] for k in ("channels", "height", "width"))
     content = np.fromfile(data_path, np.uint8)
     if content.size == 0 or content.size % (1 + np.prod(shape)):
-        raise ValueError(f"{data_path}: {content.size} bytes are no records of a label and an"
+        raise ValueError(f"{data_path}: {content.size} bytes are not records of a label and an"
                          f" image of {shape}")
     records = content.reshape(-1, 1 + np.prod(shape))
     first = max(0, len(records) - last) if last else 0

@@ -5,6 +5,8 @@ shape and byte range, then the bytes. What is written here carries the checksum 
 for (src/weights/checksum.h).
 """
 
+import errno
+import contextlib
 import itertools
 import json
 import math
@@ -88,8 +90,8 @@ def write(path, tensors, metadata, float_dtype="F32"):
 
 def write_file(path, parts):
     """Writes under a new name and renames, as combiner does (src/base/output_file.h): follows links,
-    keeps an existing file's mode, and returns when the file is on the disk. What is no regular file
-    is written in place."""
+    keeps an existing file's mode, and returns when the file is on the disk. What is not a regular
+    file is written in place."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -98,6 +100,8 @@ def write_file(path, parts):
         with open(path, "wb") as file:
             file.writelines(parts)
         return
+    if mode is not None and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     target = os.path.realpath(path)
     temporary = f"{target}.{os.getpid()}.tmp"
     with open(temporary, "xb") as file:  # not over anything that is there
@@ -109,13 +113,15 @@ def write_file(path, parts):
             os.fsync(file.fileno())
             os.replace(temporary, target)
         except BaseException:
-            os.remove(temporary)
+            with contextlib.suppress(FileNotFoundError):  # it may have its name already
+                os.remove(temporary)
             raise
-    folder = os.open(os.path.dirname(target), os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with contextlib.suppress(OSError):  # not every folder can be asked
+        folder = os.open(os.path.dirname(target), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def bfloat16_bits(array):

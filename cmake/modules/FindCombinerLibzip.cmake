@@ -1,10 +1,10 @@
 # libzip, whose own CMake package requires programs that Debian ships in separate packages. Defines
 # the target CombinerLibzip::libzip. It is installed beside combinerConfig.cmake, which uses it, too.
-find_path(ZIP_INCLUDE_DIR zip.h)
-find_library(ZIP_LIBRARY zip)
-mark_as_advanced(ZIP_INCLUDE_DIR ZIP_LIBRARY)
+find_path(CombinerLibzip_INCLUDE_DIR zip.h)
+find_library(CombinerLibzip_LIBRARY zip)
+mark_as_advanced(CombinerLibzip_INCLUDE_DIR CombinerLibzip_LIBRARY)
 include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(CombinerLibzip REQUIRED_VARS ZIP_LIBRARY ZIP_INCLUDE_DIR)
+find_package_handle_standard_args(CombinerLibzip REQUIRED_VARS CombinerLibzip_LIBRARY CombinerLibzip_INCLUDE_DIR)
 if(CombinerLibzip_FOUND AND NOT TARGET CombinerLibzip::libzip)
   set(scope)
   if(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL)
@@ -12,6 +12,6 @@ if(CombinerLibzip_FOUND AND NOT TARGET CombinerLibzip::libzip)
   endif()
   add_library(CombinerLibzip::libzip UNKNOWN IMPORTED ${scope})
   set_target_properties(CombinerLibzip::libzip PROPERTIES
-                        IMPORTED_LOCATION ${ZIP_LIBRARY}
-                        INTERFACE_INCLUDE_DIRECTORIES ${ZIP_INCLUDE_DIR})
+                        IMPORTED_LOCATION ${CombinerLibzip_LIBRARY}
+                        INTERFACE_INCLUDE_DIRECTORIES ${CombinerLibzip_INCLUDE_DIR})
 endif()

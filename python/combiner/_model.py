@@ -49,7 +49,7 @@ def _find(model: Union[str, os.PathLike]) -> pathlib.Path:
 def _load(path: pathlib.Path, precision: Optional[str],
           threads: int) -> Tuple["_combiner.Model", str]:
     """The model and the SHA-256 of its file."""
-    while True:
+    for _ in range(5):
         before = _version(path)
         model = _combiner.Model(path, precision, threads)
         try:
@@ -58,6 +58,7 @@ def _load(path: pathlib.Path, precision: Optional[str],
             raise _combiner.Error(f"{path}: can't be read: {error.strerror}") from error
         if _version(path) == before:  # or else what was read may be another file
             return model, hashlib.sha256(content).hexdigest()
+    raise _combiner.Error(f"{path}: is written again and again; load a copy")
 
 
 def _version(path: pathlib.Path) -> Optional[Tuple[int, ...]]:

@@ -33,7 +33,8 @@ py::object read(const std::function<std::unique_ptr<Dataset>(const DatasetOption
   ByteArray images(
       {dataset->size(), int64_t{dataset->height()}, int64_t{dataset->width()}, int64_t{3}});
   uint8_t* const to = images.mutable_data();
-  const auto bytes = static_cast<size_t>(dataset->height() * dataset->width() * 3);
+  const auto bytes =
+      size_t{3} * static_cast<size_t>(dataset->height()) * static_cast<size_t>(dataset->width());
   Watched reading;
   reading.run([&] {
     for (int64_t i = 0; i < dataset->size() && !reading.cancelled(); ++i)

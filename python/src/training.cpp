@@ -23,8 +23,7 @@ namespace py = pybind11;
 namespace {
 
 OptimizerKind kind_called(const std::string& name) {
-  if (name == "muon") return OptimizerKind::muon;
-  if (name == "adamw") return OptimizerKind::adamw;
+  if (const auto kind = optimizer_named(name)) return *kind;
   throw std::invalid_argument(fmt::format("the optimizer is '{}'; expected muon or adamw", name));
 }
 
@@ -41,10 +40,7 @@ void bind_options(py::module_& module) {
                           const std::string& source) { validate(options, source); })
       .def("learning_rate_at", &learning_rate)
       .def_property(
-          "optimizer",
-          [](const TrainingOptions& options) {
-            return options.optimizer.kind == OptimizerKind::muon ? "muon" : "adamw";
-          },
+          "optimizer", [](const TrainingOptions& options) { return name(options.optimizer.kind); },
           [](TrainingOptions& options, const std::string& name) {
             options.optimizer.kind = kind_called(name);
           })
@@ -125,7 +121,9 @@ void bind_training(py::module_& module) {
       .def("require_same", &FileLock::require_same);
   // Throws Error if the file can't be written, and leaves it as it is.
   module.def("check_writable", [](const std::filesystem::path& path) { OutputFile{path}; });
-  module.def("holds_weights", &holds_weights);
+  module.def("holds_weights", [](const std::filesystem::path& path) {
+    return weights_at(path) != WeightsThere::no;
+  });
   module.def("checkpoint_step",
              [](const std::filesystem::path& path) { return read_checkpoint_header(path).step; });
   module.def("read_checkpoint", &read_checkpoint);

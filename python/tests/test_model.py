@@ -294,8 +294,11 @@ def test_other_threads_run_meanwhile(shipped):
 def test_the_library_hides_its_symbols():
     extension = ctypes.CDLL(_model._combiner.__file__)
     assert hasattr(extension, "PyInit__combiner")
-    # combiner::ThreadTeam::stop(), which would get in the way of another copy of the library.
+    # What would get in the way of another copy of the library: combiner::ThreadTeam::stop(), and a
+    # function of the standard library's that it has compiled.
     assert not hasattr(extension, "_ZN8combiner10ThreadTeam4stopEv")
+    name = "_ZNSt12_Destroy_auxILb0EE9__destroyIPN8combiner12CodedPictureEEEvT_S5_"
+    assert not hasattr(extension, name)
 
 
 def resident():

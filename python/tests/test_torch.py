@@ -439,4 +439,4 @@ def test_refuses_a_damaged_checkpoint(config, tmp_path, capsys):
     write_checkpoint(path, good)
     assert train_here("--resume", path, "--steps", 2, "-o", tmp_path / "model", "--optimizer",
                       "muon") == 1
-    assert "the memory of another optimiser" in capsys.readouterr().err
+    assert "the state of another optimiser" in capsys.readouterr().err

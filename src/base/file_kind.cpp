@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/lower_case.h"
+#include "base/read_file.h"
 
 namespace combiner {
 namespace {
@@ -19,10 +20,11 @@ struct Signature {
   std::string_view bytes;
   std::string_view kind;
 };
+constexpr std::string_view kSafetensors = "a safetensors file";
 constexpr std::string_view kUnpack = "a compressed file: unpack it first";
 constexpr Signature kSignatures[] = {
     {0, "version https://git-lfs"sv, "a Git LFS pointer, not the file: run git lfs pull"},
-    {7, "\0{\""sv, "a safetensors file"},
+    {7, "\0{\""sv, kSafetensors},
     {0, "GGUF"sv, "a GGUF file, llama.cpp's format of weights; expected safetensors"},
     {0, "\x1f\x8b"sv, "compressed with gzip: unpack it first (tar -xzf if it is a .tar.gz)"},
     {0, "BZh"sv, kUnpack},
@@ -123,6 +125,17 @@ std::string file_kind(std::span<const std::byte> contents) {
           start, [](char c) { return (in(c, 0, 31) && !is_space(c)) || in(c, 0xf8, 0xff); }))
     return text_kind(start);
   return binary_kind(start);
+}
+
+std::string file_kind(const std::filesystem::path& path) {
+  const std::vector<std::byte> start = read_start(path);
+  std::error_code error;
+  if (start.empty() && (std::filesystem::file_size(path, error) != 0 || error)) return {};
+  return file_kind(start);
+}
+
+bool is_safetensors(std::span<const std::byte> contents) {
+  return file_kind(contents) == kSafetensors;
 }
 
 }  // namespace combiner

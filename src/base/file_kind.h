@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,12 @@ namespace combiner {
 // file: run git lfs pull". Knows what is mistaken for weights or a config. Empty if the contents
 // are of no kind that it knows.
 std::string file_kind(std::span<const std::byte> contents);
+
+// The same of a file. Empty also if it can't be read.
+std::string file_kind(const std::filesystem::path& path);
+
+// Whether contents begin as those of a safetensors file do.
+bool is_safetensors(std::span<const std::byte> contents);
 
 // Whether JSON text is the index of weights that lie in several files.
 bool is_weights_index(std::string_view text);

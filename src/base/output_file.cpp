@@ -20,16 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr mode_t kDefaultMode = 0666;  // less what the process's umask takes away
 
-// The number in /proc/self/fd/N, also under its other names, such as /dev/stdout: N itself, and -1
-// for all other paths. Such a link leads to what is open and not to a name: a file of that name may
-// be another or gone, and a pipe has none.
-int descriptor_named(const fs::path& path) {
-  std::error_code ignored;  // a folder that can't be examined is not that one
-  const fs::path folder = fs::canonical(path.parent_path(), ignored);
-  if (folder != fmt::format("/proc/{}/fd", ::getpid())) return -1;
-  return parse_number<int>(path.filename().string()).value_or(-1);
-}
-
 fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
@@ -45,6 +35,13 @@ bool is_mounted(const fs::path& path) {
   struct statx status = {};
   return ::statx(AT_FDCWD, path.c_str(), 0, 0, &status) == 0 &&
          (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Whether the process's effective user may. Only where that is another than its real one, the newer
+// system call is needed, which old containers forbid.
+bool may_write(const fs::path& path) {
+  const bool is_real = ::getuid() == ::geteuid() && ::getgid() == ::getegid();
+  return ::faccessat(AT_FDCWD, path.c_str(), W_OK, is_real ? 0 : AT_EACCESS) == 0;
 }
 
 // Whether this process may not rename onto the file, because its folder is like /tmp, where only a
@@ -81,11 +78,17 @@ bool is_forbidden(int error) { return error == EACCES || error == EPERM || error
 
 }  // namespace
 
+int open_descriptor(const fs::path& path) {
+  std::error_code ignored;  // a folder that can't be examined is not that one
+  if (!fs::equivalent(folder_of(path), "/proc/self/fd", ignored)) return -1;
+  return parse_number<int>(path.filename().string()).value_or(-1);
+}
+
 fs::path follow_links(fs::path path) {
   constexpr int kMostLinks = 40;  // as many as Linux follows
   std::error_code error;
   for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(path, error)) &&
-                  descriptor_named(path) < 0;
+                  open_descriptor(path) < 0;
        ++i) {
     const fs::path target = fs::read_symlink(path, error);
     if (error) break;  // then opening it fails with a message
@@ -108,9 +111,13 @@ void flush_to_disk(const fs::path& path) {
 OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(follow_links(path_)) {
   if (!path_.has_filename())
     throw Error(fmt::format("\"{}\" is not the name of a file", path_.string()));
-  if (const int open = descriptor_named(target_); open >= 0) {
+  if (const int open = open_descriptor(target_); open >= 0) {
     way_ = Way::in_place;
-    descriptor_ = ::fcntl(open, F_DUPFD_CLOEXEC, 0);
+    const int mode = ::fcntl(open, F_GETFL);
+    if (mode >= 0 && (mode & O_ACCMODE) == O_RDONLY)
+      errno = EBADF;
+    else
+      descriptor_ = ::fcntl(open, F_DUPFD_CLOEXEC, 0);
     if (descriptor_ < 0) fail("open");
     return;
   }
@@ -126,7 +133,7 @@ OutputFile::OutputFile(fs::path path) : path_(std::move(path)), target_(follow_l
     if (descriptor_ < 0) fail("open");
     return;
   }
-  if (exists && ::faccessat(AT_FDCWD, target_.c_str(), W_OK, AT_EACCESS) != 0) fail("open");
+  if (exists && !may_write(target_)) fail("open");
   if (!exists || !(is_mounted(target_) || is_another_users(target_, status))) {
     open_to_replace(exists ? status.st_mode : kDefaultMode);
     if (descriptor_ >= 0) return;

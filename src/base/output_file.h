@@ -22,14 +22,14 @@ inline constexpr size_t kLongestFileName = 255;
 //
 // Two kinds of files are written in place: what is not a regular file (a device, a pipe, one of
 // this process's open files such as /dev/stdout), as it comes; and what can't be replaced, because
-// it is mounted or its folder does not let this process, at the end. A file without the permission
+// it is mounted or its folder does not allow that, at the end. A file without the permission
 // to write it is left alone.
 //
 // Every failure throws an Error with the path and the system's reason.
 class OutputFile {
  public:
   explicit OutputFile(std::filesystem::path path);
-  ~OutputFile();  // without a commit, nothing is left
+  ~OutputFile();  // without a commit, nothing is left of what is not written in place
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
@@ -38,6 +38,9 @@ class OutputFile {
 
   // Puts the file in place. Nothing may be written afterwards.
   void commit();
+
+  // Whether that gives a new file its name, rather than writes one in place.
+  bool replaces() const { return way_ == Way::nameless || way_ == Way::named; }
 
  private:
   enum class Way { nameless, named, in_place, at_the_end };
@@ -55,6 +58,10 @@ class OutputFile {
   int descriptor_ = -1;
   std::vector<std::byte> collected_;  // what is written at the end
 };
+
+// N for a path in /proc/self/fd, which also leads to what has no name any more or never had one: a
+// descriptor of this process. -1 for others.
+int open_descriptor(const std::filesystem::path& path);
 
 // Where a chain of links leads, also if there is nothing yet. Ends at what this process has open.
 std::filesystem::path follow_links(std::filesystem::path path);

@@ -9,7 +9,7 @@
 namespace combiner {
 
 // Reads the number that the whole text is, in decimal notation. Returns invalid_argument if it is
-// none, result_out_of_range if it is none that Number can hold.
+// not a number, result_out_of_range if Number can't hold it.
 template <class Number>
 std::errc read_number(std::string_view text, Number& number) {
   const char* const end = text.data() + text.size();

@@ -13,7 +13,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/output_file.h"
@@ -45,8 +44,6 @@ namespace combiner {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kStandardOutput = "-";
 
 struct CompressOptions {
   std::vector<std::string> inputs;
@@ -171,7 +168,7 @@ void report(const CompressOptions& options, const CodedHeader& header, const Tot
       fmt::format("{}: {}, {} bytes, {:.4f} bits/dim, {} images/s ({}; {})\n", options.output,
                   plural(totals.pictures, "picture"), bytes, bits, rate_text(images_per_second),
                   name(options.precision), instructions_in_use());
-  if (options.output == kStandardOutput)
+  if (is_standard_output(options.output))
     say("{}", line);  // the file is there
   else
     put("{}", line);
@@ -192,7 +189,7 @@ void run(const CompressOptions& options, Cluster& cluster) {
   // Before what takes long, so that a bad path is reported at once.
   std::optional<OutputFile> file;
   const bool is_first = cluster.rank() == 0;
-  if (is_first && options.output != kStandardOutput) file.emplace(options.output);
+  if (is_first && !is_standard_output(options.output)) file.emplace(options.output);
   const Model model(load_weights(path), options.precision, options.coding.threads);
   const CodedHeader header = header_for(model, path.filename().string(), sha256_of_file(path));
   const PictureInputs inputs(options.inputs, interrupted);
@@ -212,7 +209,7 @@ void run(const CompressOptions& options, Cluster& cluster) {
   ImageCoder coder(model, coding_options(options.coding, model));
   const auto start = std::chrono::steady_clock::now();
   if (!encode(inputs, totals, coder, writer, interrupted, cluster))
-    throw Interrupted(options.output == kStandardOutput
+    throw Interrupted(is_standard_output(options.output)
                           ? "interrupted: what was written is cut off"
                           : fmt::format("interrupted: {} is not written", options.output));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -246,7 +243,7 @@ ClusterAction compress_command(CLI::App& command) {
   add_coding_options(command, options->coding);
   command.add_flag("--json", options->json, "Print JSON");
   command.parse_complete_callback([options] {
-    if (options->output == kStandardOutput) return check_standard_output(options->json);
+    if (is_standard_output(options->output)) return check_standard_output(options->json);
     for (const std::string& input : options->inputs)
       check_no_input("--output", options->output, input);
     check_no_input("--output", options->output, find_model(options->coding.model).string());

@@ -223,6 +223,7 @@ ClusterAction eval_command(CLI::App& command) {
       ->type_name("DIR");
   add_no_metadata_option(command, options->no_metadata);
   command.parse_complete_callback([options] {
+    check_no_standard_output("--csv", options->csv);
     check_no_input("--csv", options->csv, options->images.data);
     if (!options->csv.empty())
       check_no_input("--csv", options->csv, find_model(options->model).string());

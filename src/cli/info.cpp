@@ -187,7 +187,10 @@ void describe_packed(const std::string& path, bool json) {
       {"bits_per_dim",
        any ? Json(8 * static_cast<double>(bytes.size()) / static_cast<double>(subpixels)) : Json()},
   };
-  json ? print_json(all) : print_fields(all);
+  if (json)
+    print_json(all);
+  else
+    print_fields(all);
 }
 
 void describe_config(const std::string& path, bool json) {
@@ -219,21 +222,22 @@ void describe_checkpoint(const std::string& path, bool json) {
 
 void describe_model(const std::string& model, bool json) {
   const Info info = inspect(find_model(model));
-  json ? print_json(json_of(info)) : print_table(info);
+  if (json)
+    print_json(json_of(info));
+  else
+    print_table(info);
 }
 
 // Throws Error unless the file may be one of the kinds that are described.
 void describe_file(const std::string& path, bool json) {
-  const fs::path extension = fs::path(path).extension();
-  std::error_code ignored;  // what can't be examined can't be read, which fails with a message
   if (is_png(path)) return describe_picture(path, json);
   if (is_coded_file(path)) return describe_packed(path, json);
-  if (extension == ".json") return describe_config(path, json);
-  if (extension == ".checkpoint") return describe_checkpoint(path, json);
-  if (fs::is_regular_file(path, ignored))
-    if (const std::string kind = file_kind(read_start(path));
-        !kind.empty() && !kind.starts_with("a safetensors file"))
-      throw Error(fmt::format("{}: is {}; expected {}", path, kind, kDescribed));
+  if (fs::path(path).extension() == ".json") return describe_config(path, json);
+  if (is_safetensors(read_start(path))) {
+    if (is_checkpoint(SafetensorsFile::open(path))) return describe_checkpoint(path, json);
+  } else if (const std::string kind = file_kind(fs::path(path)); !kind.empty()) {
+    throw Error(fmt::format("{}: is {}; expected {}", path, kind, kDescribed));
+  }
   describe_model(path, json);
 }
 

@@ -91,6 +91,7 @@ Launch::Launch(std::string program) : program_(std::move(program)), standard_err
   if (!rank) return;
   go_on_in_child(program_, rank);
   cluster_ = join();
+  ::signal(SIGBUS, SIG_DFL);  // the parent says what has ended a rank
   if (cluster_->rank() == 0) return;
   standard_error_ = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -111,6 +112,7 @@ void Launch::fail(std::string_view message, int code) {
         "{}: {}{}\n", program_, names_rank ? std::string() : cluster().name() + ": ", message);
     [[maybe_unused]] const auto written = ::write(standard_error_, text.data(), text.size());
   }
+  std::fflush(stdout);  // figures that are finished; abort() may lose them
   cluster().abort(code);
 }
 

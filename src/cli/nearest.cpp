@@ -209,7 +209,7 @@ void run(NearestCommandOptions options) {
   };
   try {  // the figures first: they are of use without the sheet
     print(options, nearest, *images, seconds.count(), skipped, sheet.has_value());
-  } catch (const Error&) {  // nobody reads them
+  } catch (...) {  // nobody reads them
     draw_sheet();
     throw;
   }

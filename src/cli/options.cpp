@@ -100,8 +100,8 @@ CLI::Option* add_images_options(CLI::App& command, ImagesOptions& options, Split
 
 CLI::Option* add_skip_bad_option(CLI::App& command, bool& skip_bad) {
   return command.add_flag("--skip-bad", skip_bad,
-                          "Leave out pictures that can't be read or have another size, and say "
-                          "which and how many");
+                          "Leave out pictures that can't be read or have another size; names the "
+                          "first five and says how many");
 }
 
 void print_notice(const std::string& line) { say("{}\n", printable_lines(line)); }

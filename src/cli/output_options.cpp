@@ -23,7 +23,7 @@ constexpr int kShownSide = 96;
 Destination destination_of(const std::string& output) {
   std::error_code ignored;  // if the path can't be examined, writing it fails with a message
   if (output.ends_with('/') || fs::is_directory(output, ignored)) return Destination::folder;
-  if (output == "-") return Destination::standard_output;
+  if (is_standard_output(output)) return Destination::standard_output;
   if (ends_in_png(output)) return Destination::sheet;
   throw CLI::ValidationError(
       "--output",

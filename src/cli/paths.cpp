@@ -1,6 +1,7 @@
 #include "cli/paths.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -19,6 +20,16 @@ namespace combiner {
 namespace fs = std::filesystem;
 
 bool ends_in_png(const std::string& path) { return lower_case(path).ends_with(".png"); }
+
+bool is_standard_output(const std::string& output) {
+  return output == "-" || open_descriptor(follow_links(output)) == STDOUT_FILENO;
+}
+
+void check_no_standard_output(const char* option, const std::string& output) {
+  if (is_standard_output(output))
+    throw CLI::ValidationError(option,
+                               output + " is standard output, where the results go; name a file");
+}
 
 bool make_folder(const fs::path& folder) {
   std::error_code error;

@@ -14,6 +14,12 @@ namespace combiner {
 // Whether the name ends in .png, in capitals or not.
 bool ends_in_png(const std::string& path);
 
+// Whether it is "-", or a name of standard output such as /dev/stdout.
+bool is_standard_output(const std::string& output);
+
+// Throws CLI::ValidationError if it is: `option` is for a file beside the results.
+void check_no_standard_output(const char* option, const std::string& output);
+
 // Makes the folder and those above it. Returns whether it was not there. Throws Error if it can't
 // be made.
 bool make_folder(const std::filesystem::path& folder);

@@ -93,7 +93,7 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
   if (fs::equivalent(path, options.output, ignored))
     throw Error(fmt::format("{}: is the model itself; write the smaller one to another file",
                             options.output));
-  if (cluster.rank() == 0) holds_weights(options.output);  // throws if it is something else
+  if (cluster.rank() == 0) weights_at(options.output);  // throws if something else is there
   const Model model(load_weights(path), Precision::f32, options.threads);
   // Open the data before the long computation, so that unusable data is reported at once.
   std::unique_ptr<Dataset> images;
@@ -124,6 +124,7 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
       });
   progress.clear();
   if (cluster.rank() != 0) return;
+  if (divergence.images == 0) report(path, options, std::nullopt, skipped);
   measured.require_any(divergence.images);
   report(path, options, divergence, skipped);
   measured.require_all(divergence.images);
@@ -142,8 +143,10 @@ ClusterAction quantize_command(CLI::App& command) {
   add_images_options(command, options->images);
   add_threads_option(command, options->threads);
   command.add_flag("--json", options->json, "Print JSON");
-  command.parse_complete_callback(
-      [options] { check_no_input("--output", options->output, options->images.data); });
+  command.parse_complete_callback([options] {
+    check_no_standard_output("--output", options->output);
+    check_no_input("--output", options->output, options->images.data);
+  });
   return [options](Cluster& cluster) { run(*options, cluster); };
 }
 

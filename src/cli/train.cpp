@@ -60,9 +60,7 @@ struct TrainOptions {
 };
 
 TrainingOptions course(const TrainOptions& given, TrainingOptions options) {
-  if (given.optimizer)
-    options.optimizer.kind =
-        *given.optimizer == "muon" ? OptimizerKind::muon : OptimizerKind::adamw;
+  if (given.optimizer) options.optimizer.kind = *optimizer_named(*given.optimizer);
   if (given.weight_decay) options.optimizer.weight_decay = *given.weight_decay;
   options.batch = given.batch.value_or(options.batch);
   options.learning_rate = given.learning_rate.value_or(options.learning_rate);
@@ -157,6 +155,9 @@ void complete(TrainOptions& options) {
   if (!options.init.empty()) options.init = find_model(options.init).string();
   check_files_differ(options);
   check_data_differ(options.data);
+  check_no_standard_output("--output", options.output);
+  check_no_standard_output("--checkpoint", options.checkpoint);
+  check_no_standard_output("--log", options.log);
   for (const std::string& data : options.data) {
     check_no_input("--output", options.run.weights.string(), data);
     check_no_input("--checkpoint", options.run.checkpoint.string(), data);
@@ -165,10 +166,10 @@ void complete(TrainOptions& options) {
 }
 
 // Throws Error if the run would overwrite the weights, the log or the checkpoint of another
-// training.
+// training. The weights don't replace another kind of file even if that was asked for.
 void check_other_training(const TrainOptions& options, const CheckpointHeader& header) {
   const fs::path& checkpoint = options.run.checkpoint;
-  const bool weights = holds_weights(options.run.weights);
+  const WeightsThere weights = weights_at(options.run.weights);
   std::error_code ignored;  // opening a file that can't be examined fails later
   if (options.overwrite || fs::equivalent(checkpoint, options.resume, ignored)) return;
   int64_t step = 0;
@@ -188,10 +189,9 @@ void check_other_training(const TrainOptions& options, const CheckpointHeader& h
         fmt::format("{}: is the log of another training, of which rows would be lost; write "
                     "elsewhere, or give --overwrite",
                     options.run.log.string()));
-  if (weights)
+  if (weights != WeightsThere::no)
     throw Error(
-        fmt::format("{}: holds weights, which would be lost; go on from them with --init, write "
-                    "elsewhere, or give --overwrite",
+        fmt::format("{}: holds weights, which would be lost; write elsewhere, or give --overwrite",
                     options.output));
 }
 
@@ -369,7 +369,8 @@ void run(const TrainOptions& options, Cluster& cluster) {
       plural(trainer.images(), "image"));
   if (final_validation) put(", validation {:.4f} bits/dim", *final_validation);
   put("\n");
-  if (interrupted && end == RunEnd::finished && !final_validation && data.validation->size() > 0)
+  if (cluster.rank() == 0 && interrupted && end == RunEnd::finished && !final_validation &&
+      data.validation->size() > 0)
     throw Interrupted("interrupted: the training is finished, but not measured");
 }
 
@@ -396,7 +397,7 @@ ClusterAction train_command(CLI::App& command) {
       ->type_name("FILE")
       ->required();
   command.add_flag("--overwrite", options->overwrite,
-                   "Begin anew even if that overwrites the weights, the checkpoint or the log of "
+                   "Write even if that overwrites the weights, the checkpoint or the log of "
                    "another training");
   CLI::Option* const init =
       command

@@ -44,19 +44,11 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return entries;
 }
 
-// What a file is; empty if that is not known or it can't be read.
-std::string kind_of(const fs::path& path) {
-  const std::vector<std::byte> start = read_start(path);
-  std::error_code error;
-  if (start.empty() && (fs::file_size(path, error) != 0 || error)) return {};
-  return file_kind(start);
-}
-
 // Why files of CIFAR-10 in a folder are not read; empty if there are none.
 std::string about_cifar_in(const fs::path& folder) {
   for (const fs::path& entry : entries_of(folder)) {
     if (!is_of_cifar(entry)) continue;
-    const std::string kind = kind_of(entry);
+    const std::string kind = file_kind(entry);
     if (!kind.empty()) return fmt::format("{} is {}; {}", entry.string(), kind, kCifar10Download);
   }
   return {};
@@ -77,12 +69,12 @@ std::string about_folder(const fs::path& folder) {
 
 // Whether a file belongs to a model, as one that is called cifar10.safetensors may.
 bool is_of_model(const fs::path& path) {
-  const std::string kind = kind_of(path);
+  const std::string kind = file_kind(path);
   return kind.starts_with("a safetensors file") || kind.starts_with("a model's config");
 }
 
 std::string about_file(const fs::path& path) {
-  const std::string kind = kind_of(path);
+  const std::string kind = file_kind(path);
   if (kind.empty()) return kind;
   return fmt::format(
       "it is {}{}", kind,

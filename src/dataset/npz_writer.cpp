@@ -93,7 +93,14 @@ NpzWriter::NpzWriter(fs::path path, int size, NpzCompression compression)
     : path_(follow_links(std::move(path))),
       compression_(compression),
       data_(path_.parent_path()),
-      planes_(size_t{3} * size * size) {}
+      planes_(size_t{3} * size * size) {
+  // libzip renames a new file to this path, whatever is there.
+  if (!OutputFile(path_).replaces())
+    throw Error(
+        fmt::format("{}: can't be replaced by a new file, which is the only way in which an npz is "
+                    "written; write elsewhere",
+                    path_.string()));
+}
 
 void NpzWriter::add(std::span<const uint8_t> pixels, int64_t label) {
   assert(pixels.size() == planes_.size());

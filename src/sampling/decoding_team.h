@@ -21,7 +21,7 @@ class DecodingTeam {
   // What to do before each position.
   enum class Next : uint8_t { step, finish, stop };
 
-  // Prepares for up to `batch` images at once. `model` must outlive the team.
+  // Prepares for up to `batch` images at once.
   DecodingTeam(const Model& model, int64_t batch, int size);
 
   int size() const { return static_cast<int>(followed_.size()); }

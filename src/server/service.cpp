@@ -119,7 +119,7 @@ Image Service::decode_to_fit(const std::vector<uint8_t>& bytes, const std::strin
   throw Fault(422, "wrong_size",
               fmt::format("{}: is {}x{} pixels; expected {}x{}, the model's size", source,
                           image.width, image.height, width, height),
-              "with \"resize\": true, pictures are centre-crop and resampled");
+              "with \"resize\": true, pictures are centre-cropped and resampled");
 }
 
 // An estimate of the time until an image that waits is done.

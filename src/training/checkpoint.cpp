@@ -44,7 +44,7 @@ SafetensorsFile open_checkpoint(const std::filesystem::path& path, const Cancel&
   SafetensorsFile file = SafetensorsFile::open(path, cancel);
   if (file.metadata().contains("config") && !file.metadata().contains("format"))
     throw Error(
-        fmt::format("{}: is a model's weights and no training checkpoint; expected the .checkpoint "
+        fmt::format("{}: is a model's weights, not a training checkpoint; expected the .checkpoint "
                     "file that train wrote beside them",
                     path.string()));
   const std::string format = metadata(file, "format");

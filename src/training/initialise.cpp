@@ -31,12 +31,10 @@ double deviation(const ModelConfig& config, const Parameter& parameter) {
 }
 
 void mask_stem(const ModelConfig& config, float* stem) {
-  const auto rows = static_cast<size_t>(config.stem->rows);
-  const auto columns = static_cast<size_t>(config.stem->columns);
   const auto size =
       static_cast<size_t>(stem_inputs(config)) * static_cast<size_t>(config.embed_dim);
   for (size_t i = 0; i < size; ++i)
-    if (i / columns % rows == rows - 1 && i % columns >= columns / 2) stem[i] = 0.0f;
+    if (is_unseen(*config.stem, i)) stem[i] = 0.0f;
 }
 
 }  // namespace

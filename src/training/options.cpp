@@ -12,8 +12,6 @@
 namespace combiner {
 namespace {
 
-constexpr const char* kMuon = "muon";
-constexpr const char* kAdamW = "adamw";
 constexpr const char* kHoldOutSeed = "hold_out_seed";  // the only field that may be absent
 
 // Calls visit(name, field) for every field but the optimiser's kind and the hold-out's seed.
@@ -35,6 +33,14 @@ void for_each_field(Options& options, const Visit& visit) {
 }
 
 }  // namespace
+
+std::string_view name(OptimizerKind kind) { return kind == OptimizerKind::muon ? "muon" : "adamw"; }
+
+std::optional<OptimizerKind> optimizer_named(std::string_view name) {
+  for (const OptimizerKind kind : {OptimizerKind::muon, OptimizerKind::adamw})
+    if (combiner::name(kind) == name) return kind;
+  return std::nullopt;
+}
 
 void validate(const TrainingOptions& options, std::string_view source) {
   // Every condition is false for a NaN.
@@ -68,7 +74,7 @@ void validate(const TrainingOptions& options, std::string_view source) {
 
 std::string to_json(const TrainingOptions& options) {
   nlohmann::ordered_json json;
-  json["optimizer"] = options.optimizer.kind == OptimizerKind::muon ? kMuon : kAdamW;
+  json["optimizer"] = name(options.optimizer.kind);
   for_each_field(options, [&](const char* name, const auto& field) { json[name] = field; });
   if (options.hold_out_seed) json[kHoldOutSeed] = *options.hold_out_seed;
   return json.dump();
@@ -84,7 +90,14 @@ TrainingOptions parse_training_options(std::string_view text, std::string_view s
     return json[name];
   };
   TrainingOptions options;
-  options.optimizer.kind = value("optimizer") == kMuon ? OptimizerKind::muon : OptimizerKind::adamw;
+  const Json& optimizer = value("optimizer");
+  const std::optional<OptimizerKind> kind =
+      optimizer.is_string() ? optimizer_named(optimizer.get_ref<const std::string&>())
+                            : std::nullopt;
+  if (!kind)
+    throw Error(
+        fmt::format("{}: optimizer is {}, expected muon or adamw", place, shown(optimizer)));
+  options.optimizer.kind = *kind;
   for_each_field(options, [&]<class Field>(const char* name, Field& field) {
     constexpr bool kTruth = std::is_same_v<Field, bool>;
     constexpr bool kWhole = std::is_integral_v<Field> && !kTruth;

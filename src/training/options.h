@@ -27,6 +27,10 @@ struct TrainingOptions {
   std::optional<uint64_t> hold_out_seed;
 };
 
+// "muon" or "adamw".
+std::string_view name(OptimizerKind kind);
+std::optional<OptimizerKind> optimizer_named(std::string_view name);
+
 // Throws Error if a number is out of range. The message gives its name, its value and what is
 // accepted, and begins with `source`, the origin of the options.
 void validate(const TrainingOptions& options, std::string_view source);

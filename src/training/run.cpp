@@ -8,6 +8,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "base/output_file.h"
 #include "cluster/agree.h"
@@ -89,7 +90,7 @@ class Run {
 
   RunEnd run() {
     done_ = from_rank_0(cluster_, fraction_done(options_, first_step_, seconds_before_));
-    if (done_ >= 1.0) {
+    if (done_ >= 1.0 && first_step_ > 0) {
       if (writes_ && !std::filesystem::exists(options_.weights)) save_average();
       return RunEnd::over;
     }
@@ -125,7 +126,8 @@ class Run {
   void make_all_steps() {
     try {
       errors_of_memory_too([&] {
-        while (goes_on_ && done_ < 1.0) make_step();
+        do make_step();
+        while (goes_on_ && done_ < 1.0);
       });
     } catch (const Cancelled&) {
       goes_on_ = false;  // nothing is left of the step
@@ -144,7 +146,7 @@ class Run {
   void make_step() {
     RunReport report;
     const Clock::time_point step_start = Clock::now();
-    report.step = trainer_.step(done_);
+    report.step = trainer_.step(std::min(1.0, done_));
     report.images_per_second =
         rate_.add(static_cast<double>(trainer_.options().batch), seconds_since(step_start));
     const ByClock now =
@@ -173,7 +175,7 @@ class Run {
 
   // The weights come first: a checkpoint at the end of the budget must not exist without them.
   void save() {
-    if (writes_) lock_.require_same(options_.checkpoint);
+    if (writes_) lock_.require_same(options_.checkpoint);  // else the weights are not its either
     // A run without a step has no weights that are worth more than those that may be there.
     if (writes_ && trainer_.steps() > first_step_) save_average();
     save_checkpoint();
@@ -193,14 +195,23 @@ class Run {
   // Saves what is done under a name of its own, since another run has taken the checkpoint's.
   // Returns what to say of it.
   std::string set_aside() const {
-    std::filesystem::path aside = options_.checkpoint;
-    aside.replace_extension(
-        fmt::format(".step-{}{}", trainer_.steps(), options_.checkpoint.extension().string()));
-    if (!trainer_.is_whole() || std::filesystem::exists(aside))
-      return fmt::format("what this run has done since step {} is lost", saved_step_);
-    trainer_.save(aside, elapsed());
-    return fmt::format("what this run has done is in {}, to go on from with --resume",
-                       aside.string());
+    const auto name = [&](int number) {
+      return std::filesystem::path(options_.checkpoint)
+          .replace_extension(fmt::format(".step-{}{}{}", trainer_.steps(),
+                                         number > 1 ? fmt::format("-{}", number) : "",
+                                         options_.checkpoint.extension().string()));
+    };
+    int number = 1;
+    std::error_code ignored;  // a file that can't be examined can't be written either
+    while (std::filesystem::exists(name(number), ignored)) ++number;
+    try {
+      if (!trainer_.is_whole()) throw Error("its last step was not finished");
+      trainer_.save(name(number), elapsed());
+      return fmt::format("what this run has done is in {}, to go on from with --resume",
+                         name(number).string());
+    } catch (const Error& error) {
+      return fmt::format("what this run has done is lost: {}", error.what());
+    }
   }
 
   Trainer& trainer_;

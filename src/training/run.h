@@ -57,8 +57,8 @@ enum class RunEnd { finished, interrupted, over };
 // made a step. A file is written completely or not at all. The log continues after the row of the
 // trainer's step; rows of later steps, from a run that was lost, are dropped.
 //
-// If the budget is already spent, the training is over: only the weights are written, and only if
-// they are not there.
+// If the budget is already spent and a step made, the training is over: only the weights are
+// written, and only if they are not there.
 //
 // `lock` is that of the checkpoint, taken before it was read, so that no run loses what another has
 // written since.

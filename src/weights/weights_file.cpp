@@ -10,7 +10,10 @@
 #include <span>
 #include <vector>
 
+#include "base/file_kind.h"
+#include "base/read_file.h"
 #include "combiner/error.h"
+#include "model/layers/embedding.h"
 #include "tensor/bfloat16.h"
 #include "tensor/int8_row.h"
 
@@ -119,30 +122,18 @@ void read_parameter(const SafetensorsFile& file, const Parameter& parameter,
   }
 }
 
-// Checks that the taps at and after the predicted pixel are zero: those in the last row of the
-// window from the middle column on.
 void check_stem(const std::filesystem::path& path, const ModelConfig& config,
                 std::span<const float> stem) {
-  const auto rows = static_cast<size_t>(config.stem->rows);
   const auto columns = static_cast<size_t>(config.stem->columns);
-  for (size_t i = 0; i < stem.size(); ++i) {
-    const size_t row = i / columns % rows;
-    const size_t column = i % columns;
-    if (row == rows - 1 && column >= columns / 2 && stem[i] != 0.0f)
+  for (size_t i = 0; i < stem.size(); ++i)
+    if (is_unseen(*config.stem, i) && stem[i] != 0.0f)
       throw Error(fmt::format(
           "{}: tensor embed.stem.weight is {} at window row {}, column {}, expected 0: that tap "
           "would see the predicted pixel or one after it; mask the weights before saving",
-          path.string(), stem[i], row, column));
-  }
+          path.string(), stem[i], config.stem->rows - 1, i % columns));
 }
 
 bool is_bfloat16(float value) { return to_float(to_bfloat16(value)) == value; }
-
-// A checkpoint has a config, too, but other tensors.
-bool is_checkpoint(const SafetensorsFile& file) {
-  const auto format = file.metadata().find(kFormatKey);
-  return format != file.metadata().end() && format->second.starts_with("combiner-checkpoint");
-}
 
 void refuse_checkpoint(const SafetensorsFile& file) {
   if (!is_checkpoint(file)) return;
@@ -201,6 +192,11 @@ class TensorWriter {
 
 }  // namespace
 
+bool is_checkpoint(const SafetensorsFile& file) {
+  const auto format = file.metadata().find(kFormatKey);
+  return format != file.metadata().end() && format->second.starts_with("combiner-checkpoint");
+}
+
 Weights load_weights(const std::filesystem::path& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   refuse_checkpoint(file);
@@ -234,16 +230,17 @@ Weights load_weights(const std::filesystem::path& path) {
   return weights;
 }
 
-bool holds_weights(const std::filesystem::path& path) {
+WeightsThere weights_at(const std::filesystem::path& path) {
   constexpr const char* kWouldBeLost = "it would be overwritten; choose another name";
   std::error_code ignored;  // a file that can't be examined can't be written either
   if (!std::filesystem::is_regular_file(path, ignored) ||
       std::filesystem::file_size(path, ignored) == 0)
-    return false;
+    return WeightsThere::no;
   try {
     const SafetensorsFile file = SafetensorsFile::open(path);
-    if (file.metadata().contains(kConfigKey) && !is_checkpoint(file)) return true;
+    if (file.metadata().contains(kConfigKey) && !is_checkpoint(file)) return WeightsThere::yes;
   } catch (const Error& error) {
+    if (is_safetensors(read_start(path))) return WeightsThere::damaged;
     throw Error(fmt::format("{}; {}", error.what(), kWouldBeLost));
   }
   throw Error(fmt::format("{}: is not a model's weights; {}", path.string(), kWouldBeLost));

@@ -17,9 +17,15 @@ namespace combiner {
 // that would see the predicted pixel.
 Weights load_weights(const std::filesystem::path& path);
 
-// Whether weights are there that save_weights() would overwrite. False if there is nothing to lose: no
-// file, an empty one or a device. Throws Error if there is anything else, or it can't be read.
-bool holds_weights(const std::filesystem::path& path);
+// Whether the file is a checkpoint of a training, which has a model's config, too.
+bool is_checkpoint(const SafetensorsFile& file);
+
+enum class WeightsThere { no, yes, damaged };
+
+// Whether save_weights() would overwrite weights. `no` if there is nothing to lose: no file, an
+// empty one or a device. Throws Error if there is a file of another kind, or one that can't be
+// read.
+WeightsThere weights_at(const std::filesystem::path& path);
 
 // Writes all tensors as F32 or BF16. With DType::i8, writes each quantizable weight row by row as
 // quantize_row makes it, and every other tensor unchanged: as BF16 if that is exact, else as F32.

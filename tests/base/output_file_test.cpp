@@ -102,6 +102,9 @@ TEST_CASE("output file: what this process has open is written where it is") {
   CHECK(::read(ends[0], text.data(), text.size()) == 4);
   ::close(ends[0]);
   CHECK_THROWS_WITH(OutputFile("/proc/self/fd/1000000"), contains("can't open the file"));
+  const int source = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  CHECK_THROWS_WITH(OutputFile(fmt::format("/dev/fd/{}", source)), contains("Bad file descriptor"));
+  ::close(source);
 }
 
 TEST_CASE("output file: another user's files are replaced only where they may be") {

@@ -128,6 +128,8 @@ TEST_CASE("compress: - is standard output, and a name that can't be written is f
   const Case c;
   CHECK(c.compress({c.pictures}).exit_code == 0);
   const ProgramResult piped = run_combiner({"compress", "--model", kModel, c.pictures, "-o", "-"});
+  CHECK((run_combiner({"compress", "--model", kModel, c.pictures, "-o", "/dev/stdout"}).out ==
+         piped.out));
   CHECK(piped.exit_code == 0);
   CHECK(piped.out == read_text(c.file));
   CHECK_THAT(piped.err, contains("-: 5 pictures, "));

@@ -49,6 +49,16 @@ struct Case {
   }
 };
 
+TEST_CASE("nearest: a table that can't be written costs no sheet") {
+  if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
+  const Case c;
+  std::vector<std::string> words = {"nearest", "--data", c.data, "-o", c.sheet, "-k", "8"};
+  words.insert(words.end(), 40, c.copy);  // more than what is buffered
+  const ProgramResult full = RunningProgram(words, "/dev/full").wait();
+  CHECK(full.exit_code == 1);
+  CHECK_NOTHROW(read_image(c.sheet));
+}
+
 TEST_CASE("nearest: JSON, table and sheet say where the nearest images are") {
   const Case c;
   const ProgramResult result = c.nearest({c.copy, c.other, "-k", "3", "--json"});

@@ -536,7 +536,7 @@ TEST_CASE("train: a checkpoint only resumes with the data and config that it was
   write_text(place.checkpoint("b"), checkpoint.substr(0, checkpoint.size() / 2));
   refuses(place.resumed("b", steps(5)), "b.checkpoint: ");
   fs::copy_file(place.weights("a"), place.checkpoint("c"));
-  refuses(place.resumed("c", steps(5)), "is a model's weights and no training checkpoint");
+  refuses(place.resumed("c", steps(5)), "is a model's weights, not a training checkpoint");
 
   fs::rename(place.folder / "pictures", place.folder / "away");
   place.write_pictures(kPictures, 2);
@@ -575,7 +575,7 @@ TEST_CASE("train: --resume of a finished training succeeds and says so") {
   CHECK((read_text(place.weights("a")) == weights));
 }
 
-TEST_CASE("train: a checkpoint is no model, and says where that is") {
+TEST_CASE("train: a checkpoint is not a model, and says where that is") {
   const Workplace place;
   REQUIRE(run_combiner(place.fresh("a", steps(1))).exit_code == 0);
   const ProgramResult info = run_combiner({"info", "--model", place.checkpoint("a").string()});
@@ -641,6 +641,18 @@ TEST_CASE("train: other weights are not overwritten without being asked") {
   CHECK_FALSE(fs::exists(place.checkpoint("a")));
   CHECK(run_combiner(place.fresh("a", steps(1))).exit_code == 0);
   CHECK((read_text(place.weights("a")) != weights));
+}
+
+TEST_CASE("train: damaged weights are replaced if that is asked for, and when it goes on") {
+  const Workplace place;
+  REQUIRE(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  const std::string weights = read_text(place.weights("a"));
+  write_text(place.weights("a"), weights.substr(0, weights.size() / 2));
+  CHECK(run_combiner(place.resumed("a", steps(3))).exit_code == 0);
+  CHECK_NOTHROW(load_weights(place.weights("a")));
+  write_text(place.weights("a"), weights.substr(0, weights.size() / 2));
+  CHECK(run_combiner(place.fresh("a", steps(2))).exit_code == 0);
+  CHECK((read_text(place.weights("a")) == weights));
 }
 
 TEST_CASE("train: the weights never replace a file of another kind") {

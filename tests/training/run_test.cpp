@@ -235,6 +235,16 @@ TEST_CASE("run: trains for a number of minutes") {
   CHECK(other.steps() == 1);
 }
 
+TEST_CASE("run: time without a step is no training") {
+  const TempFolder folder;
+  RunOptions options = options_in(folder, "a", 3);
+  options.steps.reset();
+  options.minutes = 1.5;
+  Trainer trainer = make_trainer();
+  CHECK(run_training(trainer, 120, options, Recorder().hooks()) == RunEnd::finished);
+  CHECK(trainer.steps() == 1);
+}
+
 TEST_CASE("run: resuming a finished run only writes weights that are missing") {
   const TempFolder folder;
   RunOptions options = options_in(folder, "a", 3);
@@ -340,6 +350,12 @@ TEST_CASE(
   Trainer resumed = make_trainer();
   resumed.restore(aside);
   CHECK(resumed.steps() == 2);
+  const auto again = [&] {
+    fs::remove(options.checkpoint);
+    Trainer other = make_trainer();
+    return error_of([&] { run_training(other, 0, options, hooks); });
+  };
+  CHECK_THAT(again(), contains("a.step-2-2.checkpoint"));
 }
 
 TEST_CASE("run: one that ends before its first step leaves the weights alone") {

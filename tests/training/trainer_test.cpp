@@ -348,7 +348,7 @@ TEST_CASE("checkpoint: a damaged or wrong file is refused") {
   }
   Checkpoint weights;
   weights.metadata.erase("format");
-  CHECK_THAT(weights.complaint(), contains("is a model's weights and no training checkpoint"));
+  CHECK_THAT(weights.complaint(), contains("is a model's weights, not a training checkpoint"));
   weights.metadata.erase("config");
   CHECK(weights.complaint() == "the metadata has no format; is this a training checkpoint?");
   Checkpoint headless;

@@ -232,7 +232,7 @@ class Model(nn.Module):
         """Images of this model's size as indices."""
         image = self.config["image"]
         shape = (image["height"], image["width"], image["channels"])
-        names = f"[B, {', '.join(map(str, shape))}]"
+        names = "[B, {}, {}, {}]".format(*shape)
         if images.is_floating_point() or images.is_complex() or images.dtype == torch.bool:
             raise TypeError(f"images is of {images.dtype}; expected an integer type {names}")
         if images.dim() != 4 or tuple(images.shape[1:]) != shape:

@@ -321,7 +321,8 @@ class _Run:
         args, trainer = self.args, self.trainer
         checkpoint_due = _Interval(60 * args.checkpoint_minutes)
         validation_due = _Interval(60 * args.validation_minutes)
-        done = self.fraction_done()
+        # As it was before the first checkpoint was written, so that at least one step is made.
+        done = _fraction_done(args, trainer.steps, self._seconds_before)
         while done < 1 and not self._interrupt.asked:
             begun = self.seconds
             self._log.add(_Step(trainer.step(done), begun, self.seconds))
@@ -361,11 +362,17 @@ class _Run:
 
     def _keep_steps(self) -> None:
         """After a failure: saves the steps since the last checkpoint, if they are any good."""
-        trainer = self.trainer
+        trainer, path = self.trainer, self.args.checkpoint
         if trainer.steps == self._saved_step or not trainer.is_whole or not trainer.is_finite():
             return
-        self._save()
-        print(f"\nsaved step {trainer.steps} in {self.args.checkpoint}", file=sys.stderr)
+        try:
+            self._lock.require_same(path)
+        except _combiner.Error:  # another run has taken its name
+            path = path.with_name(f"{path.stem}.step-{trainer.steps}{path.suffix}")
+            trainer.save(path, self.seconds)
+        else:
+            self._save()
+        print(f"\nsaved step {trainer.steps} in {path}", file=sys.stderr)
         self._write_log()
 
     def _validate(self) -> Optional[float]:

@@ -25,8 +25,7 @@ class Model {
                     int threads = 1);
 
   Model(Weights weights, Precision precision, int threads);
-  // The model at `precision`. The two share the weights and, if that is this one's precision, their
-  // packed forms.
+  // The model at `precision`. Shares the weights; at the same precision also their packed forms.
   Model at(Precision precision) const;
   ~Model();
   Model(Model&&) noexcept;

@@ -46,6 +46,13 @@ struct EmbeddingWeights {
 // the order of embed.stem.weight; 0 without a stem.
 int64_t stem_inputs(const ModelConfig& config);
 
+// Whether input `i` of the stem is at the current pixel or after it. Those are always zero, and so
+// must their weights be.
+inline bool is_unseen(const StemShape& stem, size_t i) {
+  const auto rows = static_cast<size_t>(stem.rows), columns = static_cast<size_t>(stem.columns);
+  return i / columns % rows == rows - 1 && i % columns >= columns / 2;
+}
+
 // Activations for up to n positions.
 template <class T>
 struct EmbeddingActivations {
