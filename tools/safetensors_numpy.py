@@ -116,12 +116,17 @@ def write_file(path, parts):
             with contextlib.suppress(FileNotFoundError):  # it may have its name already
                 os.remove(temporary)
             raise
-    with contextlib.suppress(OSError):  # not every folder can be asked
+    try:
         folder = os.open(os.path.dirname(target), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    except PermissionError:  # not every folder can be opened
+        return
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EROFS, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(folder)
 
 
 def bfloat16_bits(array):

@@ -26,9 +26,3 @@ from ._session import Session
 
 __all__ = ["ATTENTION_VARIANTS", "Attention", "Error", "Model", "Picture", "Session", "__version__",
            "attention", "compress", "decompress", "load", "read_images", "sheet", "surprise"]
-
-# Where they are defined is private, also in what pickle writes.
-for _public in (Attention, Model, Picture, Session, attention, compress, decompress, load,
-                read_images, sheet, surprise):
-    _public.__module__ = __name__
-del _public

@@ -179,7 +179,12 @@ void run(SampleCommandOptions options, Cluster& cluster) {
   if (options.like_recipe) compare_recipes(options, recipe);
   if (cluster.rank() != 0) {
     const std::atomic<bool>& interrupted = catch_interrupts();
-    sample_on_ranks(cluster, model, sampling, {.cancelled = [&] { return interrupted.load(); }});
+    try {
+      sample_on_ranks(cluster, model, sampling, {.cancelled = [&] { return interrupted.load(); }});
+    } catch (const Error&) {
+      cluster.barrier();  // never passed: rank 0 keeps what is drawn, and then ends all
+      throw;
+    }
     return;
   }
 

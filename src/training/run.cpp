@@ -90,7 +90,9 @@ class Run {
 
   RunEnd run() {
     done_ = from_rank_0(cluster_, fraction_done(options_, first_step_, seconds_before_));
-    if (done_ >= 1.0 && first_step_ > 0) {
+    if (first_step_ == 0) {
+      done_ = 0;  // time without a step is no training
+    } else if (done_ >= 1.0) {
       if (writes_ && !std::filesystem::exists(options_.weights)) save_average();
       return RunEnd::over;
     }
@@ -126,8 +128,7 @@ class Run {
   void make_all_steps() {
     try {
       errors_of_memory_too([&] {
-        do make_step();
-        while (goes_on_ && done_ < 1.0);
+        while (goes_on_ && done_ < 1.0) make_step();
       });
     } catch (const Cancelled&) {
       goes_on_ = false;  // nothing is left of the step
@@ -146,7 +147,7 @@ class Run {
   void make_step() {
     RunReport report;
     const Clock::time_point step_start = Clock::now();
-    report.step = trainer_.step(std::min(1.0, done_));
+    report.step = trainer_.step(done_);
     report.images_per_second =
         rate_.add(static_cast<double>(trainer_.options().batch), seconds_since(step_start));
     const ByClock now =

@@ -8,6 +8,7 @@
 #include <functional>
 #include <set>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/file_kind.h"
@@ -22,6 +23,8 @@ namespace {
 
 constexpr const char* kConfigKey = "config";
 constexpr const char* kFormatKey = "format";  // of checkpoints
+constexpr std::string_view kCheckpointFormat = "combiner-checkpoint";
+constexpr std::string_view kConfigFormat = "combiner-1";
 constexpr const char* kScaleEnding = ".scale";
 // An error message lists at most this many faults and counts the rest.
 constexpr size_t kMostFaults = 8;
@@ -145,6 +148,14 @@ void refuse_checkpoint(const SafetensorsFile& file) {
                   file.path().string(), weights.string()));
 }
 
+// Whether a file that can't be read as a whole is one of ours nevertheless: metadata comes first.
+bool begins_as_weights(const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = read_start(path);
+  const std::string_view start(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const auto holds = [&](std::string_view part) { return start.find(part) != start.npos; };
+  return is_safetensors(bytes) && holds(kConfigFormat) && !holds(kCheckpointFormat);
+}
+
 // Collects the tensors to write, and owns the bytes of those that it converts.
 class TensorWriter {
  public:
@@ -194,7 +205,7 @@ class TensorWriter {
 
 bool is_checkpoint(const SafetensorsFile& file) {
   const auto format = file.metadata().find(kFormatKey);
-  return format != file.metadata().end() && format->second.starts_with("combiner-checkpoint");
+  return format != file.metadata().end() && format->second.starts_with(kCheckpointFormat);
 }
 
 Weights load_weights(const std::filesystem::path& path) {
@@ -240,7 +251,7 @@ WeightsThere weights_at(const std::filesystem::path& path) {
     const SafetensorsFile file = SafetensorsFile::open(path);
     if (file.metadata().contains(kConfigKey) && !is_checkpoint(file)) return WeightsThere::yes;
   } catch (const Error& error) {
-    if (is_safetensors(read_start(path))) return WeightsThere::damaged;
+    if (begins_as_weights(path)) return WeightsThere::damaged;
     throw Error(fmt::format("{}; {}", error.what(), kWouldBeLost));
   }
   throw Error(fmt::format("{}: is not a model's weights; {}", path.string(), kWouldBeLost));

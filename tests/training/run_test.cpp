@@ -241,8 +241,10 @@ TEST_CASE("run: time without a step is no training") {
   options.steps.reset();
   options.minutes = 1.5;
   Trainer trainer = make_trainer();
-  CHECK(run_training(trainer, 120, options, Recorder().hooks()) == RunEnd::finished);
-  CHECK(trainer.steps() == 1);
+  Recorder recorder;
+  CHECK(run_training(trainer, 120, options, recorder.hooks()) == RunEnd::finished);
+  REQUIRE(recorder.reports.size() == 1);
+  CHECK(recorder.reports[0].step.learning_rate > 0);
 }
 
 TEST_CASE("run: resuming a finished run only writes weights that are missing") {

@@ -360,6 +360,35 @@ TEST_CASE("Weights with any byte changed are refused") {
   CHECK(accepted == 0);
 }
 
+TEST_CASE("What weights would replace is told: nothing, weights, damaged ones, or another file") {
+  const TempFolder folder;
+  const auto path = folder / "a.safetensors";
+  CHECK(weights_at(path) == WeightsThere::no);
+  CHECK(weights_at("/dev/null") == WeightsThere::no);
+  write_text(path, "");
+  CHECK(weights_at(path) == WeightsThere::no);
+  save_weights(small_weights(), DType::bf16, path);
+  CHECK(weights_at(path) == WeightsThere::yes);
+  const std::string weights = read_text(path);
+  write_text(path, weights.substr(0, weights.size() / 2));
+  CHECK(weights_at(path) == WeightsThere::damaged);
+
+  const auto refuses = [&](const std::string& part) {
+    CHECK_THAT(error_of([&] { weights_at(path); }),
+               contains(part) && contains("it would be overwritten; choose another name"));
+  };
+  write_text(path, "a letter");
+  refuses("is not a safetensors file");
+  write_safetensors(path, {{"from", "another program"}}, {});
+  refuses("is not a model's weights");
+  const Metadata checkpoint = {{"config", to_json(stem_config())},
+                               {"format", "combiner-checkpoint-1"}};
+  write_safetensors(path, checkpoint, {});
+  refuses("is not a model's weights");
+  write_text(path, read_text(path) + "more");
+  refuses("trailing bytes");
+}
+
 TEST_CASE("Weights that can't be saved leave nothing behind") {
   const TempFolder folder;
   const std::filesystem::path absent = folder / "absent/w.safetensors";

@@ -17,7 +17,7 @@ import pathlib
 import signal
 import sys
 import time
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, NamedTuple, Optional
 
 import torch
 
@@ -321,8 +321,9 @@ class _Run:
         args, trainer = self.args, self.trainer
         checkpoint_due = _Interval(60 * args.checkpoint_minutes)
         validation_due = _Interval(60 * args.validation_minutes)
-        # As it was before the first checkpoint was written, so that at least one step is made.
-        done = _fraction_done(args, trainer.steps, self._seconds_before)
+        # As it was before the first checkpoint was written, so that at least one step is made. Time
+        # without a step is no training.
+        done = _fraction_done(args, trainer.steps, self._seconds_before) if trainer.steps > 0 else 0.0
         while done < 1 and not self._interrupt.asked:
             begun = self.seconds
             self._log.add(_Step(trainer.step(done), begun, self.seconds))
@@ -368,7 +369,7 @@ class _Run:
         try:
             self._lock.require_same(path)
         except _combiner.Error:  # another run has taken its name
-            path = path.with_name(f"{path.stem}.step-{trainer.steps}{path.suffix}")
+            path = next(aside for aside in _asides(path, trainer.steps) if not aside.exists())
             trainer.save(path, self.seconds)
         else:
             self._save()
@@ -382,6 +383,13 @@ class _Run:
         print(f"\rstep {self.trainer.steps}, {self.trainer.images} images, {self.seconds:.0f} s: "
               f"validation {self.validation:.4f} bits/dim", file=sys.stderr)
         return self.validation
+
+
+def _asides(checkpoint: pathlib.Path, step: int) -> Iterator[pathlib.Path]:
+    """Names for a checkpoint whose own is another run's."""
+    for number in itertools.count(1):
+        more = f"-{number}" if number > 1 else ""
+        yield checkpoint.with_name(f"{checkpoint.stem}.step-{step}{more}{checkpoint.suffix}")
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -402,7 +410,7 @@ def _train(args: argparse.Namespace) -> int:
     if checkpoint is not None:
         trainer.restore(args.resume, checkpoint)
         seconds = checkpoint.seconds
-    if _fraction_done(args, trainer.steps, seconds) >= 1:
+    if trainer.steps > 0 and _fraction_done(args, trainer.steps, seconds) >= 1:
         return _end(args, trainer, seconds)
     run = _Run(args, trainer, data, seconds, lock)
     finished = run.run()
