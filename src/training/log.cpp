@@ -30,7 +30,8 @@ std::optional<int64_t> step_of(const std::string& row) {
 std::string rows_up_to(const std::filesystem::path& path, int64_t last_step) {
   std::string kept = std::string(kHeader) + "\n";
   std::error_code ignored;  // a path that cannot be examined cannot be written either
-  if (!std::filesystem::is_regular_file(path, ignored) || open_descriptor(follow_links(path)) >= 0) return kept;
+  if (!std::filesystem::is_regular_file(path, ignored) || open_descriptor(follow_links(path)) >= 0)
+    return kept;
   std::ifstream file(path);
   if (!file)
     throw Error(fmt::format("{}: can't read the log there is: {}", path.string(),
