@@ -9,7 +9,7 @@
 #include <stdexcept>
 
 #include "arrays.h"
-#include "busy.h"
+#include "base/in_use.h"
 #include "combiner/error.h"
 #include "module.h"
 #include "watched.h"
@@ -17,6 +17,9 @@
 namespace combiner {
 namespace py = pybind11;
 namespace {
+
+constexpr const char* kBusy =
+    "the attention layer is in use, by another thread or by a function that it called";
 
 // The weights of axial_rowmajor's summaries: output, key, norm weight, norm bias.
 using SummaryArrays = std::array<FloatArray, 4>;
@@ -50,7 +53,7 @@ class Layer {
 
   FloatArray forward(const FloatArray& query, const FloatArray& key, const FloatArray& value,
                      const std::optional<FloatArray>& input) {
-    const InUse in_use(busy_, "the attention layer");
+    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
     AttentionTensors tensors = {matrix_of(query, "query"), matrix_of(key, "key"),
                                 matrix_of(value, "value")};
     if (input) tensors.input = matrix_of(*input, "input");

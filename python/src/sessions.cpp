@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "arrays.h"
-#include "busy.h"
+#include "base/in_use.h"
 #include "combiner/session.h"
 #include "gil.h"
 #include "models.h"
@@ -16,6 +16,9 @@
 namespace combiner {
 namespace py = pybind11;
 namespace {
+
+constexpr const char* kBusy =
+    "the session is in use, by another thread or by a function that it called";
 
 uint8_t value_of(const py::object& chosen) {
   const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(chosen.ptr()));
@@ -38,7 +41,7 @@ class Pictures {
   int64_t position() const { return images_.front()->position; }
 
   void step(const py::function& choose) {
-    const InUse in_use(busy_, "the session");
+    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
     const WithoutGil without_gil;
     session_.step(states(), [&](size_t image, int64_t subpixel, std::span<const float> logits) {
       const WithGil with_gil(without_gil);
@@ -49,7 +52,7 @@ class Pictures {
   }
 
   void prefill(const ByteArray& known, int rows) {
-    const InUse in_use(busy_, "the session");
+    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
     const std::vector<Image> pictures = images_of(known, config_.image);
     Watched watched;
     watched.run([&] { session_.prefill(states(), pictures, rows, watched.cancel()); });
@@ -57,7 +60,7 @@ class Pictures {
 
   // Image i becomes what image from[i] was.
   void select(const std::vector<int64_t>& from) {
-    const InUse in_use(busy_, "the session");
+    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
     if (from.size() != images_.size())
       throw std::invalid_argument(
           fmt::format("{} indices; expected {}, one for each image", from.size(), images_.size()));
@@ -74,7 +77,7 @@ class Pictures {
 
   // [n, height, width, 3]; zeros from the position on.
   ByteArray images() const {
-    const InUse in_use(busy_, "the session");
+    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
     const ImageShape& shape = config_.image;
     ByteArray result({std::ssize(images_), py::ssize_t{shape.height}, py::ssize_t{shape.width},
                       py::ssize_t{shape.channels}});
@@ -107,10 +110,9 @@ class Pictures {
 void bind_sessions(py::module_& module) {
   py::class_<Pictures>(module, "Session")
       .def(py::init([](Models& models, int64_t count) {
-             const Model& model = models.for_work(Work::decoding);
-             return without_gil([&] { return std::make_unique<Pictures>(model, count); });
-           }),
-           py::keep_alive<1, 2>())
+        const Model& model = models.for_work(Work::decoding);
+        return without_gil([&] { return std::make_unique<Pictures>(model, count); });
+      }))
       .def_property_readonly("position", &Pictures::position)
       .def("step", &Pictures::step)
       .def("prefill", &Pictures::prefill)

@@ -20,11 +20,10 @@ struct Signature {
   std::string_view bytes;
   std::string_view kind;
 };
-constexpr std::string_view kSafetensors = "a safetensors file";
 constexpr std::string_view kUnpack = "a compressed file: unpack it first";
 constexpr Signature kSignatures[] = {
     {0, "version https://git-lfs"sv, "a Git LFS pointer, not the file: run git lfs pull"},
-    {7, "\0{\""sv, kSafetensors},
+    {7, "\0{\""sv, kSafetensorsKind},
     {0, "GGUF"sv, "a GGUF file, llama.cpp's format of weights; expected safetensors"},
     {0, "\x1f\x8b"sv, "compressed with gzip: unpack it first (tar -xzf if it is a .tar.gz)"},
     {0, "BZh"sv, kUnpack},
@@ -102,7 +101,8 @@ std::string text_kind(std::string_view text) {
     if (is_weights_index(text))
       return "the index of weights that lie in several files: join them into one "
              "safetensors file first";
-    return holds(text, "\"combiner-1\"") ? "a model's config, not its weights" : "JSON text";
+    const bool is_config = holds(text, fmt::format("\"{}\"", kConfigFormat));
+    return std::string(is_config ? kConfigKind : "JSON text");
   }
   const std::string_view line = text.substr(0, text.find_first_of("\r\n"));
   return fmt::format("text that begins with {}", shown(line));
@@ -135,7 +135,7 @@ std::string file_kind(const std::filesystem::path& path) {
 }
 
 bool is_safetensors(std::span<const std::byte> contents) {
-  return file_kind(contents) == kSafetensors;
+  return file_kind(contents) == kSafetensorsKind;
 }
 
 }  // namespace combiner

@@ -17,6 +17,13 @@ std::string file_kind(std::span<const std::byte> contents);
 // The same of a file. Empty also if it can't be read.
 std::string file_kind(const std::filesystem::path& path);
 
+// What file_kind() says of the files of a model.
+inline constexpr std::string_view kSafetensorsKind = "a safetensors file";
+inline constexpr std::string_view kConfigKind = "a model's config, not its weights";
+
+// The format that a model's config names.
+inline constexpr std::string_view kConfigFormat = "combiner-1";
+
 // Whether contents begin as those of a safetensors file do.
 bool is_safetensors(std::span<const std::byte> contents);
 

@@ -59,8 +59,8 @@ class OutputFile {
   std::vector<std::byte> collected_;  // what is written at the end
 };
 
-// N for a path in /proc/self/fd, which also leads to what has no name any more or never had one: a
-// descriptor of this process. -1 for others.
+// The descriptor N for the path /proc/self/fd/N, and -1 for others. Such a path also leads to a
+// pipe or a file without a name.
 int open_descriptor(const std::filesystem::path& path);
 
 // Where a chain of links leads, also if there is nothing yet. Ends at what this process has open.

@@ -74,7 +74,7 @@ Image read_picture(const std::string& path, const ImageShape& shape, bool resize
 }
 
 // The number of whole upper rows that a mask keeps: those that are black. Throws Error if it keeps
-// anything else, or nothing, as a picture does that is given in its place.
+// anything else or nothing, as a picture that is given by mistake does.
 int rows_of_mask(const std::string& path, const ImageShape& shape) {
   constexpr const char* kReason =
       "what is black is kept, and the model draws from the top, row by row, each pixel from those "

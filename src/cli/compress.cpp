@@ -2,7 +2,6 @@
 // says.
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -174,22 +173,14 @@ void report(const CompressOptions& options, const CodedHeader& header, const Tot
     put("{}", line);
 }
 
-// Throws CLI::ValidationError if the file can't go there.
-void check_standard_output(bool json) {
-  if (json) throw CLI::ValidationError("--json and --output - both write to standard output");
-  if (isatty(STDOUT_FILENO) == 1)
-    throw CLI::ValidationError("--output",
-                               "- writes a file that is nothing for a terminal; redirect it to a "
-                               "file");
-}
-
 void run(const CompressOptions& options, Cluster& cluster) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   const fs::path path = find_model(options.coding.model);
   // Before what takes long, so that a bad path is reported at once.
   std::optional<OutputFile> file;
   const bool is_first = cluster.rank() == 0;
-  if (is_first && !is_standard_output(options.output)) file.emplace(options.output);
+  const bool to_file = !is_standard_output(options.output);
+  if (is_first && to_file) file.emplace(options.output);
   const Model model(load_weights(path), options.precision, options.coding.threads);
   const CodedHeader header = header_for(model, path.filename().string(), sha256_of_file(path));
   const PictureInputs inputs(options.inputs, interrupted);
@@ -209,9 +200,8 @@ void run(const CompressOptions& options, Cluster& cluster) {
   ImageCoder coder(model, coding_options(options.coding, model));
   const auto start = std::chrono::steady_clock::now();
   if (!encode(inputs, totals, coder, writer, interrupted, cluster))
-    throw Interrupted(is_standard_output(options.output)
-                          ? "interrupted: what was written is cut off"
-                          : fmt::format("interrupted: {} is not written", options.output));
+    throw Interrupted(to_file ? fmt::format("interrupted: {} is not written", options.output)
+                              : "interrupted: what was written is cut off");
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (!is_first) return;
   writer.finish(inputs.pictures());
@@ -243,7 +233,8 @@ ClusterAction compress_command(CLI::App& command) {
   add_coding_options(command, options->coding);
   command.add_flag("--json", options->json, "Print JSON");
   command.parse_complete_callback([options] {
-    if (is_standard_output(options->output)) return check_standard_output(options->json);
+    if (is_standard_output(options->output))
+      return check_standard_output("a packed file", options->json);
     for (const std::string& input : options->inputs)
       check_no_input("--output", options->output, input);
     check_no_input("--output", options->output, find_model(options->coding.model).string());

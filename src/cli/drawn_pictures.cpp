@@ -124,11 +124,8 @@ void DrawnPictures::draw(const std::function<bool(const SampleEvents& events)>& 
   }
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   progress_.clear();
-  std::string kept;
-  if (!finished)
-    kept = keep_unfinished();
-  else if (options_.destination != Destination::folder)
-    write_sheet(finished);
+  const std::string kept = finished ? "" : keep_unfinished();
+  if (finished && options_.destination != Destination::folder) write_sheet(true);
   preview_->refresh(progress_);
   if (!finished) throw Interrupted("interrupted: " + (kept.empty() ? "no sheet is written" : kept));
 }

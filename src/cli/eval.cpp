@@ -153,7 +153,8 @@ void mention_other_maps(const SurpriseFolder& maps, const EvalOptions& options, 
 void run(const EvalOptions& options, Cluster& cluster) {
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
-  const std::string sha256 = sha256_of_file(path);  // now: the file may be replaced meanwhile
+  std::string sha256;  // taken now: the file may be replaced meanwhile
+  if (options.json || !options.maps.empty()) sha256 = sha256_of_file(path);
   const std::atomic<bool>& interrupted = catch_interrupts();
   SkippedImages skipped;
   // Open the file before what takes long, so that a bad path is reported at once.

@@ -92,7 +92,7 @@ Launch::Launch(std::string program) : program_(std::move(program)), standard_err
   go_on_in_child(program_, rank);
   cluster_ = join();
   if (cluster_->rank() == 0) return;
-  ::signal(SIGBUS, SIG_DFL);  // what says more of it would not be seen; the parent names the signal
+  ::signal(SIGBUS, SIG_DFL);  // a message would go nowhere; the parent says which signal it was
   standard_error_ = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) dup2(nowhere, stream);

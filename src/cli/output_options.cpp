@@ -1,7 +1,6 @@
 #include "cli/output_options.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -62,11 +61,8 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
 
 void check_output_options(OutputOptions& options) {
   options.destination = destination_of(options.output);
-  if (options.json && options.destination == Destination::standard_output)
-    throw CLI::ValidationError("--json and --output - both write to standard output");
-  if (options.destination == Destination::standard_output && isatty(STDOUT_FILENO) == 1)
-    throw CLI::ValidationError(
-        "--output", "- writes a PNG file, which is nothing for a terminal; redirect it to a file");
+  if (options.destination == Destination::standard_output)
+    check_standard_output("a PNG file", options.json);
   if (options.preview.empty()) return;
   if (!ends_in_png(options.preview))
     throw CLI::ValidationError("--preview", options.preview + " does not end in .png");

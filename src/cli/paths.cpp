@@ -25,6 +25,14 @@ bool is_standard_output(const std::string& output) {
   return output == "-" || open_descriptor(follow_links(output)) == STDOUT_FILENO;
 }
 
+void check_standard_output(const char* what, bool json) {
+  if (json) throw CLI::ValidationError("--json and --output - both write to standard output");
+  if (isatty(STDOUT_FILENO) == 1)
+    throw CLI::ValidationError(
+        "--output",
+        fmt::format("- writes {}, which is nothing for a terminal; redirect it to a file", what));
+}
+
 void check_no_standard_output(const char* option, const std::string& output) {
   if (is_standard_output(output))
     throw CLI::ValidationError(option,

@@ -17,6 +17,10 @@ bool ends_in_png(const std::string& path);
 // Whether it is "-", or a name of standard output such as /dev/stdout.
 bool is_standard_output(const std::string& output);
 
+// For a command whose --output is standard output, and writes `what`, "a PNG file", there. Throws
+// CLI::ValidationError if --json is given too, or if that is a terminal.
+void check_standard_output(const char* what, bool json);
+
 // Throws CLI::ValidationError if it is: `option` is for a file beside the results.
 void check_no_standard_output(const char* option, const std::string& output);
 

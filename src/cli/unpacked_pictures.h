@@ -29,9 +29,9 @@ enum class Unpacking { folder, cifar10, npz, tar };
 // By the output's ending. Throws CLI::ValidationError if it is none of these.
 Unpacking unpacking_of(const std::string& output);
 
-// Prepares the output for the pictures of these indices; `pictures` and
-// `interrupted` must outlive the result. Throws Error if it can't hold them or can't be written.
-// Says what it lacks, and what else is in a folder.
+// Prepares the output for the pictures of these indices; `pictures` and `interrupted` must outlive
+// the result. Throws Error if it can't hold them or can't be written. Says what it lacks, and what
+// else is in a folder.
 std::unique_ptr<UnpackedPictures> unpack_to(const std::string& output,
                                             std::span<const CodedPicture> pictures,
                                             const std::vector<size_t>& indices,

@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "base/file_kind.h"
 #include "base/lower_case.h"
-#include "base/read_file.h"
 #include "combiner/dataset.h"
 #include "dataset/cifar10.h"
 #include "dataset/npz_images.h"
@@ -67,18 +66,14 @@ std::string about_folder(const fs::path& folder) {
   return {};
 }
 
-// Whether a file belongs to a model, as one that is called cifar10.safetensors may.
-bool is_of_model(const fs::path& path) {
-  const std::string kind = file_kind(path);
-  return kind.starts_with("a safetensors file") || kind.starts_with("a model's config");
-}
+// Whether a kind of file belongs to a model, as one that is called cifar10.safetensors may.
+bool is_of_model(std::string_view kind) { return kind == kSafetensorsKind || kind == kConfigKind; }
 
-std::string about_file(const fs::path& path) {
-  const std::string kind = file_kind(path);
-  if (kind.empty()) return kind;
+std::string about_file(const std::string& kind) {
+  if (kind.empty()) return {};
   return fmt::format(
       "it is {}{}", kind,
-      is_of_model(path) ? "; weights are named with --model, configs with --config" : "");
+      is_of_model(kind) ? "; weights are named with --model, configs with --config" : "");
 }
 
 }  // namespace
@@ -87,9 +82,10 @@ Error no_data_set(const fs::path& path) {
   std::error_code ignored;
   const bool is_folder = fs::is_directory(path, ignored);
   std::string text = fmt::format("{}: isn't a data set of a known kind", path.string());
-  const std::string about = is_folder ? about_folder(path) : about_file(path);
+  const std::string kind = is_folder ? std::string() : file_kind(path);
+  const std::string about = is_folder ? about_folder(path) : about_file(kind);
   if (!about.empty()) text += "; " + about;
-  if (!is_folder && is_of_cifar(path) && !is_of_model(path))
+  if (!is_folder && is_of_cifar(path) && !is_of_model(kind))
     return Error(fmt::format("{}; {}", text, kCifar10Download));
   return Error(is_folder && !about.empty() ? text : fmt::format("{}; {}", text, kKinds));
 }

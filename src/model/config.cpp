@@ -17,8 +17,6 @@
 namespace combiner {
 namespace {
 
-constexpr std::string_view kFormat = "combiner-1";
-
 // Bounds of the sizes: generous, yet small enough that no product of sizes overflows 64 bits.
 struct Range {
   int low;
@@ -231,8 +229,8 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
     throw Error(fmt::format("{}: config is {}; expected an object", source, shown(object)));
   }
   // Checked first, because another format may have other fields.
-  if (object.contains("format") && object["format"] != kFormat) {
-    fail(source, "format", shown(object["format"]), fmt::format("\"{}\"", kFormat));
+  if (object.contains("format") && object["format"] != kConfigFormat) {
+    fail(source, "format", shown(object["format"]), fmt::format("\"{}\"", kConfigFormat));
   }
   const Fields fields(
       object, source, "",
@@ -339,7 +337,7 @@ std::string to_json(const ModelConfig& config) {
                             config.vocab_size, kVocabSize.high));
   }
   nlohmann::ordered_json json;
-  json["format"] = kFormat;
+  json["format"] = kConfigFormat;
   json["image"] = {{"height", config.image.height},
                    {"width", config.image.width},
                    {"channels", config.image.channels}};

@@ -242,8 +242,8 @@ class HttpServer::Listener final : public httplib::Server {
   const Guard guard_;
   const std::shared_ptr<std::atomic<int>> followers_ = std::make_shared<std::atomic<int>>(0);
   std::vector<std::string> open_;
-  std::vector<std::pair<std::string, std::regex>>
-      addresses_;  // a method and what its addresses match
+  // Methods, and what their addresses match.
+  std::vector<std::pair<std::string, std::regex>> addresses_;
   std::thread::id accepting_;
   std::atomic<bool> closing_ = false, served_ = false;
 };

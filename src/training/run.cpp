@@ -176,7 +176,7 @@ class Run {
 
   // The weights come first: a checkpoint at the end of the budget must not exist without them.
   void save() {
-    if (writes_) lock_.require_same(options_.checkpoint);  // else the weights are not its either
+    if (writes_) lock_.require_same(options_.checkpoint);  // the weights belong to it
     // A run without a step has no weights that are worth more than those that may be there.
     if (writes_ && trainer_.steps() > first_step_) save_average();
     save_checkpoint();

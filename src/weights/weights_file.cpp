@@ -24,7 +24,6 @@ namespace {
 constexpr const char* kConfigKey = "config";
 constexpr const char* kFormatKey = "format";  // of checkpoints
 constexpr std::string_view kCheckpointFormat = "combiner-checkpoint";
-constexpr std::string_view kConfigFormat = "combiner-1";
 constexpr const char* kScaleEnding = ".scale";
 // An error message lists at most this many faults and counts the rest.
 constexpr size_t kMostFaults = 8;

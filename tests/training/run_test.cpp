@@ -40,6 +40,13 @@ RunOptions options_in(const TempFolder& folder, const std::string& name, int64_t
   return options;
 }
 
+RunOptions options_of_minutes(const TempFolder& folder, double minutes) {
+  RunOptions options = options_in(folder, "a", 1);
+  options.steps.reset();
+  options.minutes = minutes;
+  return options;
+}
+
 // Hooks that report a validation of 3.5 bits/dim, record all reports, and stop after some steps.
 struct Recorder {
   std::vector<RunReport> reports = {};
@@ -215,9 +222,7 @@ TEST_CASE("run: a validation for which there is not enough memory costs no finis
 
 TEST_CASE("run: trains for a number of minutes") {
   const TempFolder folder;
-  RunOptions options = options_in(folder, "a", 1);
-  options.steps.reset();
-  options.minutes = 0.01;
+  RunOptions options = options_of_minutes(folder, 0.01);
   Trainer trainer = make_trainer();
   Recorder recorder;
   CHECK(run_training(trainer, 0, options, recorder.hooks()) == RunEnd::finished);
@@ -237,9 +242,7 @@ TEST_CASE("run: trains for a number of minutes") {
 
 TEST_CASE("run: time without a step is no training") {
   const TempFolder folder;
-  RunOptions options = options_in(folder, "a", 3);
-  options.steps.reset();
-  options.minutes = 1.5;
+  const RunOptions options = options_of_minutes(folder, 1.5);
   Trainer trainer = make_trainer();
   Recorder recorder;
   CHECK(run_training(trainer, 120, options, recorder.hooks()) == RunEnd::finished);
