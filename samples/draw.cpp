@@ -1,6 +1,6 @@
 // Draws four images from a model, writes them as PPM files, and prints the bits/dim of each.
 #include <combiner/error.h>
-#include <combiner/likelihood.h>
+#include <combiner/model.h>
 #include <combiner/sampler.h>
 
 #include <cmath>

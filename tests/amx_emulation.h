@@ -11,25 +11,51 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 namespace combiner::emulated {
 
+constexpr int kTiles = 8, kRows = 16, kRowBytes = 64;
+
+// A tile without rows is not configured.
 struct Tiles {
-  uint8_t data[8][16][64];
-  uint16_t row_bytes[8];
-  uint8_t rows[8];
+  uint8_t data[kTiles][kRows][kRowBytes];
+  uint16_t row_bytes[kTiles];
+  uint8_t rows[kTiles];
 };
 inline thread_local Tiles tiles;
 
+// Ends the program where the processor would raise an exception.
+inline void require(bool condition, const char* fault) {
+  if (condition) return;
+  std::fprintf(stderr, "emulated AMX: %s\n", fault);
+  std::abort();
+}
+inline void require_shape(int tile) {
+  require(tiles.rows[tile] > 0, "a tile that is not configured is used");
+}
+
 // The operand holds the palette and the first row, and from bytes 16 and 48 on the shapes.
 inline void load_config(const void* config) {
+  const auto* from = static_cast<const char*>(config);
+  require(from[0] == 1, "the palette is not 1");
   tiles = {};
-  std::memcpy(tiles.row_bytes, static_cast<const char*>(config) + 16, sizeof(tiles.row_bytes));
-  std::memcpy(tiles.rows, static_cast<const char*>(config) + 48, sizeof(tiles.rows));
+  std::memcpy(tiles.row_bytes, from + 16, sizeof(tiles.row_bytes));
+  std::memcpy(tiles.rows, from + 48, sizeof(tiles.rows));
+  for (int tile = 0; tile < kTiles; ++tile) {
+    require(tiles.rows[tile] <= kRows, "a tile has more than 16 rows");
+    require(tiles.row_bytes[tile] <= kRowBytes, "a tile has rows of more than 64 bytes");
+    require((tiles.rows[tile] == 0) == (tiles.row_bytes[tile] == 0),
+            "a tile has no rows but bytes in them, or none in its rows");
+  }
 }
-inline void zero(int tile) { std::memset(tiles.data[tile], 0, sizeof(tiles.data[tile])); }
+inline void release() { tiles = {}; }
+inline void zero(int tile) {
+  require_shape(tile);
+  std::memset(tiles.data[tile], 0, sizeof(tiles.data[tile]));
+}
 // Bytes and rows beyond the shape become zero.
 inline void load(int tile, const void* from, int64_t stride) {
   zero(tile);
@@ -38,17 +64,19 @@ inline void load(int tile, const void* from, int64_t stride) {
                 tiles.row_bytes[tile]);
 }
 inline void store(int tile, void* to, int64_t stride) {
+  require_shape(tile);
   for (int i = 0; i < tiles.rows[tile]; ++i)
     std::memcpy(static_cast<char*>(to) + i * stride, tiles.data[tile][i], tiles.row_bytes[tile]);
 }
 
 // c[m][n] += the sum over 32-bit groups k of dot(group k of row m of a, group n of row k of b).
-// Shapes that don't fit end the program, as the processor would.
 template <class Element, class Dot>
 void multiply(int c, int a, int b, const Dot& dot) {
-  if (tiles.rows[a] != tiles.rows[c] || tiles.row_bytes[b] != tiles.row_bytes[c] ||
-      tiles.row_bytes[a] / 4 != tiles.rows[b] || tiles.row_bytes[a] % 4 != 0)
-    std::abort();
+  for (const int tile : {c, a, b}) require_shape(tile);
+  require(c != a && c != b && a != b, "a tile is used twice in a product");
+  require(tiles.rows[a] == tiles.rows[c] && tiles.row_bytes[b] == tiles.row_bytes[c] &&
+              tiles.row_bytes[a] == 4 * tiles.rows[b] && tiles.row_bytes[c] % 4 == 0,
+          "the shapes of a product do not fit");
   for (int m = 0; m < tiles.rows[c]; ++m)
     for (int n = 0; n < tiles.row_bytes[c] / 4; ++n) {
       Element sum;
@@ -86,7 +114,7 @@ inline void multiply_int8(int c, int a, int b) {
 #undef _tile_dpbf16ps
 #undef _tile_dpbssd
 #define _tile_loadconfig(config) combiner::emulated::load_config(config)
-#define _tile_release() static_cast<void>(0)
+#define _tile_release() combiner::emulated::release()
 #define _tile_zero(tile) combiner::emulated::zero(tile)
 #define _tile_loadd(tile, from, stride) combiner::emulated::load(tile, from, stride)
 #define _tile_stored(tile, to, stride) combiner::emulated::store(tile, to, stride)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "catch.h"
@@ -36,13 +37,14 @@ class OnlyTarget {
   OnlyTarget& operator=(const OnlyTarget&) = delete;
 };
 
-// Takes the dot products of AVX-512 BF16 for fast for the lifetime of this object.
-class FastDotProducts {
+// For the lifetime of this object, takes the dot products of AVX-512 BF16 for fast where they are
+// slow, and for slow where they are fast.
+class OtherDotProducts {
  public:
-  FastDotProducts() { pretend_fast_bf16_dot(true); }
-  ~FastDotProducts() { pretend_fast_bf16_dot(false); }
-  FastDotProducts(const FastDotProducts&) = delete;
-  FastDotProducts& operator=(const FastDotProducts&) = delete;
+  OtherDotProducts() { pretend_fast_bf16_dot(!cpu_features().fast_bf16_dot); }
+  ~OtherDotProducts() { pretend_fast_bf16_dot(std::nullopt); }
+  OtherDotProducts(const OtherDotProducts&) = delete;
+  OtherDotProducts& operator=(const OtherDotProducts&) = delete;
 };
 
 // First the portable kernels for each of Highway's targets, then the others.
@@ -61,13 +63,16 @@ void for_each_instruction_set(const Test& test) {
     const CpuFeatures without = (Capped(below), cpu_features());
     const Capped capped(set);
     if (cpu_features() == without) continue;
-    INFO(instructions_in_use());
-    test();
+    const auto run = [&] {
+      INFO(kernels_in_use(Precision::bf16));
+      test();
+    };
+    run();
+    // AMX's kernels take the place of those with dot products.
+    if (!cpu_features().avx512_bf16 || cpu_features().amx) continue;
+    const OtherDotProducts other;
+    run();
   }
-  if (!cpu_features().avx512_bf16 || cpu_features().fast_bf16_dot) return;
-  const FastDotProducts fast;
-  INFO("with the dot products of AVX-512 BF16");
-  test();
 }
 
 // Checks that compute(), which returns floats, returns the same bits under every instruction set

@@ -157,7 +157,7 @@ class SetWriter {
   }
 
   void finish_file() {
-    if (!file_->finish([this] { return interrupted_.load(); })) fail_if_interrupted();
+    if (!file_->finish(cancel_if(interrupted_))) fail_if_interrupted();
     ++files_;
     records_ += file_->records();
     file_.reset();

@@ -6,11 +6,7 @@ mark_as_advanced(CombinerLibzip_INCLUDE_DIR CombinerLibzip_LIBRARY)
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(CombinerLibzip REQUIRED_VARS CombinerLibzip_LIBRARY CombinerLibzip_INCLUDE_DIR)
 if(CombinerLibzip_FOUND AND NOT TARGET CombinerLibzip::libzip)
-  set(scope)
-  if(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL)
-    set(scope GLOBAL)
-  endif()
-  add_library(CombinerLibzip::libzip UNKNOWN IMPORTED ${scope})
+  add_library(CombinerLibzip::libzip UNKNOWN IMPORTED)
   set_target_properties(CombinerLibzip::libzip PROPERTIES
                         IMPORTED_LOCATION ${CombinerLibzip_LIBRARY}
                         INTERFACE_INCLUDE_DIRECTORIES ${CombinerLibzip_INCLUDE_DIR})

@@ -31,7 +31,7 @@ def load(model: Union[str, os.PathLike] = "cifar10", precision: str = "auto",
         once.
 
     Raises combiner.Error if the file can't be read, is damaged or is no weights file, with a
-    message that names every tensor that is missing, unknown or of the wrong shape.
+    message that names the tensors that are missing, unknown or of the wrong shape.
     """
     if precision not in _PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")

@@ -21,8 +21,7 @@ namespace py = pybind11;
 namespace {
 
 CodingEvents events_for(Watched& watched) {
-  return {.row_done = [&watched] { watched.add_done(); },
-          .cancelled = [&watched] { return watched.cancelled(); }};
+  return {.row_done = [&watched] { watched.add_done(); }, .cancel = watched.cancel()};
 }
 
 // The rows of the model's height that all streams have.

@@ -82,7 +82,7 @@ SampleEvents events_for(Watched& watched, uint8_t* pixels, int64_t first, const 
               [=](int64_t index, const Image& image) {
                 copy_pixels(image, pixels + (index - first) * bytes);
               },
-          .cancelled = [&watched] { return watched.cancelled(); }};
+          .cancel = watched.cancel()};
 }
 
 ByteArray sample_images(Models& models, const Drawn& drawn, py::object progress) {
@@ -122,11 +122,7 @@ Likelihood likelihood_of(Models& models, const ByteArray& images, py::object pro
   watched.run([&] {
     likelihood = evaluate(
         model, dataset, {.threads = models.threads(), .cancel = watched.cancel()},
-        [&](int64_t, int64_t, double) {
-          watched.add_done();
-          return !watched.cancelled();
-        },
-        on_nats);
+        [&](int64_t, int64_t, double) { watched.add_done(); }, on_nats);
   });
   return likelihood;
 }

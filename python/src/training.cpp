@@ -121,9 +121,11 @@ void bind_training(py::module_& module) {
       .def("require_same", &FileLock::require_same);
   // Throws Error if the file can't be written, and leaves it as it is.
   module.def("check_writable", [](const std::filesystem::path& path) { OutputFile{path}; });
-  module.def("holds_weights", [](const std::filesystem::path& path) {
-    return weights_at(path) != WeightsThere::no;
-  });
+  py::enum_<WeightsThere>(module, "WeightsThere")
+      .value("no", WeightsThere::no)
+      .value("yes", WeightsThere::yes)
+      .value("damaged", WeightsThere::damaged);
+  module.def("weights_at", &weights_at);
   module.def("checkpoint_step",
              [](const std::filesystem::path& path) { return read_checkpoint_header(path).step; });
   module.def("read_checkpoint", &read_checkpoint);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -20,20 +21,27 @@ class UnderWay {
     return *all;
   }
 
-  void begin() {
-    const std::lock_guard lock(mutex_);
-    ++number_;
-  }
-  void end() {
-    const std::lock_guard lock(mutex_);
-    if (--number_ == 0) none_.notify_all();
-  }
+  // Counts as work while it exists.
+  class Work {
+   public:
+    Work() { all().add(1); }
+    ~Work() { all().add(-1); }
+    Work(const Work&) = delete;
+    Work& operator=(const Work&) = delete;
+  };
+
   void wait() {
     std::unique_lock lock(mutex_);
     none_.wait_for(lock, std::chrono::seconds(1), [&] { return number_ == 0; });
   }
 
  private:
+  void add(int number) {
+    const std::lock_guard lock(mutex_);
+    number_ += number;
+    if (number_ == 0) none_.notify_all();
+  }
+
   std::mutex mutex_;
   std::condition_variable none_;
   int number_ = 0;  // guarded by `mutex_`
@@ -52,14 +60,13 @@ void Watched::run(const std::function<void()>& work) {
   std::exception_ptr failure, in_python;  // of the work, of Python code
   {
     const WithoutGil without_gil;
-    std::jthread worker([&] {
-      UnderWay::all().begin();
+    // Counted from before the thread begins until after its last use of what Python takes down.
+    std::jthread worker([&, counted = std::make_unique<UnderWay::Work>()] {
       try {
         work();
       } catch (...) {
         failure = std::current_exception();
       }
-      UnderWay::all().end();
       const std::lock_guard lock(mutex);
       has_ended = true;
       ended.notify_one();

@@ -25,18 +25,24 @@ def test_log(tmp_path):
 
 
 def test_weights_there(tmp_path):
+    there = _combiner.WeightsThere
     weights = tmp_path / "a.safetensors"
-    assert not _combiner.holds_weights(weights)
+    assert _combiner.weights_at(weights) == there.no
     weights.write_text("")
-    assert not _combiner.holds_weights(weights)
+    assert _combiner.weights_at(weights) == there.no
     weights.write_text("a letter")
     with pytest.raises(combiner.Error, match="would be overwritten"):
-        _combiner.holds_weights(weights)
-    _combiner.write_checkpoint(weights, {"config": "{}", "format": "combiner-checkpoint-1"}, {})
-    with pytest.raises(combiner.Error, match="is not a model's weights"):
-        _combiner.holds_weights(weights)
-    _combiner.write_checkpoint(weights, {"config": "{}"}, {})
-    assert _combiner.holds_weights(weights)
+        _combiner.weights_at(weights)
+    config = {"config": '{"format": "combiner-1"}'}
+    for other in ({"config": "{}"}, {**config, "format": "combiner-checkpoint-1"}):
+        _combiner.write_checkpoint(weights, other, {})
+        with pytest.raises(combiner.Error, match="is not a model's weights"):
+            _combiner.weights_at(weights)
+    _combiner.write_checkpoint(weights, config, {})
+    assert _combiner.weights_at(weights) == there.yes
+    with weights.open("ab") as file:
+        file.write(b"more")
+    assert _combiner.weights_at(weights) == there.damaged
 
 
 def test_lock(tmp_path):

@@ -73,12 +73,12 @@ std::optional<Rate> measure_products(const Weights& weights, Precision precision
   std::optional<Rate> rate = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
     const double seconds = seconds_of([&] {
       team.run([&](int rank) {
-        for (int64_t i = 0; i < times && !effort.cancelled(); ++i)
+        for (int64_t i = 0; i < times && !effort.cancel.asked(); ++i)
           for (Layers& layers : threads[static_cast<size_t>(rank)])
             for (int64_t n = 0; n < layers.count; ++n) layers.product.make();
       });
     });
-    if (effort.cancelled()) return std::nullopt;
+    if (effort.cancel.asked()) return std::nullopt;
     return seconds;
   });
   if (rate) rate->median *= static_cast<double>(operations);
@@ -100,11 +100,11 @@ std::optional<Rate> measure_reading(int64_t bytes, const Effort& effort) {
   std::optional<Rate> rate = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
     const double seconds = seconds_of([&] {
       team.run([&](int rank) {
-        for (int64_t i = 0; i < times && !effort.cancelled(); ++i)
+        for (int64_t i = 0; i < times && !effort.cancel.asked(); ++i)
           sum(shares[static_cast<size_t>(rank)].span());
       });
     });
-    if (effort.cancelled()) return std::nullopt;
+    if (effort.cancel.asked()) return std::nullopt;
     return seconds;
   });
   if (rate) rate->median *= read;

@@ -15,9 +15,8 @@ std::optional<Speed> measure_likelihood(const Weights& weights, Precision precis
   const PeakMemory memory;
   std::optional<Rate> rounds = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
     const int64_t count = times * effort.threads;
-    const Likelihood likelihood =
-        evaluate(model, images, {count, effort.threads},
-                 [&](int64_t, int64_t, double) { return !effort.cancelled(); });
+    const Likelihood likelihood = evaluate(
+        model, images, {.limit = count, .threads = effort.threads, .cancel = effort.cancel});
     if (std::ssize(likelihood.images) < count) return std::nullopt;
     return static_cast<double>(count) / likelihood.images_per_second;
   });

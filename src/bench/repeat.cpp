@@ -23,7 +23,7 @@ std::optional<Rate> repeat(const Effort& effort,
   double spent = 0, longest = 0;
   while (rates.empty() ||
          (std::ssize(rates) < effort.repeats && spent + longest <= effort.seconds)) {
-    if (effort.cancelled()) break;
+    if (effort.cancel.asked()) break;
     std::optional<double> rate;
     const double seconds = seconds_of([&] { rate = once(); });
     if (!rate) break;

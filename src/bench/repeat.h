@@ -5,6 +5,8 @@
 #include <functional>
 #include <optional>
 
+#include "combiner/cancel.h"
+
 namespace combiner {
 
 // The limits of a measurement.
@@ -12,8 +14,7 @@ struct Effort {
   int threads = 1;
   int repeats = 5;      // at most
   double seconds = 10;  // for all repeats together; one repeat is always made
-  // Polled now and then, by any thread; returning true ends the measurement.
-  std::function<bool()> cancelled = [] { return false; };
+  Cancel cancel = {};   // asked now and then, by any thread
 
   double seconds_each() const { return seconds / repeats; }
 };
@@ -25,12 +26,12 @@ struct Rate {
 };
 
 // Calls `once` as often as the effort allows. `once` does some work and returns its rate, or
-// nullopt if it was cancelled. Returns nullopt if not even one repeat was completed.
+// nullopt if it was asked to end. Returns nullopt if not even one repeat was completed.
 std::optional<Rate> repeat(const Effort& effort,
                            const std::function<std::optional<double>()>& once);
 
 // For work too short to time by itself. `work` does it `times` times and returns the seconds taken,
-// or nullopt if it was cancelled. The work is warmed up, then done so many times per repeat that
+// or nullopt if it was asked to end. The work is warmed up, then done so many times per repeat that
 // all repeats together fill the effort's seconds. The rate counts single executions of the work.
 std::optional<Rate> repeat_short(const Effort& effort,
                                  const std::function<std::optional<double>(int64_t times)>& work);

@@ -12,11 +12,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Touches all memory that drawing needs.
-void warm_up(Sampler& sampler, const Effort& effort) {
-  SampleEvents events;
-  events.cancelled = [&] { return effort.cancelled(); };
-  sampler.draw(events);
-}
+void warm_up(Sampler& sampler, const Effort& effort) { sampler.draw({.cancel = effort.cancel}); }
 
 }  // namespace
 
@@ -37,10 +33,10 @@ std::optional<SamplingSpeed> measure_sampling(const Weights& weights, Precision 
     std::atomic<int64_t> steps = 0;
     Clock::time_point start, end;
     SampleEvents events;
-    events.cancelled = [&] {
+    events.cancel = Cancel([&] {
       if (steps++ == 0) start = Clock::now();
-      return effort.cancelled();
-    };
+      return effort.cancel.asked();
+    });
     events.image_done = [&](int64_t, Image) { end = Clock::now(); };
     if (!sampler.draw(events)) return std::nullopt;
     steps_per_image = static_cast<double>(steps) / static_cast<double>(batch);

@@ -22,7 +22,7 @@ struct SamplingSpeed : Speed {
   double weight_bytes_per_second = 0;  // read, by all threads together
 };
 
-// These return nullopt if cancelled before anything was measured. Speeds are of whole images,
+// These return nullopt if asked to end before anything was measured. Speeds are of whole images,
 // because an image's later positions attend to more keys and cost more.
 
 // Samples `batch` images in all, at once. The time runs from the start of the first position to the

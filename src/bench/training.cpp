@@ -16,14 +16,14 @@ std::optional<Speed> measure_training(const ModelConfig& config, Precision preci
   const PeakMemory memory;
   Trainer trainer(config, options, images, precision, effort.threads);
   std::optional<Rate> steps = repeat_short(effort, [&](int64_t times) -> std::optional<double> {
-    bool cancelled = false;
+    bool stopped = false;
     const double seconds = seconds_of([&] {
-      for (int64_t i = 0; i < times && !cancelled; ++i) {
-        cancelled = effort.cancelled();
-        if (!cancelled) trainer.step(0);
+      for (int64_t i = 0; i < times && !stopped; ++i) {
+        stopped = effort.cancel.asked();
+        if (!stopped) trainer.step(0);
       }
     });
-    if (cancelled) return std::nullopt;
+    if (stopped) return std::nullopt;
     return seconds;
   });
   if (!steps) return std::nullopt;

@@ -100,7 +100,7 @@ class Bench {
     return sum;
   }
 
-  // Throws Error if cancelled. The report then holds the measurements finished so far.
+  // Throws Error if asked to end. The report then holds the measurements finished so far.
   void run() {
     Progress progress("measurements");
     const int64_t all = size();
@@ -117,7 +117,7 @@ class Bench {
   struct Measurement {
     std::string name;
     double seconds = 0;
-    std::function<bool()> make;  // returns false if cancelled
+    std::function<bool()> make;  // returns false if asked to end
   };
 
   void add_ceilings(Ceilings& ceilings) {
@@ -205,14 +205,14 @@ class Bench {
 
   // Other tenants of the machine raise and lower its ceilings from minute to minute. So each row
   // has its own ceilings: the means of measurements taken just before and just after it. Returns
-  // nullopt if cancelled.
+  // nullopt if asked to end.
   template <class Measure>
   auto beside_ceilings(Precision precision, const Measure& measure) const
       -> std::optional<Measured<typename decltype(measure())::value_type>> {
     const auto before = ceilings_now(precision);
     const auto speed = measure();
     const auto after = ceilings_now(precision);
-    if (effort_.cancelled() || !speed) return std::nullopt;
+    if (effort_.cancel.asked() || !speed) return std::nullopt;
     if (!before || !after) return {{*speed, std::nullopt}};
     return {{*speed, RowCeilings{(before->products + after->products) / 2,
                                  (before->reading + after->reading) / 2}}};
@@ -284,7 +284,7 @@ class Bench {
 void run(BenchOptions options) {
   const std::atomic<bool>& interrupted = catch_interrupts();
   return_freed_memory();
-  options.effort.cancelled = [&] { return interrupted.load(); };
+  options.effort.cancel = cancel_if(interrupted);
   const auto [source, weights] = load_subject(options);
   BenchReport report;
   report.processor = processor_name();

@@ -202,7 +202,7 @@ Action complete_command(CLI::App& command) {
              "Variations of each picture");
   command.add_flag("--resize", options->resize,
                    "Centre-crop and resample pictures of another size to the model's");
-  add_drawing_options(command, options->drawing);
+  add_drawing_options(command, options->drawing, "variation");
   add_output_options(command, options->output);
   command.parse_complete_callback([options] { check(*options); });
   return [options] { run(*options); };

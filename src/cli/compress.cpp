@@ -124,7 +124,7 @@ bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder
       waiting[static_cast<size_t>(rank)].emplace_back(text.begin() + 1, text.end());
     }
   };
-  Gathering gathering(cluster, take, [&] { return interrupted.load(); });
+  Gathering gathering(cluster, take, cancel_if(interrupted));
   const CodingEvents events = {
       .row_done =
           [&] {
@@ -132,7 +132,7 @@ bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder
             gathering.go_on();
           },
       .stream_done = [&](size_t size) { gathering.give(kBytes + std::to_string(size)); },
-      .cancelled = [&] { return gathering.stopped(); }};
+      .cancel = Cancel([&] { return gathering.stopped(); })};
   const Range part = part_of(std::ssize(inputs.pictures()), cluster.rank(), cluster.size());
   encode_pictures(
       static_cast<size_t>(part.last - part.first),

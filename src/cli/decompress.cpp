@@ -115,7 +115,7 @@ class Decompression {
               progress.update(rows / height,
                               static_cast<double>(rows) / static_cast<double>(streams_ * height));
             },
-        .cancelled = [&] { return interrupted.load(); }};
+        .cancel = cancel_if(interrupted)};
     const auto done = [&](size_t index, const Image& picture) {
       if (picture.pixels.empty()) {
         damaged_.push_back(index);

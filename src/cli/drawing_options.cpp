@@ -16,14 +16,14 @@
 
 namespace combiner {
 
-void add_drawing_options(CLI::App& command, DrawingOptions& options) {
+void add_drawing_options(CLI::App& command, DrawingOptions& options, std::string_view drawn) {
   ChoiceOptions& choice = options.sampling.choice;
   add_model_option(command, options.model);
   add_number(command, "--seed", options.seed, {0},
              "Random seed; image k of a seed is always the same [a random seed, printed]")
       ->type_name("S");
   add_number(command, "--first", options.sampling.first_index, {0, kMostFirst},
-             "Index of the first image of the seed that is drawn")
+             fmt::format("Number of the first {} of the seed that is drawn", drawn))
       ->type_name("K");
   add_number(command, "--temperature", choice.temperature, {0},
              "Divides the logits; 0 takes the most likely value of each sub-pixel")

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cli/recipe.h"
 #include "cluster/cluster.h"
@@ -23,8 +24,8 @@ struct DrawingOptions {
 };
 
 // Adds --model, --seed, --first, --temperature, --top-k, --top-p, --batch, --threads and
-// --precision.
-void add_drawing_options(CLI::App& command, DrawingOptions& options);
+// --precision. `drawn` is what the numbers from --first on count.
+void add_drawing_options(CLI::App& command, DrawingOptions& options, std::string_view drawn);
 
 // Loads the model and fills in what was left open. Prints a seed that it has to choose, the same on
 // all ranks. Collective.

@@ -132,7 +132,7 @@ void DrawnPictures::draw(const std::function<bool(const SampleEvents& events)>& 
 
 SampleEvents DrawnPictures::events() {
   SampleEvents events;
-  events.cancelled = [this] { return interrupted_.load(); };
+  events.cancel = cancel_if(interrupted_);
   events.row_done = [this](int64_t index, int row, std::span<const uint8_t> pixels) {
     ++rows_done_;
     if (!places_.empty())

@@ -154,7 +154,8 @@ void run(const EvalOptions& options, Cluster& cluster) {
   const std::string path = find_model(options.model).string();
   const Model model(load_weights(path), options.precision, options.threads);
   std::string sha256;  // taken now: the file may be replaced meanwhile
-  if (options.json || !options.maps.empty()) sha256 = sha256_of_file(path);
+  if (options.json || (!options.maps.empty() && !options.no_metadata))
+    sha256 = sha256_of_file(path);
   const std::atomic<bool>& interrupted = catch_interrupts();
   SkippedImages skipped;
   // Open the file before what takes long, so that a bad path is reported at once.
@@ -179,14 +180,13 @@ void run(const EvalOptions& options, Cluster& cluster) {
   Progress progress("images");
   progress.update(0, 0);
   MeasuredImages measured(wanted, options.images.skip_bad, skipped, progress, interrupted);
-  const LikelihoodOptions how = {options.images.limit, options.threads, cancel_if(interrupted),
+  const LikelihoodOptions how = {options.images.limit, options.threads, measured.cancel(),
                                  measured.on_bad(), &cluster};
   const Likelihood likelihood = evaluate(
       model, *images, how,
       [&](int64_t done, int64_t count, double bits_per_dim) {
         progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                         fmt::format("{:.4f} bits/dim", bits_per_dim));
-        return measured.go_on();
       },
       on_nats);
   progress.clear();

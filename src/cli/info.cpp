@@ -232,10 +232,12 @@ void describe_model(const std::string& model, bool json) {
 void describe_file(const std::string& path, bool json) {
   if (is_png(path)) return describe_picture(path, json);
   if (is_coded_file(path)) return describe_packed(path, json);
-  if (fs::path(path).extension() == ".json") return describe_config(path, json);
+  const std::string kind = file_kind(fs::path(path));
+  if (fs::path(path).extension() == ".json" || kind == kConfigKind)
+    return describe_config(path, json);
   if (is_safetensors(read_start(path))) {
     if (is_checkpoint(SafetensorsFile::open(path))) return describe_checkpoint(path, json);
-  } else if (const std::string kind = file_kind(fs::path(path)); !kind.empty()) {
+  } else if (!kind.empty()) {
     throw Error(fmt::format("{}: is {}; expected {}", path, kind, kDescribed));
   }
   describe_model(path, json);

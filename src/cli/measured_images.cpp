@@ -24,8 +24,13 @@ OnBadImage MeasuredImages::on_bad() {
       skipped_.add(why);
     } else if (failure_.empty()) {
       failure_ = why;
+      failed_ = true;
     }
   };
+}
+
+Cancel MeasuredImages::cancel() const {
+  return Cancel([this] { return interrupted_ || failed_; });
 }
 
 void MeasuredImages::require_any(int64_t done) const {

@@ -7,6 +7,7 @@
 
 #include "cli/progress.h"
 #include "cli/skipped_images.h"
+#include "combiner/cancel.h"
 #include "combiner/dataset.h"
 
 namespace combiner {
@@ -22,7 +23,8 @@ class MeasuredImages {
   // For the options of the measurement; this object must outlive it.
   OnBadImage on_bad();
 
-  bool go_on() const { return !interrupted_ && failure_.empty(); }
+  // For the same options: ends the measurement at the first such image, or if interrupted.
+  Cancel cancel() const;
 
   // To be called before the figures of `done` images are printed. Says how many were left out.
   // Throws Error or Interrupted if there are no figures.
@@ -38,7 +40,8 @@ class MeasuredImages {
   Progress& progress_;
   const std::atomic<bool>& interrupted_;
   int64_t left_out_ = 0;
-  std::string failure_;  // of the first image that is not left out
+  std::string failure_;               // of the first image that is not left out
+  std::atomic<bool> failed_ = false;  // once failure_ is there
 };
 
 }  // namespace combiner

@@ -192,13 +192,13 @@ void run(NearestCommandOptions options) {
   Progress progress("images");
   MeasuredImages measured(limited_size(*images, options.search.limit), options.images.skip_bad,
                           skipped, progress, interrupted);
+  options.search.cancel = measured.cancel();
   options.search.on_bad = measured.on_bad();
   progress.update(0, 0);
   const auto start = std::chrono::steady_clock::now();
   const NearestImages nearest =
       find_nearest(pictures, *images, options.search, [&](int64_t done, int64_t count) {
         progress.update(done, static_cast<double>(done) / static_cast<double>(count));
-        return measured.go_on();
       });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.clear();

@@ -116,11 +116,10 @@ void run(const QuantizeOptions& options, Cluster& cluster) {
                           skipped, progress, interrupted);
   const Divergence divergence = measure_divergence(
       model, Model(load_weights(options.output), Precision::int8, options.threads), *images,
-      {options.images.limit, options.threads, cancel_if(interrupted), measured.on_bad(), &cluster},
+      {options.images.limit, options.threads, measured.cancel(), measured.on_bad(), &cluster},
       [&](int64_t done, int64_t count, double mean) {
         progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                         fmt::format("divergence {:.6f}", mean));
-        return measured.go_on();
       });
   progress.clear();
   if (cluster.rank() != 0) return;

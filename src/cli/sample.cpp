@@ -180,7 +180,7 @@ void run(SampleCommandOptions options, Cluster& cluster) {
   if (cluster.rank() != 0) {
     const std::atomic<bool>& interrupted = catch_interrupts();
     try {
-      sample_on_ranks(cluster, model, sampling, {.cancelled = [&] { return interrupted.load(); }});
+      sample_on_ranks(cluster, model, sampling, {.cancel = cancel_if(interrupted)});
     } catch (const Error&) {
       cluster.barrier();  // never passed: rank 0 keeps what is drawn, and then ends all
       throw;
@@ -217,7 +217,7 @@ void run(SampleCommandOptions options, Cluster& cluster) {
 
 ClusterAction sample_command(CLI::App& command) {
   const auto options = std::make_shared<SampleCommandOptions>();
-  add_drawing_options(command, options->drawing);
+  add_drawing_options(command, options->drawing, "image");
   add_output_options(command, options->output);
   add_number(command, "-n,--count", options->count, {1, kMostImages},
              fmt::format("Images to draw [as many as --grid has places, or {}]", kDefaultCount));

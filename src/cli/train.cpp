@@ -166,12 +166,13 @@ void complete(TrainOptions& options) {
 }
 
 // Throws Error if the run would overwrite the weights, the log or the checkpoint of another
-// training. The weights don't replace another kind of file even if that was asked for.
-void check_other_training(const TrainOptions& options, const CheckpointHeader& header) {
+// training. The weights don't replace another kind of file even if that was asked for. Returns
+// which weights are there.
+WeightsThere check_other_training(const TrainOptions& options, const CheckpointHeader& header) {
   const fs::path& checkpoint = options.run.checkpoint;
   const WeightsThere weights = weights_at(options.run.weights);
   std::error_code ignored;  // opening a file that can't be examined fails later
-  if (options.overwrite || fs::equivalent(checkpoint, options.resume, ignored)) return;
+  if (options.overwrite || fs::equivalent(checkpoint, options.resume, ignored)) return weights;
   int64_t step = 0;
   try {
     if (fs::is_regular_file(checkpoint, ignored)) step = read_checkpoint_header(checkpoint).step;
@@ -193,6 +194,7 @@ void check_other_training(const TrainOptions& options, const CheckpointHeader& h
     throw Error(
         fmt::format("{}: holds weights, which would be lost; write elsewhere, or give --overwrite",
                     options.output));
+  return weights;
 }
 
 // Restores the checkpoint, if the run goes on from one, and returns the seconds that it took to get
@@ -267,17 +269,20 @@ class Validation {
                  [&](int64_t done, int64_t count, double mean) {
                    progress.update(done, static_cast<double>(done) / static_cast<double>(count),
                                    fmt::format("{:.4f} bits/dim", mean));
-                   return !interrupted_;
                  });
     // Another rank may have been interrupted.
     const int64_t seen = std::ssize(likelihood.images) + left_out;
-    if (interrupted_ || likelihood.images.empty() || seen < images_.size()) return std::nullopt;
+    cut_short_ = interrupted_ || seen < images_.size();
+    if (cut_short_ || likelihood.images.empty()) return std::nullopt;
     last_ = likelihood.bits_per_dim;
     return last_;
   }
 
   // What was measured last.
   const std::optional<double>& last() const { return last_; }
+
+  // On rank 0, whether the last measurement was interrupted, on any rank.
+  bool cut_short() const { return cut_short_; }
 
  private:
   const Dataset& images_;
@@ -287,6 +292,7 @@ class Validation {
   const OnBadImage& on_bad_;
   Cluster& cluster_;
   std::optional<double> last_;
+  bool cut_short_ = false;
 };
 
 void run(const TrainOptions& options, Cluster& cluster) {
@@ -294,9 +300,10 @@ void run(const TrainOptions& options, Cluster& cluster) {
   if (!options.init.empty()) init = load_weights(options.init);
   const CheckpointHeader header = plan(options, init);
   FileLock lock;
+  WeightsThere weights_before = WeightsThere::no;
   if (cluster.rank() == 0) {
     lock.take(options.run.checkpoint);
-    check_other_training(options, header);
+    weights_before = check_other_training(options, header);
   }
   const std::atomic<bool>& interrupted = catch_interrupts();
   Progress progress("images");
@@ -322,9 +329,9 @@ void run(const TrainOptions& options, Cluster& cluster) {
   if (!options.resume.empty() && header.training_images != data.training->size())
     say("{}: trained on {} until now, and on {} from here on{}\n", options.resume,
         plural(header.training_images, "image"), data.training->size(),
-        data.kept_apart ? "; the images to validate on are drawn anew, so it may have been trained "
-                          "on some of them"
-                        : "");
+        data.kept_apart
+            ? "; it may have been trained on some of the images that it is validated on now"
+            : "");
 
   std::optional<double> final_validation;
   Validation validation(*data.validation, precision, options.threads, interrupted, on_bad, cluster);
@@ -347,8 +354,6 @@ void run(const TrainOptions& options, Cluster& cluster) {
     return !interrupted;
   };
 
-  std::error_code ignored;  // a file that can't be examined can't be written either
-  const bool had_weights = fs::exists(options.run.weights, ignored);
   const RunEnd end = run_training(trainer, seconds, options.run, hooks, lock);
   progress.clear();
   if (skipped.count() > skipped_before) skipped.say_count();
@@ -360,7 +365,7 @@ void run(const TrainOptions& options, Cluster& cluster) {
         options.resume, plural(trainer.steps(), "step"), seconds / 60.0,
         options.run.steps ? plural(*options.run.steps, "step")
                           : fmt::format("{:g} min", *options.run.minutes));
-  if (end == RunEnd::over && had_weights) {
+  if (end == RunEnd::over && weights_before == WeightsThere::yes) {
     say("{}: was there already, and is left as it is\n", options.output);
     return;
   }
@@ -369,8 +374,7 @@ void run(const TrainOptions& options, Cluster& cluster) {
       plural(trainer.images(), "image"));
   if (final_validation) put(", validation {:.4f} bits/dim", *final_validation);
   put("\n");
-  if (cluster.rank() == 0 && interrupted && end == RunEnd::finished && !final_validation &&
-      data.validation->size() > 0)
+  if (cluster.rank() == 0 && end == RunEnd::finished && validation.cut_short())
     throw Interrupted("interrupted: the training is finished, but not measured");
 }
 

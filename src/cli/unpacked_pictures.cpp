@@ -119,7 +119,7 @@ class NpzFile : public UnpackedPictures {
     writer_.add(picture.pixels, pictures_[index].label.value_or(0));
   }
   void finish() override {
-    if (!writer_.finish([this] { return interrupted_.load(); }))
+    if (!writer_.finish(cancel_if(interrupted_)))
       throw Interrupted("interrupted: nothing is written");
   }
 

@@ -16,11 +16,10 @@ constexpr auto kPause = std::chrono::milliseconds(1);  // between looks for mess
 
 }  // namespace
 
-Gathering::Gathering(Cluster& cluster, std::function<void(int, std::string)> take,
-                     std::function<bool()> cancelled)
+Gathering::Gathering(Cluster& cluster, std::function<void(int, std::string)> take, Cancel cancel)
     : cluster_(cluster),
       take_(std::move(take)),
-      cancelled_(std::move(cancelled)),
+      cancel_(std::move(cancel)),
       working_(cluster.rank() == 0 ? cluster.size() - 1 : 1) {}
 
 void Gathering::give(std::string result) {
@@ -37,6 +36,11 @@ void Gathering::tell_others(char kind) {
 
 void Gathering::stop() {
   if (!stopped_.exchange(true)) tell_others(kStop);
+}
+
+bool Gathering::stopped() {
+  if (!stopped_ && !asked_ && cancel_.asked()) asked_ = true;
+  return stopped_ || asked_;
 }
 
 void Gathering::receive_all() {
@@ -59,7 +63,7 @@ void Gathering::receive_all() {
 
 bool Gathering::go_on() {
   receive_all();
-  if (cancelled()) stop();
+  if (stopped()) stop();
   return !stopped_;
 }
 

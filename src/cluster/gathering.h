@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cluster/cluster.h"
+#include "combiner/cancel.h"
 
 namespace combiner {
 
@@ -13,10 +14,10 @@ namespace combiner {
 // made one at a time, but for stopped(). Alone, rank 0 takes what it gives and that is all.
 class Gathering {
  public:
-  // take(rank, result) is called on rank 0, during the calls below. `cancelled`, which any thread
-  // may call, says that this rank was asked to stop; all ranks then stop. An empty one never does.
+  // take(rank, result) is called on rank 0, during the calls below. Once this rank's `cancel`,
+  // which any thread may ask, says so, all ranks stop.
   Gathering(Cluster& cluster, std::function<void(int rank, std::string result)> take,
-            std::function<bool()> cancelled);
+            Cancel cancel);
 
   void give(std::string result);
   // Takes what the others have given. Returns false once the work should end early.
@@ -24,19 +25,19 @@ class Gathering {
   // Ends the work on all ranks.
   void stop();
   // Whether the work should end early, as far as is known here. Any thread may ask.
-  bool stopped() const { return stopped_ || cancelled(); }
+  bool stopped();
   // Waits until all ranks have finished. Returns false if the work was stopped.
   bool finish();
 
  private:
-  bool cancelled() const { return cancelled_ && cancelled_(); }
   void receive_all();
   void tell_others(char kind);
 
   Cluster& cluster_;
   const std::function<void(int, std::string)> take_;
-  const std::function<bool()> cancelled_;
-  std::atomic<bool> stopped_ = false;
+  const Cancel cancel_;
+  std::atomic<bool> asked_ = false;    // to stop, by cancel_
+  std::atomic<bool> stopped_ = false;  // on all ranks
   int working_;  // how many ranks this one waits for: rank 0 for all others, and they for rank 0
 };
 

@@ -48,14 +48,14 @@ bool sample_on_ranks(Cluster& cluster, const Model& model, const SampleOptions& 
     if (events.image_done) events.image_done(header.image, std::move(image));
     unfinished.erase(header.image);
   };
-  Gathering gathering(cluster, take, events.cancelled);
+  Gathering gathering(cluster, take, events.cancel);
   const SampleEvents own_events = {
       .row_done =
           [&](int64_t image, int row, std::span<const uint8_t> pixels) {
             gathering.give(packed(image, row, pixels));
             gathering.go_on();
           },
-      .cancelled = [&] { return gathering.stopped(); }};
+      .cancel = Cancel([&] { return gathering.stopped(); })};
   SampleOptions own = options;
   const Range part = part_of(options.count, cluster.rank(), cluster.size());
   own.first_index += part.first;

@@ -17,7 +17,7 @@ SampleEvents sample_events(const CodingEvents& events, std::function<void(int64_
                 if (events.row_done) events.row_done();
               },
           .image_done = std::move(done),
-          .cancelled = events.cancelled};
+          .cancel = events.cancel};
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ bool ImageCoder::draw(int64_t count, const ChooseForImage& choose, const SampleE
       drawing_ = std::make_unique<Drawing>(
           model_,
           SampleOptions{.count = count, .batch = options_.batch, .threads = options_.threads},
-          Cancel(events.cancelled));
+          events.cancel);
       count_ = count;
     }
     return drawing_->draw(numbered, choose, events);

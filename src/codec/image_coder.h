@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "combiner/cancel.h"
 #include "combiner/image.h"
 #include "combiner/model.h"
 #include "image/tiles.h"
@@ -25,8 +26,8 @@ struct CodingEvents {
   std::function<void()> row_done = {};
   // Encoding has made a stream of so many bytes. Called one at a time, from any thread.
   std::function<void(size_t bytes)> stream_done = {};
-  // Called often, possibly by several threads at once. Returning true stops the coding.
-  std::function<bool()> cancelled = {};
+  // Asked often, possibly by several threads at once.
+  Cancel cancel = {};
 };
 
 // Each sub-pixel is coded with the probabilities that the model gives it after all before it. Both
@@ -43,12 +44,12 @@ class ImageCoder {
   // Both throw Error if an option is out of range or the model's images have not three channels.
   // They are fastest if all calls have as many images as the one before.
   //
-  // Returns a stream for each image. None if cancelled. Throws Error if an image has a value that
-  // the model doesn't know, and std::invalid_argument if it is not of the model's size.
+  // Returns a stream for each image. None if asked to end. Throws Error if an image has a value
+  // that the model doesn't know, and std::invalid_argument if it is not of the model's size.
   std::vector<std::vector<uint8_t>> encode(std::span<const Image> images,
                                            const CodingEvents& events = {});
   // Returns the image of each stream; one without pixels for a stream that is no encoded image. If
-  // cancelled, those before the first that is not finished.
+  // asked to end, those before the first that is not finished.
   std::vector<Image> decode(std::span<const std::span<const uint8_t>> streams,
                             const CodingEvents& events = {});
 

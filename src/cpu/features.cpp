@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
 
 #include "cpu/avx512.h"
 #include "hwy/targets.h"
@@ -68,7 +69,7 @@ CpuFeatures up_to(InstructionSet cap, CpuFeatures features) {
 }
 
 std::atomic<InstructionSet> current_cap = InstructionSet::native;
-std::atomic<bool> pretends_fast_bf16_dot = false;
+std::atomic<std::optional<bool>> pretended_fast_bf16_dot;
 
 std::string list(const CpuFeatures& features) {
   std::string text;
@@ -114,11 +115,12 @@ CpuFeatures processor_features() {
 
 CpuFeatures cpu_features() {
   CpuFeatures features = processor_features();
-  if (pretends_fast_bf16_dot) features.fast_bf16_dot = features.avx512_bf16;
+  if (const std::optional<bool> fast = pretended_fast_bf16_dot)
+    features.fast_bf16_dot = *fast && features.avx512_bf16;
   return up_to(instruction_set_cap(), features);
 }
 
-void pretend_fast_bf16_dot(bool pretend) { pretends_fast_bf16_dot = pretend; }
+void pretend_fast_bf16_dot(std::optional<bool> fast) { pretended_fast_bf16_dot = fast; }
 
 std::string processor_instructions() { return list(processor_features()); }
 std::string instructions_in_use() { return list(cpu_features()); }

@@ -1,6 +1,8 @@
 // What the processor can do. The one place that asks it.
 #pragma once
 
+#include <optional>
+
 #include "combiner/instruction_set.h"
 
 namespace combiner {
@@ -29,8 +31,8 @@ CpuFeatures cpu_features();
 
 InstructionSet instruction_set_cap();
 
-// For tests: whether to take dot products for fast even where they are not, if there are any.
-void pretend_fast_bf16_dot(bool pretend);
+// For tests: whether to take dot products for fast, if there are any; without a value, as they are.
+void pretend_fast_bf16_dot(std::optional<bool> fast);
 
 // Whether the best of Highway's targets in use has fused multiply-add.
 bool fuses_multiply_add();

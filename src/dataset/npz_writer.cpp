@@ -94,8 +94,9 @@ NpzWriter::NpzWriter(fs::path path, int size, NpzCompression compression)
       compression_(compression),
       data_(path_.parent_path()),
       planes_(size_t{3} * size * size) {
-  // libzip renames a new file to this path, whatever is there.
-  if (!OutputFile(path_).replaces())
+  // libzip renames a new file to this path, whatever is there. A pipe would wait to be opened.
+  std::error_code ignored;  // what can't be examined can't be written either
+  if (fs::is_other(path_, ignored) || !OutputFile(path_).replaces())
     throw Error(
         fmt::format("{}: can't be replaced by a new file, which is the only way in which an npz is "
                     "written; write elsewhere",
@@ -109,7 +110,7 @@ void NpzWriter::add(std::span<const uint8_t> pixels, int64_t label) {
   labels_.push_back(label);
 }
 
-bool NpzWriter::finish(const std::function<bool()>& cancelled) {
+bool NpzWriter::finish(const Cancel& cancel) {
   static_assert(std::endian::native == std::endian::little, "labels are written as they are");
   const std::array shape = {records(), static_cast<int64_t>(planes_.size())};
   data_.write(0, bytes_of(make_npy_header("|u1", shape)));
@@ -119,11 +120,11 @@ bool NpzWriter::finish(const std::function<bool()>& cancelled) {
   NewArchive archive(path_, compression_);
   archive.add("data.npy", source_of(archive.get(), data_));
   archive.add("labels.npy", zip_source_buffer(archive.get(), labels.data(), labels.size(), 0));
-  const auto ask = [](zip*, void* function) {
-    return (*static_cast<const std::function<bool()>*>(function))() ? 1 : 0;
+  const auto ask = [](zip*, void* cancel) {
+    return static_cast<const Cancel*>(cancel)->asked() ? 1 : 0;
   };
   zip_register_cancel_callback_with_state(archive.get(), ask, nullptr,
-                                          const_cast<std::function<bool()>*>(&cancelled));
+                                          const_cast<Cancel*>(&cancel));
   if (!archive.write()) return false;
   flush_to_disk(path_);
   return true;

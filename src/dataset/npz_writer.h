@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <span>
 #include <vector>
 
+#include "combiner/cancel.h"
 #include "dataset/scratch_file.h"
 
 namespace combiner {
@@ -28,10 +28,10 @@ class NpzWriter {
 
   // Writes the file: data.npy of bytes [records, 3 size size] and labels.npy of 64-bit integers
   // [records]. Writes under a temporary name and then renames, so no partial file is ever left
-  // behind; a link is followed. Returns when the file is on the disk. Polls `cancelled` from time
-  // to time; once it returns true, `finish` writes nothing and returns false. Call it once, as the
-  // last call.
-  bool finish(const std::function<bool()>& cancelled);
+  // behind; a link is followed. Returns when the file is on the disk. Asks `cancel` from time to
+  // time; once it says so, `finish` writes nothing and returns false. Call it once, as the last
+  // call.
+  bool finish(const Cancel& cancel);
 
  private:
   std::filesystem::path path_;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -28,7 +27,7 @@ void validate(const LikelihoodOptions& options);
 // Creates one function per thread with make() and calls them with the index and the pixels of the
 // images that `options` ask for, divided among the ranks and the threads. Returns the results in
 // order of index, without those of images that can't be read (see options.on_bad) and of images
-// that were not done when on_image or options.cancel stopped the work. on_image, if there is one,
+// that were not done when options.cancel ended the work. on_image, if there is one,
 // receives the mean of the results' member `figure`. What one rank throws is thrown on all
 // (sum_unless_failed).
 template <class Result, class Make>
@@ -50,8 +49,7 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
       size_t{3} * static_cast<size_t>(images.width()) * static_cast<size_t>(images.height());
   for (int rank = 0; rank < threads; ++rank) team.push_back({make(), std::vector<uint8_t>(bytes)});
   std::vector<std::optional<Result>> results(static_cast<size_t>(count));
-  std::atomic<bool> stopped{false};
-  std::mutex mutex;  // guards `results`, what follows, on_image and on_bad
+  std::mutex mutex;  // guards `results`, what follows, `gathering`, on_image and on_bad
   int64_t done = 0;
   int64_t total = count;
   double sum = 0;
@@ -73,13 +71,9 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
     results[static_cast<size_t>(given.index)] = given.result;
     sum += given.result.*figure;
     ++done;
-    if (on_image && !on_image(done, total, sum / static_cast<double>(done))) stopped = true;
+    if (on_image) on_image(done, total, sum / static_cast<double>(done));
   };
-  const auto cancelled = [&] {
-    if (!stopped && options.cancel.asked()) stopped = true;
-    return stopped.load();
-  };
-  Gathering gathering(cluster, take, cancelled);
+  Gathering gathering(cluster, take, options.cancel);
   const auto give = [&](char kind, std::string_view text) {
     const std::lock_guard lock(mutex);
     gathering.give(std::string(1, kind).append(text));
@@ -106,7 +100,8 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
         const Given given{index, measure(index, pixels)};
         give(kResult, {reinterpret_cast<const char*>(&given), sizeof given});
       } catch (const Cancelled&) {
-        stopped = true;
+        const std::lock_guard lock(mutex);
+        gathering.stop();
       }
     });
   } catch (...) {

@@ -186,18 +186,17 @@ void require_fit(std::span<const Image> pictures, const Dataset& images) {
 
 NearestImages find_nearest(std::span<const Image> pictures, const Dataset& images,
                            const NearestOptions& options,
-                           const std::function<bool(int64_t done, int64_t total)>& on_image) {
+                           const std::function<void(int64_t done, int64_t total)>& on_image) {
   require_fit(pictures, images);
   if (pictures.empty()) return {};
   const std::vector<Query> queries(pictures.begin(), pictures.end());
   const int64_t count = limited_size(images, options.limit);
   std::vector<Searcher> searchers(static_cast<size_t>(options.threads),
                                   Searcher(images, queries, options.count));
-  std::atomic<bool> stopped{false};
   std::mutex mutex;  // guards `searched` and on_image
   int64_t searched = 0;
   ThreadTeam(options.threads).for_each(count, [&](int rank, int64_t index) {
-    if (stopped) return;
+    if (options.cancel.asked()) return;
     Searcher& searcher = searchers[static_cast<size_t>(rank)];
     try {
       searcher.read(index);
@@ -208,7 +207,8 @@ NearestImages find_nearest(std::span<const Image> pictures, const Dataset& image
     }
     searcher.compare(index);
     const std::lock_guard lock(mutex);
-    if (!on_image(++searched, count)) stopped = true;
+    ++searched;
+    if (on_image) on_image(searched, count);
   });
 
   NearestImages nearest{{}, searched};

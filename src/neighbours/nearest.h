@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "combiner/cancel.h"
 #include "combiner/dataset.h"
 #include "combiner/image.h"
 
@@ -34,6 +35,8 @@ struct NearestOptions {
   int count = 5;                                // images to find for each picture and distance
   std::optional<int64_t> limit = std::nullopt;  // search only the first `limit` images
   int threads = 1;
+  // Asked before each image. The result covers those that were searched.
+  Cancel cancel = {};
   // Called with why an image can't be read, by one thread at a time; the others are searched.
   // Without it, such an image is an Error.
   OnBadImage on_bad = {};
@@ -45,12 +48,11 @@ struct NearestImages {
 };
 
 // Compares each image with each picture, as it is and mirrored, and holds one image per thread at
-// a time. The result does not depend on the number of threads. on_image is called after each image,
-// by one thread at a time, and returns whether to continue; if not, the result covers the images
-// searched so far. Finds fewer than `count` images if fewer were searched. Throws Error if the data
-// set has no images or if a picture is not as large as they are.
+// a time. The result does not depend on the number of threads. on_image, if there is one, is called
+// after each image, by one thread at a time. Finds fewer than `count` images if fewer were
+// searched. Throws Error if the data set has no images or if a picture is not as large as they are.
 NearestImages find_nearest(std::span<const Image> pictures, const Dataset& images,
                            const NearestOptions& options,
-                           const std::function<bool(int64_t done, int64_t total)>& on_image);
+                           const std::function<void(int64_t done, int64_t total)>& on_image = {});
 
 }  // namespace combiner

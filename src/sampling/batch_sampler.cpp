@@ -3,7 +3,7 @@
 namespace combiner {
 
 bool DrawingJob::stopped() {
-  if (!stop && events.cancelled && events.cancelled()) stop = true;
+  if (!stop && events.cancel.asked()) stop = true;
   return stop;
 }
 

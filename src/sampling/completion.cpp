@@ -31,7 +31,7 @@ void check(const ModelConfig& config, std::span<const Image> images, int rows,
                               images[i].width, images[i].height, shape.width, shape.height));
 }
 
-// Throws Cancelled or returns false if cancelled.
+// Throws Cancelled or returns false if asked to end.
 bool draw_completions(const Model& model, std::span<const Image> images, int rows,
                       const SampleOptions& options, const SampleEvents& events) {
   const auto total = static_cast<int64_t>(images.size());
@@ -46,7 +46,7 @@ bool draw_completions(const Model& model, std::span<const Image> images, int row
     if (!drawing || drawing_count != count) {
       SampleOptions chunk = options;
       chunk.count = count * variations;
-      drawing.emplace(model, chunk, Cancel(events.cancelled));
+      drawing.emplace(model, chunk, events.cancel);
       drawing_count = count;
     }
     const std::span<ImageState* const> known = drawing->prefill(

@@ -39,7 +39,7 @@ class Drawing {
   ~Drawing();
 
   // Draws the images image(0) .. image(count - 1), with the values that `choose` returns. Returns
-  // true once all are done, false if cancelled. May be called again whatever the outcome of the
+  // true once all are done, false if asked to end. May be called again whatever the outcome of the
   // previous call.
   bool draw(std::function<ImageToDraw(int64_t)> image, ChooseForImage choose,
             const SampleEvents& events);
@@ -47,7 +47,7 @@ class Drawing {
   bool draw(std::function<ImageToDraw(int64_t)> image, const SampleEvents& events);
 
   // Decodes the upper `rows` rows of known images. The states are valid until the next call. Throws
-  // Cancelled once events.cancelled says so.
+  // Cancelled once events.cancel says so.
   std::span<ImageState* const> prefill(std::span<const Image> images, int rows,
                                        const SampleEvents& events);
 

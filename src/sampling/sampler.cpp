@@ -31,7 +31,7 @@ bool Sampler::draw(const SampleEvents& events) {
 
 bool sample(const Model& model, const SampleOptions& options, const SampleEvents& events) {
   try {
-    return Sampler(model, options, Cancel(events.cancelled)).draw(events);
+    return Sampler(model, options, events.cancel).draw(events);
   } catch (const Cancelled&) {
     return false;
   }

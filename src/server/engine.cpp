@@ -151,7 +151,7 @@ void Engine::run_pieces() {
     {
       const std::lock_guard lock(mutex_);
       std::erase_if(pieces_, [&](Piece& piece) {
-        const bool drop = piece.cancelled();
+        const bool drop = piece.cancel.asked();
         if (drop) dropped.push_back(std::move(piece));
         return drop;
       });

@@ -29,8 +29,8 @@ struct EngineLoad {
 
 // Work other than decoding, for one thread.
 struct Piece {
-  std::function<bool()> cancelled;  // then it is dropped
-  std::function<void()> run;        // must not throw
+  Cancel cancel;              // then it is dropped
+  std::function<void()> run;  // must not throw
 };
 
 // One team of threads serves all models. It works in turns: each model with images in its batch has

@@ -55,7 +55,7 @@ std::vector<Piece> likelihood_pieces(const Model& model, const std::shared_ptr<J
   const auto map = std::make_shared<const SurpriseMap>(shape.width, shape.height);
   std::vector<Piece> pieces;
   for (Image& picture : pictures)
-    pieces.push_back({[job] { return job->cancelled(); },
+    pieces.push_back({Cancel([job] { return job->cancelled(); }),
                       [&model, job, map, picture = std::move(picture), index = std::ssize(pieces)] {
                         measure(model, *job, map, picture, index);
                       }});

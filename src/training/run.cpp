@@ -93,7 +93,7 @@ class Run {
     if (first_step_ == 0) {
       done_ = 0;  // time without a step is no training
     } else if (done_ >= 1.0) {
-      if (writes_ && !std::filesystem::exists(options_.weights)) save_average();
+      if (writes_ && weights_at(options_.weights) != WeightsThere::yes) save_average();
       return RunEnd::over;
     }
     begin_files();

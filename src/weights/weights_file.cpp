@@ -248,7 +248,10 @@ WeightsThere weights_at(const std::filesystem::path& path) {
     return WeightsThere::no;
   try {
     const SafetensorsFile file = SafetensorsFile::open(path);
-    if (file.metadata().contains(kConfigKey) && !is_checkpoint(file)) return WeightsThere::yes;
+    const auto config = file.metadata().find(kConfigKey);
+    if (config != file.metadata().end() &&
+        config->second.find(kConfigFormat) != std::string::npos && !is_checkpoint(file))
+      return WeightsThere::yes;
   } catch (const Error& error) {
     if (begins_as_weights(path)) return WeightsThere::damaged;
     throw Error(fmt::format("{}; {}", error.what(), kWouldBeLost));

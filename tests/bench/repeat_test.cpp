@@ -49,11 +49,11 @@ TEST_CASE("there is at least one repeat, and no more than the time allows") {
 TEST_CASE("a cancelled measurement keeps the repeats that finished") {
   Effort effort;
   int calls = 0;
-  effort.cancelled = [&] { return calls == 2; };
+  effort.cancel = Cancel([&] { return calls == 2; });
   CHECK(repeat(effort, [&] { return std::optional(double(++calls)); })->median == 1.5);
   CHECK_FALSE(repeat(effort, [&] { return std::optional(1.0); }));
 
-  effort.cancelled = [] { return false; };
+  effort.cancel = {};
   calls = 0;
   const std::optional<Rate> rate = repeat(effort, [&]() -> std::optional<double> {
     return ++calls == 4 ? std::nullopt : std::optional(1.0);

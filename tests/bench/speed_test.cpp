@@ -103,7 +103,7 @@ TEST_CASE("ceilings: matrix products and reading report rates") {
 TEST_CASE("measurements can be cancelled") {
   const Weights weights = small_weights(Attention::axial_rowmajor);
   Effort effort = short_effort(2);
-  effort.cancelled = [] { return true; };
+  effort.cancel = Cancel([] { return true; });
   CHECK_FALSE(measure_sampling(weights, Precision::f32, 2, effort));
   CHECK_FALSE(measure_likelihood(weights, Precision::f32, effort));
   CHECK_FALSE(measure_training(weights.config, Precision::f32, 2, effort));

@@ -91,6 +91,8 @@ TEST_CASE("info: describes configs and checkpoints, and names what it describes"
              contains(fmt::format("parameters   {}\n", parameters)) && contains("config       {"));
   CHECK(Json::parse(run_combiner({"info", config, "--json"}).out)["parameters"]["total"] ==
         parameters);
+  write_text(folder / "tiny.txt", to_json(tiny_config()));
+  CHECK(run_combiner({"info", (folder / "tiny.txt").string()}).exit_code == 0);
 
   std::filesystem::create_directory(folder / "pictures");
   const ImageShape shape = tiny_config().image;

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
+#include <signal.h>
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "catch.h"
 #include "cli/run_program.h"
@@ -49,6 +52,43 @@ struct Case {
   }
 };
 
+TEST_CASE("nearest: an interrupt prints and draws what was found among the images so far") {
+  const TempFolder folder;
+  // To enlarge an image to the picture's size takes milliseconds, and the search a minute.
+  constexpr int kSide = 1024, kImages = 5000;
+  const fs::path picture = folder / "picture.png", sheet = folder / "sheet.png";
+  write_png(picture, {kSide, kSide, std::vector<uint8_t>(3 * kSide * kSide)});
+  constexpr size_t kRecord = 1 + 3 * 32 * 32;  // of CIFAR-10
+  const fs::path data = write_text(folder / "images.bin", std::string(kImages * kRecord, '\0'));
+  ProgramResult result;
+  // Try again if the signal came before the first image was searched.
+  for (int wait = 100; wait < 60'000; wait *= 2) {
+    RunningProgram program({"nearest", picture.string(), "--data", data.string(), "--resize", "-k",
+                            "1", "--threads", "1", "-o", sheet.string(), "--json"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait));
+    program.send(SIGINT);
+    result = program.wait();
+    if (!result.out.empty()) break;
+    CHECK(result.exit_code == 130);
+    CHECK_FALSE(fs::exists(sheet));
+  }
+  CHECK(result.exit_code == 130);
+  const Json json = Json::parse(result.out);
+  const int searched = json["images"];
+  CHECK(searched >= 1);
+  CHECK(searched < kImages);
+  for (const char* distance : {"in_pixels", "in_means"}) {
+    const Json& found = json["pictures"][0][distance];
+    REQUIRE(found.size() == 1);
+    CHECK(found[0]["index"] == 0);
+    CHECK(found[0]["distance"] == 0);
+  }
+  // Behind lines of progress, if it took more than a minute.
+  CHECK(result.err.ends_with(fmt::format(
+      "combiner: interrupted: the figures are those of {} of {} images\n", searched, kImages)));
+  CHECK(read_image(sheet).width > 3 * kSide);
+}
+
 TEST_CASE("nearest: a table that can't be written costs no sheet") {
   if (!fs::exists("/dev/full")) SKIP_TEST("no /dev/full");
   const Case c;
@@ -56,6 +96,12 @@ TEST_CASE("nearest: a table that can't be written costs no sheet") {
   words.insert(words.end(), 40, c.copy);  // more than what is buffered
   const ProgramResult full = RunningProgram(words, "/dev/full").wait();
   CHECK(full.exit_code == 1);
+  CHECK_NOTHROW(read_image(c.sheet));
+
+  // A pipe that nobody reads any more.
+  fs::remove(c.sheet);
+  words.insert(words.begin(), {"-c", R"("$@" | true)", "sh", COMBINER_PROGRAM});
+  RunningProgram(words, {}, "/bin/sh").wait();
   CHECK_NOTHROW(read_image(c.sheet));
 }
 

@@ -94,7 +94,7 @@ TEST_CASE("cluster: rank 0 takes what all ranks give, work after work") {
 TEST_CASE("cluster: one rank that is stopped stops all, also if it has nothing left to do") {
   const auto thrown = on_ranks(kRanks, [](Cluster& cluster) {
     Gathering gathering(
-        cluster, [](int, const std::string&) {}, [&] { return cluster.rank() == 1; });
+        cluster, [](int, const std::string&) {}, Cancel([&] { return cluster.rank() == 1; }));
     if (cluster.rank() != 1)
       while (gathering.go_on()) gathering.give("more");
     if (gathering.finish()) throw Error("not stopped");

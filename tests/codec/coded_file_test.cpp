@@ -48,6 +48,11 @@ Bytes file_of(const Contents& contents) {
   return bytes;
 }
 
+// Changes a bit of a stream, whose bytes must be found nowhere else.
+void damage(Bytes& bytes, const Bytes& stream) {
+  *std::search(bytes.begin(), bytes.end(), stream.begin(), stream.end()) ^= 1;
+}
+
 void check_pictures_of(const CodedFile& file, const Contents& contents) {
   REQUIRE(file.pictures().size() == contents.pictures.size());
   for (size_t i = 0; i < contents.pictures.size(); ++i) {
@@ -123,9 +128,25 @@ TEST_CASE("Coded file: a damaged group costs its streams only") {
   Contents contents = some_contents(40, false, false, false);
   const Bytes victim = contents.streams[20] = Random(9).bytes(30);
   Bytes bytes = file_of(contents);
-  *std::search(bytes.begin(), bytes.end(), victim.begin(), victim.end()) ^= 1;
+  damage(bytes, victim);
   CodedFile file(bytes, "x.cmb");
   for (int64_t i = 0; i < 40; ++i) CHECK(file.stream(i).has_value() == (i / kStreamsInGroup != 1));
+}
+
+TEST_CASE("Coded file: a picture is whole only with all groups of its streams") {
+  constexpr size_t kSmall = kStreamsInGroup - 1;
+  Contents contents = some_contents(kSmall, false, false, false);
+  // Its first stream ends a group, and the other two begin the next.
+  contents.pictures.push_back({3 * kHeader.width, kHeader.height, {}, {}});
+  Random random(9);
+  for (int i = 0; i < 3; ++i) contents.streams.push_back(random.bytes(30));
+  Bytes bytes = file_of(contents);
+  CHECK(CodedFile(bytes, "x.cmb").is_whole(kSmall));
+  damage(bytes, contents.streams.back());
+  CodedFile file(bytes, "x.cmb");
+  REQUIRE(file.streams() == std::ssize(contents.streams));
+  for (size_t i = 0; i < kSmall; ++i) CHECK(file.is_whole(i));
+  CHECK_FALSE(file.is_whole(kSmall));
 }
 
 TEST_CASE("Coded file: what is no such file") {

@@ -260,7 +260,8 @@ TEST_CASE("Coded pictures: more tiles than are coded at once") {
   REQUIRE(decode_pictures(file, first, coder, done));
   CHECK(found == large);
 
-  CHECK_FALSE(decode_pictures(file, first, coder, done, {.cancelled = [] { return true; }}));
+  const CodingEvents stop = {.cancel = Cancel([] { return true; })};
+  CHECK_FALSE(decode_pictures(file, first, coder, done, stop));
   const Model other = some_model(4, 2);
   ImageCoder other_coder(other, {});
   CHECK_THAT(error_of([&] { decode_pictures(file, first, other_coder, done); }),

@@ -118,19 +118,18 @@ TEST_CASE("Image coder: what it is told while it works, and stopping") {
   for (const auto& stream : streams) size += stream.size();
   CHECK(rows == 5 * kHeight);
   CHECK(bytes == size);
-  const auto stop = [] { return true; };
-  CHECK(coder.encode(images, {.cancelled = stop}).empty());
+  const CodingEvents stop = {.cancel = Cancel([] { return true; })};
+  CHECK(coder.encode(images, stop).empty());
   const std::vector<std::span<const uint8_t>> spans(streams.begin(), streams.end());
-  CHECK(coder.decode(spans, {.cancelled = stop}).empty());
+  CHECK(coder.decode(spans, stop).empty());
   CHECK(coder.decode(spans) == images);
   // Cancelled in the third image, it gives those before.
   ImageCoder one_by_one(model, {1, 1});
   int rows_decoded = 0;
-  CodingEvents cancelled;
-  cancelled.row_done = [&] { ++rows_decoded; };
-  cancelled.cancelled = [&] { return rows_decoded >= 2 * kHeight + 1; };
-  CHECK(one_by_one.decode(spans, cancelled) ==
-        std::vector<Image>(images.begin(), images.begin() + 2));
+  CodingEvents third;
+  third.row_done = [&] { ++rows_decoded; };
+  third.cancel = Cancel([&] { return rows_decoded >= 2 * kHeight + 1; });
+  CHECK(one_by_one.decode(spans, third) == std::vector<Image>(images.begin(), images.begin() + 2));
   CHECK(coder.encode({}).empty());
   CHECK(coder.decode({}).empty());
 }

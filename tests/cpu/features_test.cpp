@@ -51,6 +51,20 @@ TEST_CASE("Kernels are those of the features in use") {
   CHECK((kernels().bfloat16_panels().whole_depth == 32) == amx);
 }
 
+TEST_CASE("Tests can take the dot products of AVX-512 BF16 for fast and for slow") {
+  const Capped without_amx(InstructionSet::avx512_bf16);
+  if (!cpu_features().avx512_bf16) SKIP_TEST("there are no such dot products");
+  const bool fast = cpu_features().fast_bf16_dot;
+  const auto own = kernels().bfloat16_panels;
+  {
+    const OtherDotProducts other;
+    CHECK(cpu_features().fast_bf16_dot != fast);
+    CHECK(kernels().bfloat16_panels != own);
+  }
+  CHECK(cpu_features().fast_bf16_dot == fast);
+  CHECK(kernels().bfloat16_panels == own);
+}
+
 TEST_CASE("Instruction sets have names") {
   for (const InstructionSet set : kInstructionSets) CHECK(instruction_set_named(name(set)) == set);
   CHECK_FALSE(instruction_set_named("avx"));

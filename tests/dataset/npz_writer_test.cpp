@@ -1,6 +1,7 @@
 #include "dataset/npz_writer.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "catch.h"
 #include "dataset/npz_images.h"
@@ -14,8 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool never() { return false; }
-
 std::vector<std::vector<uint8_t>> some_images(int size, int count) {
   Random random(7);
   std::vector<std::vector<uint8_t>> images;
@@ -25,12 +24,11 @@ std::vector<std::vector<uint8_t>> some_images(int size, int count) {
 }
 
 bool write(const fs::path& path, NpzCompression compression, int size,
-           const std::vector<std::vector<uint8_t>>& images,
-           const std::function<bool()>& cancelled = never) {
+           const std::vector<std::vector<uint8_t>>& images, const Cancel& cancel = {}) {
   NpzWriter writer(path, size, compression);
   for (size_t i = 0; i < images.size(); ++i) writer.add(images[i], static_cast<int64_t>(i) + 1);
   CHECK(writer.records() == static_cast<int64_t>(images.size()));
-  return writer.finish(cancelled);
+  return writer.finish(cancel);
 }
 
 TEST_CASE("A written npz is read back") {
@@ -72,6 +70,10 @@ TEST_CASE("An npz is written where a link leads") {
   CHECK_THAT(error_of([&] { write(folder / "nowhere.npz", NpzCompression::stored, 4, images); }),
              contains("/dev/null: can't be replaced by a new file"));
   CHECK(fs::is_character_file("/dev/null"));
+  const fs::path pipe = folder / "pipe.npz";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_THAT(error_of([&] { write(pipe, NpzCompression::stored, 4, images); }),
+             contains("can't be replaced by a new file"));
   CHECK(open_npz(folder / "real/a.npz", {.width = 4, .height = 4})->size() == 2);
 }
 
@@ -79,7 +81,7 @@ TEST_CASE("Cancelling or not finishing an npz leaves the existing file unchanged
   const TempFolder folder;
   const fs::path path = write_text(folder / "images.npz", "older");
   const auto images = some_images(16, 300);
-  CHECK_FALSE(write(path, NpzCompression::deflated, 16, images, [] { return true; }));
+  CHECK_FALSE(write(path, NpzCompression::deflated, 16, images, Cancel([] { return true; })));
   { NpzWriter(path, 16, NpzCompression::stored).add(images[0], 1); }
   CHECK(read_text(path) == "older");
   CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 1);

@@ -58,6 +58,12 @@ TEST_CASE("Drawn indices are different numbers in order, the same for the same s
   CHECK(drawn_indices(10, 0, 3).empty());
 }
 
+// A training that goes on, perhaps with a newer version, must hold out the images that it did not
+// see before.
+TEST_CASE("Indices are drawn as they always were") {
+  CHECK(drawn_indices(50, 8, 1) == std::vector<int64_t>{0, 3, 4, 8, 10, 26, 32, 45});
+}
+
 TEST_CASE("Indices are drawn from everywhere alike") {
   // Each number is drawn with the probability 0.3, 300 times on average with a deviation of 14.5.
   std::vector<int> counts(20);

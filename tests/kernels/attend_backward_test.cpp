@@ -183,35 +183,56 @@ TEST_CASE("attend_backward agrees with plain loops, under every mask") {
 }
 
 template <class T>
+void check_causal_and_full(const AttentionCase<T>& c, Random& random, Scratch& scratch) {
+  AttentionCase<T> all = c;
+  all.visible = Visible::all();
+  const OutputGradient output = random_output_gradient(c, random);
+  const OutputGradient whole = random_output_gradient(all, random);
+  Gradients sums(c, random);
+  GradientsOf<T> after(c);
+  Sums d_query(sums.query), d_key(PaddedMatrix<float>(c.keys(), c.head_dim()));
+  Sums d_value = d_key;
+  const auto place = [](auto& m) { return std::pair(m.view().data, m.view().stride); };
+  const auto [query, query_stride] = place(after.query);
+  const auto [key, key_stride] = place(after.key);
+  const auto [value, value_stride] = place(after.value);
+  attend_causal_and_full_backward<T>(
+      c.tile(), output.places(), whole.places(),
+      {sums.places(), query, query_stride, key, key_stride, value, value_stride}, scratch);
+  add_gradient(c, output, d_query, d_key, d_value);
+  add_gradient(all, whole, d_query, d_key, d_value);
+  check_same(c, d_query, d_key, d_value, after);
+}
+
+template <class T>
 void check_causal_and_full() {
   Scratch scratch;
   Random random(3);
-  for_each_attention_case<T>([&](const AttentionCase<T>& c) {
-    AttentionCase<T> all = c;
-    all.visible = Visible::all();
-    const OutputGradient output = random_output_gradient(c, random);
-    const OutputGradient whole = random_output_gradient(all, random);
-    Gradients sums(c, random);
-    GradientsOf<T> after(c);
-    Sums d_query(sums.query), d_key(PaddedMatrix<float>(c.keys(), c.head_dim()));
-    Sums d_value = d_key;
-    const auto place = [](auto& m) { return std::pair(m.view().data, m.view().stride); };
-    const auto [query, query_stride] = place(after.query);
-    const auto [key, key_stride] = place(after.key);
-    const auto [value, value_stride] = place(after.value);
-    attend_causal_and_full_backward<T>(
-        c.tile(), output.places(), whole.places(),
-        {sums.places(), query, query_stride, key, key_stride, value, value_stride}, scratch);
-    add_gradient(c, output, d_query, d_key, d_value);
-    add_gradient(all, whole, d_query, d_key, d_value);
-    check_same(c, d_query, d_key, d_value, after);
-  });
+  for_each_attention_case<T>(
+      [&](const AttentionCase<T>& c) { check_causal_and_full(c, random, scratch); });
 }
 
 TEST_CASE("attend_causal_and_full_backward agrees with plain loops") {
   for_each_instruction_set([] {
     check_causal_and_full<float>();
     check_causal_and_full<bfloat16>();
+  });
+}
+
+template <class T>
+void check_extreme_causal_and_full() {
+  // From 1e6 on, a logit's rounding error may be 1, and its exponential anything.
+  constexpr double kSizes[] = {1e2, 1e4};
+  Scratch scratch;
+  Random random(4);
+  for_each_extreme_causal_case<T>(
+      kSizes, [&](const AttentionCase<T>& c) { check_causal_and_full(c, random, scratch); });
+}
+
+TEST_CASE("attend_causal_and_full_backward with large logits takes nothing from hidden keys") {
+  for_each_instruction_set([] {
+    check_extreme_causal_and_full<float>();
+    check_extreme_causal_and_full<bfloat16>();
   });
 }
 

@@ -159,25 +159,44 @@ TEST_CASE("attend outputs zeros where no key is visible") {
 }
 
 template <class T>
+void check_causal_and_full(const AttentionCase<T>& c, Scratch& scratch) {
+  AttendResult<T> some(c.queries(), c.head_dim()), whole(c.queries(), c.head_dim());
+  attend_causal_and_full(c.tile(), some.output(), whole.output(), scratch);
+  AttentionCase<T> all = c;
+  all.visible = Visible::all();
+  INFO(describe(c));
+  CHECK(worst_error<T>({&c}, some) <= 1.0);
+  CHECK(worst_error<T>({&all}, whole) <= 1.0);
+  CHECK(some.consistent());
+  CHECK(whole.consistent());
+}
+
+template <class T>
 void check_causal_and_full() {
   Scratch scratch;
-  for_each_attention_case<T>([&](const AttentionCase<T>& c) {
-    AttendResult<T> some(c.queries(), c.head_dim()), whole(c.queries(), c.head_dim());
-    attend_causal_and_full(c.tile(), some.output(), whole.output(), scratch);
-    AttentionCase<T> all = c;
-    all.visible = Visible::all();
-    INFO(describe(c));
-    CHECK(worst_error<T>({&c}, some) <= 1.0);
-    CHECK(worst_error<T>({&all}, whole) <= 1.0);
-    CHECK(some.consistent());
-    CHECK(whole.consistent());
-  });
+  for_each_attention_case<T>([&](const AttentionCase<T>& c) { check_causal_and_full(c, scratch); });
 }
 
 TEST_CASE("attend_causal_and_full agrees with two plain softmaxes") {
   for_each_instruction_set([] {
     check_causal_and_full<float>();
     check_causal_and_full<bfloat16>();
+  });
+}
+
+template <class T>
+void check_extreme_causal_and_full() {
+  constexpr double kSizes[] = {1e2, 1e4, 1e8};
+  Scratch scratch;
+  for_each_extreme_causal_case<T>(
+      kSizes, [&](const AttentionCase<T>& c) { check_causal_and_full(c, scratch); });
+}
+
+// With AMX the two softmaxes share exponentials, but not where those of one don't fit the other.
+TEST_CASE("attend_causal_and_full with large logits sees nothing of hidden keys") {
+  for_each_instruction_set([] {
+    check_extreme_causal_and_full<float>();
+    check_extreme_causal_and_full<bfloat16>();
   });
 }
 
@@ -357,89 +376,155 @@ struct Int8Rows {
   }
 };
 
-// Checks the attention of one position over spans of keys laid out as in decoding: all heads side
-// by side, and possibly one span in 8 bits.
+// One position and the spans of keys that it attends to, laid out as in decoding: all heads side by
+// side, and possibly one span in 8 bits.
+template <class T>
+class SpansCase {
+ public:
+  SpansCase(int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys, int64_t int8_keys,
+            Random& random)
+      : heads_(heads),
+        head_dim_(head_dim),
+        keys_(keys),
+        int8_keys_(int8_keys),
+        query_(1, dim(), random),
+        int8_key_(int8_keys, dim(), random),
+        int8_value_(int8_keys, dim(), random),
+        out_(static_cast<size_t>(dim())) {
+    for (const int64_t n : keys) {
+      key_.emplace_back(n, dim(), random);
+      value_.emplace_back(n, dim(), random);
+    }
+    for (size_t line = 0; line < keys.size(); ++line)
+      lines_.push_back({key_[line].view().data, key_[line].view().stride, value_[line].view().data,
+                        value_[line].view().stride, keys[line]});
+  }
+  SpansCase(SpansCase&&) = default;  // and no copies, whose lines would be those of the original
+
+  // Its output goes into this object.
+  DecodedPosition<T> position() {
+    const Int8KvSpan int8{
+        {int8_key_.whole.data(), dim(), int8_value_.whole.data(), dim(), int8_keys_},
+        int8_key_.scales.data(),
+        int8_value_.scales.data()};
+    return {query_.view().data, heads_, lines_, int8, out_.data()};
+  }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim_)); }
+
+  double worst_error(Random& random) const {
+    ErrorBounds bounds;
+    for (int64_t h = 0; h < heads_; ++h) {
+      std::vector<AttentionCase<T>> parts;
+      const auto copy_head = [&](const PaddedMatrix<T>& from, PaddedMatrix<T>& to) {
+        for (int64_t i = 0; i < to.view().rows; ++i)
+          for (int64_t d = 0; d < head_dim_; ++d)
+            to.at(i, d) = from.view().row(i)[h * head_dim_ + d];
+      };
+      for (size_t line = 0; line < keys_.size(); ++line) {
+        AttentionCase<T>& part =
+            parts.emplace_back(1, keys_[line], head_dim_, Visible::all(), random);
+        copy_head(query_, part.query);
+        copy_head(key_[line], part.key);
+        copy_head(value_[line], part.value);
+      }
+      AttentionCase<T>& part = parts.emplace_back(1, int8_keys_, head_dim_, Visible::all(), random);
+      copy_head(query_, part.query);
+      double most_key = 0, most_value = 0, most_query = 0;
+      for (int64_t d = 0; d < head_dim_; ++d)
+        most_query = std::max<double>(most_query, std::abs(part.query(0, d)));
+      for (int64_t i = 0; i < int8_keys_; ++i) {
+        double sum = 0;
+        for (int64_t d = 0; d < head_dim_; ++d) {
+          part.key.at(i, d) = from_double<T>(int8_key_(i, h * head_dim_ + d));
+          part.value.at(i, d) = from_double<T>(int8_value_(i, h * head_dim_ + d));
+          sum += std::abs(part.key(i, d));
+          most_value = std::max<double>(most_value, std::abs(part.value(i, d)));
+        }
+        most_key = std::max(most_key, sum);
+      }
+      // With tile registers, 8-bit keys are multiplied by a query rounded to whole numbers up to
+      // 127 x 128. This shifts a logit by at most off_by; it shifts the key's weight, and the sum
+      // of all weights, by as much again. The weights of 8-bit values are rounded to whole numbers
+      // up to 32767, relative to the largest scale, which is at most twice any other.
+      const double off_by = scale() * most_key * most_query / (2 * 127 * 128);
+      const double of_weights = static_cast<double>(int8_keys_) * most_value / 32767;
+
+      std::vector<const AttentionCase<T>*> pointers;
+      for (const AttentionCase<T>& p : parts) pointers.push_back(&p);
+      const Attended expected = attended(pointers, 0, weight_rounding<T>() + 2 * off_by);
+      for (int64_t d = 0; d < head_dim_; ++d)
+        bounds.add(out_[static_cast<size_t>(h * head_dim_ + d)],
+                   expected.out[static_cast<size_t>(d)],
+                   expected.out_error[static_cast<size_t>(d)] + of_weights);
+    }
+    return bounds.worst();
+  }
+
+ private:
+  int64_t dim() const { return heads_ * head_dim_; }
+
+  int64_t heads_, head_dim_;
+  std::vector<int64_t> keys_;
+  int64_t int8_keys_;
+  PaddedMatrix<T> query_;
+  Int8Rows int8_key_, int8_value_;
+  std::vector<PaddedMatrix<T>> key_, value_;
+  std::vector<KvSpan<T>> lines_;
+  std::vector<float> out_;
+};
+
 template <class T>
 void check_spans(int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys,
                  int64_t int8_keys, Random& random) {
-  const int64_t dim = heads * head_dim;
-  const PaddedMatrix<T> query(1, dim, random);
-  std::vector<PaddedMatrix<T>> key, value;
-  std::vector<KvSpan<T>> lines;
-  for (const int64_t n : keys) {
-    key.emplace_back(n, dim, random);
-    value.emplace_back(n, dim, random);
-  }
-  for (size_t line = 0; line < keys.size(); ++line)
-    lines.push_back({key[line].view().data, key[line].view().stride, value[line].view().data,
-                     value[line].view().stride, keys[line]});
-  std::vector<float> out(static_cast<size_t>(dim));
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  SpansCase<T> c(heads, head_dim, keys, int8_keys, random);
+  const DecodedPosition<T> position = c.position();
   Scratch scratch;
-  const Int8Rows int8_key(int8_keys, dim, random), int8_value(int8_keys, dim, random);
-  const Int8KvSpan int8{{int8_key.whole.data(), dim, int8_value.whole.data(), dim, int8_keys},
-                        int8_key.scales.data(),
-                        int8_value.scales.data()};
-  const DecodedPosition<T> position{query.view().data, heads, lines, int8, out.data()};
-  attend_spans<T>({&position, 1}, head_dim, scale, scratch);
-
-  ErrorBounds bounds;
-  for (int64_t h = 0; h < heads; ++h) {
-    std::vector<AttentionCase<T>> parts;
-    const auto copy_head = [&](const PaddedMatrix<T>& from, PaddedMatrix<T>& to) {
-      for (int64_t i = 0; i < to.view().rows; ++i)
-        for (int64_t d = 0; d < head_dim; ++d) to.at(i, d) = from.view().row(i)[h * head_dim + d];
-    };
-    for (size_t line = 0; line < keys.size(); ++line) {
-      AttentionCase<T>& part = parts.emplace_back(1, keys[line], head_dim, Visible::all(), random);
-      copy_head(query, part.query);
-      copy_head(key[line], part.key);
-      copy_head(value[line], part.value);
-    }
-    AttentionCase<T>& part = parts.emplace_back(1, int8_keys, head_dim, Visible::all(), random);
-    copy_head(query, part.query);
-    double most_key = 0, most_value = 0, most_query = 0;
-    for (int64_t d = 0; d < head_dim; ++d)
-      most_query = std::max<double>(most_query, std::abs(part.query(0, d)));
-    for (int64_t i = 0; i < int8_keys; ++i) {
-      double sum = 0;
-      for (int64_t d = 0; d < head_dim; ++d) {
-        part.key.at(i, d) = from_double<T>(int8_key(i, h * head_dim + d));
-        part.value.at(i, d) = from_double<T>(int8_value(i, h * head_dim + d));
-        sum += std::abs(part.key(i, d));
-        most_value = std::max<double>(most_value, std::abs(part.value(i, d)));
-      }
-      most_key = std::max(most_key, sum);
-    }
-    // With tile registers, 8-bit keys are multiplied by a query rounded to whole numbers up to 127
-    // x 128. This shifts a logit by at most off_by; it shifts the key's weight, and the sum of all
-    // weights, by as much again. The weights of 8-bit values are rounded to whole numbers up to
-    // 32767, relative to the largest scale, which is at most twice any other.
-    const double off_by = scale * most_key * most_query / (2 * 127 * 128);
-    const double of_weights = static_cast<double>(int8_keys) * most_value / 32767;
-
-    std::vector<const AttentionCase<T>*> pointers;
-    for (const AttentionCase<T>& p : parts) pointers.push_back(&p);
-    const Attended expected = attended(pointers, 0, weight_rounding<T>() + 2 * off_by);
-    for (int64_t d = 0; d < head_dim; ++d)
-      bounds.add(out[static_cast<size_t>(h * head_dim + d)], expected.out[static_cast<size_t>(d)],
-                 expected.out_error[static_cast<size_t>(d)] + of_weights);
-  }
+  attend_spans<T>({&position, 1}, head_dim, c.scale(), scratch);
   INFO(heads << " heads of " << head_dim << ", " << int8_keys << " keys in 8 bits");
-  CHECK(bounds.worst() <= 1.0);
+  CHECK(c.worst_error(random) <= 1.0);
 }
 
 TEST_CASE("attend_spans is one softmax over the keys of all spans, for each head") {
   for_each_instruction_set([] {
     Random random(8);
+    const auto check = [&](int64_t heads, int64_t head_dim, const std::vector<int64_t>& keys,
+                           int64_t int8_keys) {
+      check_spans<float>(heads, head_dim, keys, int8_keys, random);
+      check_spans<bfloat16>(heads, head_dim, keys, int8_keys, random);
+    };
     for (const int64_t heads : {1, 3})
       for (const int64_t head_dim : kHeadDims)
         for (const std::vector<int64_t>& keys :
              {std::vector<int64_t>{1}, {3, 8}, {4, 1, 33}, {2, 2, 2, 2}})
-          for (const int64_t int8_keys : {0, 1, 16, 37}) {
-            check_spans<float>(heads, head_dim, keys, int8_keys, random);
-            check_spans<bfloat16>(heads, head_dim, keys, int8_keys, random);
-          }
+          for (const int64_t int8_keys : {0, 1, 16, 37}) check(heads, head_dim, keys, int8_keys);
+    // Tile registers take four heads, 32 features and 16 keys at a time.
+    for (const int64_t heads : {1, 3, 4, 5, 9})
+      for (const int64_t head_dim : {64, 96})
+        for (const int64_t int8_keys : {1, 17}) check(heads, head_dim, {4, 1, 17}, int8_keys);
+  });
+}
+
+template <class T>
+void check_positions() {
+  for (const int64_t head_dim : {20, 64}) {
+    Random random(11);
+    std::vector<SpansCase<T>> cases;
+    cases.emplace_back(5, head_dim, std::vector<int64_t>{4, 1, 33}, 37, random);
+    cases.emplace_back(1, head_dim, std::vector<int64_t>{3, 8}, 0, random);
+    cases.emplace_back(4, head_dim, std::vector<int64_t>{17}, 1, random);
+    std::vector<DecodedPosition<T>> positions;
+    for (SpansCase<T>& c : cases) positions.push_back(c.position());
+    Scratch scratch;
+    attend_spans<T>(positions, head_dim, cases.front().scale(), scratch);
+    INFO("heads of " << head_dim);
+    for (const SpansCase<T>& c : cases) CHECK(c.worst_error(random) <= 1.0);
+  }
+}
+
+TEST_CASE("attend_spans keeps the positions of one call apart") {
+  for_each_instruction_set([] {
+    check_positions<float>();
+    check_positions<bfloat16>();
   });
 }
 

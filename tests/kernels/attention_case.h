@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
+#include <utility>
 
+#include "catch.h"
 #include "kernels/attend.h"
 #include "padded_matrix.h"
 
@@ -75,6 +78,32 @@ void for_each_attention_case(const Test& test) {
       for (const int64_t head_dim : kHeadDims)
         for (const Visible& visible : kVisible)
           test(AttentionCase<T>(queries, keys, head_dim, visible, random));
+}
+
+// Causal tiles with logits so large or small that their exponentials don't fit into a float. First
+// queries of the given sizes. Then a last key, which only the last query sees, with far larger
+// logits than the others, which have ordinary ones; and one with ordinary logits, where the others
+// have far smaller ones.
+template <class T, class Test>
+void for_each_extreme_causal_case(std::span<const double> sizes, const Test& test) {
+  constexpr int64_t kKeys = 17, kHeadDim = 8;
+  Random random(10);
+  for (const double size : sizes) {
+    AttentionCase<T> c(kKeys, kKeys, kHeadDim, Visible::causal(), random);
+    c.query = PaddedMatrix<T>(kKeys, kHeadDim, random, size);
+    INFO("queries of " << size);
+    test(c);
+  }
+  for (const auto& [others, last] : {std::pair(0.0, 25.0), std::pair(-25.0, 0.0)}) {
+    AttentionCase<T> c(kKeys, kKeys, kHeadDim, Visible::causal(), random);
+    // This feature adds 16 times the key's, over sqrt(8), to a logit: 141 or -141, or nothing.
+    for (int64_t i = 0; i < kKeys; ++i) {
+      c.query.at(i, 0) = from_double<T>(16.0);
+      c.key.at(i, 0) = from_double<T>(i + 1 < kKeys ? others : last);
+    }
+    INFO("keys of " << others << ", the last of " << last);
+    test(c);
+  }
 }
 
 // The buffers of attend's output: out, rounded and lse, with gaps between their rows.

@@ -40,8 +40,7 @@ MemoryDataset pictures(size_t count) {
 
 Divergence measure(const Weights& reference, const Weights& model, const Dataset& images,
                    const LikelihoodOptions& options = {}) {
-  return measure_divergence(model_of(reference), model_of(model), images, options,
-                            [](int64_t, int64_t, double) { return true; });
+  return measure_divergence(model_of(reference), model_of(model), images, options);
 }
 
 // The sums of the definition, computed in double.
@@ -62,8 +61,7 @@ TEST_CASE("divergence: a model has no divergence from itself") {
     CHECK(divergence.images == 3);
     CHECK(divergence.kl_divergence == 0);
     CHECK(divergence.bits_per_dim == divergence.reference_bits_per_dim);
-    const Likelihood likelihood =
-        evaluate(model_of(weights), images, {}, [](int64_t, int64_t, double) { return true; });
+    const Likelihood likelihood = evaluate(model_of(weights), images);
     CHECK_THAT(divergence.bits_per_dim, WithinRel(likelihood.bits_per_dim, 1e-6));
   }
 }
@@ -123,18 +121,18 @@ TEST_CASE("divergence: equal bits for any number of threads, over the first imag
   CHECK(measure(reference, other, images, {.limit = 100}).images == 7);
 }
 
-TEST_CASE("divergence: reports each image and stops on request") {
+TEST_CASE("divergence: reports each image and ends when asked to") {
   const Weights reference = model(1), other = near(reference, 0.1);
   double mean = 0;
   std::vector<int64_t> reports;
+  const auto report = [&](int64_t done, int64_t total, double so_far) {
+    CHECK(total == 9);
+    reports.push_back(done);
+    mean = so_far;
+  };
+  const LikelihoodOptions until_four = {.cancel = Cancel([&] { return reports.size() == 4; })};
   const Divergence divergence =
-      measure_divergence(model_of(reference), model_of(other), pictures(9), {},
-                         [&](int64_t done, int64_t total, double so_far) {
-                           CHECK(total == 9);
-                           reports.push_back(done);
-                           mean = so_far;
-                           return done < 4;
-                         });
+      measure_divergence(model_of(reference), model_of(other), pictures(9), until_four, report);
   CHECK(reports == std::vector<int64_t>{1, 2, 3, 4});
   CHECK(divergence.images == 4);
   CHECK_THAT(divergence.kl_divergence, WithinRel(mean, 1e-12));

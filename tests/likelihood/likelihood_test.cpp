@@ -39,8 +39,7 @@ Case random_case(int64_t images) {
 
 Likelihood evaluate_all(const Case& c, const LikelihoodOptions& options,
                         Precision precision = Precision::f32) {
-  return evaluate(model_of(c.weights, precision), c.images, options,
-                  [](int64_t, int64_t, double) { return true; });
+  return evaluate(model_of(c.weights, precision), c.images, options);
 }
 
 TEST_CASE("likelihood: equals the summed nats of the golden files") {
@@ -48,8 +47,7 @@ TEST_CASE("likelihood: equals the summed nats of the golden files") {
     INFO(golden.name);
     const ImageShape& shape = golden.weights.config.image;
     const MemoryDataset images(shape.width, shape.height, golden.pixels);
-    const Likelihood likelihood = evaluate(model_of(golden.weights), images, {},
-                                           [](int64_t, int64_t, double) { return true; });
+    const Likelihood likelihood = evaluate(model_of(golden.weights), images);
     REQUIRE(likelihood.images.size() == golden.images());
     double total = 0;
     for (size_t i = 0; i < golden.images(); ++i) {
@@ -171,25 +169,28 @@ TEST_CASE("likelihood: of no images, the means are no numbers") {
   CHECK(none.images_per_second == 0);
 }
 
-TEST_CASE("likelihood: reports each image and stops on request") {
+TEST_CASE("likelihood: reports each image and ends when asked to") {
   const Case c = random_case(50);
   std::vector<int64_t> reports;
   double last_mean = 0;
-  const Likelihood likelihood = evaluate(model_of(c.weights), c.images, {.threads = 1},
-                                         [&](int64_t done, int64_t total, double mean) {
-                                           CHECK(total == 50);
-                                           reports.push_back(done);
-                                           last_mean = mean;
-                                           return done < 7;
-                                         });
+  std::atomic<bool> enough = false;
+  const auto until_seven = [&](int64_t done, int64_t total, double mean) {
+    CHECK(total == 50);
+    reports.push_back(done);
+    last_mean = mean;
+    if (done == 7) enough = true;
+  };
+  LikelihoodOptions options = {.cancel = Cancel([&] { return enough.load(); })};
+  const Likelihood likelihood = evaluate(model_of(c.weights), c.images, options, until_seven);
   CHECK(reports == std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7});
   REQUIRE(likelihood.images.size() == 7);
   CHECK_THAT(likelihood.bits_per_dim, WithinRel(last_mean, 1e-9));
 
-  const Likelihood many = evaluate(model_of(c.weights), c.images, {.threads = 3},
-                                   [&](int64_t done, int64_t, double) { return done < 7; });
+  enough = false;
+  options.threads = 3;
+  const Likelihood many = evaluate(model_of(c.weights), c.images, options, until_seven);
   CHECK(many.images.size() >= 7);
-  CHECK(many.images.size() <= 9);  // the other threads had begun these
+  CHECK(many.images.size() <= 9);  // the other threads may have just finished theirs
 }
 
 TEST_CASE("likelihood: on_nats receives each image's pixels and nats and changes no figure") {
@@ -199,7 +200,7 @@ TEST_CASE("likelihood: on_nats receives each image's pixels and nats and changes
   std::vector<std::vector<uint8_t>> pixels(6);
   std::vector<std::vector<float>> nats(6);
   const Likelihood likelihood = evaluate(
-      model_of(c.weights), c.images, {.threads = 3}, [](int64_t, int64_t, double) { return true; },
+      model_of(c.weights), c.images, {.threads = 3}, {},
       [&](int64_t index, std::span<const uint8_t> image, std::span<const float> image_nats) {
         const std::lock_guard lock(mutex);
         const auto i = static_cast<size_t>(index);
@@ -224,9 +225,7 @@ TEST_CASE("likelihood: on_nats receives each image's pixels and nats and changes
 TEST_CASE("likelihood: an impossible evaluation is an Error") {
   const Case c = random_case(2);
   const auto fails = [](const Weights& weights, const Dataset& images) {
-    return error_of([&] {
-      evaluate(model_of(weights), images, {}, [](int64_t, int64_t, double) { return true; });
-    });
+    return error_of([&] { evaluate(model_of(weights), images); });
   };
   CHECK_THAT(fails(c.weights, MemoryDataset(5, 4, std::vector<uint8_t>(60))),
              contains("takes images of 4x5 pixels, the data set has 5x4"));
@@ -263,8 +262,7 @@ TEST_CASE("likelihood: images that can't be read are left out, if that is wanted
   const Case c = random_case(6);
   const Model model = model_of(c.weights);
   const Damaged images(c.images, {1, 4});
-  const auto go_on = [](int64_t, int64_t, double) { return true; };
-  CHECK_THAT(error_of([&] { evaluate(model, images, {}, go_on); }), contains("is damaged"));
+  CHECK_THAT(error_of([&] { evaluate(model, images); }), contains("is damaged"));
 
   const Likelihood all = evaluate_all(c, {});
   std::vector<std::string> bad;
@@ -275,7 +273,6 @@ TEST_CASE("likelihood: images that can't be read are left out, if that is wanted
       evaluate(model, images, options, [&](int64_t done, int64_t total, double) {
         last_done = done;
         last_total = total;
-        return true;
       });
   CHECK(bad == std::vector<std::string>{"picture 1: is damaged", "picture 4: is damaged"});
   CHECK(last_done == 4);
@@ -296,10 +293,7 @@ TEST_CASE("likelihood: ends in the middle of an image when it is asked to") {
   const Model model = model_of(c.weights);
   std::vector<int64_t> polls_at;  // an image's end
   std::atomic<int64_t> polls = 0;
-  const auto count_images = [&](int64_t, int64_t, double) {
-    polls_at.push_back(polls);
-    return true;
-  };
+  const auto count_images = [&](int64_t, int64_t, double) { polls_at.push_back(polls); };
   evaluate(model, c.images, {.cancel = Cancel([&] { return ++polls < 0; })}, count_images);
   REQUIRE(polls_at.size() == 5);
   CHECK(polls_at[0] > 10);
@@ -309,9 +303,9 @@ TEST_CASE("likelihood: ends in the middle of an image when it is asked to") {
     polls = 0;
     int64_t nats_of = 0;
     const LikelihoodOptions options = {.cancel = Cancel([&] { return ++polls > last; })};
-    const Likelihood likelihood = evaluate(
-        model, c.images, options, [](int64_t, int64_t, double) { return true; },
-        [&](int64_t, std::span<const uint8_t>, std::span<const float>) { ++nats_of; });
+    const Likelihood likelihood =
+        evaluate(model, c.images, options, {},
+                 [&](int64_t, std::span<const uint8_t>, std::span<const float>) { ++nats_of; });
     CHECK(polls == last + 1);
     CHECK(std::ssize(likelihood.images) ==
           std::ranges::count_if(polls_at, [&](int64_t end) { return end <= last; }));

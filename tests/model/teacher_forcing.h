@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "model/decoder.h"
@@ -49,9 +51,10 @@ struct Batch {
   std::vector<ImageState*> states;
 
   Batch(const Weights& weights, size_t size, int team = 1, Precision precision = precision_of<T>)
-      : packed(packed_of(weights, precision, PackedFor::positions)),
-        decoder(weights.config, packed, static_cast<int64_t>(size), team) {
-    for (size_t i = 0; i < size; ++i) add(std::make_unique<DecodeState<T>>(weights.config, packed));
+      : Batch(weights.config, packed_of(weights, precision, PackedFor::positions), size, team) {}
+  Batch(const ModelConfig& config, ModelWeights weights, size_t size, int team = 1)
+      : packed(std::move(weights)), decoder(config, packed, static_cast<int64_t>(size), team) {
+    for (size_t i = 0; i < size; ++i) add(std::make_unique<DecodeState<T>>(config, packed));
   }
   void add(std::unique_ptr<ImageState> state) {
     states.push_back(state.get());

@@ -16,8 +16,6 @@ namespace {
 using Catch::Matchers::WithinAbs;
 using Pixels = std::vector<uint8_t>;
 
-bool go_on(int64_t, int64_t) { return true; }
-
 Pixels mirrored(Pixels pixels, int width) {
   mirror(pixels, width);
   return pixels;
@@ -88,7 +86,7 @@ TEST_CASE("nearest: finds what the definition says, at any size") {
     const MemoryDataset images(width, height, random.bytes(20 * bytes));
     const std::vector<Image> pictures = {{width, height, random.bytes(bytes)},
                                          {width, height, random.bytes(bytes)}};
-    const NearestImages nearest = find_nearest(pictures, images, {.count = 4}, go_on);
+    const NearestImages nearest = find_nearest(pictures, images, {.count = 4});
     CHECK(nearest.searched == 20);
     REQUIRE(nearest.of_pictures.size() == 2);
     const Definition definition{width, height};
@@ -115,7 +113,7 @@ TEST_CASE("nearest: the farthest images are 255 apart, and sums do not overflow"
   const size_t bytes = 3 * side * side;
   const MemoryDataset images(side, side, Pixels(bytes, 255));
   const std::vector<Image> black = {{side, side, Pixels(bytes, 0)}};
-  const NearestImages nearest = find_nearest(black, images, {}, go_on);
+  const NearestImages nearest = find_nearest(black, images, {});
   CHECK(nearest.of_pictures[0].in_pixels[0].distance == 255);
   CHECK(nearest.of_pictures[0].in_means[0].distance == 255);
 }
@@ -126,7 +124,7 @@ TEST_CASE("nearest: a copy is at distance 0, and so is a mirrored one") {
   const std::span<uint8_t> seventh = std::span(pixels).subspan(7 * 96, 96);
   const std::vector<Image> picture = {{8, 4, {seventh.begin(), seventh.end()}}};
   const auto check = [&](bool turned) {
-    const NearestImages nearest = find_nearest(picture, MemoryDataset(8, 4, pixels), {}, go_on);
+    const NearestImages nearest = find_nearest(picture, MemoryDataset(8, 4, pixels), {});
     for (const auto& found :
          {nearest.of_pictures[0].in_pixels[0], nearest.of_pictures[0].in_means[0]}) {
       CHECK(found.index == 7);
@@ -148,8 +146,7 @@ TEST_CASE("nearest: among equals the lowest index comes first, for any number of
   const std::vector<Image> picture = {{4, 4, Pixels(bytes, 8)}};
   for (const int threads : {1, 2, 7, 50}) {
     INFO(threads << " threads");
-    const NearestImages nearest =
-        find_nearest(picture, images, {.count = 3, .threads = threads}, go_on);
+    const NearestImages nearest = find_nearest(picture, images, {.count = 3, .threads = threads});
     const std::vector<Neighbour> expected = {{30, false, 0}, {0, false, 1}, {1, false, 1}};
     check_equal(nearest.of_pictures[0].in_pixels, expected, 0);
     check_equal(nearest.of_pictures[0].in_means, expected, 0);
@@ -160,26 +157,27 @@ TEST_CASE("nearest: a limit, and fewer images than wanted") {
   Random random(5);
   const MemoryDataset images(4, 4, random.bytes(10 * 48));
   const std::vector<Image> picture = {{4, 4, random.bytes(48)}};
-  const NearestImages three = find_nearest(picture, images, {.count = 5, .limit = 3}, go_on);
+  const NearestImages three = find_nearest(picture, images, {.count = 5, .limit = 3});
   CHECK(three.searched == 3);
   CHECK(three.of_pictures[0].in_pixels.size() == 3);
   CHECK(three.of_pictures[0].in_means.size() == 3);
   for (const Neighbour& neighbour : three.of_pictures[0].in_pixels) CHECK(neighbour.index < 3);
-  CHECK(find_nearest(picture, images, {.limit = 100}, go_on).searched == 10);
+  CHECK(find_nearest(picture, images, {.limit = 100}).searched == 10);
 }
 
-TEST_CASE("nearest: reports each image and stops on request") {
+TEST_CASE("nearest: reports each image and ends when asked to") {
   Random random(6);
   const MemoryDataset images(4, 4, random.bytes(50 * 48));
   const std::vector<Image> picture = {{4, 4, random.bytes(48)}};
   int64_t last = 0;
-  const NearestImages seven = find_nearest(picture, images, {}, [&](int64_t done, int64_t total) {
+  const NearestOptions until_seven = {.cancel = Cancel([&] { return last == 7; })};
+  const auto count = [&](int64_t done, int64_t total) {
     CHECK(total == 50);
     CHECK(done == ++last);
-    return done < 7;
-  });
+  };
+  const NearestImages seven = find_nearest(picture, images, until_seven, count);
   CHECK(seven.searched == 7);
-  const NearestImages limited = find_nearest(picture, images, {.limit = 7}, go_on);
+  const NearestImages limited = find_nearest(picture, images, {.limit = 7});
   check_equal(seven.of_pictures[0].in_pixels, limited.of_pictures[0].in_pixels, 0);
 }
 
@@ -195,15 +193,14 @@ TEST_CASE("nearest: an image that can't be read is left out, or an Error") {
   Random random(6);
   const Damaged images(4, 4, random.bytes(10 * 48));
   const std::vector<Image> picture = {{4, 4, random.bytes(48)}};
-  CHECK_THAT(error_of([&] { find_nearest(picture, images, {}, go_on); }),
-             contains("can't read one"));
+  CHECK_THAT(error_of([&] { find_nearest(picture, images, {}); }), contains("can't read one"));
   int bad = 0;
   NearestOptions options = {.count = 10, .threads = 2};
   options.on_bad = [&](const std::string& why) {
     CHECK(why == "can't read one");
     ++bad;
   };
-  const NearestImages nearest = find_nearest(picture, images, options, go_on);
+  const NearestImages nearest = find_nearest(picture, images, options);
   CHECK(bad == 5);
   CHECK(nearest.searched == 5);
   CHECK(nearest.of_pictures[0].in_pixels.size() == 5);
@@ -211,7 +208,7 @@ TEST_CASE("nearest: an image that can't be read is left out, or an Error") {
 
 TEST_CASE("nearest: unfit pictures and empty data sets are Errors") {
   const auto fails = [](const Image& picture, const Dataset& images) {
-    return error_of([&] { find_nearest(std::span(&picture, 1), images, {}, go_on); });
+    return error_of([&] { find_nearest(std::span(&picture, 1), images, {}); });
   };
   const Image picture{4, 5, Pixels(60)};
   CHECK_THAT(fails(picture, MemoryDataset(5, 4, Pixels(60))),

@@ -130,7 +130,7 @@ TEST_CASE("completion: stops when cancelled, while known rows are decoded too") 
     Images done;
     SampleEvents events = collect(done);
     std::atomic<int> asked = 0;
-    events.cancelled = [&] { return asked++ >= allowed; };
+    events.cancel = Cancel([&] { return asked++ >= allowed; });
     CHECK_FALSE(complete(model, images, 2, {.count = 1, .batch = 1}, events));
     CHECK(done.size() < images.size());
   }

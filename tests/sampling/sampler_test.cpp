@@ -159,7 +159,7 @@ TEST_CASE("sampler: draws the same images again, however the previous run ended"
   check_draws_all();
 
   SampleEvents events;
-  events.cancelled = [] { return true; };
+  events.cancel = Cancel([] { return true; });
   CHECK_FALSE(sampler.draw(events));
   check_draws_all();
 
@@ -189,7 +189,7 @@ TEST_CASE("sampler: keeps no callback after a draw") {
   Sampler sampler(model, {.count = 1});
   const auto held = std::make_shared<bool>(false);
   SampleEvents events;
-  events.cancelled = [held] { return *held; };
+  events.cancel = Cancel([held] { return *held; });
   const auto owners = held.use_count();
   CHECK(sampler.draw(events));
   CHECK(held.use_count() == owners);
@@ -229,7 +229,7 @@ TEST_CASE("sampler: after cancelling, it keeps finished images and starts no mor
     images.emplace(index, std::move(image));
     if (images.size() == 6) cancelled = true;
   };
-  events.cancelled = [&] { return cancelled.load(); };
+  events.cancel = Cancel([&] { return cancelled.load(); });
   CHECK_FALSE(sample(model_of(weights), options, events));
   CHECK(images.size() >= 6);
   CHECK(images.size() <= 8);  // the other thread may have just finished its batch

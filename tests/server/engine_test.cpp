@@ -21,10 +21,13 @@
 namespace combiner {
 namespace {
 
+// Rotary, so that a batch has to tell the positions of its images apart.
 Model small_model(uint64_t seed = 1) {
+  ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 4);
+  config.embed_dim = 24;
+  config.rotary = RotaryConfig{100};
   Random random(seed);
-  return model_of(
-      random_weights(small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 4), random));
+  return model_of(random_weights(config, random));
 }
 
 std::shared_ptr<Job> new_job(const Model& model, int64_t images) {
@@ -313,8 +316,8 @@ TEST_CASE("engine: cancelled pieces are dropped, not run") {
   std::atomic<int> runs = 0;
   Engine engine(2, 4);
   std::vector<Piece> pieces;
-  for (int i = 0; i < 100; ++i) pieces.push_back({[] { return true; }, [&] { ++runs; }});
-  pieces.push_back({[] { return false; }, [&] { ++runs; }});
+  for (int i = 0; i < 100; ++i) pieces.push_back({Cancel([] { return true; }), [&] { ++runs; }});
+  pieces.push_back({{}, [&] { ++runs; }});
   engine.run(std::move(pieces));
   REQUIRE(wait_until([&] { return runs > 0; }));
   CHECK(engine.load().waiting == 0);

@@ -61,6 +61,21 @@ TEST_CASE("data order: resumes anywhere as if from the start") {
   }
 }
 
+// A checkpoint says how many images were seen, not which. A training that goes on with it, perhaps
+// with a newer version, must see the others of the pass.
+TEST_CASE("data order: is what it always was") {
+  constexpr int64_t kSize = 13;
+  DataOrder order(1, kSize, true);
+  CHECK(indices_of_pass(order, 0, kSize) ==
+        std::vector<int64_t>{4, 11, 10, 8, 6, 9, 7, 5, 3, 2, 1, 0, 12});
+  CHECK(indices_of_pass(order, 1, kSize) ==
+        std::vector<int64_t>{2, 9, 1, 3, 11, 4, 12, 7, 8, 0, 6, 5, 10});
+  std::vector<int64_t> flipped;  // places of both passes
+  for (int64_t n = 0; n < 2 * kSize; ++n)
+    if (order.at(n).flipped) flipped.push_back(n);
+  CHECK(flipped == std::vector<int64_t>{2, 7, 8, 9, 15, 20, 23, 25});
+}
+
 TEST_CASE("data order: half of the images are mirrored, if mirroring is on") {
   constexpr int64_t kSize = 10000;
   DataOrder order(1, kSize, true);

@@ -8,12 +8,14 @@
 
 #include "catch.h"
 #include "combiner/likelihood.h"
+#include "error_bounds.h"
 #include "error_of.h"
 #include "file_text.h"
 #include "model_of.h"
 #include "temp_folder.h"
 #include "training/checkpoint.h"
 #include "training/data_sample.h"
+#include "training/initialise.h"
 #include "training/tiny_training.h"
 #include "weights/safetensors.h"
 #include "weights/weights_file.h"
@@ -33,8 +35,7 @@ bool same_bits(const Weights& a, const Weights& b) {
 }
 
 double mean_bits_per_dim(const Weights& weights, const Dataset& images) {
-  return evaluate(model_of(weights), images, {}, [](int64_t, int64_t, double) { return true; })
-      .bits_per_dim;
+  return evaluate(model_of(weights), images).bits_per_dim;
 }
 
 // Makes some steps and returns the report of each.
@@ -84,6 +85,22 @@ TEST_CASE("trainer: the loss is the mean of the images' bits/dim") {
   }
 }
 
+// The norm of the gradient of all images' mean nats per sub-pixel.
+double gradient_norm(const Weights& weights, const Dataset& images) {
+  const ModelWeights packed = packed_of(weights, Precision::f32, PackedFor::training);
+  GradientPass<float> pass(weights, packed);
+  std::vector<float> gradient(weights.values.size());
+  std::vector<uint8_t> pixels(static_cast<size_t>(weights.config.dims()));
+  const auto scale = 1.0f / static_cast<float>(images.size() * weights.config.dims());
+  for (int64_t i = 0; i < images.size(); ++i) {
+    images.read(i, pixels);
+    pass.run(pixels.data(), scale, gradient.data());
+  }
+  double squares = 0;
+  for (const float value : gradient) squares += double{value} * value;
+  return std::sqrt(squares);
+}
+
 TEST_CASE("trainer: reports the norm of the mean nats' gradient, and clips it") {
   const auto pictures = tiny_pictures(4);
   TrainingOptions options = tiny_options();
@@ -91,20 +108,9 @@ TEST_CASE("trainer: reports the norm of the mean nats' gradient, and clips it") 
   options.warmup_steps = 0;
   options.optimizer.kind = OptimizerKind::adamw;
   Trainer trainer(tiny_config(), options, pictures, Precision::f32, 2);
-  const Weights& weights = trainer.weights();
-  const ModelConfig& config = trainer.config();
-  const ModelWeights packed = packed_of(weights, Precision::f32, PackedFor::training);
-  GradientPass<float> pass(weights, packed);
-  std::vector<float> gradient(weights.values.size());
-  std::vector<uint8_t> pixels(static_cast<size_t>(config.dims()));
-  for (int64_t i = 0; i < pictures->size(); ++i) {
-    pictures->read(i, pixels);
-    pass.run(pixels.data(), 1.0f / static_cast<float>(4 * config.dims()), gradient.data());
-  }
-  double squares = 0;
-  for (const float value : gradient) squares += double{value} * value;
+  const double expected = gradient_norm(trainer.weights(), *pictures);
   const StepReport report = trainer.step(0.0);
-  CHECK_THAT(report.gradient_norm, WithinRel(std::sqrt(squares), 1e-5));
+  CHECK_THAT(report.gradient_norm, WithinRel(expected, 1e-5));
 
   // AdamW's first step hardly depends on the gradient's size, but its first moment does: it is 1 -
   // beta1 of the clipped gradient.
@@ -115,7 +121,7 @@ TEST_CASE("trainer: reports the norm of the mean nats' gradient, and clips it") 
     clipped.step(0.0);
     clipped.save(folder / "c", 0);
     const SafetensorsFile file = SafetensorsFile::open(folder / "c");
-    std::vector<float> moment(weights.values.size());
+    std::vector<float> moment(trainer.weights().values.size());
     to_floats(*file.find("moment1"), moment);
     double sum = 0;
     for (const float value : moment) sum += double{value} * value;
@@ -166,6 +172,40 @@ TEST_CASE("trainer: the average follows the weights, and follows faster at first
   }
 }
 
+// Sums over the parameters, and the update of the average, are made for 2^16 of them at a time.
+TEST_CASE("trainer: the norm and the average cover all parameters of a larger model") {
+  ModelConfig config = tiny_config();
+  config.embed_dim = 64;
+  Random random(1);
+  Weights weights = random_weights(config, random);  // so that every part of the gradient counts
+  REQUIRE(weights.values.size() > 3 * 65536);
+  REQUIRE(weights.values.size() % 65536 != 0);
+  const std::vector<double> first = to_doubles(weights);
+  const auto pictures = tiny_pictures(2);
+  TrainingOptions options = tiny_options();
+  options.batch = 2;
+  options.flips = false;
+  options.warmup_steps = 0;
+  Trainer trainer(std::move(weights), options, pictures, Precision::f32, 2);
+  const double norm = gradient_norm(trainer.weights(), *pictures);
+  // Up to 1024 squares are added up in float; the root halves the error.
+  CHECK_THAT(trainer.step(0.0).gradient_norm, WithinRel(norm, 1025 * kFloatUnit));
+
+  const double decay = 1.0 / 11;  // of the average after its first step
+  ErrorBounds bounds;
+  size_t unchanged = 0;
+  for (size_t i = 0; i < first.size(); ++i) {
+    const double value = trainer.weights().values[i];
+    const double old = decay * first[i], added = (1 - decay) * value;
+    // Rounds the factor, the product and the sum.
+    bounds.add(trainer.average().values[i], old + added,
+               4 * kFloatUnit * (std::abs(old) + std::abs(added)));
+    unchanged += value == first[i];
+  }
+  CHECK(bounds.worst() <= 1);
+  CHECK(unchanged < first.size() / 100);
+}
+
 TEST_CASE("trainer: a resumed run makes the same steps bit for bit") {
   struct Setting {
     Precision precision;
@@ -183,30 +223,29 @@ TEST_CASE("trainer: a resumed run makes the same steps bit for bit") {
     TrainingOptions options = tiny_options();
     options.optimizer.kind = setting.kind;
     options.batch = setting.batch;
-    // With 13 pictures, a pass ends within a batch.
-    const auto make = [&] {
-      return std::make_unique<Trainer>(tiny_config(), options, tiny_pictures(13), setting.precision,
-                                       setting.threads);
-    };
-    const auto straight = make();
-    train(*straight, 5);
-    straight->save(folder / "a.checkpoint", 42.5);
-    const auto resumed = make();
-    CHECK(resumed->restore(folder / "a.checkpoint") == 42.5);
-    CHECK(resumed->steps() == 5);
-    CHECK(resumed->images() == 5 * setting.batch);
-    CHECK(same_bits(resumed->weights(), straight->weights()));
-    CHECK(same_bits(resumed->average(), straight->average()));
+    const auto pictures = tiny_pictures(13);  // so that a pass ends within a batch
+    Trainer straight(tiny_config(), options, pictures, setting.precision, setting.threads);
+    train(straight, 5);
+    straight.save(folder / "a.checkpoint", 42.5);
+    // From other weights, so that what is left of them, such as packed for products, would show.
+    Trainer resumed(initial_weights(tiny_config(), options.seed + 1), options, pictures,
+                    setting.precision, setting.threads);
+    CHECK_FALSE(same_bits(resumed.weights(), straight.weights()));
+    CHECK(resumed.restore(folder / "a.checkpoint") == 42.5);
+    CHECK(resumed.steps() == 5);
+    CHECK(resumed.images() == 5 * setting.batch);
+    CHECK(same_bits(resumed.weights(), straight.weights()));
+    CHECK(same_bits(resumed.average(), straight.average()));
     for (int step = 0; step < 6; ++step) {
-      const StepReport expected = straight->step(0.0), report = resumed->step(0.0);
+      const StepReport expected = straight.step(0.0), report = resumed.step(0.0);
       CHECK(report.step == expected.step);
       CHECK(report.images == expected.images);
       CHECK(report.bits_per_dim == expected.bits_per_dim);
       CHECK(report.gradient_norm == expected.gradient_norm);
       CHECK(report.learning_rate == expected.learning_rate);
     }
-    CHECK(same_bits(resumed->weights(), straight->weights()));
-    CHECK(same_bits(resumed->average(), straight->average()));
+    CHECK(same_bits(resumed.weights(), straight.weights()));
+    CHECK(same_bits(resumed.average(), straight.average()));
   }
 }
 

@@ -379,8 +379,10 @@ TEST_CASE("What weights would replace is told: nothing, weights, damaged ones, o
   };
   write_text(path, "a letter");
   refuses("is not a safetensors file");
-  write_safetensors(path, {{"from", "another program"}}, {});
-  refuses("is not a model's weights");
+  for (const char* config : {"", R"({"hidden": 12})"}) {
+    write_safetensors(path, {{"from", "another program"}, {"config", config}}, {});
+    refuses("is not a model's weights");
+  }
   const Metadata checkpoint = {{"config", to_json(stem_config())},
                                {"format", "combiner-checkpoint-1"}};
   write_safetensors(path, checkpoint, {});

@@ -257,7 +257,7 @@ def _check_other_training(args: argparse.Namespace, step: int) -> None:
     step: that the training begins at
     """
     path = args.checkpoint
-    weights = _combiner.holds_weights(args.output)
+    weights = _combiner.weights_at(args.output)
     resumed = args.resume is not None and args.resume.resolve() == path.resolve()
     if args.overwrite or resumed:
         return
@@ -269,7 +269,7 @@ def _check_other_training(args: argparse.Namespace, step: int) -> None:
     if _combiner.has_rows_after(args.log, step):
         raise _combiner.Error(f"{args.log}: is the log of another training, of which rows would be "
                               "lost; write elsewhere, or give --overwrite")
-    if weights:
+    if weights != _combiner.WeightsThere.no:
         raise _combiner.Error(f"{args.output}: holds weights, which would be lost; write elsewhere, "
                               "or give --overwrite")
 
@@ -429,7 +429,7 @@ def _end(args: argparse.Namespace, trainer: Trainer, seconds: float) -> int:
     asked = f"{args.steps} steps" if args.steps is not None else f"{args.minutes:g} min"
     print(f"{args.resume}: the training is over: it has made {trainer.steps} steps in "
           f"{seconds / 60:.1f} minutes; asked for in all: {asked}", file=sys.stderr)
-    if args.output.exists():
+    if _combiner.weights_at(args.output) == _combiner.WeightsThere.yes:
         print(f"{args.output}: was there already, and is left as it is", file=sys.stderr)
         return 0
     trainer.save_weights(args.output)

@@ -41,7 +41,7 @@ struct AttentionShape {
 
 enum class Direction {
   causal,         // a position attends to itself and to those before it in raster order
-  bidirectional,  // a position attends to all positions
+  bidirectional,  // what a position attends to may also be after it
 };
 
 // The weights of axial_rowmajor's summaries.

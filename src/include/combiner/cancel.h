@@ -6,7 +6,8 @@
 
 namespace combiner {
 
-// Thrown by work that ends early because it was asked to. Nothing is wrong, so it is not an Error.
+// Thrown by work that ends early because it was asked to and has nothing finished that it could
+// return. Nothing is wrong, so it is not an Error.
 struct Cancelled {};
 
 // Thrown where threads of a team wait for another that will not come any more. That thread's own

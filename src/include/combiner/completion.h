@@ -21,7 +21,7 @@ constexpr int64_t variation_stream(int64_t i, int64_t variation) { return (i << 
 // variation_stream(i, options.first_index + v) of the seed, so it depends on the image's place on
 // the list and on nothing else there, and without known rows it is that image. The rows of an image
 // are decoded once, not for each variation. row_done is called for drawn rows only. Returns true
-// once all are done, false if cancelled. Throws Error if an option is out of range, an image has
+// once all are done, false if asked to end. Throws Error if an option is out of range, an image has
 // another size, `rows` is not 0 to the height - 1 (there is always something to draw), or there are
 // several images and options.first_index + options.count is above 2^32. The first variation of a
 // single image may have any index, so that variation_stream() of a list's image draws it again.

@@ -21,7 +21,7 @@ enum class Attention {
   fixed,             // row; each earlier row, abstracted
   logsparse,         // itself; earlier spans of power-of-two lengths, abstracted
   full,              // every position up to itself: ordinary causal attention
-  // The paper's sparse baselines: the direct keys alone.
+  // The paper's sparse baselines, without abstractions.
   axial,             // row, column
   fixed_sparse,      // row; the last position of each earlier row
   logsparse_sparse,  // itself; the last position of each span

@@ -19,8 +19,7 @@ class Cluster;
 
 // Called after each image, by one thread at a time, with the number of images done, the total (but
 // for images that were found not to be readable), and the mean so far of the measured quantity.
-// Returns whether to continue.
-using OnImage = std::function<bool(int64_t done, int64_t total, double mean)>;
+using OnImage = std::function<void(int64_t done, int64_t total, double mean)>;
 
 // Receives an image's index in the data set, its pixels [height, width, 3] and the nats, -log p, of
 // each of its sub-pixels [height, width, 3], when the image has been evaluated. The spans are valid
@@ -45,7 +44,8 @@ struct Likelihood {
 struct LikelihoodOptions {
   std::optional<int64_t> limit = std::nullopt;  // evaluate only the first `limit` images, 0 or more
   int threads = 1;                              // at least 1; each evaluates whole images
-  // Asked often. An image that is not done when it says so is dropped.
+  // Asked often. Images that are not done when it says so are dropped; the result covers the
+  // others.
   Cancel cancel = {};
   // Called with why an image can't be read; the figures are those of the others. Without it, such
   // an image is an Error.
@@ -56,11 +56,11 @@ struct LikelihoodOptions {
 };
 
 // Evaluates the images. The results are bit-identical for any number of threads. on_image, if there
-// is one, receives the mean bits/dim; if it stops the evaluation, or options.cancel does, the
-// result covers the images done so far, possibly none (then its means are NaN). on_nats, if there
-// is one, receives exactly the images of the result, each before on_image counts it. What it throws
-// ends the evaluation. Throws Error if an option is out of range, if the images are not the model's
-// size or if one cannot be read, and NotFinite if its likelihood is not finite.
+// is one, receives the mean bits/dim. on_nats, if there is one, receives exactly the images of the
+// result, each before on_image counts it. What it throws ends the evaluation. If options.cancel
+// leaves no image, the result's means are NaN. Throws Error if an option is out of range, if the
+// images are not the model's size or if one cannot be read, and NotFinite if its likelihood is not
+// finite.
 Likelihood evaluate(const Model& model, const Dataset& images,
                     const LikelihoodOptions& options = {}, const OnImage& on_image = {},
                     const OnNats& on_nats = {});
@@ -77,8 +77,7 @@ struct Divergence {
 
 // Compares the two models' predictions of every sub-pixel given the true sub-pixels before it. The
 // results are bit-identical for any number of threads. on_image, if there is one, receives the mean
-// divergence; if it stops the measurement, or options.cancel does, the result covers the images
-// done so far. Throws Error if an option is out of range, if the images are not the models' size,
+// divergence. Throws Error if an option is out of range, if the images are not the models' size,
 // if the models' vocabularies differ or if an image cannot be read, and NotFinite if its figures
 // are not finite.
 Divergence measure_divergence(const Model& reference, const Model& model, const Dataset& images,

@@ -20,7 +20,7 @@ class Model {
  public:
   // Loads a weights file (safetensors, with the config in its metadata). Packing will use `threads`
   // threads. Throws Error if the file cannot be read, is malformed, or does not match its config;
-  // the message names every tensor that is missing, unknown or of the wrong shape.
+  // the message names the tensors that are missing, unknown or of the wrong shape.
   static Model load(const std::filesystem::path& path, Precision precision = Precision::f32,
                     int threads = 1);
 

@@ -9,7 +9,8 @@ namespace combiner {
 
 // The operand format of matrix products. Sums, normalisation, softmax and the loss are always in
 // float. int8 is bf16, except that quantizable weights are 8-bit integers with one scale per row
-// (output), and the inputs of their products are rounded to 8 bits too.
+// (output), and the inputs of their products and axial_rowmajor's summaries are rounded to 8 bits
+// too.
 enum class Precision { f32, bf16, int8 };
 
 inline constexpr std::array kPrecisions = {Precision::f32, Precision::bf16, Precision::int8};

@@ -41,9 +41,9 @@ struct SampleEvents {
   // One row of image `index` is done: pixels [width, 3], valid during the call only.
   std::function<void(int64_t index, int row, std::span<const uint8_t> pixels)> row_done = {};
   std::function<void(int64_t index, Image image)> image_done = {};
-  // Called before each position of each batch, possibly by several threads at once, and by sample()
-  // and complete() also while they prepare. Returning true stops sampling.
-  std::function<bool()> cancelled = {};
+  // Asked before each position of each batch, possibly by several threads at once, and by sample()
+  // and complete() also while they prepare.
+  Cancel cancel = {};
 };
 
 // Draws images in batches. One thread decodes each batch or, where a short trial finds it faster, a
@@ -59,7 +59,7 @@ class Sampler {
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
 
-  // Draws the images. Returns true once all are done, false if cancelled. May be called again
+  // Draws the images. Returns true once all are done, false if asked to end. May be called again
   // whatever the outcome of the previous call, but not before that has returned, such as from a
   // callback: then it throws std::logic_error.
   bool draw(const SampleEvents& events);
