@@ -29,7 +29,7 @@ def step(parameters, nodes, gigabits, options):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--gflops", type=float, default=90, help="of a core in training")
+    parser.add_argument("--gflops", type=float, default=240, help="of a core in training")
     parser.add_argument("--batch", type=int, default=4096, help="images a step, on all nodes")
     options = parser.parse_args()
     print("parameters  Gbit/s  nodes", *(f"{nodes:>14}" for nodes in NODES))

@@ -18,7 +18,8 @@ def compress(images: Union[np.ndarray, Sequence[np.ndarray]], model: Model, *,
         Those that are not of the model's size are cut into tiles.
 
     The precision is the model's, but f32 for a model that was loaded with "auto": what is packed in
-    f32 can be unpacked on every processor with fused multiply-add, in bf16 and int8 only where the same kernels are in use.
+    f32 can be unpacked on every processor with fused multiply-add, in bf16 and int8 only where the
+    same kernels are in use.
     """
     pictures = [_check.array(image, f"image {i}", np.uint8, (None, None, 3), "[height, width, 3]")
                 for i, image in enumerate(images)]

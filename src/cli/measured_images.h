@@ -23,7 +23,8 @@ class MeasuredImages {
   // For the options of the measurement; this object must outlive it.
   OnBadImage on_bad();
 
-  // For the same options: ends the measurement at the first such image, or if interrupted.
+  // For the same options: ends the measurement at the first such image, or if interrupted. Images
+  // under way are dropped.
   Cancel cancel() const;
 
   // To be called before the figures of `done` images are printed. Says how many were left out.

@@ -58,7 +58,7 @@ enum class RunEnd { finished, interrupted, over };
 // trainer's step; rows of later steps, from a run that was lost, are dropped.
 //
 // If the budget is already spent and a step made, the training is over: only the weights are
-// written, and only if they are not there.
+// written, and only if they are not there or damaged.
 //
 // `lock` is that of the checkpoint, taken before it was read, so that no run loses what another has
 // written since.

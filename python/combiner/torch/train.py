@@ -425,7 +425,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _end(args: argparse.Namespace, trainer: Trainer, seconds: float) -> int:
-    """Of a training whose budget is spent: writes nothing but weights that are not there."""
+    """Of a training whose budget is spent: writes nothing but weights that are absent or damaged."""
     asked = f"{args.steps} steps" if args.steps is not None else f"{args.minutes:g} min"
     print(f"{args.resume}: the training is over: it has made {trainer.steps} steps in "
           f"{seconds / 60:.1f} minutes; asked for in all: {asked}", file=sys.stderr)
