@@ -27,9 +27,8 @@ void validate(const LikelihoodOptions& options);
 // Creates one function per thread with make() and calls them with the index and the pixels of the
 // images that `options` ask for, divided among the ranks and the threads. Returns the results in
 // order of index, without those of images that can't be read (see options.on_bad) and of images
-// that were not done when options.cancel ended the work. on_image, if there is one,
-// receives the mean of the results' member `figure`. What one rank throws is thrown on all
-// (sum_unless_failed).
+// that were not done when options.cancel ended the work. on_image, if there is one, receives the
+// mean of the results' member `figure`. What one rank throws is thrown on all (sum_unless_failed).
 template <class Result, class Make>
 std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& options,
                                double Result::*figure, const OnImage& on_image, Make&& make) {
