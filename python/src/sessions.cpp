@@ -17,9 +17,6 @@ namespace combiner {
 namespace py = pybind11;
 namespace {
 
-constexpr const char* kBusy =
-    "the session is in use, by another thread or by a function that it called";
-
 uint8_t value_of(const py::object& chosen) {
   const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(chosen.ptr()));
   if (!index) throw py::error_already_set();
@@ -41,7 +38,7 @@ class Pictures {
   int64_t position() const { return images_.front()->position; }
 
   void step(const py::function& choose) {
-    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
+    const auto in_use = use();
     const WithoutGil without_gil;
     session_.step(states(), [&](size_t image, int64_t subpixel, std::span<const float> logits) {
       const WithGil with_gil(without_gil);
@@ -52,7 +49,7 @@ class Pictures {
   }
 
   void prefill(const ByteArray& known, int rows) {
-    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
+    const auto in_use = use();
     const std::vector<Image> pictures = images_of(known, config_.image);
     Watched watched;
     watched.run([&] { session_.prefill(states(), pictures, rows, watched.cancel()); });
@@ -60,7 +57,7 @@ class Pictures {
 
   // Image i becomes what image from[i] was.
   void select(const std::vector<int64_t>& from) {
-    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
+    const auto in_use = use();
     if (from.size() != images_.size())
       throw std::invalid_argument(
           fmt::format("{} indices; expected {}, one for each image", from.size(), images_.size()));
@@ -77,7 +74,7 @@ class Pictures {
 
   // [n, height, width, 3]; zeros from the position on.
   ByteArray images() const {
-    const InUse<std::runtime_error> in_use(busy_, kBusy);  // RuntimeError in Python
+    const auto in_use = use();
     const ImageShape& shape = config_.image;
     ByteArray result({std::ssize(images_), py::ssize_t{shape.height}, py::ssize_t{shape.width},
                       py::ssize_t{shape.channels}});
@@ -93,6 +90,10 @@ class Pictures {
   }
 
  private:
+  // Marks the session as in use. Throws RuntimeError in Python if it is already.
+  InUse<std::runtime_error> use() const {
+    return {busy_, "the session is in use, by another thread or by a function that it called"};
+  }
   std::vector<ImageState*> states() const {
     std::vector<ImageState*> states;
     for (const auto& image : images_) states.push_back(image.get());

@@ -1,8 +1,11 @@
 #include "cluster/gathering.h"
 
 #include <chrono>
+#include <exception>
 #include <thread>
 #include <utility>
+
+#include "cluster/agree.h"
 
 namespace combiner {
 namespace {
@@ -88,6 +91,19 @@ bool Gathering::finish() {
   working_ = cluster_.size() - 1;
   wait();              // for what was sent before the others knew
   cluster_.barrier();  // nobody begins the next work while others end this one
+  return whole;
+}
+
+bool Gathering::finish_after(const std::function<void()>& work) {
+  std::exception_ptr failure;
+  try {
+    work();
+  } catch (...) {
+    failure = std::current_exception();
+    stop();  // the other ranks wait for the end all the same
+  }
+  const bool whole = finish();
+  sum_unless_failed(cluster_, 0, failure);
   return whole;
 }
 

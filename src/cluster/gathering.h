@@ -28,6 +28,9 @@ class Gathering {
   bool stopped();
   // Waits until all ranks have finished. Returns false if the work was stopped.
   bool finish();
+  // Does this rank's share, and finishes. If the work of a rank throws, it ends on all ranks, and
+  // all throw (sum_unless_failed).
+  bool finish_after(const std::function<void()>& work);
 
  private:
   void receive_all();

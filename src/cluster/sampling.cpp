@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <map>
 #include <string>
 #include <utility>
 
 #include "base/share.h"
-#include "cluster/agree.h"
 #include "cluster/gathering.h"
 
 namespace combiner {
@@ -60,16 +58,9 @@ bool sample_on_ranks(Cluster& cluster, const Model& model, const SampleOptions& 
   const Range part = part_of(options.count, cluster.rank(), cluster.size());
   own.first_index += part.first;
   own.count = part.last - part.first;
-  std::exception_ptr failure;
-  try {
+  return gathering.finish_after([&] {
     if (own.count > 0) sample(model, own, own_events);
-  } catch (...) {
-    failure = std::current_exception();
-    gathering.stop();  // the other ranks wait for the end all the same
-  }
-  const bool finished = gathering.finish();
-  sum_unless_failed(cluster, 0, failure);
-  return finished;
+  });
 }
 
 }  // namespace combiner

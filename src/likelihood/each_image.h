@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -13,7 +12,6 @@
 #include <vector>
 
 #include "base/thread_team.h"
-#include "cluster/agree.h"
 #include "cluster/gathering.h"
 #include "combiner/error.h"
 #include "combiner/likelihood.h"
@@ -89,8 +87,7 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
       return false;
     }
   };
-  std::exception_ptr failure;
-  try {
+  gathering.finish_after([&] {
     ThreadTeam(threads).for_each(own, [&](int rank, int64_t item) {
       const int64_t index = item * cluster.size() + cluster.rank();
       auto& [measure, pixels] = team[static_cast<size_t>(rank)];
@@ -103,12 +100,7 @@ std::vector<Result> each_image(const Dataset& images, const LikelihoodOptions& o
         gathering.stop();
       }
     });
-  } catch (...) {
-    failure = std::current_exception();
-    gathering.stop();  // the other ranks wait for the end all the same
-  }
-  gathering.finish();
-  sum_unless_failed(cluster, 0, failure);
+  });
 
   std::vector<Result> finished;
   for (const auto& result : results)

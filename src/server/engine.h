@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/thread_team.h"
+#include "combiner/cancel.h"
 #include "combiner/model.h"
 #include "server/batch.h"
 #include "server/pixel_task.h"

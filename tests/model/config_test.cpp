@@ -275,7 +275,7 @@ TEST_CASE("config: the field for rotary positions may be an object, null or abse
   for (const Attention attention : kAttentions) {
     Json json = rotary({{"base", 100}});
     json["attention"] = name(attention);
-    if (std::ranges::find(kRotaryAttentions, attention) != std::end(kRotaryAttentions))
+    if (supports_rotary(attention))
       CHECK_NOTHROW(parse(json));
     else
       check_refused(json, "attention", fmt::format("\"{}\"", name(attention)),

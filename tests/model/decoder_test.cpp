@@ -127,6 +127,12 @@ void check_incremental_is_parallel(const Weights& weights,
 }
 
 // Configs that differ from the golden ones in size and combine other features.
+ModelConfig with_rotary(ModelConfig config) {
+  config.embed_dim = 24;
+  config.rotary = RotaryConfig{100};
+  return config;
+}
+
 std::vector<ModelConfig> odd_configs() {
   std::vector<ModelConfig> configs;
   for (const Tokens tokens : {Tokens::pixel, Tokens::subpixel})
@@ -135,13 +141,8 @@ std::vector<ModelConfig> odd_configs() {
            {std::pair(1, 1), std::pair(1, 9), std::pair(7, 1), std::pair(6, 5)})
         configs.push_back(small_config(tokens, attention, height, width));
 
-  for (ModelConfig rotary : std::vector(configs)) {
-    const Attention attention = rotary.attention.front();
-    rotary.embed_dim = 24;
-    rotary.rotary = RotaryConfig{100};
-    if (std::ranges::find(kRotaryAttentions, attention) != std::end(kRotaryAttentions))
-      configs.push_back(rotary);
-  }
+  for (const ModelConfig& config : std::vector(configs))
+    if (supports_rotary(config.attention.front())) configs.push_back(with_rotary(config));
 
   ModelConfig wide = small_config(Tokens::pixel, Attention::axial_rowmajor, 5, 11);
   wide.embed_dim = 33;
@@ -182,10 +183,7 @@ std::vector<ModelConfig> odd_configs() {
 }
 
 ModelConfig rotary_config(int height, int width) {
-  ModelConfig config = small_config(Tokens::pixel, Attention::axial_rowmajor, height, width);
-  config.embed_dim = 24;
-  config.rotary = RotaryConfig{100};
-  return config;
+  return with_rotary(small_config(Tokens::pixel, Attention::axial_rowmajor, height, width));
 }
 
 std::string described(const ModelConfig& config) {
@@ -322,15 +320,24 @@ TEST_CASE("decoder: the parallel pass rounds summaries to what decoding in int8 
         packed_with(weights, Precision::int8, PackedFor::images, KeptSummaries::as_made));
 }
 
+// The logits of each image, decoded without the others.
+template <class T>
+std::vector<std::vector<float>> decode_alone(const Weights& weights,
+                                             std::span<const std::vector<uint8_t>> images,
+                                             Precision precision) {
+  std::vector<std::vector<float>> alone;
+  for (size_t i = 0; i < images.size(); ++i)
+    alone.push_back(decode_batch<T>(weights, images.subspan(i, 1), precision).front());
+  return alone;
+}
+
 template <class T>
 void check_batch(Precision precision) {
   for (const ModelConfig& config : odd_configs()) {
     Random random(2);
     const Weights weights = random_weights(config, random);
     const auto images = random_images(config, 5);
-    std::vector<std::vector<float>> alone;
-    for (const auto& image : images)
-      alone.push_back(decode_batch<T>(weights, std::span(&image, 1), precision).front());
+    const auto alone = decode_alone<T>(weights, images, precision);
     for (size_t batch = 2; batch <= images.size(); ++batch) {
       const auto together = decode_batch<T>(weights, std::span(images).first(batch), precision);
       for (size_t i = 0; i < batch; ++i) CHECK(together[i] == alone[i]);
@@ -433,9 +440,7 @@ void check_team_at_different_positions(Precision precision) {
   Random random(11);
   const Weights weights = random_weights(config, random);
   const auto images = random_images(config, 3);
-  std::vector<std::vector<float>> expected;
-  for (const auto& image : images)
-    expected.push_back(decode_batch<T>(weights, std::span(&image, 1), precision).front());
+  const auto expected = decode_alone<T>(weights, images, precision);
   for (const int team : {2, 3}) {
     INFO("a team of " << team);
     Batch<T> batch(weights, images.size(), team, precision);

@@ -1,8 +1,10 @@
 // Small models with random weights, and images for them.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <vector>
 
 #include "model/model.h"
@@ -52,6 +54,9 @@ inline std::vector<double> to_doubles(const Weights& weights) {
 inline constexpr Attention kRotaryAttentions[] = {Attention::axial_rowmajor, Attention::full,
                                                   Attention::axial, Attention::fixed_sparse,
                                                   Attention::logsparse_sparse};
+inline bool supports_rotary(Attention attention) {
+  return std::ranges::find(kRotaryAttentions, attention) != std::end(kRotaryAttentions);
+}
 
 // A model of one or two small layers. Tests change the fields that they are about.
 inline ModelConfig small_config(Tokens tokens, Attention attention, int height, int width) {
