@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "catch.h"
@@ -41,8 +40,8 @@ class OnlyTarget {
 // slow, and for slow where they are fast.
 class OtherDotProducts {
  public:
-  OtherDotProducts() { pretend_fast_bf16_dot(!cpu_features().fast_bf16_dot); }
-  ~OtherDotProducts() { pretend_fast_bf16_dot(std::nullopt); }
+  OtherDotProducts() { mistake_bf16_dot(true); }
+  ~OtherDotProducts() { mistake_bf16_dot(false); }
   OtherDotProducts(const OtherDotProducts&) = delete;
   OtherDotProducts& operator=(const OtherDotProducts&) = delete;
 };

@@ -97,13 +97,13 @@ double bits_per_dim(int64_t bytes, double subpixels) {
 // interrupted.
 bool encode(const PictureInputs& inputs, const Totals& totals, ImageCoder& coder,
             CodedFileWriter& writer, const std::atomic<bool>& interrupted, Cluster& cluster) {
-  const auto [width, height] = coder.image_size();
+  const TileSize image = coder.image_size();
   int64_t rows = 0, streams = 0, bytes = 0;
   Progress progress("images");
   const auto show = [&] {
-    const auto subpixels = static_cast<double>(streams * width * height * 3);
+    const auto subpixels = static_cast<double>(streams * image.width * image.height * 3);
     progress.update(
-        streams, static_cast<double>(rows) / static_cast<double>(totals.streams * height),
+        streams, static_cast<double>(rows) / static_cast<double>(totals.streams * image.height),
         streams == 0 ? "" : fmt::format("{:.4f} bits/dim", bits_per_dim(bytes, subpixels)));
   };
   show();

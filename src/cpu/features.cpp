@@ -69,7 +69,7 @@ CpuFeatures up_to(InstructionSet cap, CpuFeatures features) {
 }
 
 std::atomic<InstructionSet> current_cap = InstructionSet::native;
-std::atomic<std::optional<bool>> pretended_fast_bf16_dot;
+std::atomic<bool> mistakes_bf16_dot = false;
 
 std::string list(const CpuFeatures& features) {
   std::string text;
@@ -115,12 +115,11 @@ CpuFeatures processor_features() {
 
 CpuFeatures cpu_features() {
   CpuFeatures features = processor_features();
-  if (const std::optional<bool> fast = pretended_fast_bf16_dot)
-    features.fast_bf16_dot = *fast && features.avx512_bf16;
+  if (features.avx512_bf16 && mistakes_bf16_dot) features.fast_bf16_dot = !features.fast_bf16_dot;
   return up_to(instruction_set_cap(), features);
 }
 
-void pretend_fast_bf16_dot(std::optional<bool> fast) { pretended_fast_bf16_dot = fast; }
+void mistake_bf16_dot(bool mistake) { mistakes_bf16_dot = mistake; }
 
 std::string processor_instructions() { return list(processor_features()); }
 std::string instructions_in_use() { return list(cpu_features()); }

@@ -1,8 +1,6 @@
 // What the processor can do. The one place that asks it.
 #pragma once
 
-#include <optional>
-
 #include "combiner/instruction_set.h"
 
 namespace combiner {
@@ -31,8 +29,8 @@ CpuFeatures cpu_features();
 
 InstructionSet instruction_set_cap();
 
-// For tests: whether to take dot products for fast, if there are any; without a value, as they are.
-void pretend_fast_bf16_dot(std::optional<bool> fast);
+// For tests: whether cpu_features() takes slow dot products for fast, and fast ones for slow.
+void mistake_bf16_dot(bool mistake);
 
 // Whether the best of Highway's targets in use has fused multiply-add.
 bool fuses_multiply_add();
