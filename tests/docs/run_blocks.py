@@ -83,7 +83,7 @@ REPLACED = {
     "--minutes 617 --decay 0": "--steps 6 --validation-images 2",
     "--minutes 739 --decay 0.162": "--steps 7 --validation-images 2",
     "--minutes 863 --decay 0.143": "--steps 8 --validation-images 2",
-    "--minutes 24 --lr": "--steps 1 --validation-images 2 --lr",
+    "--minutes 42 --lr": "--steps 1 --validation-images 2 --lr",
     "--image 32x32": "--image 3x2",
     "bench --quick": "bench --quick --only ceilings",
 }
