@@ -40,8 +40,8 @@ class OnlyTarget {
 // slow, and for slow where they are fast.
 class OtherDotProducts {
  public:
-  OtherDotProducts() { mistake_bf16_dot(true); }
-  ~OtherDotProducts() { mistake_bf16_dot(false); }
+  OtherDotProducts() { invert_fast_bf16_dot(true); }
+  ~OtherDotProducts() { invert_fast_bf16_dot(false); }
   OtherDotProducts(const OtherDotProducts&) = delete;
   OtherDotProducts& operator=(const OtherDotProducts&) = delete;
 };

@@ -69,7 +69,7 @@ CpuFeatures up_to(InstructionSet cap, CpuFeatures features) {
 }
 
 std::atomic<InstructionSet> current_cap = InstructionSet::native;
-std::atomic<bool> mistakes_bf16_dot = false;
+std::atomic<bool> fast_bf16_dot_inverted = false;
 
 std::string list(const CpuFeatures& features) {
   std::string text;
@@ -115,11 +115,12 @@ CpuFeatures processor_features() {
 
 CpuFeatures cpu_features() {
   CpuFeatures features = processor_features();
-  if (features.avx512_bf16 && mistakes_bf16_dot) features.fast_bf16_dot = !features.fast_bf16_dot;
+  if (features.avx512_bf16 && fast_bf16_dot_inverted)
+    features.fast_bf16_dot = !features.fast_bf16_dot;
   return up_to(instruction_set_cap(), features);
 }
 
-void mistake_bf16_dot(bool mistake) { mistakes_bf16_dot = mistake; }
+void invert_fast_bf16_dot(bool inverted) { fast_bf16_dot_inverted = inverted; }
 
 std::string processor_instructions() { return list(processor_features()); }
 std::string instructions_in_use() { return list(cpu_features()); }

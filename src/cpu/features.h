@@ -29,8 +29,8 @@ CpuFeatures cpu_features();
 
 InstructionSet instruction_set_cap();
 
-// For tests: whether cpu_features() takes slow dot products for fast, and fast ones for slow.
-void mistake_bf16_dot(bool mistake);
+// For tests: whether cpu_features() inverts fast_bf16_dot, where there are such dot products.
+void invert_fast_bf16_dot(bool inverted);
 
 // Whether the best of Highway's targets in use has fused multiply-add.
 bool fuses_multiply_add();
